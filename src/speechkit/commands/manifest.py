@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from speechkit.commands.options import InputsArgument, RunFlags, takes
+
+
+@takes(run=RunFlags)
+def manifest(inputs: InputsArgument, *, run: RunFlags) -> None:
+    """List audio with its duration, rate, channels and reference text.
+
+    References come from a .txt or .lab file beside the audio or a LibriSpeech .trans.txt.
+
+    Example: speechkit manifest talks/ -o data.jsonl
+    """
+    from speechkit.commands import stage
+    from speechkit.pipelines.manifest import manifest_stage
+
+    stage.run(manifest_stage(), inputs, run)

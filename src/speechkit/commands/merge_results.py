@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speechkit.commands.options import ConfigOption, DebugOption, Option
+
+
+def merge_results(
+    input_pattern: Annotated[
+        str, Option(metavar="GLOB", help='The splits\' results, as "output/*_split_*.jsonl".')
+    ],
+    output: Annotated[str, Option("--output", "-o", metavar="FILE", help="The merged file.")],
+    manifest: Annotated[
+        str | None,
+        Option(metavar="FILE", help="What was split. Default: what the splits' index names."),
+    ] = None,
+    splits_dir: Annotated[
+        str,
+        Option(metavar="DIR", help="Where split-manifest put the splits.", envvar="SPLITS_DIR"),
+    ] = "splits",
+    allow_partial: Annotated[
+        bool, Option("--allow-partial", help="Write what there is when incomplete.")
+    ] = False,
+    summary: Annotated[
+        Path | None, Option(metavar="FILE", help="Write the findings as JSON.")
+    ] = None,
+    config: ConfigOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Join the splits' results in the input's order and prove that none is missing.
+
+    Exits with 4 where utterances are missing, extra, doubled or in conflict, naming the array
+    indices to run again; with 3 where all are there and some have an error.
+
+    Example: speechkit merge-results --input-pattern "output/*_split_*.jsonl" -o final.jsonl
+    """
+    from dataclasses import asdict
+
+    from speechkit.io import atomic
+    from speechkit.pipelines.splitting.merge import MergeOptions
+    from speechkit.pipelines.splitting.merge import merge_results as merge
+
+    result = merge(MergeOptions(input_pattern, output, manifest, splits_dir, allow_partial))
+    typer.echo(result.text(), err=True)
+    exit_code = 4 if not result.complete else 3 if result.failed else 0
+    if summary:
+        found = {**asdict(result), "array": result.array, "exit_code": exit_code}
+        atomic.write_text(summary, json.dumps(found, indent=2) + "\n")
+    raise typer.Exit(exit_code)

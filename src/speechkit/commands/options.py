@@ -1,0 +1,217 @@
+"""The options that mean the same in every command."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from speechkit.errors import UsageError
+
+SHARED = "Shared options"
+
+# The names of the variables follow one rule that the main help states once.
+Option: Any = functools.partial(typer.Option, show_envvar=False)
+
+
+def _set_level(level: str) -> str:
+    number = logging.getLevelName(level.upper())
+    if not isinstance(number, int):
+        raise typer.BadParameter(f"{level!r} is none of debug, info, warning, error")
+    logging.getLogger("speechkit").setLevel(number)
+    return level
+
+
+def _set_debug(on: bool) -> bool:
+    if on:
+        _set_level("debug")
+    return on
+
+
+def _load_config(context: typer.Context, path: Path | None) -> Path | None:
+    if path is not None:
+        from speechkit.commands.config import defaults
+
+        context.default_map = defaults(path, context)
+    return path
+
+
+InputsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Audio files, folders, manifests (.jsonl, .json, .gz) or - (a manifest on stdin).",
+        show_default=False,
+    ),
+]
+ConfigOption = Annotated[
+    Path | None,
+    Option(
+        metavar="FILE",
+        help="Options from a YAML file; the command line and SPEECHKIT_* come first.",
+        callback=_load_config,
+        is_eager=True,
+        envvar="SPEECHKIT_CONFIG",
+        rich_help_panel=SHARED,
+    ),
+]
+DebugOption = Annotated[
+    bool,
+    Option(
+        "--debug",
+        help="Show tracebacks and debug messages.",
+        callback=_set_debug,
+        is_eager=True,
+        envvar="SPEECHKIT_DEBUG",
+        rich_help_panel=SHARED,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFlags:
+    """How a stage is run; every field is an option of every stage."""
+
+    output: Annotated[
+        str | None,
+        Option(
+            "--output",
+            "-o",
+            metavar="FILE|-",
+            help="The output manifest. Default: stdout.",
+            rich_help_panel=SHARED,
+        ),
+    ] = None
+    workers: Annotated[
+        int,
+        Option(
+            min=0,
+            help="Worker processes; 0: as many as the CPUs granted.",
+            envvar="SPEECHKIT_WORKERS",
+            rich_help_panel=SHARED,
+        ),
+    ] = 0
+    limit: Annotated[
+        int | None,
+        Option(
+            min=1, help="Take only the first N utterances.", rich_help_panel=SHARED, metavar="N"
+        ),
+    ] = None
+    retry_failed: Annotated[
+        bool,
+        Option(
+            "--retry-failed",
+            help="Run the utterances of OUTPUT that have an error once more.",
+            rich_help_panel=SHARED,
+        ),
+    ] = False
+    restart: Annotated[
+        bool,
+        Option(
+            "--restart",
+            help="Begin anew, whatever is in OUTPUT or OUTPUT.part.",
+            rich_help_panel=SHARED,
+        ),
+    ] = False
+    time_limit: Annotated[
+        float,
+        Option(
+            min=0.0,
+            help="Give an utterance up after this many seconds of work for each second of its "
+            "audio (and three times as many at least); 0: never.",
+            envvar="SPEECHKIT_TIME_LIMIT",
+            rich_help_panel=SHARED,
+        ),
+    ] = 20.0
+    summary: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="Write the closing summary as JSON.", rich_help_panel=SHARED),
+    ] = None
+    config: ConfigOption = None
+    log_level: Annotated[
+        str,
+        Option(
+            help="debug, info, warning or error.",
+            callback=_set_level,
+            envvar="SPEECHKIT_LOG_LEVEL",
+            rich_help_panel=SHARED,
+        ),
+    ] = "warning"
+    debug: DebugOption = False
+
+
+@dataclass(frozen=True, slots=True)
+class FormatFlags:
+    """Text files beside the manifest."""
+
+    format: Annotated[
+        list[str] | None,
+        Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="Also write this format (repeatable), to --output-dir or, without any output "
+            "option, to stdout instead of the manifest.",
+        ),
+    ] = None
+    output_dir: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            help="Folder for the formats: a file for each recording, the input's tree kept. "
+            "The manifest goes there too unless -o names another place.",
+        ),
+    ] = None
+    one_file: Annotated[
+        bool, Option("--one-file", help="One file for all recordings in --output-dir.")
+    ] = False
+
+
+def takes(**groups: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of dataclasses: ``@takes(run=RunFlags)`` fills ``run``."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(command, include_extras=True)
+        own = [
+            parameter.replace(annotation=hints[parameter.name])
+            for parameter in inspect.signature(command).parameters.values()
+            if parameter.name not in groups
+        ]
+        shared = [
+            inspect.Parameter(
+                one.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=one.default,
+                annotation=annotations[one.name],
+            )
+            for group in groups.values()
+            for annotations in [get_type_hints(group, include_extras=True)]
+            for one in fields(group)
+        ]
+
+        @functools.wraps(command)
+        def wrapper(**values: Any) -> None:
+            filled = {
+                name: group(**{one.name: values.pop(one.name) for one in fields(group)})
+                for name, group in groups.items()
+            }
+            command(**values, **filled)
+
+        keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+        wrapper.__signature__ = inspect.Signature([*keyword, *shared])  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {p.name: p.annotation for p in [*keyword, *shared]}
+        return wrapper
+
+    return decorate
+
+
+def one_of(value: str, choices: Any, option: str) -> str:
+    if value not in choices:
+        raise UsageError(f"{option} {value}: there are {', '.join(choices)}")
+    return value

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from speechkit.commands.options import ConfigOption, DebugOption, Option
+
+
+def split_manifest(
+    input: Annotated[str, Option("--input", metavar="FILE", help="The manifest to split.")],
+    splits: Annotated[int, Option(min=1, help="How many splits.")],
+    output_dir: Annotated[
+        str, Option(metavar="DIR", help="Where they go.", envvar="SPLITS_DIR")
+    ] = "splits",
+    by: Annotated[
+        str, Option(help="What is balanced: duration or count (of utterances).")
+    ] = "duration",
+    restart: Annotated[
+        bool, Option("--restart", help="Replace the splits of another manifest or number.")
+    ] = False,
+    config: ConfigOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Split a manifest for a job array: NAME_split_00.jsonl and so on.
+
+    Example: speechkit split-manifest --input data.jsonl --splits 30
+    """
+    from speechkit.pipelines.splitting.split import SplitOptions
+    from speechkit.pipelines.splitting.split import split_manifest as split
+
+    summary = split(SplitOptions(input, splits, output_dir, by, restart))
+    typer.echo(summary.text(), err=True)

@@ -1,0 +1,143 @@
+"""What every stage command does: run, write, account for it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from speechkit.commands.options import FormatFlags, RunFlags, one_of
+from speechkit.errors import UsageError
+from speechkit.formats import Format
+from speechkit.io import atomic, manifest
+from speechkit.io.inputs import Inputs
+from speechkit.io.machine import granted_cpus
+from speechkit.pipelines.running import runner
+from speechkit.pipelines.running.pool import PoolOptions
+from speechkit.pipelines.running.task import Stage
+from speechkit.records import Record
+
+
+def run(stage: Stage, sources: Sequence[str], flags: RunFlags) -> None:
+    """Runs a stage that writes a manifest, and exits with its code."""
+    _close(_run(stage, sources, flags, _output(flags.output), _print_lines), flags)
+
+
+def run_with_formats(
+    stage: Stage,
+    sources: Sequence[str],
+    flags: RunFlags,
+    wanted: FormatFlags,
+    available: Mapping[str, Format],
+) -> None:
+    """Runs a stage whose results can also be rendered as text, and exits with its code."""
+    names = [one_of(name, ["jsonl", *available], "--format") for name in wanted.format or []]
+    formats = [available[name] for name in names if name != "jsonl"]
+    folder = wanted.output_dir
+    output = _output(flags.output)
+    if folder is None:
+        if formats and flags.output:
+            raise UsageError("-o is the manifest; give --output-dir for the other formats")
+        if len(formats) > 1:
+            raise UsageError("only one format fits on stdout; give --output-dir")
+        if wanted.one_file:
+            raise UsageError("--one-file needs --output-dir")
+        if formats:
+            _render_to_stdout(stage, sources, flags, formats[0])
+        _close(_run(stage, sources, flags, output, _print_lines), flags)
+    output = output or str(folder / f"{stage.name}.jsonl")
+    summary = _run(stage, sources, flags, output, _print_lines)
+    from speechkit.pipelines.export import write_files
+
+    joined = stage.name if wanted.one_file else None
+    count = write_files(manifest.read_records(output), folder, formats, joined=joined)
+    if formats:
+        typer.echo(f"{count} files written to {folder}", err=True)
+    _close(summary, flags)
+
+
+def _render_to_stdout(
+    stage: Stage, sources: Sequence[str], flags: RunFlags, form: Format
+) -> NoReturn:
+    from speechkit.pipelines.export import recordings
+
+    records: list[Record] = []
+
+    def collect(lines: Sequence[str]) -> None:
+        records.extend(json.loads(line) for line in lines)
+
+    summary = _run(stage, sources, flags, None, collect)
+    _print(form.render(list(recordings(records).values())))
+    _close(summary, flags)
+
+
+def _run(
+    stage: Stage,
+    sources: Sequence[str],
+    flags: RunFlags,
+    output: str | None,
+    emit: Callable[[Sequence[str]], None],
+) -> runner.Summary:
+    if output is None and (flags.retry_failed or flags.restart):
+        raise UsageError("--retry-failed and --restart need an output file (-o)")
+    if output and Path(output).resolve() in [Path(source).resolve() for source in sources]:
+        raise UsageError(f"-o {output}: is an input too; name another output")
+    options = runner.RunOptions(
+        output=output,
+        pool=PoolOptions(workers=flags.workers or granted_cpus(), time_limit=flags.time_limit),
+        retry_failed=flags.retry_failed,
+        restart=flags.restart,
+    )
+    with Inputs(sources, limit=flags.limit) as inputs:
+        return runner.run(stage, inputs, options, emit)
+
+
+def _output(name: str | None) -> str | None:
+    if name in (None, "-"):
+        return None
+    if not name or not manifest.is_manifest(name) or name.endswith(".gz"):
+        raise UsageError(f"-o {name}: the output manifest ends in .jsonl or .json")
+    return name
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    _print("".join(f"{line}\n" for line in lines))
+
+
+def _print(text: str) -> None:
+    """Data is UTF-8, whatever the locale says."""
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()
+
+
+def _close(summary: runner.Summary, flags: RunFlags) -> NoReturn:
+    typer.echo(describe(summary), err=True)
+    if flags.summary:
+        text = json.dumps({**asdict(summary), "exit_code": summary.exit_code}, indent=2)
+        atomic.write_text(flags.summary, text + "\n")
+    raise typer.Exit(summary.exit_code)
+
+
+def describe(summary: runner.Summary) -> str:
+    """The account of a run in a few lines for people."""
+    where = f" -> {Path(summary.output)}" if summary.output else ""
+    lines = [f"{summary.stage}: {summary.utterances} utterances, {summary.failed} failed{where}"]
+    if summary.done:
+        speed = summary.audio_seconds / summary.wall_seconds if summary.wall_seconds else 0.0
+        lines.append(
+            f"  {summary.audio_seconds:.1f} s of audio in {summary.wall_seconds:.1f} s "
+            f"({speed:.0f}x real time), {summary.peak_memory / 2**20:.0f} MB in the largest process"
+        )
+        if summary.resumed:
+            lines.append(f"  {summary.resumed} of them were done by an earlier run")
+    elif summary.utterances:
+        lines.append("  complete already, nothing computed (--restart computes it anew)")
+    lines += [f"  {count} x {kind}" for kind, count in summary.errors.items()]
+    if summary.errors and summary.output:
+        lines.append("  the reasons are in the output; --retry-failed runs only these again")
+    return "\n".join(lines)

@@ -1,0 +1,90 @@
+"""The one error tree. A message says what, where and what to do; ``exit_code`` ends the process.
+
+SpeechkitError                 1  fatal
+├── UsageError                 2  options or inputs that can't be meant
+│   ├── ManifestError          2  a malformed manifest line (file and line named)
+│   └── OutputConflict         2  the output belongs to another run, or another run is writing it
+├── EngineMissing              1  a package or model is not installed (install command named)
+├── EngineFailed               1  an engine's worker can't start
+├── OutputFailed               1  disk full, folder read-only
+├── UtteranceError             -  costs one utterance: becomes its error record
+│   ├── AudioNotFound             no such file, dangling link, directory
+│   ├── AudioUnreadable           not audio, corrupt, permission denied
+│   ├── AudioEmpty                no samples
+│   ├── AudioTruncated            ends before the header or the manifest says
+│   ├── AudioInvalid              NaN or infinite samples, no such channel
+│   ├── WorkerDied                the worker process was killed or crashed on it
+│   └── TimeLimit                 the worker took longer than the limit for its length
+├── MergeIncomplete            4  output set differs from input set
+└── Drained                   75  stopped by a signal; run again to go on
+"""
+
+from __future__ import annotations
+
+
+class SpeechkitError(Exception):
+    exit_code = 1
+
+
+class UsageError(SpeechkitError):
+    exit_code = 2
+
+
+class ManifestError(UsageError):
+    pass
+
+
+class OutputConflict(UsageError):
+    pass
+
+
+class EngineMissing(SpeechkitError):
+    pass
+
+
+class EngineFailed(SpeechkitError):
+    pass
+
+
+class OutputFailed(SpeechkitError):
+    pass
+
+
+class UtteranceError(SpeechkitError):
+    pass
+
+
+class AudioNotFound(UtteranceError):
+    pass
+
+
+class AudioUnreadable(UtteranceError):
+    pass
+
+
+class AudioEmpty(UtteranceError):
+    pass
+
+
+class AudioTruncated(UtteranceError):
+    pass
+
+
+class AudioInvalid(UtteranceError):
+    pass
+
+
+class WorkerDied(UtteranceError):
+    pass
+
+
+class TimeLimit(UtteranceError):
+    pass
+
+
+class MergeIncomplete(SpeechkitError):
+    exit_code = 4
+
+
+class Drained(SpeechkitError):
+    exit_code = 75

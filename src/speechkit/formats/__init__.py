@@ -1,0 +1,33 @@
+"""Records to text: one module a format, each with ``EXTENSION`` and ``render``.
+
+``render`` takes one recording and gives the ordinary file of its format, or several and gives one
+file for all; each module says how it tells them apart. Times that lie outside a recording are
+moved to its edge, and text keeps its words but not its line breaks and control characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from speechkit.formats import audacity, csv, ctm, rttm, srt, textgrid, tsv, txt, vtt
+from speechkit.records import Recording
+
+
+class Format(Protocol):
+    EXTENSION: str  # of its files, with the dot
+
+    def render(self, recordings: Sequence[Recording]) -> str:
+        """The text of the file, ready to be written as UTF-8."""
+        ...
+
+
+VAD_FORMATS: dict[str, Format] = {"rttm": rttm, "audacity": audacity, "csv": csv}
+ASR_FORMATS: dict[str, Format] = {
+    "txt": txt,
+    "srt": srt,
+    "vtt": vtt,
+    "tsv": tsv,
+    "ctm": ctm,
+    "textgrid": textgrid,
+}

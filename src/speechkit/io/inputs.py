@@ -1,0 +1,180 @@
+"""What a stage is given: files, folders, manifests and ``-`` (a manifest on stdin), mixed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from speechkit.errors import ManifestError, UsageError
+from speechkit.io import manifest
+from speechkit.io.references import References
+from speechkit.records import Record, Utterance
+
+#: What a folder is searched for. A file named outright is taken whatever its suffix.
+AUDIO_SUFFIXES = (
+    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".m4b", ".mp4", ".aac", ".webm"),
+    *(".mka", ".mkv", ".mov", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"),
+    *(".sph", ".wma", ".3gp", ".amr", ".ac3"),
+)
+STDIN_SPOOL = 64 << 20  # bytes of stdin kept in memory before they go to a temporary file
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What one pass over the inputs finds; ``seconds`` is None where a duration is unknown."""
+
+    count: int
+    fingerprint: str
+    seconds: float | None
+
+
+class Inputs:
+    """The utterances of the inputs, in order, as often as they are asked for.
+
+    Files and folders come with the reference texts that lie beside them.
+    Raises `UsageError` where an input does not exist or holds no audio. A malformed manifest line
+    raises `ManifestError` when it is reached, so `scan` before any work starts.
+    """
+
+    def __init__(self, sources: Sequence[str], *, limit: int | None = None) -> None:
+        self._limit = limit
+        self._stack = ExitStack()
+        self._stdin: IO[bytes] | None = None
+        self._references = References()
+        self._sources: list[str | list[Record]] = []
+        for source in sources:
+            self._sources.append(self._open(source))
+
+    def __enter__(self) -> Inputs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def scan(self) -> Scan:
+        """Reads everything once: every line is well-formed, or a `ManifestError` says which not."""
+        digest = hashlib.sha256()
+        count, seconds, known = 0, 0.0, True
+        for utterance in self:
+            count += 1
+            digest.update(manifest.dump(utterance.record).encode())
+            digest.update(b"\n")
+            if utterance.duration is None:
+                known = False
+            else:
+                seconds += utterance.duration
+        if count == 0 and self._stdin:
+            raise UsageError("stdin: no utterance came in; did the stage before this one fail?")
+        return Scan(count, digest.hexdigest(), seconds if known else None)
+
+    def __iter__(self) -> Iterator[Utterance]:
+        for index, record in enumerate(self._records()):
+            if index == self._limit:
+                return
+            yield utterance(index, record)
+
+    def _records(self) -> Iterator[Record]:
+        for source in self._sources:
+            if isinstance(source, list):
+                yield from source
+            elif source == "-":
+                assert self._stdin
+                self._stdin.seek(0)
+                yield from manifest.parse_records(self._stdin, "stdin", str(Path.cwd()))
+            else:
+                yield from manifest.read_records(source)
+
+    def _open(self, source: str) -> str | list[Record]:
+        if source == "-":
+            if self._stdin is None:
+                self._stdin = self._stack.enter_context(
+                    tempfile.SpooledTemporaryFile(max_size=STDIN_SPOOL)  # noqa: SIM115
+                )
+                shutil.copyfileobj(sys.stdin.buffer, self._stdin)
+            return "-"
+        path = Path(source)
+        if path.is_dir():
+            found = walk(source)
+            if not found:
+                raise UsageError(f"{source}: no audio in this folder")
+            return [self._record(one) for one in found]
+        if not path.exists():
+            raise UsageError(f"{source}: no such file or folder")
+        if manifest.is_manifest(source):
+            if not path.is_file():
+                raise UsageError(f"{source}: is not a regular file; a pipe is read as - (stdin)")
+            return source
+        return [self._record(os.path.abspath(source))]  # noqa: PTH100
+
+    def _record(self, path: str) -> Record:
+        text = self._references.find(path)
+        return {"audio_filepath": path, **({} if text is None else {"text": text})}
+
+
+def utterance(index: int, record: Record) -> Utterance:
+    """The utterance a manifest line describes; a duration of 0 or null means to the end."""
+    segments = record.get("segments")
+    if segments is not None and not _are_segments(segments):
+        raise ManifestError(
+            f'utterance {index + 1} ({record["audio_filepath"]}): "segments" must be a list of '
+            'objects with "start" and "end" in seconds, in order of time'
+        )
+    return Utterance(
+        index=index,
+        audio=record["audio_filepath"],
+        offset=float(record.get("offset") or 0.0),
+        duration=float(record["duration"]) if record.get("duration") else None,
+        record=record,
+    )
+
+
+def walk(folder: str) -> list[str]:
+    """Absolute paths of the audio below a folder, sorted; linked folders are followed once.
+
+    Hidden names are passed over. A folder that is itself named like audio (``a.wav/``) is listed,
+    so that it becomes an error record instead of a silence.
+    """
+    found: list[str] = []
+    seen: set[str] = set()
+    root = os.path.abspath(folder)  # noqa: PTH100
+    for place, folders, names in os.walk(root, followlinks=True, onerror=_refuse):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += (
+            os.path.join(place, name)  # noqa: PTH118
+            for name in [*folders, *names]
+            if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
+        )
+    return sorted(found)
+
+
+def _refuse(error: OSError) -> None:
+    raise UsageError(f"{error.filename}: a folder that can't be read: {error.strerror}") from error
+
+
+def _are_segments(value: object) -> bool:
+    last = 0.0
+    if not isinstance(value, list):
+        return False
+    for segment in value:
+        if not isinstance(segment, dict):
+            return False
+        start, end = segment.get("start"), segment.get("end")
+        if not (isinstance(start, int | float) and isinstance(end, int | float)):
+            return False
+        if not (last <= start <= end):
+            return False
+        last = start
+    return True

@@ -1,0 +1,105 @@
+"""What this process may use of the machine: the CPUs and the memory granted, not those present.
+
+Batch systems and containers grant less than the machine has; each limit found is an upper bound,
+and the lowest counts. ``root`` stands for the file system's root, where cgroups are read.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+_ROOT = Path("/")
+_MIB = 1024 * 1024
+
+
+def granted_cpus(root: Path = _ROOT) -> int:
+    """CPUs to use at once, at least 1.
+
+    The least of the CPUs fitted, the affinity mask, SLURM's grants to the task and to the job on
+    this node, and the cgroup quotas (a fraction counts as a whole CPU).
+    """
+    limits = [present_cpus(), _slurm("SLURM_CPUS_PER_TASK"), _slurm("SLURM_CPUS_ON_NODE")]
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        limits.append(len(os.sched_getaffinity(0)))
+    limits += map(_cpu_quota, _cgroups(root, "cpu"))
+    return min(filter(None, limits))
+
+
+def present_cpus() -> int:
+    """CPUs fitted."""
+    return os.cpu_count() or 1
+
+
+def granted_memory(root: Path = _ROOT) -> int:
+    """Bytes to use: the least of what is fitted, SLURM's grant and the cgroup limits."""
+    cpus = _slurm("SLURM_CPUS_ON_NODE") or granted_cpus(root)
+    limits = [
+        present_memory(),
+        _slurm("SLURM_MEM_PER_NODE") * _MIB,
+        _slurm("SLURM_MEM_PER_CPU") * _MIB * cpus,
+    ]
+    limits += map(_memory_limit, _cgroups(root, "memory"))
+    return min(filter(None, limits))
+
+
+def present_memory() -> int:
+    """Bytes of memory fitted."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def peak_memory() -> int:
+    """Most bytes resident at once in this process or in any one child that has ended."""
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS, KiB on Linux
+    return unit * max(
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+
+
+def _slurm(name: str) -> int:
+    """A number that SLURM sets (memory in MiB); 0, its word for no limit, where there is none."""
+    value = os.environ.get(name, "")
+    return int(value) if value.isdecimal() else 0
+
+
+def _cgroups(root: Path, controller: str) -> Iterator[Path]:
+    """The folders of this process's cgroup and of its ancestors, each of which may set a limit."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:  # "hierarchy:controllers:path"; version 2 names no controllers
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / (controller if controllers else "")
+        own = Path(path.strip("/"))
+        yield from (mount / folder for folder in (own, *own.parents))
+
+
+def _cpu_quota(cgroup: Path) -> int:
+    """CPUs a cgroup may use, rounded up; 0 for no limit."""
+    quota = _numbers(cgroup / "cpu.max") or [  # version 2; version 1 has two files
+        *_numbers(cgroup / "cpu.cfs_quota_us"),
+        *_numbers(cgroup / "cpu.cfs_period_us"),
+    ]
+    return math.ceil(quota[0] / quota[1]) if len(quota) == 2 else 0
+
+
+def _memory_limit(cgroup: Path) -> int:
+    """Bytes a cgroup may use, from either version's file; 0 for no limit."""
+    limit = _numbers(cgroup / "memory.max") or _numbers(cgroup / "memory.limit_in_bytes")
+    return limit[0] if limit else 0
+
+
+def _numbers(file: Path) -> list[int]:
+    """The whole numbers in a file, leaving out "max" and -1, which set no limit."""
+    try:
+        return [int(word) for word in file.read_text().split() if word.isdecimal()]
+    except OSError:
+        return []

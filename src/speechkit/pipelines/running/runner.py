@@ -1,0 +1,303 @@
+"""The one place that streams, batches, resumes, drains and counts."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import platform
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import speechkit
+from speechkit.errors import Drained, OutputConflict, UsageError
+from speechkit.io import manifest
+from speechkit.io.inputs import Inputs
+from speechkit.io.journal import Journal, RunIdentity, error_type, part_path, published
+from speechkit.io.machine import peak_memory
+from speechkit.pipelines.running.batching import batches
+from speechkit.pipelines.running.pool import Pool, PoolOptions
+from speechkit.pipelines.running.progress import Progress
+from speechkit.pipelines.running.task import DRAIN_SIGNALS, Outcome, Stage
+from speechkit.records import Record, Utterance
+
+log = logging.getLogger(__name__)
+
+Emit = Callable[[Sequence[str]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run it; nothing here changes a result. ``output`` None: to the caller's ``emit``."""
+
+    output: str | None
+    pool: PoolOptions
+    retry_failed: bool = False
+    restart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The closing account of a run. Times and audio in seconds, memory in bytes.
+
+    ``done`` were computed now, ``resumed`` by an earlier run; ``failed`` of both have an error.
+    """
+
+    stage: str
+    output: str | None
+    utterances: int
+    done: int
+    resumed: int
+    failed: int
+    errors: dict[str, int]
+    audio_seconds: float
+    wall_seconds: float
+    real_time_factor: float | None
+    peak_memory: int
+    workers: int
+    options: dict[str, Any]
+    versions: dict[str, str]
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.failed else 0
+
+
+def run(stage: Stage, inputs: Inputs, options: RunOptions, emit: Emit) -> Summary:
+    """Every utterance of the inputs through the stage, to ``options.output`` or to ``emit``.
+
+    Raises `Drained` when a signal ended the run before its end, `OutputConflict`, `ManifestError`,
+    `EngineMissing` and the rest of the error tree's fatal half.
+    """
+    with _Drain() as drain:
+        return _Run(stage, inputs, options, drain).run(emit)
+
+
+class _Run:
+    def __init__(self, stage: Stage, inputs: Inputs, options: RunOptions, drain: _Drain) -> None:
+        self._stage = stage
+        self._inputs = inputs
+        self._options = options
+        self._drain = drain
+        self._started = time.monotonic()
+        self._scan = inputs.scan()
+        self._done = self._resumed = 0
+        self._audio_seconds = 0.0
+        self._errors: Counter[str] = Counter()
+
+    def run(self, emit: Emit) -> Summary:
+        if self._options.output is None:
+            self._stream(emit)
+            return self._summary()
+        output = Path(self._options.output)
+        identity = RunIdentity(
+            self._stage.name, self._stage.options, self._scan.fingerprint, self._scan.count
+        )
+        restart = self._options.restart
+        retry = self._options.retry_failed and not restart
+        # A part beside the output is a retry or a restart that was stopped: it goes on.
+        begun = restart or part_path(output).exists()
+        if output.exists() and (retry or not begun):
+            self._errors.update(published(output, identity)["errors"])
+            if not begun and not (retry and self._errors):
+                self._resumed = self._scan.count
+                return self._summary()
+        with Journal(output, identity, restart=restart) as journal:
+            if retry:
+                self._forget_failures(journal)
+            self._errors.clear()
+            self._fill(journal)
+            self._errors = _error_types(journal.lines())
+            journal.publish({"errors": dict(self._errors)})
+        return self._summary()
+
+    def _stream(self, emit: Emit) -> None:
+        """Emits results in input order, each as soon as all before it are there."""
+        waiting: dict[int, Sequence[str]] = {}
+        following = 0
+        bar = not sys.stdout.isatty()
+        with Progress(self._stage.name, self._scan.count, self._scan.seconds, bar=bar) as progress:
+            for outcomes in self._outcomes(islice(self._inputs, self._scan.count)):
+                for outcome in outcomes:
+                    waiting[outcome.index] = outcome.lines
+                    self._count(outcome, progress)
+                while following in waiting:
+                    emit(waiting.pop(following))
+                    following += 1
+        self._require_all(following, "the utterances after it are not in the output")
+
+    def _fill(self, journal: Journal) -> None:
+        """Computes what the journal lacks. Raises `Drained` if it still lacks something."""
+        self._resumed = journal.count
+        with Progress(self._stage.name, self._scan.count, self._scan.seconds) as progress:
+
+            def todo() -> Iterator[Utterance]:
+                for utterance in islice(self._inputs, self._scan.count):
+                    if journal.done(utterance.index):
+                        progress.skip(utterance.duration or 0.0)
+                    else:
+                        yield utterance
+
+            for outcomes in self._outcomes(todo()):
+                for outcome in outcomes:
+                    journal.append(outcome.index, outcome.lines)
+                    self._count(outcome, progress)
+                journal.flush()
+        self._require_all(self._done + self._resumed, "run the same command again to go on")
+
+    def _require_all(self, there: int, otherwise: str) -> None:
+        if there == self._scan.count:
+            return
+        if not self._drain.heard:
+            raise UsageError("the input has lost lines since it was checked; give it back whole")
+        raise Drained(
+            f"stopped by a signal with {there} of {self._scan.count} utterances done; {otherwise}"
+        )
+
+    def _outcomes(self, utterances: Iterator[Utterance]) -> Iterator[list[Outcome]]:
+        pool = Pool(self._stage.task, self._options.pool, self._stage.error_keys)
+        with self._drain.gently():
+            yield from pool.run(
+                batches(utterances, self._stage.batch_audio), lambda: self._drain.heard
+            )
+
+    def _count(self, outcome: Outcome, progress: Progress) -> None:
+        self._done += 1
+        self._audio_seconds += outcome.seconds
+        if outcome.error:
+            self._errors[outcome.error] += 1
+        if outcome.traceback:
+            log.debug(outcome.traceback)
+        progress.advance(seconds=outcome.seconds, failed=outcome.error is not None)
+
+    def _matched(self, output: Path) -> Iterator[tuple[int, list[bytes]]]:
+        """The lines of a finished output by the utterance they belong to, in input order."""
+        with manifest.open_lines(str(output)) as file:
+            line = next(file, None)
+            for utterance in self._inputs:
+                lines: list[bytes] = []
+                while line is not None:
+                    record = manifest.parse_line(line, str(output))
+                    own = _is_own(record, utterance.record)
+                    if not own and not (self._stage.cuts and _is_cut_from(record, utterance)):
+                        break
+                    lines.append(line.rstrip(b"\n"))
+                    line = next(file, None)
+                    if own:
+                        break
+                if not lines and not self._stage.cuts:
+                    raise _other_utterances(output)
+                yield utterance.index, lines
+            if line is not None:
+                raise _other_utterances(output)
+
+    def _forget_failures(self, journal: Journal) -> None:
+        """Leaves in the journal what succeeded, be it in the unfinished or the finished output."""
+        journal.drop_failed()
+        if journal.output.exists():
+            for index, lines in self._matched(journal.output):
+                if not journal.done(index) and not any(map(error_type, lines)):
+                    journal.append(index, [line.decode() for line in lines])
+            journal.flush()
+
+    def _summary(self) -> Summary:
+        wall = time.monotonic() - self._started
+        audio = self._audio_seconds
+        return Summary(
+            stage=self._stage.name,
+            output=self._options.output,
+            utterances=self._scan.count,
+            done=self._done,
+            resumed=self._resumed,
+            failed=self._errors.total(),
+            errors=dict(sorted(self._errors.items())),
+            audio_seconds=round(audio, 3),
+            wall_seconds=round(wall, 3),
+            real_time_factor=round(wall / audio, 6) if audio else None,
+            peak_memory=peak_memory(),
+            workers=self._options.pool.workers,
+            options=dict(self._stage.options),
+            versions=_versions(self._stage.packages),
+        )
+
+
+def _other_utterances(output: Path) -> OutputConflict:
+    return OutputConflict(
+        f"{output}: exists and holds other utterances than the input; "
+        "name another output, or replace it with --restart"
+    )
+
+
+def _is_own(record: Record, utterance: Record) -> bool:
+    """Whether an output line is this utterance's one line."""
+    return record.get("parent") == utterance.get("parent") and (
+        manifest.identity(record) == manifest.identity(utterance)
+        # A duration that the input didn't state has been added by the stage.
+        or (
+            "duration" not in utterance
+            and manifest.bare_identity(record) == manifest.bare_identity(utterance)
+        )
+    )
+
+
+def _is_cut_from(record: Record, utterance: Utterance) -> bool:
+    """Whether an output line is a segment of this utterance; it may have several."""
+    after = (record.get("offset") or 0.0) - utterance.offset
+    length = utterance.duration or float("inf")
+    return record.get("parent") == manifest.name(utterance.record) and 0 <= after < length
+
+
+def _error_types(results: Iterable[Sequence[bytes]]) -> Counter[str]:
+    """How often each type of error stands in these output lines."""
+    types = (error_type(line) for lines in results for line in lines)
+    return Counter(kind for kind in types if kind is not None)
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str]:
+    versions = {"speechkit": speechkit.__version__, "python": platform.python_version()}
+    return versions | {name: importlib.metadata.version(name) for name in packages}
+
+
+class _Drain:
+    """Hears the signals that end a run; the first one counts. Ended at once is whatever but the
+    pool's work: a kill at any moment does no harm, so an exception does none."""
+
+    def __init__(self) -> None:
+        self.heard = False
+        self._gently = False
+
+    def __enter__(self) -> _Drain:
+        self._before = {number: signal.signal(number, self._hear) for number in DRAIN_SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def gently(self) -> Iterator[None]:
+        """Inside, a signal is only noted."""
+        self._gently = True
+        try:
+            yield
+        finally:
+            self._gently = False
+
+    def _hear(self, number: int, _: object) -> None:
+        if self.heard:
+            return
+        self.heard = True
+        name = signal.Signals(number).name
+        how = "finishing what has begun, 10 s at most" if self._gently else "stopping"
+        with suppress(OSError):  # print could meet itself, interrupted in mid-write
+            os.write(sys.stderr.fileno(), f"{name}: {how}\n".encode())
+        if not self._gently:
+            raise Drained("stopped by a signal; run the same command again to go on")

@@ -1,0 +1,124 @@
+"""What a stage does to one batch, and the messages between the runner and its workers."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from speechkit.errors import SpeechkitError
+from speechkit.io import manifest
+from speechkit.records import Record, Utterance
+
+DRAIN_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)  # end a run; the runner's affair
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An utterance with what `Task.load` made of it; ``seconds`` of audio."""
+
+    utterance: Utterance
+    data: Any
+    seconds: float
+
+
+class Task(Protocol):
+    """A stage's work: pickled once to each worker process, opened there, then fed batches."""
+
+    one_by_one: bool  # compute is given single utterances; a crash then costs exactly one
+
+    def open(self) -> None:
+        """Builds the engine. Raises `EngineMissing` or `EngineFailed`."""
+        ...
+
+    def load(self, utterance: Utterance) -> Loaded:
+        """Reads the utterance's audio. Raises an `UtteranceError`."""
+        ...
+
+    def compute(self, batch: Sequence[Loaded]) -> Iterable[Sequence[Record]]:
+        """The output records of each utterance, in order of the batch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What to run.
+
+    ``options`` are those that the results depend on: they pin a resumed run. ``batch_audio``:
+    seconds of audio in a batch. ``packages``: distributions whose versions the summary gives.
+    ``error_keys`` stand in a failed utterance's record beside its error. ``cuts``: an utterance
+    may give any number of lines, segments with it as their ``parent``; else it gives one.
+    """
+
+    name: str
+    task: Task
+    batch_audio: float
+    options: Mapping[str, Any]
+    packages: Sequence[str] = ()
+    error_keys: Record = field(default_factory=dict)
+    cuts: bool = False
+
+
+def load_audio(utterance: Utterance, sample_rate: int, channel: int | None) -> Loaded:
+    """The utterance's waveform, float32 mono. Raises an ``Audio…`` error."""
+    from speechkit.io import audio
+
+    waveform = audio.load(
+        utterance.audio,
+        offset=utterance.offset,
+        duration=utterance.duration,
+        sample_rate=sample_rate,
+        channel=channel,
+    )
+    return Loaded(utterance, waveform, round(len(waveform) / sample_rate, 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The worker's engine is built."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker's engine can't be built."""
+
+    error: SpeechkitError
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The worker now works on these utterances, known to hold so many seconds of audio."""
+
+    indices: tuple[int, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one utterance: its output lines, and the error's type if it failed."""
+
+    index: int
+    lines: tuple[str, ...]
+    seconds: float
+    error: str | None = None
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchDone:
+    """The worker has answered for every utterance of its oldest batch."""
+
+
+Message = Ready | Failed | Begun | Outcome | BatchDone
+
+
+def error_outcome(
+    utterance: Utterance, error: BaseException, extra: Record, traceback: str = ""
+) -> Outcome:
+    """The outcome of an utterance that failed: its record, ``extra`` keys, and the reason."""
+    kind = type(error).__name__
+    message = str(error) or kind
+    record = {**utterance.record, **extra, "error": {"type": kind, "message": message}}
+    return Outcome(utterance.index, (manifest.dump(record),), 0.0, kind, traceback)

@@ -1,0 +1,227 @@
+"""Word and character error rates of hypotheses against references.
+
+Rates are errors over reference length, summed over utterances before dividing, as NeMo and NIST's
+sclite do: with the normaliser ``none`` WER and CER are those of NeMo's ``word_error_rate``.
+
+- A failed utterance (``error``) counts as an empty hypothesis: all its words are deletions.
+- A record without ``text`` can't be scored; it is counted and named.
+- An empty reference has no rate of its own. What was heard there counts as insertions of the
+  whole, as in NeMo and sclite, and is counted separately besides.
+- A record with a reference but neither ``pred_text`` nor ``error`` was never transcribed: that is
+  refused, since leaving it out or counting it would both state a rate that nothing measured.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from speechkit.errors import UsageError
+from speechkit.pipelines.scoring import bootstrap
+from speechkit.pipelines.scoring.bootstrap import Interval
+from speechkit.pipelines.scoring.comparison import Aligned, Comparison, Counts, compare
+from speechkit.pipelines.scoring.normalise import normaliser
+from speechkit.records import Record
+
+_NAMES = 20  # records without a reference that are named
+
+Emit = Callable[[Record], object]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreOptions:
+    normaliser: str = "basic"  # one of normalise.NORMALISERS
+    by: str | None = None  # key to break down by; dots reach into nested objects
+    worst: int = 5  # utterances to show aligned
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The totals of a set of scored utterances; intervals are at 95 %, None where undefined."""
+
+    utterances: int
+    failed: int
+    words: Counts
+    chars: Counts
+    wer_interval: Interval | None
+    cer_interval: Interval | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "utterances": self.utterances,
+            "failed": self.failed,
+            "wer": self.words.rate,
+            "wer_interval": self.wer_interval,
+            "cer": self.chars.rate,
+            "cer_interval": self.cer_interval,
+            "words": self.words.to_json(),
+            "chars": self.chars.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyReferences:
+    """Scored utterances whose reference has no words, and what was heard there all the same."""
+
+    utterances: int = 0
+    inserted_words: int = 0
+    inserted_chars: int = 0
+
+    def plus(self, words: Counts, chars: Counts) -> EmptyReferences:
+        return EmptyReferences(
+            self.utterances + 1,
+            self.inserted_words + words.insertions,
+            self.inserted_chars + chars.insertions,
+        )
+
+    def to_json(self) -> dict[str, int]:
+        return {
+            "utterances": self.utterances,
+            "inserted_words": self.inserted_words,
+            "inserted_chars": self.inserted_chars,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    options: ScoreOptions
+    total: Group
+    groups: dict[str, Group]  # by value of the field options.by, in order of name
+    worst: tuple[Aligned, ...]  # highest WER first, then most errors; failed ones left out
+    empty_references: EmptyReferences
+    without_reference: int  # records that can't be scored
+    without_reference_names: tuple[str, ...]  # the first of them
+
+    def to_json(self) -> dict[str, Any]:
+        result = {"normaliser": self.options.normaliser, **self.total.to_json()}
+        result["interval"] = {
+            "level": bootstrap.LEVEL,
+            "method": "percentile bootstrap over utterances (Bisani & Ney 2004)",
+            "resamples": bootstrap.RESAMPLES,
+            "seed": bootstrap.SEED,
+        }
+        result["empty_references"] = self.empty_references.to_json()
+        result["without_reference"] = {
+            "records": self.without_reference,
+            "first": list(self.without_reference_names),
+        }
+        if self.options.by is not None:
+            groups = {name: group.to_json() for name, group in self.groups.items()}
+            result["by"] = {"field": self.options.by, "groups": groups}
+        result["worst"] = [aligned.to_json() for aligned in self.worst]
+        return result
+
+
+def score(
+    records: Iterable[Record], options: ScoreOptions | None = None, emit: Emit | None = None
+) -> Score:
+    """Compare ``text`` with ``pred_text`` in every record; streams, keeping counts alone.
+
+    ``emit`` is given every record in order, with the keys ``wer``, ``cer``, ``word_errors`` and
+    ``char_errors`` added (null where it wasn't scored). Raises `UsageError` for a record that was
+    never transcribed, for a text that isn't a string, and where nothing has a reference.
+    """
+    options = options or ScoreOptions()
+    total, groups = _Tally(), dict[str, _Tally]()
+    worst = _Worst(options.worst)
+    empty = EmptyReferences()
+    unscored, names = 0, list[str]()
+    for result in compare(records, normaliser(options.normaliser)):
+        if emit is not None:
+            emit(result.record())
+        if not result.text.scored:
+            unscored += 1
+            names += [result.text.name] * (len(names) < _NAMES)
+            continue
+        total.add(result)
+        if options.by is not None:
+            groups.setdefault(field_value(result.text.record, options.by), _Tally()).add(result)
+        if not result.words.reference:
+            empty = empty.plus(result.words, result.chars)
+        worst.offer(result)
+    if not total.utterances:
+        raise UsageError(
+            f"{unscored} records, none with a reference: give them their `text`, for example with "
+            "`speechkit manifest`, which finds references beside the audio"
+            if unscored
+            else "nothing to score: the input holds no records"
+        )
+    return Score(
+        options=options,
+        total=total.group(),
+        groups={name: groups[name].group() for name in sorted(groups)},
+        worst=worst.ranked(),
+        empty_references=empty,
+        without_reference=unscored,
+        without_reference_names=tuple(names),
+    )
+
+
+def field_value(record: Record, key: str) -> str:
+    """The record's value of a key, or of a dotted path into nested objects, as a group's name."""
+    value: Any = record
+    if key in record:
+        value = record[key]
+    else:
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+    if value is None:
+        return "(none)"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """A group while it is being counted."""
+
+    utterances: int = 0
+    failed: int = 0
+    words: Counts = field(default_factory=Counts)
+    chars: Counts = field(default_factory=Counts)
+    word_pairs: Counter[tuple[int, int]] = field(default_factory=Counter)
+    char_pairs: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    def add(self, result: Comparison) -> None:
+        self.utterances += 1
+        self.failed += result.text.failed
+        self.words += result.words
+        self.chars += result.chars
+        self.word_pairs[result.words.errors, result.words.reference] += 1
+        self.char_pairs[result.chars.errors, result.chars.reference] += 1
+
+    def group(self) -> Group:
+        return Group(
+            utterances=self.utterances,
+            failed=self.failed,
+            words=self.words,
+            chars=self.chars,
+            wer_interval=bootstrap.interval(self.word_pairs),
+            cer_interval=bootstrap.interval(self.char_pairs),
+        )
+
+
+class _Worst:
+    """Keeps the N utterances of highest WER; an empty reference ranks as one of a single word."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._heap: list[tuple[float, int, int, Aligned]] = []
+        self._seen = 0
+
+    def offer(self, result: Comparison) -> None:
+        self._seen += 1
+        errors = result.words.errors
+        if not errors or result.text.failed:
+            return
+        rank = (errors / max(1, result.words.reference), errors, -self._seen)
+        if len(self._heap) < self._size:
+            heapq.heappush(self._heap, (*rank, result.aligned()))
+        elif self._heap and rank > self._heap[0][:3]:
+            heapq.heapreplace(self._heap, (*rank, result.aligned()))
+
+    def ranked(self) -> tuple[Aligned, ...]:
+        return tuple(aligned for *_, aligned in sorted(self._heap, reverse=True))

@@ -1,0 +1,92 @@
+"""The index of a manifest's splits: whose they are, what each holds, and how they are named."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from speechkit.errors import UsageError
+from speechkit.io.manifest import SUFFIXES
+
+_NUMBERED = re.compile(r"(.*)_split_(\d+)(?!\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One split: its file's name beside the index, and the size of it all."""
+
+    file: str
+    utterances: int
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SplitIndex:
+    """``parent`` is the manifest's absolute path, ``fingerprint`` the SHA-256 of its lines."""
+
+    parent: str
+    fingerprint: str
+    by: str
+    utterances: int
+    seconds: float
+    splits: tuple[Split, ...]
+
+
+def index_path(folder: str | Path, stem: str) -> Path:
+    return Path(folder) / f"{stem}_splits.json"
+
+
+def manifest_suffix(name: str) -> str:
+    """The ending of a manifest's name (``.jsonl.gz``), or "" where it has none of the known."""
+    return max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default="")
+
+
+def split_names(stem: str, suffix: str, splits: int) -> list[str]:
+    width = max(2, len(str(splits - 1)))
+    return [f"{stem}_split_{number:0{width}d}{suffix}" for number in range(splits)]
+
+
+def split_number(name: str) -> tuple[str, int] | None:
+    """``("data", 3)`` for ``data_split_03.vad.jsonl``; None for a name that is no split's."""
+    match = _NUMBERED.match(name)
+    return (match[1], int(match[2])) if match else None
+
+
+def array_text(numbers: Iterable[int]) -> str:
+    """``3,17-19``: ascending numbers as ``sbatch --array`` takes them."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def dump_index(index: SplitIndex) -> str:
+    return json.dumps(asdict(index), indent=1, ensure_ascii=False) + "\n"
+
+
+def read_index(path: Path) -> SplitIndex | None:
+    """The index, or None where there is no such file. Raises `UsageError` where it is no index."""
+    try:
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as e:
+        raise UsageError(f"{path}: can't be read: {e.strerror}") from e
+    try:
+        fields = json.loads(text)
+        splits = tuple(Split(**split) for split in fields.pop("splits"))
+        index = SplitIndex(**fields, splits=splits)
+        stem = path.name.removesuffix(".part").removesuffix("_splits.json")
+        names = split_names(stem, manifest_suffix(index.parent), len(splits))
+        if [split.file for split in splits] != names:
+            raise ValueError("it lists files that no split is named as")
+    except (ValueError, TypeError, KeyError, AttributeError) as e:
+        raise UsageError(f"{path}: not an index of splits ({e}); move it away") from e
+    return index

@@ -1,0 +1,90 @@
+"""The result files of a merge: scanned once in order, then read line by line in any order."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from speechkit.errors import UsageError
+from speechkit.io.atomic import output_errors
+from speechkit.io.manifest import open_lines
+
+_WINDOWS = 64 << 20  # bytes of all files together that are held in memory
+_LONGEST, _SHORTEST = 1 << 20, 16 << 10  # bytes of one file
+
+
+class ResultUnreadable(UsageError):
+    """A result file that can't be read to its end."""
+
+
+class ResultFiles:
+    """Holds no file open between calls but one: packed results (``.gz``) unpacked in TMPDIR.
+
+    Each file has a window of its content in memory, so files of any number whose lines are asked
+    for in their order are read once, in large pieces.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = paths
+        self._unpacked = tempfile.TemporaryFile() if any(map(_packed, paths)) else None  # noqa: SIM115
+        self._stamps: list[tuple[int, int, int] | None] = [None] * len(paths)
+        self._starts = [0] * len(paths)
+        self._windows = [b""] * len(paths)
+        self._stretch = min(_LONGEST, max(_SHORTEST, _WINDOWS // max(1, len(paths))))
+
+    def scan(self, file: int) -> Iterator[tuple[int, int, bytes]]:
+        """Number, offset and bytes without newline of each line that is not blank.
+
+        Raises `ResultUnreadable`.
+        """
+        path = self.paths[file]
+        spool = self._unpacked if _packed(path) else None
+        offset = spool.seek(0, os.SEEK_END) if spool else 0
+        try:
+            self._stamps[file] = _stamp(path)
+            with open_lines(path) as lines:
+                for number, raw in enumerate(lines, 1):
+                    if spool:
+                        with output_errors(tempfile.gettempdir()):
+                            spool.write(raw)
+                    if raw.strip():
+                        yield number, offset, raw.removesuffix(b"\n")
+                    offset += len(raw)
+        except UsageError as e:
+            raise ResultUnreadable(str(e)) from e
+
+    def line(self, file: int, offset: int, length: int) -> bytes:
+        """The bytes of a line that was scanned. Raises `UsageError` if the file has changed."""
+        start = offset - self._starts[file]
+        if start < 0 or start + length > len(self._windows[file]):
+            self._windows[file] = self._read(file, offset, max(length, self._stretch))
+            self._starts[file], start = offset, 0
+        return self._windows[file][start : start + length]
+
+    def _read(self, file: int, offset: int, length: int) -> bytes:
+        path = self.paths[file]
+        if _packed(path):
+            assert self._unpacked is not None
+            self._unpacked.seek(offset)
+            data = self._unpacked.read(length)
+            self._unpacked.seek(0, os.SEEK_END)  # where a scan goes on
+            return data
+        if _stamp(path) != self._stamps[file]:
+            raise UsageError(f"{path}: changed while it was being merged; run again")
+        with open_lines(path) as lines:
+            lines.seek(offset)
+            return lines.read(length)
+
+
+def _packed(path: str) -> bool:
+    return path.endswith(".gz")
+
+
+def _stamp(path: str) -> tuple[int, int, int]:
+    try:
+        status = Path(path).stat()
+    except OSError as e:
+        raise UsageError(f"{path}: can't be read: {e.strerror}") from e
+    return status.st_ino, status.st_size, status.st_mtime_ns

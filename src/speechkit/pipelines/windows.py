@@ -1,0 +1,59 @@
+"""Which stretches of a recording an ASR engine is given, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from speechkit.engines.protocols import Waveform
+
+JOIN = 0.5  # seconds; speech closer together than this is decoded as one, with its context
+PAD = 0.2  # seconds of audio kept before and after speech, where the neighbour leaves room
+FRAME = 0.02  # seconds over which loudness is measured to find a place to cut
+
+
+def speech_windows(
+    segments: Sequence[tuple[float, float]], duration: float, longest: float
+) -> list[tuple[float, float]]:
+    """The segments (in seconds, in order of time) joined and padded, ``longest`` at most each.
+
+    A single segment above ``longest`` comes out whole: `cut` divides it.
+    """
+    joined: list[tuple[float, float]] = []
+    for start, end in segments:
+        if joined and start - joined[-1][1] < JOIN and end + 2 * PAD - joined[-1][0] <= longest:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    windows: list[tuple[float, float]] = []
+    for index, (start, end) in enumerate(joined):
+        before = (joined[index - 1][1] + start) / 2 if index else 0.0
+        after = (end + joined[index + 1][0]) / 2 if index + 1 < len(joined) else duration
+        padded = (max(0.0, start - PAD, before), min(duration, end + PAD, after))
+        if padded[1] > padded[0]:
+            windows.append(padded)
+    return windows
+
+
+def cut(
+    waveform: Waveform, sample_rate: int, window: tuple[float, float], longest: float
+) -> list[tuple[float, float]]:
+    """The window in contiguous pieces of ``longest`` seconds at most.
+
+    Each cut lies in the quietest `FRAME` of the second half of what is allowed.
+    """
+    import numpy as np
+
+    start, end = window
+    pieces: list[tuple[float, float]] = []
+    step = int(FRAME * sample_rate)
+    while end - start > longest:
+        first = int((start + longest / 2) * sample_rate)
+        frames = waveform[first : int((start + longest) * sample_rate)]
+        frames = frames[: len(frames) // step * step].reshape(-1, step)
+        quietest = int(np.square(frames, dtype=np.float64).sum(axis=1).argmin())
+        middle = (first + (quietest + 0.5) * step) / sample_rate
+        pieces.append((start, middle))
+        start = middle
+    return [*pieces, (start, end)]

@@ -1,0 +1,67 @@
+"""The values that flow between the layers. Times are seconds, waveforms 16 kHz mono float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+#: What one line of a manifest holds: JSON keys in their order, unknown ones included.
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One recognised word; ``start`` and ``end`` in seconds, ``confidence`` in 0..1."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of speech in seconds from the recording's beginning, with its text if known."""
+
+    start: float
+    end: float
+    text: str | None = None
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What an ASR engine heard in one waveform; times are relative to the waveform's start."""
+
+    text: str
+    words: tuple[Word, ...] = ()
+    confidence: float | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One input: a recording or a slice of one.
+
+    ``index`` is its position in the input, ``audio`` an absolute path, ``offset`` and ``duration``
+    are seconds (``duration`` None: to the end), ``record`` the manifest line it came from.
+    """
+
+    index: int
+    audio: str
+    offset: float = 0.0
+    duration: float | None = None
+    record: Record = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Everything found in one audio file, as the text formats render it.
+
+    ``name`` is its path below the output folder without suffix (``monday/talk``); ``duration`` in
+    seconds; ``segments`` in order of time. A segment without text is plain speech (VAD).
+    """
+
+    name: str
+    duration: float
+    segments: tuple[Segment, ...] = ()

@@ -1,0 +1,135 @@
+"""Formats through the command line, to files and to stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speechkit.formats import ASR_FORMATS, VAD_FORMATS
+
+EXTENSIONS = {name: module.EXTENSION for name, module in {**ASR_FORMATS, **VAD_FORMATS}.items()}
+
+
+@pytest.fixture(scope="module")
+def talks(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same basename in two folders, and twice in one with different suffixes."""
+    folder = tmp_path_factory.mktemp("talks")
+    for target, source in {
+        "mon/a.flac": "awb/train.flac",
+        "tue/a.flac": "slt/story.flac",
+        "tue/a.oga": "kal16/problem.flac",
+    }.items():
+        (folder / target).parent.mkdir(exist_ok=True)
+        shutil.copy(examples / source, folder / target)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def heard(speechkit: Any, talks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with every format that asr writes, of each recording and of all in one."""
+    out = tmp_path_factory.mktemp("heard")
+    formats = [part for name in ASR_FORMATS for part in ("-f", name)]
+    speechkit("asr", talks, "--output-dir", out, *formats)
+    speechkit("asr", talks, "--output-dir", out, *formats, "--one-file")
+    return out
+
+
+def tree(folder: Path) -> set[str]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)) for path in found if not path.name.startswith(".")}
+
+
+def test_every_recording_has_its_own_files(heard: Path) -> None:
+    names = ["mon/a", "tue/a.flac", "tue/a.oga", "asr"]
+    assert tree(heard) == {"asr.jsonl"} | {
+        f"{name}{EXTENSIONS[form]}" for name in names for form in ASR_FORMATS
+    }
+    assert "train" in (heard / "mon" / "a.txt").read_text()
+    assert "story" in (heard / "tue" / "a.flac.txt").read_text()
+    assert "problem" in (heard / "tue" / "a.oga.txt").read_text()
+
+
+@pytest.mark.parametrize("form", ASR_FORMATS)
+def test_asr_prints_each_format(speechkit: Any, talks: Path, heard: Path, form: str) -> None:
+    printed = speechkit("asr", talks / "mon" / "a.flac", "--format", form).out
+    assert printed
+    assert printed == (heard / f"mon/a{EXTENSIONS[form]}").read_bytes().replace(b"mon/a", b"a")
+
+
+@pytest.mark.parametrize("form", VAD_FORMATS)
+def test_vad_prints_each_format_as_it_writes_it(
+    speechkit: Any, talks: Path, tmp_path: Path, form: str
+) -> None:
+    speechkit("vad", talks, "-f", form, "--output-dir", tmp_path, "--one-file")
+    printed = speechkit("vad", talks, "--format", form).out
+    assert printed
+    assert printed == (tmp_path / f"vad{EXTENSIONS[form]}").read_bytes()
+    if form != "audacity":  # its one time line needs the recordings' lengths
+        assert speechkit("vad", talks, "--format", form, "--emit", "segments").out == printed
+
+
+def test_the_manifest_goes_where_it_is_named(speechkit: Any, talks: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    speechkit("vad", talks, "-f", "csv", "--output-dir", out, "-o", tmp_path / "m.jsonl")
+    assert tree(tmp_path) == {"m.jsonl", "out/mon/a.csv", "out/tue/a.flac.csv", "out/tue/a.oga.csv"}
+    printed = speechkit("vad", talks, "--format", "jsonl").out
+    assert printed == (tmp_path / "m.jsonl").read_bytes()
+    assert speechkit("vad", talks, "-o", "-").out == printed
+
+
+def test_a_reference_beside_the_audio_is_not_overwritten(
+    speechkit: Any, examples: Path, tmp_path: Path
+) -> None:
+    for suffix in (".flac", ".txt"):
+        shutil.copy(examples / "awb" / f"train{suffix}", tmp_path)
+    reference = (tmp_path / "train.txt").read_bytes()
+    done = speechkit("asr", tmp_path, "-f", "txt", "--output-dir", tmp_path, code=2)
+    assert "would be taken for the reference of train.flac" in done.err
+    assert (tmp_path / "train.txt").read_bytes() == reference
+    speechkit("asr", tmp_path, "-f", "srt", "--output-dir", tmp_path)
+    assert (tmp_path / "train.srt").exists()
+    assert (tmp_path / "train.txt").read_bytes() == reference
+
+
+def test_nothing_is_written_outside_whatever_a_manifest_says(
+    speechkit: Any, examples: Path, tmp_path: Path
+) -> None:
+    inside = tmp_path / "a" / "b" / "c"
+    inside.mkdir(parents=True)
+    audio = examples / "awb" / "train.flac"
+    lines = [
+        {"audio_filepath": f"{tmp_path}/a/../../{tmp_path.name}/x.flac", "id": "../../../x"},
+        {"audio_filepath": f"{tmp_path}/a/b/../../y.flac", "id": "/etc/y"},
+        {"audio_filepath": "../../../z.flac", "id": "z"},
+        {"audio_filepath": str(audio), "id": "w/../../w"},
+    ]
+    for name in "xyz":
+        shutil.copy(audio, tmp_path / f"{name}.flac")
+    (inside / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    before = tree(tmp_path)
+    for more in ((), ("--emit", "segments")):
+        out = inside / f"out{len(more)}"
+        speechkit("vad", inside / "in.jsonl", "-f", "rttm", "--output-dir", out, *more)
+        assert len([name for name in tree(out) if name.endswith(".rttm")]) == 4
+    new = tree(tmp_path) - before
+    assert all(name.startswith(("a/b/c/out0/", "a/b/c/out2/")) for name in new)
+    assert not (examples / "awb" / "train.rttm").exists()
+
+
+def test_names_that_are_not_utf8(speechkit: Any, examples: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"f\xff\xfe.flac")
+    shutil.copy(examples / "awb" / "train.flac", tmp_path / name)
+    out = tmp_path / "out.jsonl"
+    speechkit("vad", tmp_path / name, "-o", out)
+    (record,) = map(json.loads, out.read_text("utf-8").splitlines())
+    assert record["audio_filepath"] == str(tmp_path / name)
+    again = speechkit("vad", "-", stdin=out.read_bytes(), code=0).out
+    assert json.loads(again)["segments"] == record["segments"]
+    assert speechkit("vad", tmp_path / name, "--format", "rttm").out.decode("utf-8")
+    speechkit("vad", out, "--output-dir", tmp_path / "o", "-f", "rttm")
+    assert (tmp_path / "o" / name).with_suffix(".rttm").exists()

@@ -1,0 +1,53 @@
+"""Every shell example of the README runs as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+EXAMPLES = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a reader of the README stands: a few talks, nothing else. Examples build on it."""
+    folder = tmp_path_factory.mktemp("readme")
+    for voice in ("slt", "rms"):
+        shutil.copytree(ROOT / "examples" / "speech" / voice, folder / "talks" / voice)
+    return folder
+
+
+def test_the_readme_has_an_example_for_every_command() -> None:
+    text = "\n".join(EXAMPLES)
+    commands = [path.stem.replace("_", "-") for path in (ROOT / "src/speechkit/commands").iterdir()]
+    help_text = subprocess.run(
+        [sys.executable, "-m", "speechkit", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    shown = [name for name in commands if re.search(rf"^  {name} ", help_text, re.MULTILINE)]
+    assert len(shown) >= 7
+    assert [name for name in shown if f"speechkit {name} " not in text + " "] == ["doctor"]
+    assert "speechkit doctor\n" in text
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.strip().splitlines()[0][:50])
+def test_readme_example(example: str, folder: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", example],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr

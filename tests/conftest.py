@@ -1,0 +1,100 @@
+"""What all tests share: the command line as a function, the example speech, and strictness.
+
+With SPEECHKIT_REQUIRE_ALL=1 a skipped test is a failure, except for those marked ``gpu``.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("steady", deadline=None)  # a busy machine is no failure
+settings.load_profile("steady")
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = (ROOT.parent / "shared" / "data").resolve()
+REQUIRE_ALL = os.environ.get("SPEECHKIT_REQUIRE_ALL") == "1"
+
+for name in list(os.environ):  # a variable set outside must not change what the tests see
+    if name.startswith(("SPEECHKIT_", "SLURM_")) and name != "SPEECHKIT_REQUIRE_ALL":
+        del os.environ[name]
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def _forbid_skip(report: Any) -> None:
+    if REQUIRE_ALL and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where SPEECHKIT_REQUIRE_ALL=1 forbids it: {report.longrepr}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    outcome = yield
+    if "gpu" not in item.keywords:
+        _forbid_skip(outcome.get_result())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, None]:
+    outcome = yield
+    _forbid_skip(outcome.get_result())
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A command that has ended; ``out`` and ``err`` as they came."""
+
+    code: int
+    out: bytes
+    err: str
+
+
+Speechkit = Callable[..., Finished]
+
+
+@pytest.fixture(scope="session")
+def speechkit() -> Speechkit:
+    """``speechkit("vad", path, code=0)``: runs the command line and expects its exit code."""
+
+    def run(
+        *arguments: object,
+        code: int = 0,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> Finished:
+        done = subprocess.run(
+            [sys.executable, "-m", "speechkit", *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            check=False,
+        )
+        err = done.stderr.decode(errors="replace")
+        assert done.returncode == code, f"exit {done.returncode}, expected {code}:\n{err}"
+        assert "Traceback" not in err
+        assert "internal error" not in err
+        return Finished(done.returncode, done.stdout, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    return ROOT / "examples" / "speech"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    if not DATA.is_dir():
+        pytest.skip(f"no {DATA}")
+    return DATA

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from faultkit import Unbroken, cut_speech, run
+
+
+@pytest.fixture(scope="session")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """320 short utterances."""
+    return cut_speech(tmp_path_factory.mktemp("speech"), 320, longest=1.6, seed=2)
+
+
+@pytest.fixture(scope="session")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 short utterances, for what is slow."""
+    return cut_speech(tmp_path_factory.mktemp("few"), 24, longest=1.2, seed=3)
+
+
+def _unbroken(folder: Path, *args: object) -> Unbroken:
+    out = folder / "unbroken.jsonl"
+    result = run(folder, *args, "-o", out)
+    assert result.code == 0, result.err
+    return Unbroken(args, out.read_bytes(), result)
+
+
+@pytest.fixture(scope="session")
+def ten(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+    return _unbroken(tmp_path_factory.mktemp("ten"), "vad", speech, "--workers", 2)
+
+
+@pytest.fixture(scope="session")
+def silero(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+    folder = tmp_path_factory.mktemp("silero")
+    return _unbroken(folder, "vad", speech, "--engine", "silero", "--workers", 2)
+
+
+@pytest.fixture(scope="session")
+def asr(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+    return _unbroken(tmp_path_factory.mktemp("asr"), "asr", few, "--workers", 2)

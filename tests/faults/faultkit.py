@@ -1,0 +1,178 @@
+"""Real runs of the real command line, and ways to harm them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[1] / "examples" / "speech"
+SPEECHKIT = (sys.executable, "-m", "speechkit")
+MARK = "FAULTS_RUN"  # a variable that marks a run's main process and its workers
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: bytes
+    err: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Unbroken:
+    """What a run that nobody disturbs makes of the speech."""
+
+    args: tuple[object, ...]  # all but the output
+    output: bytes
+    result: Result
+
+    @property
+    def utterances(self) -> int:
+        return self.output.count(b"\n")
+
+
+class Run:
+    """A process in the background; its stdout and stderr go to files, so it never waits for us."""
+
+    def __init__(self, folder: Path, *args: object, command: Sequence[str] = SPEECHKIT) -> None:
+        self._mark = uuid.uuid4().hex
+        self._logs = folder / f"run-{self._mark}"
+        self._logs.mkdir()
+        self._began = time.monotonic()
+        with open(self._logs / "out", "wb") as out, open(self._logs / "err", "wb") as err:
+            self.process = subprocess.Popen(
+                [*command, *map(str, args)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environment(self._mark),
+            )
+
+    def wait(self, timeout: float = 120.0) -> Result:
+        code = self.process.wait(timeout)
+        seconds = time.monotonic() - self._began
+        out, err = (self._logs / "out").read_bytes(), (self._logs / "err").read_text()
+        assert "Traceback" not in err, err
+        assert "internal error" not in err, err
+        return Result(code, out, err, seconds)
+
+    def finishes_within(self, seconds: float) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        return self.process.poll() is not None
+
+    def workers(self) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.process.pid).children()
+        return []
+
+    def survivors(self) -> list[int]:
+        """Processes of this run that still live."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(MARK) == self._mark and process.status() != "zombie":
+                    found.append(process.pid)
+        return found
+
+    def assert_no_survivors(self, seconds: float = 5.0) -> None:
+        until(lambda: not self.survivors(), seconds, "a worker outlived its run")
+
+
+def environment(mark: str) -> dict[str, str]:
+    path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, MARK: mark}
+
+
+def run(folder: Path, *args: object, command: Sequence[str] = SPEECHKIT) -> Result:
+    return Run(folder, *args, command=command).wait()
+
+
+def until(condition: Any, seconds: float = 30.0, what: str = "it never came") -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.005)
+
+
+def part_of(out: Path) -> Path:
+    return out.with_name(f"{out.name}.part")
+
+
+def entries(out: Path) -> int:
+    """Utterances answered so far in an unfinished output."""
+    part = part_of(out)
+    return max(0, part.read_bytes().count(b"\n") - 1) if part.exists() else 0
+
+
+def records(out: Path | bytes) -> list[dict[str, Any]]:
+    data = out if isinstance(out, bytes) else out.read_bytes()
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def errors(out: Path | bytes) -> list[str | None]:
+    return [record["error"]["type"] if "error" in record else None for record in records(out)]
+
+
+def write_manifest(path: Path, lines: Sequence[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def one_sentence(result: Result) -> str:
+    """The only line on stderr."""
+    assert result.err.count("\n") == 1, result.err
+    assert result.err.startswith("speechkit: "), result.err
+    return result.err
+
+
+def cut_speech(folder: Path, count: int, longest: float, seed: int) -> Path:
+    """``count`` pieces of the examples, 0.3 s to ``longest`` s, WAV, in two folders."""
+    import soundfile
+
+    rng = random.Random(seed)
+    recordings = [soundfile.read(path, dtype="int16") for path in sorted(EXAMPLES.glob("*/*.flac"))]
+    for number in range(count):
+        samples, rate = rng.choice(recordings)
+        length = int(rng.uniform(0.3, longest) * rate)
+        start = rng.randrange(len(samples) - length)
+        path = folder / f"part{number % 2}" / f"{number:04}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, samples[start : start + length], rate)
+    return folder
+
+
+@contextlib.contextmanager
+def tmpfs(folder: Path, options: str) -> Iterator[Path]:
+    """A small file system of its own. Skips where it can't be mounted."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode:
+        pytest.skip(f"can't mount a tmpfs: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def remount(folder: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)

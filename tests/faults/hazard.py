@@ -1,0 +1,102 @@
+"""A stage that does to its worker what each utterance says: a task for the runner, no model.
+
+``python -m hazard IN OUT [--batched] [--time-limit X] [--workers N] [--batch-audio X]``. An
+utterance's ``do``: nothing, ``abort``, ``kill``, ``hang``, ``hang-gil`` (a C call that never lets
+go of the interpreter), ``slow`` (one second), ``raise``, ``exit``; of a list, in turn each time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechkit.errors import SpeechkitError
+from speechkit.io.inputs import Inputs
+from speechkit.pipelines.running import runner
+from speechkit.pipelines.running.pool import PoolOptions
+from speechkit.pipelines.running.task import Loaded, Stage
+from speechkit.records import Record, Utterance
+
+
+@dataclass
+class HazardTask:
+    one_by_one: bool
+    opening: str | None = None
+
+    def open(self) -> None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if self.opening:
+            Path(self.opening).open("a").close()
+        if os.environ.get("HAZARD_OPEN"):
+            _do(os.environ["HAZARD_OPEN"])
+
+    def load(self, utterance: Utterance) -> Loaded:
+        return Loaded(utterance, utterance.record.get("do"), utterance.duration or 0.0)
+
+    def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
+        for loaded in batch:
+            if loaded.data:
+                _do(loaded.data)
+            yield [{**loaded.utterance.record, "pid_free": "done"}]
+
+
+def _do(what: str) -> None:
+    match what:
+        case "abort":
+            os.abort()
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "hang":
+            time.sleep(600)
+        case "hang-gil":
+            ctypes.PyDLL(None).sleep(600)
+        case "slow":
+            time.sleep(1)
+        case "raise":
+            raise ArithmeticError("this one can't be computed")
+        case "exit":
+            sys.exit(7)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("input")
+    parser.add_argument("output")
+    parser.add_argument("--batched", action="store_true")
+    parser.add_argument("--batch-audio", type=float, default=10.0)
+    parser.add_argument("--time-limit", type=float, default=20.0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--opening")
+    given = parser.parse_args()
+    stage = Stage(
+        "hazard", _task(not given.batched, given.opening), given.batch_audio, {"b": given.batched}
+    )
+    options = runner.RunOptions(given.output, PoolOptions(given.workers, 1, given.time_limit))
+    try:
+        with Inputs([given.input]) as inputs:
+            summary = runner.run(stage, inputs, options, print)
+    except SpeechkitError as e:
+        print(f"speechkit: {e}", file=sys.stderr)
+        sys.exit(e.exit_code)
+    print(summary.errors, file=sys.stderr)
+    sys.exit(summary.exit_code)
+
+
+def _task(one_by_one: bool, opening: str | None) -> HazardTask:
+    """Of the importable module, not of ``__main__``, so that it can be unpickled elsewhere."""
+    import hazard
+
+    task: HazardTask = hazard.HazardTask(one_by_one, opening)
+    return task
+
+
+if __name__ == "__main__":
+    main()

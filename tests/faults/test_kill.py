@@ -1,0 +1,124 @@
+"""``kill -9`` of a run at any moment: the same command goes on, and nobody can tell."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from faultkit import Run, Unbroken, cut_speech, entries, run, write_manifest
+
+DYING = (sys.executable, "-m", "dying")
+
+
+def _kill_often(unbroken: Unbroken, folder: Path, kills: int, seed: int) -> Counter[str]:
+    """Kills runs at random moments, resuming each; what each kill hit.
+
+    "working": a worker process was there; "some done", "all done": so was a part with that in it.
+    """
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    out = folder / "out.jsonl"
+    command = (*unbroken.args, "-o", out)
+    start_up = run(folder, "--version").seconds + 0.3
+    moments: Counter[str] = Counter()
+    for _ in range(4 * kills):
+        if moments["kills"] == kills:
+            break
+        before = entries(out)
+        left = 1 - before / unbroken.utterances
+        going = Run(folder, *command)
+        work = max(0.2, unbroken.result.seconds - start_up)
+        if going.finishes_within(rng.uniform(0.1, start_up + left * work)):
+            assert going.wait().code == 0
+            assert out.read_bytes() == unbroken.output
+            out.unlink()
+            continue
+        moments["working"] += bool(going.workers())
+        going.process.kill()
+        assert going.wait().code == -9
+        going.assert_no_survivors()
+        moments["kills"] += 1
+        if not out.exists():
+            after = entries(out)
+            assert after >= before, "a kill has cost results"
+            moments["some done"] += 0 < after < unbroken.utterances
+            moments["all done"] += after == unbroken.utterances
+    assert moments["kills"] == kills
+    last = run(folder, *command)
+    assert last.code == 0, last.err
+    assert out.read_bytes() == unbroken.output
+    assert sorted(p.name for p in folder.iterdir() if p.is_file()) == [
+        ".out.jsonl.run.json",
+        "out.jsonl",
+    ]
+    print(dict(moments))
+    return moments
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["ten", "silero"])
+def test_25_kills_of_a_vad_run(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    unbroken: Unbroken = request.getfixturevalue(engine)
+    assert unbroken.utterances >= 300
+    moments = _kill_often(unbroken, tmp_path, kills=25, seed=random.randrange(10**6))
+    assert moments["working"] >= 8, moments
+    assert moments["some done"] >= 2, moments
+
+
+@pytest.mark.slow
+def test_kills_of_an_asr_run(asr: Unbroken, tmp_path: Path) -> None:
+    moments = _kill_often(asr, tmp_path, kills=5, seed=random.randrange(10**6))
+    assert moments["working"] >= 1, moments
+
+
+def _prepare(folder: Path, flow: str) -> tuple[list[object], bytes]:
+    """A command without its output, what is in its folder, and what the output must come to."""
+    sound = cut_speech(folder / "speech", 4, longest=0.5, seed=4)
+    paths = sorted(sound.glob("*/*.wav"))
+    lines = [{"audio_filepath": str(path), "id": path.stem} for path in paths]
+    manifest = write_manifest(folder / "in.jsonl", lines)
+    command: list[object] = ["manifest", manifest, "--workers", 1]
+    clean, out = folder / "clean.jsonl", folder / "before" / "out.jsonl"
+    assert run(folder, *command, "-o", clean).code == 0
+    out.parent.mkdir()
+    if flow == "retry":
+        aside = paths[1].rename(folder / "aside.wav")
+        assert run(folder, *command, "-o", out).code == 3
+        aside.rename(paths[1])
+        command.append("--retry-failed")
+    elif flow == "restart":
+        assert run(folder, *command, "--limit", 2, "-o", out).code == 0
+        command.append("--restart")
+    return command, clean.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flow", ["first", "retry", "restart"])
+def test_a_kill_at_each_step_of_the_files(flow: str, tmp_path: Path) -> None:
+    """Steps are lines of code: finer than system calls. Twelve of them, from a random one on."""
+    command, expected = _prepare(tmp_path, flow)
+    shutil.copytree(tmp_path / "before", tmp_path / "0")
+    out = tmp_path / "0" / "out.jsonl"
+    alive = run(tmp_path, 0, *command, "-o", out, command=DYING)
+    assert alive.code == 0, alive.err
+    assert out.read_bytes() == expected
+    steps = int(alive.err.splitlines()[-1])
+    first = random.randrange(1, steps // 12)
+    print(f"{steps} steps, from {first} on")
+    killed = 0
+    for step in range(first, steps, steps // 12):
+        out = tmp_path / str(step) / "out.jsonl"
+        shutil.copytree(tmp_path / "before", out.parent)
+        before = out.read_bytes() if out.exists() else None
+        killed += run(tmp_path, step, *command, "-o", out, command=DYING).code == -9
+        assert (out.read_bytes() if out.exists() else None) in (before, expected)
+        again = run(tmp_path, *command, "-o", out)
+        assert again.code == 0, again.err
+        assert out.read_bytes() == expected, f"step {step}"
+        names = sorted(path.name for path in out.parent.iterdir())
+        assert names == [".out.jsonl.run.json", "out.jsonl"], f"step {step}"
+    assert killed >= 9  # the last steps may not come: how often the journal flushes varies

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from itertools import count, islice
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechkit.pipelines.running.batching import MOST, WINDOW, batches
+from speechkit.records import Utterance
+
+
+def utterances(durations: list[float | None]) -> list[Utterance]:
+    return [Utterance(i, "/a", duration=d) for i, d in enumerate(durations)]
+
+
+@given(st.lists(st.none() | st.floats(0.01, 100), max_size=60), st.floats(0.1, 200))
+def test_every_utterance_comes_once_in_batches_that_fit(
+    durations: list[float | None], batch_audio: float
+) -> None:
+    given = utterances(durations)
+    made = list(batches(given, batch_audio))
+    assert sorted(u.index for batch in made for u in batch) == list(range(len(given)))
+    for batch in made:
+        assert batch
+        seconds = sum(u.duration or 10.0 for u in batch)
+        assert len(batch) == 1 or seconds <= batch_audio * (1 + 1e-9)
+    lengths = [u.duration or 10.0 for batch in made for u in batch]
+    assert lengths == sorted(lengths, reverse=True)
+
+
+def test_a_batch_holds_a_limited_number() -> None:
+    assert {len(batch) for batch in batches(utterances([0.001] * (MOST * 3)), 1e6)} == {MOST}
+
+
+def test_the_input_is_read_no_further_than_a_window() -> None:
+    taken = 0
+
+    def endless() -> object:
+        nonlocal taken
+        for i in count():
+            taken += 1
+            yield Utterance(i, "/a", duration=5.0)
+
+    list(islice(batches(endless(), 10.0), 3))  # type: ignore[arg-type]
+    assert taken <= WINDOW + 1

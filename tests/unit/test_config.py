@@ -1,0 +1,85 @@
+"""Options from YAML: taken by name, refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from speechkit.cli import app
+from speechkit.commands.config import defaults
+from speechkit.errors import UsageError
+
+
+def taken(tmp_path: Path, text: str, command: str = "vad") -> dict[str, object]:
+    path = tmp_path / "options.yaml"
+    path.write_text(text)
+    group = typer.main.get_command(app)
+    own = group.commands[command]  # type: ignore[attr-defined]
+    context = typer.Context(own, info_name=command, parent=typer.Context(group))
+    return defaults(path, context)
+
+
+def test_general_and_own_options(tmp_path: Path) -> None:
+    text = (
+        "workers: 3\nthreshold: 0.4\nvad:\n  threshold: 0.7\n  min-speech: 0.1\nasr: {words: true}"
+    )
+    assert taken(tmp_path, text) == {"workers": 3, "threshold": 0.7, "min_speech": 0.1}
+    assert taken(tmp_path, text, "asr") == {"workers": 3, "words": True}
+    assert taken(tmp_path, "vad:\nasr: {words: true}") == {}
+    assert taken(tmp_path, "") == {}
+    assert taken(tmp_path, "format: srt") == taken(tmp_path, "format: [srt]") == {"format": ["srt"]}
+
+
+def test_interpolation(tmp_path: Path) -> None:
+    assert taken(tmp_path, "vad: {threshold: 0.6, hysteresis: '${vad.threshold}'}") == {
+        "threshold": 0.6,
+        "hysteresis": 0.6,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("wrokers: 3", r"options\.yaml: no command has an option 'wrokers'"),
+        ("vad: {words: true}", r"options\.yaml: vad has no option 'words'"),
+        ("vad: 3", r"options\.yaml: vad: expected options by name"),
+        ("vad: [a]", r"options\.yaml: vad: expected options by name"),
+        ("- a\n- b", r"options\.yaml: expected options by name, found a list"),
+        ("5", r"options\.yaml: expected options by name, found one value"),
+        ("workers: true", r"options\.yaml: workers: expected no switch, found true"),
+        ("vad: {limit: 1.5}", r"options\.yaml: vad: limit: expected a whole number, found 1\.5"),
+        ("vad: {format: [csv, no]}", r"vad: format: expected no switch, found false; quote text"),
+        ("just words", r"options\.yaml: "),
+        ("vad: {threshold: [1, 2]}", r"vad: threshold: expected one value, found \[1, 2\]"),
+        ("workers: {a: 1}", r"options\.yaml: workers: expected one value"),
+        ("inputs: [a.wav]", r"no command has an option 'inputs'"),
+        ("a: [", r"options\.yaml: not a YAML configuration"),
+        ("workers: ${nothing}", r"options\.yaml: not a YAML configuration"),
+        ("workers: ???", r"options\.yaml: "),
+    ],
+)
+def test_what_cant_be_meant_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        taken(tmp_path, text)
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="can't be read: No such file"):
+        defaults(tmp_path / "none.yaml", typer.Context(typer.main.get_command(app)))
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "o.yaml").write_bytes(b"\xff\xfe\x00workers: 3")
+    with pytest.raises(UsageError, match="not a YAML configuration"):
+        defaults(tmp_path / "o.yaml", typer.Context(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("text", ["workers: many", "limit: 0", "vad: {threshold: high}"])
+def test_a_value_of_another_type_is_a_usage_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "o.yaml").write_text(text)
+    done = CliRunner().invoke(app, ["vad", str(tmp_path), "--config", str(tmp_path / "o.yaml")])
+    assert done.exit_code == 2
+    assert "Traceback" not in done.output

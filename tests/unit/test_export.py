@@ -1,0 +1,161 @@
+"""Records to files: no two meet, none leads out of the folder, no reference is lost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechkit.errors import OutputConflict
+from speechkit.formats import ASR_FORMATS, VAD_FORMATS
+from speechkit.pipelines.export import recordings, write_files
+from speechkit.records import Record
+
+
+def heard(path: str, text: str = "hello", **more: object) -> Record:
+    words = [{"word": text, "start": 0.5, "end": 1.0, "confidence": 0.5}]
+    segments = [{"start": 0.5, "end": 1.0, "text": text, "words": words}]
+    return {"audio_filepath": path, "duration": 2.0, "segments": segments, **more}
+
+
+def written(records: Sequence[Record], folder: Path, *names: str, joined: str | None = None) -> int:
+    formats = [ASR_FORMATS[name] for name in names]
+    return write_files(records, folder, formats, joined=joined)
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_equal_basenames_keep_their_folders(tmp_path: Path) -> None:
+    paths = ["/talks/mon/a.wav", "/talks/tue/a.wav", "/talks/tue/b.flac"]
+    count = written([heard(path, path) for path in paths], tmp_path, "txt", "srt")
+    assert count == 6
+    names = ["mon/a", "tue/a", "tue/b"]
+    assert tree(tmp_path) == sorted(f"{name}{end}" for name in names for end in (".txt", ".srt"))
+    for name, path in zip(names, paths, strict=True):
+        assert (tmp_path / f"{name}.txt").read_text() == f"{path}\n"
+
+
+def test_stems_that_differ_only_by_suffix(tmp_path: Path) -> None:
+    paths = ["/t/a.wav", "/t/a.flac", "/t/a.wav.mp3", "/t/b.mp3", "/t/a"]
+    assert written([heard(path, path) for path in paths], tmp_path, "txt") == 5
+    assert len(tree(tmp_path)) == 5
+    texts = {(tmp_path / name).read_text().strip() for name in tree(tmp_path)}
+    assert texts == set(paths)
+
+
+AWKWARD = st.text(st.sampled_from("ab./ ~"), min_size=1, max_size=12)
+
+
+@given(st.lists(AWKWARD, min_size=1, max_size=8, unique=True))
+def test_no_name_leads_out_and_no_two_meet(names: list[str]) -> None:
+    paths = [f"/{name}.wav" for name in names]
+    found = recordings(heard(path) for path in paths)
+    assert len(found) == len({os.path.normpath(path).lstrip("/") for path in paths})
+    places = [os.path.normpath(f"/out/{recording.name}.srt") for recording in found.values()]
+    assert len(set(places)) == len(places)
+    assert all(place.startswith("/out/") for place in places)
+
+
+@pytest.mark.parametrize(
+    "path", ["/t/x/../../../etc/passwd.wav", "//a.wav", "/../../b.wav", "/t/~/c.wav", "/t/./d.wav"]
+)
+def test_nothing_is_written_outside(tmp_path: Path, path: str) -> None:
+    folder = tmp_path / "deep" / "out"
+    written([heard("/t/one.wav"), heard(path, id="../../id/../x")], folder, "txt", "srt")
+    assert len(tree(tmp_path)) == 4
+    assert all(name.startswith("deep/out/") for name in tree(tmp_path))
+
+
+def test_pieces_of_one_recording_are_joined_in_order_of_time(tmp_path: Path) -> None:
+    def piece(start: float, text: str) -> Record:
+        segment = {"start": start, "end": start + 1, "text": text}
+        return {
+            "audio_filepath": "/t/a.wav",
+            "offset": start,
+            "duration": 1.0,
+            "segments": [segment],
+        }
+
+    failed: Record = {"audio_filepath": "/t/a.wav", "offset": 9, "error": {}, "pred_text": ""}
+    written([piece(3.0, "two"), piece(0.5, "one"), failed], tmp_path, "txt", "tsv")
+    assert (tmp_path / "a.txt").read_text() == "one\ntwo\n"
+    assert [line.split("\t")[0] for line in (tmp_path / "a.tsv").read_text().splitlines()][1:] == [
+        "500",
+        "3000",
+    ]
+
+
+def test_segment_lines_of_vad_are_segments(tmp_path: Path) -> None:
+    lines: list[Record] = [
+        {"audio_filepath": "/t/a.wav", "offset": 1.0, "duration": 0.5, "parent": "/t/a.wav"},
+        {"audio_filepath": "/t/a.wav", "offset": 2.0, "duration": 0.25, "parent": "/t/a.wav"},
+    ]
+    write_files(lines, tmp_path, [VAD_FORMATS["rttm"]], joined=None)
+    rows = [line.split() for line in (tmp_path / "a.rttm").read_text().splitlines()]
+    assert [(row[3], row[4]) for row in rows] == [("1.000", "0.500"), ("2.000", "0.250")]
+
+
+def test_a_failed_recording_has_no_file(tmp_path: Path) -> None:
+    failed: Record = {"audio_filepath": "/t/bad.wav", "error": {"type": "X", "message": "y"}}
+    assert written([heard("/t/a.wav"), failed], tmp_path, "txt") == 1
+    assert tree(tmp_path) == ["a.txt"]
+    assert written([failed], tmp_path / "none", "txt") == 0
+
+
+def test_one_file_holds_all(tmp_path: Path) -> None:
+    records = [heard("/t/a.wav", "first"), heard("/t/u/a.wav", "second")]
+    assert written(records, tmp_path, *ASR_FORMATS, joined="asr") == len(ASR_FORMATS)
+    assert len(tree(tmp_path)) == len(ASR_FORMATS)
+    assert (tmp_path / "asr.txt").read_text() == "a\tfirst\nu/a\tsecond\n"
+
+
+@pytest.mark.parametrize("audio", ["talk.wav", "talk.WAV", "talk.flac", "talk.unheard-of"])
+def test_a_reference_beside_audio_is_never_overwritten(tmp_path: Path, audio: str) -> None:
+    (tmp_path / audio).touch()
+    (tmp_path / "talk.txt").write_text("the reference")
+    with pytest.raises(OutputConflict, match="would be taken for the reference of talk"):
+        written([heard(str(tmp_path / audio))], tmp_path, "txt")
+    assert (tmp_path / "talk.txt").read_text() == "the reference"
+    (tmp_path / "talk.txt").unlink()  # what was heard must not become the reference either
+    with pytest.raises(OutputConflict, match="would be taken for the reference of talk"):
+        written([heard(str(tmp_path / audio))], tmp_path, "txt")
+    written([heard(str(tmp_path / audio))], tmp_path, "srt")
+    assert (tmp_path / "talk.srt").exists()
+
+
+def test_the_reference_of_another_recording_or_of_a_link_is_spared_too(tmp_path: Path) -> None:
+    store, talks = tmp_path / "store", tmp_path / "talks"
+    for folder in (store, talks, talks / "mon"):
+        folder.mkdir()
+    (store / "1.flac").touch()
+    (talks / "a.flac").symlink_to(store / "1.flac")
+    (talks / "mon" / "a.flac").touch()
+    (talks / "a.txt").write_text("the reference")
+    for audio in (talks / "a.flac", talks / "mon" / "a.flac"):
+        with pytest.raises(OutputConflict):
+            written([heard(str(audio))], talks, "txt")
+    (talks / "asr.flac").touch()
+    (talks / "asr.txt").write_text("the reference")
+    with pytest.raises(OutputConflict):
+        written([heard(str(talks / "mon" / "a.flac"))], talks, "txt", joined="asr")
+
+
+def test_own_text_files_are_written_again(tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        written([heard("/t/a.wav", text)], tmp_path, "txt")
+    assert (tmp_path / "a.txt").read_text() == "second\n"
+
+
+def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"f\xff")
+    records = [heard(f"/t/{name}.wav"), heard("/t/b.wav")]
+    written(records, tmp_path, "txt")
+    assert (tmp_path / f"{name}.txt").exists()
+    written(records, tmp_path, "txt", joined="asr")
+    assert (tmp_path / "asr.txt").read_text() == "f\ufffd\thello\nb\thello\n"

@@ -1,0 +1,73 @@
+"""Which stretches an ASR engine hears: all speech, nothing twice, no piece too long."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechkit.pipelines.windows import JOIN, PAD, cut, speech_windows
+
+RATE = 16_000
+Spans = list[tuple[float, float]]
+
+
+@st.composite
+def speech(draw: st.DrawFn) -> tuple[Spans, float]:
+    """Segments in order of time, and the recording's length."""
+    steps = draw(st.lists(st.tuples(st.floats(0, 3), st.floats(0.02, 20)), max_size=12))
+    segments: Spans = []
+    now = 0.0
+    for pause, length in steps:
+        segments.append((now + pause, now + pause + length))
+        now = segments[-1][1]
+    return segments, now + draw(st.floats(0.01, 2))
+
+
+@given(speech(), st.floats(5, 40))
+def test_all_speech_is_in_exactly_one_window(
+    given_speech: tuple[Spans, float], longest: float
+) -> None:
+    segments, duration = given_speech
+    windows = speech_windows(segments, duration, longest)
+    assert all(0 <= start < end <= duration for start, end in windows)
+    assert all(a[1] <= b[0] + 1e-9 for a, b in itertools.pairwise(windows))
+    for start, end in segments:
+        assert any(a <= start + 1e-9 and end <= b + 1e-9 for a, b in windows)
+    most = max([longest, *(end - start + 2 * PAD for start, end in segments)])
+    assert all(end - start <= most + 1e-9 for start, end in windows)
+
+
+def test_close_speech_is_joined_and_padded() -> None:
+    near = JOIN / 2
+    assert speech_windows([(1.0, 2.0), (2.0 + near, 3.0)], 10.0, 30.0) == [(1.0 - PAD, 3.0 + PAD)]
+    assert speech_windows([(1.0, 2.0), (2.0 + near, 3.0)], 10.0, 2.0) == [
+        (1.0 - PAD, 2.0 + near / 2),
+        (2.0 + near / 2, 3.0 + PAD),
+    ]
+    assert speech_windows([(0.1, 9.95)], 10.0, 30.0) == [(0.0, 10.0)]
+    assert speech_windows([], 10.0, 30.0) == []
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.0, 100.0), (3.25, 64.9), (0.0, 30.01), (5.0, 20.0)])
+def test_a_long_window_is_cut_without_loss(start: float, end: float) -> None:
+    noise = np.random.default_rng(3).normal(0, 0.1, 100 * RATE).astype(np.float32)
+    pieces = cut(noise, RATE, (start, end), 30.0)
+    assert pieces[0][0] == start
+    assert pieces[-1][1] == end
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(pieces))
+    assert all(0 < b - a <= 30.0 for a, b in pieces)
+    assert len(pieces) <= (end - start) // 15 + 1
+
+
+def test_cuts_lie_in_the_pauses() -> None:
+    waveform = np.random.default_rng(4).normal(0, 0.1, 90 * RATE).astype(np.float32)
+    pauses = [(22.0, 22.3), (47.5, 47.7), (70.1, 70.3)]
+    for start, end in pauses:
+        waveform[int(start * RATE) : int(end * RATE)] *= 0.01
+    cuts = [end for _, end in cut(waveform, RATE, (0.0, 90.0), 30.0)][:-1]
+    assert len(cuts) == 3
+    assert all(start <= at <= end for at, (start, end) in zip(cuts, pauses, strict=True))
