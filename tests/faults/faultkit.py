@@ -109,6 +109,18 @@ def until(condition: Any, seconds: float = 30.0, what: str = "it never came") ->
         time.sleep(0.005)
 
 
+def kill_in_mid_run(folder: Path, *args: object, out: Path) -> None:
+    """Leaves the part of a run that was killed with over a hundred utterances done."""
+    for _ in range(5):
+        going = Run(folder, *args, "-o", out)
+        until(lambda: entries(out) > 100 or out.exists())
+        going.process.kill()
+        if going.wait().code == -9 and not out.exists():
+            return
+        out.unlink()  # it was faster than the kill
+    pytest.fail("no run was slow enough to be killed")
+
+
 def part_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.part")
 

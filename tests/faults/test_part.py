@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from faultkit import Run, Unbroken, one_sentence, part_of, run, until
+from faultkit import Unbroken, kill_in_mid_run, one_sentence, part_of, run
 
 from speechkit.io.journal import Journal, RunIdentity
 
@@ -95,10 +95,7 @@ def test_a_line_glued_to_another_is_computed_again(
 @pytest.mark.parametrize("harm", ["torn", "spoilt", "header only", "empty"])
 def test_the_command_goes_on(harm: str, ten: Unbroken, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    going = Run(tmp_path, *ten.args, "-o", out)
-    until(lambda: part_of(out).exists() and part_of(out).stat().st_size > 20_000)
-    going.process.kill()
-    assert going.wait().code == -9
+    kill_in_mid_run(tmp_path, *ten.args, out=out)
     data = part_of(out).read_bytes()
     middle = len(data) // 2
     part_of(out).write_bytes(
@@ -140,10 +137,7 @@ def test_a_foreign_file_is_left_alone(content: bytes, few: Path, tmp_path: Path)
 
 def test_a_part_of_another_run(ten: Unbroken, speech: Path, few: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    going = Run(tmp_path, *ten.args, "-o", out)
-    until(lambda: part_of(out).exists() and part_of(out).stat().st_size > 10_000)
-    going.process.kill()
-    assert going.wait().code == -9
+    kill_in_mid_run(tmp_path, *ten.args, out=out)
     before = part_of(out).read_bytes()
     others = {
         "threshold": ["vad", speech, "--threshold", 0.6],
@@ -167,10 +161,7 @@ def test_a_part_of_another_run(ten: Unbroken, speech: Path, few: Path, tmp_path:
 
 def test_restart_computes_all_of_it_anew(ten: Unbroken, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    going = Run(tmp_path, *ten.args, "--threshold", 0.9, "-o", out)
-    until(lambda: part_of(out).exists() and part_of(out).stat().st_size > 10_000)
-    going.process.kill()
-    assert going.wait().code == -9
+    kill_in_mid_run(tmp_path, *ten.args, "--threshold", 0.9, out=out)
     again = run(tmp_path, *ten.args, "-o", out, "--restart")
     assert again.code == 0
     assert "earlier run" not in again.err
