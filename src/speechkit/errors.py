@@ -13,6 +13,7 @@ SpeechkitError                 1  fatal
 │   ├── AudioEmpty                no samples
 │   ├── AudioTruncated            ends before the header or the manifest says
 │   ├── AudioInvalid              NaN or infinite samples, no such channel
+│   ├── OutOfMemory               does not fit in the device's memory even alone
 │   ├── WorkerDied                the worker process was killed or crashed on it
 │   └── TimeLimit                 the worker took longer than the limit for its length
 ├── MergeIncomplete            4  output set differs from input set
@@ -71,6 +72,10 @@ class AudioTruncated(UtteranceError):
 
 
 class AudioInvalid(UtteranceError):
+    pass
+
+
+class OutOfMemory(UtteranceError):
     pass
 
 

@@ -27,16 +27,23 @@ class Segment:
     end: float
     text: str | None = None
     words: tuple[Word, ...] = ()
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What an ASR engine heard in one waveform; times are relative to the waveform's start."""
+    """What an ASR engine heard in one waveform; times are relative to the waveform's start.
 
-    text: str
-    words: tuple[Word, ...] = ()
-    confidence: float | None = None
+    ``segments`` in order of time, none where nothing was said. ``flags`` name doubts.
+    """
+
+    segments: tuple[Segment, ...] = ()
     language: str | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return " ".join(segment.text for segment in self.segments if segment.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from speechkit.engines.asr.pocketsphinx import MIN_SAMPLES, PocketSphinx
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import EngineMissing
 from speechkit.io import audio
+from speechkit.records import Hypothesis
 
 Waveform = NDArray[np.float32]
 
@@ -31,63 +33,69 @@ def speech(examples: Path) -> dict[str, Waveform]:
     }
 
 
+def hear(engine: PocketSphinx, waveforms: Sequence[Waveform]) -> list[Hypothesis]:
+    """Each waveform an utterance of one window."""
+    return [hypothesis for (hypothesis,) in engine.transcribe([w] for w in waveforms)]
+
+
 def test_words_have_times_and_confidences(
     engine: PocketSphinx, speech: dict[str, Waveform], examples: Path
 ) -> None:
     for name, waveform in speech.items():
-        (heard,) = engine.transcribe([waveform])
+        (heard,) = hear(engine, [waveform])
+        (segment,) = heard.segments
         reference = (examples / f"{name}.txt").read_text().lower().split()
         assert len(set(heard.text.split()) & set(reference)) > len(set(reference)) / 2
-        assert heard.text == " ".join(word.text for word in heard.words)
+        assert heard.text == " ".join(word.text for word in segment.words)
         assert heard.language == "en"
         assert not any(mark in heard.text for mark in "<>[]+()")
-        assert all(word.start < word.end for word in heard.words)
-        starts = [word.start for word in heard.words]
+        assert all(word.start < word.end for word in segment.words)
+        starts = [word.start for word in segment.words]
         assert starts == sorted(starts)
         assert starts[0] >= 0
-        assert heard.words[-1].end <= len(waveform) / SAMPLE_RATE + 0.011  # one frame of 10 ms
-        confidences = [word.confidence or 0.0 for word in heard.words]
+        assert segment.words[-1].end <= len(waveform) / SAMPLE_RATE + 0.011  # one frame of 10 ms
+        confidences = [word.confidence or 0.0 for word in segment.words]
         assert all(0 <= confidence <= 1 for confidence in confidences)
         assert len(set(confidences)) > 1
-        assert heard.confidence == pytest.approx(np.mean(confidences), abs=1e-3)
+        assert segment.confidence == pytest.approx(np.mean(confidences), abs=1e-3)
 
 
 def test_words_stand_where_they_are_said(engine: PocketSphinx, speech: dict[str, Waveform]) -> None:
     waveform = speech["slt/story"]
-    (plain,) = engine.transcribe([waveform])
+    (plain,) = hear(engine, [waveform])
     later = np.concatenate([np.zeros(SAMPLE_RATE, np.float32), waveform])
-    (shifted,) = engine.transcribe([later])
-    ends = {word.text: word.end for word in plain.words}
-    both = [(ends[word.text], word.end) for word in shifted.words if word.text in ends]
+    (shifted,) = hear(engine, [later])
+    ends = {word.text: word.end for word in plain.segments[0].words}
+    both = [(ends[word.text], word.end) for word in shifted.segments[0].words if word.text in ends]
     assert len(both) > 5
     assert np.median([b - a for a, b in both]) == pytest.approx(1.0, abs=0.03)
 
 
 def test_nothing_depends_on_what_was_heard_before(speech: dict[str, Waveform]) -> None:
     waveforms = list(speech.values())
-    alone = [PocketSphinx().transcribe([waveform])[0] for waveform in waveforms]
+    alone = [hear(PocketSphinx(), [waveform])[0] for waveform in waveforms]
     together = PocketSphinx()
-    assert together.transcribe(waveforms) == alone
+    assert hear(together, waveforms) == alone
     noise = np.random.default_rng(5).normal(0, 0.3, 2 * SAMPLE_RATE).astype(np.float32)
-    together.transcribe([noise])
-    assert together.transcribe(waveforms[::-1]) == alone[::-1]
+    hear(together, [noise])
+    assert hear(together, waveforms[::-1]) == alone[::-1]
 
 
 def test_silence_noise_and_scraps(engine: PocketSphinx) -> None:
     silence = np.zeros(2 * SAMPLE_RATE, np.float32)
-    (heard,) = engine.transcribe([silence])
+    (heard,) = hear(engine, [silence])
     assert len(heard.text.split()) <= 1
     scraps = [silence[:0], silence[:1], silence[: MIN_SAMPLES - 1], silence[:MIN_SAMPLES]]
-    assert [one.text for one in engine.transcribe(scraps)] == [""] * 4
-    assert engine.transcribe([]) == []
+    assert [one.text for one in hear(engine, scraps)] == [""] * 4
+    assert hear(engine, []) == []
     loud = np.full(SAMPLE_RATE, 5.0, np.float32)  # beyond full scale: clipped, not wrapped
-    engine.transcribe([loud, -loud])
+    hear(engine, [loud, -loud])
 
 
 def test_a_model_folder_gives_what_the_wheels_own_gives(speech: dict[str, Waveform]) -> None:
     folder = Path(pocketsphinx.get_model_path()) / "en-us"
     waveforms = list(speech.values())[:1]
-    assert PocketSphinx(str(folder)).transcribe(waveforms) == PocketSphinx().transcribe(waveforms)
+    assert hear(PocketSphinx(str(folder)), waveforms) == hear(PocketSphinx(), waveforms)
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -22,12 +22,12 @@ from speechkit.errors import SpeechkitError
 from speechkit.io.inputs import Inputs
 from speechkit.pipelines.running import runner
 from speechkit.pipelines.running.pool import PoolOptions
-from speechkit.pipelines.running.task import Loaded, Stage
+from speechkit.pipelines.running.task import Loaded, Stage, Task
 from speechkit.records import Record, Utterance
 
 
 @dataclass
-class HazardTask:
+class HazardTask(Task):
     one_by_one: bool
     opening: str | None = None
 

@@ -43,3 +43,10 @@ def test_the_input_is_read_no_further_than_a_window() -> None:
 
     list(islice(batches(endless(), 10.0), 3))  # type: ignore[arg-type]
     assert taken <= WINDOW + 1
+
+
+@given(st.integers(1, 40), st.integers(1, 7))
+def test_no_batch_has_more_utterances_than_asked_for(count: int, most: int) -> None:
+    made = list(batches(utterances([1.0] * count), 1000.0, most))
+    assert [len(batch) for batch in made[:-1]] == [most] * (len(made) - 1)
+    assert sum(map(len, made)) == count

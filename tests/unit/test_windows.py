@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.pipelines.windows import JOIN, PAD, cut, speech_windows
+from speechkit.pipelines.windows import JOIN, PAD, Window, cut, packed, speech_windows
 
 RATE = 16_000
 Spans = list[tuple[float, float]]
@@ -71,3 +71,35 @@ def test_cuts_lie_in_the_pauses() -> None:
     cuts = [end for _, end in cut(waveform, RATE, (0.0, 90.0), 30.0)][:-1]
     assert len(cuts) == 3
     assert all(start <= at <= end for at, (start, end) in zip(cuts, pauses, strict=True))
+
+
+@given(speech(), st.floats(5, 40))
+def test_packed_windows_hold_each_piece_once_in_order(
+    case: tuple[Spans, float], longest: float
+) -> None:
+    segments, duration = case
+    pieces = [p for p in speech_windows(segments, duration, longest) if p[1] - p[0] <= longest]
+    windows = packed(pieces, longest)
+    assert [piece for window in windows for piece in window.pieces] == pieces
+    for window in windows:
+        assert sum(end - start for start, end in window.pieces) <= longest + 1e-6
+    for one, other in itertools.pairwise(windows):
+        start, end = other.pieces[0]
+        assert sum(e - s for s, e in one.pieces) + end - start > longest - 1e-6
+
+
+def test_a_time_in_a_packed_window_comes_back_to_its_place() -> None:
+    window = Window(((1.0, 2.0), (5.0, 5.5), (9.0, 10.0)))
+    assert window.place(0.2, 0.6) == pytest.approx((1.2, 1.6))
+    assert window.place(1.1, 1.4) == pytest.approx((5.1, 5.4))
+    assert window.place(0.95, 1.4) == pytest.approx((5.0, 5.4))  # it began just before the seam
+    assert window.place(0.5, 1.05) == pytest.approx((1.5, 2.0))
+    assert window.place(0.5, 2.0) == pytest.approx((1.5, 9.5))
+    assert window.place(2.4, 9.9) == pytest.approx((9.9, 10.0))
+
+
+def test_a_packed_window_sounds_as_its_pieces() -> None:
+    waveform = np.arange(10 * RATE, dtype=np.float32)
+    cut_out = Window(((1.0, 2.0), (5.0, 5.5))).cut_from(waveform, RATE)
+    assert len(cut_out) == 1.5 * RATE
+    assert (cut_out[0], cut_out[RATE], cut_out[-1]) == (RATE, 5 * RATE, 5.5 * RATE - 1)

@@ -2,19 +2,36 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from speechkit.commands.options import FormatFlags, InputsArgument, Option, RunFlags, takes
+from speechkit.commands.options import (
+    DecodingFlags,
+    DeviceFlags,
+    FormatFlags,
+    InputsArgument,
+    Option,
+    RunFlags,
+    takes,
+)
 
 NEED_WORDS = {"ctm", "textgrid"}
 
 
-@takes(formats=FormatFlags, run=RunFlags)
+@takes(decoding=DecodingFlags, device=DeviceFlags, formats=FormatFlags, run=RunFlags)
 def asr(
     inputs: InputsArgument,
     engine: Annotated[
-        str, Option(help="pocketsphinx (US English, its model is built in).")
+        str,
+        Option(
+            help="pocketsphinx (US English, its model is built in), faster-whisper (fast on CPU) "
+            "or whisper (any Whisper checkpoint, by transformers)."
+        ),
     ] = "pocketsphinx",
     model: Annotated[
-        str | None, Option(help="A model's folder; default: the engine's own.")
+        str | None,
+        Option(
+            metavar="PATH|ID",
+            help="A model's folder, or for the Whispers a name on the Hugging Face hub or a size "
+            "such as small; default: the engine's own.",
+        ),
     ] = None,
     words: Annotated[
         bool, Option("--words", help="Add word times and confidences to the segments.")
@@ -23,20 +40,23 @@ def asr(
         int | None, Option(min=1, help="Take this channel instead of mixing all down.")
     ] = None,
     *,
+    decoding: DecodingFlags,
+    device: DeviceFlags,
     formats: FormatFlags,
     run: RunFlags,
 ) -> None:
     """Transcribe speech.
 
     Uses the segments that vad has found where the input has them; else it transcribes all of a
-    recording and cuts long ones itself.
+    recording and finds its own way through long ones.
 
     Example: speechkit vad talks/ | speechkit asr - -o asr.jsonl
     """
     from speechkit.commands import stage
     from speechkit.formats import ASR_FORMATS
-    from speechkit.pipelines.asr import AsrOptions, asr_stage
+    from speechkit.pipelines.asr import AsrOptions, Hardware, asr_stage
 
     words = words or not NEED_WORDS.isdisjoint(formats.format or ())
-    options = AsrOptions(engine, model, words, channel)
-    stage.run_with_formats(asr_stage(options), inputs, run, formats, ASR_FORMATS)
+    options = AsrOptions(engine, model, words, channel, decoding.given())
+    hardware = Hardware(device.device, device.batch(), device.offline)
+    stage.run_with_formats(asr_stage(options, hardware), inputs, run, formats, ASR_FORMATS)

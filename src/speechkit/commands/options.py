@@ -173,6 +173,143 @@ class FormatFlags:
     ] = False
 
 
+DECODING = "Decoding (the Whispers)"
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingFlags:
+    """How an engine decodes; None leaves it to the engine."""
+
+    language: Annotated[
+        str | None,
+        Option(
+            metavar="CODE",
+            help="Such as en or german; default: detected in each utterance.",
+            rich_help_panel=DECODING,
+        ),
+    ] = None
+    task: Annotated[
+        str | None,
+        Option(
+            metavar="TASK",
+            help="transcribe (the default) or translate (into English).",
+            rich_help_panel=DECODING,
+        ),
+    ] = None
+    beam_size: Annotated[
+        int | None,
+        Option(
+            min=1,
+            metavar="N",
+            help="Hypotheses kept while searching (1).",
+            rich_help_panel=DECODING,
+        ),
+    ] = None
+    temperature: Annotated[
+        str | None,
+        Option(
+            metavar="T,T...",
+            help="Tried in turn until a window raises no doubt; 0 is the likeliest text "
+            "(0,0.2,0.4,0.6,0.8,1).",
+            rich_help_panel=DECODING,
+        ),
+    ] = None
+    initial_prompt: Annotated[
+        str | None,
+        Option(
+            metavar="TEXT",
+            help="Text that could stand before: names, spelling, style.",
+            rich_help_panel=DECODING,
+        ),
+    ] = None
+    hotwords: Annotated[
+        str | None,
+        Option(metavar="TEXT", help="Words to expect.", rich_help_panel=DECODING),
+    ] = None
+    compute_type: Annotated[
+        str | None,
+        Option(
+            metavar="TYPE",
+            help="float32, float16 or bfloat16; for faster-whisper int8 and its mixtures too; "
+            "chosen by device.",
+            rich_help_panel=DECODING,
+        ),
+    ] = None
+    no_timestamps: Annotated[
+        bool,
+        Option(
+            "--no-timestamps",
+            help="For checkpoints that were never trained on timestamps.",
+            rich_help_panel=DECODING,
+        ),
+    ] = False
+
+    def given(self) -> dict[str, Any]:
+        """The engine's options that were set. Raises `UsageError`."""
+        values = {
+            name: getattr(self, name)
+            for name in ("language", "beam_size", "initial_prompt", "hotwords", "compute_type")
+            if getattr(self, name) is not None
+        }
+        if self.task is not None:
+            values["task"] = one_of(self.task, ("transcribe", "translate"), "--task")
+        if self.temperature is not None:
+            values["temperature"] = _temperatures(self.temperature)
+        if self.no_timestamps:
+            values["timestamps"] = False
+        return values
+
+
+def _temperatures(text: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(one) for one in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or not all(0 <= value <= 2 for value in values):
+        raise UsageError(f"--temperature {text}: numbers from 0 to 2, with commas between them")
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFlags:
+    """Where an engine runs; changes no result."""
+
+    device: Annotated[
+        str,
+        Option(
+            metavar="auto|cpu|cuda:0|mps",
+            help="auto: a GPU where there is one.",
+            rich_help_panel=SHARED,
+            envvar="SPEECHKIT_DEVICE",
+        ),
+    ] = "auto"
+    batch_size: Annotated[
+        str,
+        Option(
+            metavar="N|auto",
+            help="Windows computed at once; halved where memory runs out.",
+            rich_help_panel=SHARED,
+        ),
+    ] = "auto"
+    offline: Annotated[
+        bool,
+        Option(
+            "--offline",
+            help="Take models from folders and the cache alone.",
+            rich_help_panel=SHARED,
+            envvar="SPEECHKIT_OFFLINE",
+        ),
+    ] = False
+
+    def batch(self) -> int:
+        """The number, 0 for auto. Raises `UsageError`."""
+        if self.batch_size == "auto":
+            return 0
+        if not self.batch_size.isdecimal() or int(self.batch_size) < 1:
+            raise UsageError(f"--batch-size {self.batch_size}: a number from 1 on, or auto")
+        return int(self.batch_size)
+
+
 def takes(**groups: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command the options of dataclasses: ``@takes(run=RunFlags)`` fills ``run``."""
 

@@ -19,7 +19,7 @@ from speechkit.io.inputs import Inputs
 from speechkit.io.machine import granted_cpus
 from speechkit.pipelines.running import runner
 from speechkit.pipelines.running.pool import PoolOptions
-from speechkit.pipelines.running.task import Stage
+from speechkit.pipelines.running.task import Placement, Stage
 from speechkit.records import Record
 
 
@@ -89,12 +89,19 @@ def _run(
         raise UsageError(f"-o {output}: is an input too; name another output")
     options = runner.RunOptions(
         output=output,
-        pool=PoolOptions(workers=flags.workers or granted_cpus(), time_limit=flags.time_limit),
+        pool=_pool_options(stage.placement, flags),
         retry_failed=flags.retry_failed,
         restart=flags.restart,
     )
     with Inputs(sources, limit=flags.limit) as inputs:
         return runner.run(stage, inputs, options, emit)
+
+
+def _pool_options(placement: Placement, flags: RunFlags) -> PoolOptions:
+    cpus = granted_cpus()
+    workers = flags.workers or placement.workers or cpus
+    threads = placement.threads or max(1, cpus // workers)
+    return PoolOptions(workers, threads, flags.time_limit, placement.loaders)
 
 
 def _output(name: str | None) -> str | None:
@@ -133,6 +140,11 @@ def describe(summary: runner.Summary) -> str:
             f"  {summary.audio_seconds:.1f} s of audio in {summary.wall_seconds:.1f} s "
             f"({speed:.0f}x real time), {summary.peak_memory / 2**20:.0f} MB in the largest process"
         )
+        if summary.device:
+            lines.append(
+                "  {name} ({compute_type}, {batch_size} windows at once) was at work "
+                "{share:.0%} of the time".format(**summary.device)
+            )
         if summary.resumed:
             lines.append(f"  {summary.resumed} of them were done by an earlier run")
     elif summary.utterances:

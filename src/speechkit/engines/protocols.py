@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from speechkit.records import Hypothesis
@@ -30,11 +31,24 @@ class VadEngine(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceUse:
+    """Where an engine works; ``seconds`` of its work so far."""
+
+    device: str
+    compute_type: str
+    batch_size: int
+    seconds: float
+
+
 class AsrEngine(Protocol):
     """Maps waveforms to hypotheses. Built once in each worker process."""
 
-    max_window: float  # seconds; longer waveforms are cut before they come here
+    max_window: float  # seconds; longer windows are cut before they come here
+    long_form: bool  # finds its own way through waveforms of any length, and marks its segments
 
-    def transcribe(self, waveforms: Sequence[Waveform]) -> list[Hypothesis]:
-        """One hypothesis a waveform, in order."""
+    def transcribe(self, utterances: Iterable[Sequence[Waveform]]) -> Iterator[list[Hypothesis]]:
+        """One hypothesis for each window of each utterance, in order, as soon as it is there."""
         ...
+
+    def device_use(self) -> DeviceUse | None: ...

@@ -14,7 +14,9 @@ class EngineInfo:
     """``target`` is ``module:Class``, ``packages`` are the distributions it needs.
 
     ``batch_audio``: seconds of audio it is given at once. ``batched``: it computes them together,
-    not one after another.
+    not one after another. ``options``: what it can be told beside its model. ``hub``: where on
+    the Hugging Face hub a model's short name is, as ``owner/prefix-{}``; "" where models are
+    folders alone. ``weights``: the files of a model, as patterns.
     """
 
     stage: str
@@ -25,7 +27,24 @@ class EngineInfo:
     batch_audio: float
     batched: bool = False
     note: str = ""
+    options: tuple[str, ...] = ()
+    hub: str = ""
+    weights: tuple[str, ...] = ()
 
+
+WHISPER_OPTIONS = (
+    "device",
+    "batch_size",
+    "compute_type",
+    "language",
+    "task",
+    "beam_size",
+    "temperature",
+    "initial_prompt",
+    "hotwords",
+    "timestamps",
+    "words",
+)
 
 ENGINES = (
     EngineInfo(
@@ -55,6 +74,32 @@ ENGINES = (
         "pip install pocketsphinx",
         batch_audio=5.0,
         note="US English, works offline right after install",
+    ),
+    EngineInfo(
+        "asr",
+        "whisper",
+        "speechkit.engines.asr.whisper.hf:whisper",
+        ("torch", "transformers"),
+        "pip install torch 'speechkit[whisper]'",
+        batch_audio=1920.0,
+        batched=True,
+        note="any Whisper checkpoint of transformers; CUDA, MPS or CPU",
+        options=WHISPER_OPTIONS,
+        hub="openai/whisper-{}",
+        weights=("*.json", "*.txt", "*.safetensors"),
+    ),
+    EngineInfo(
+        "asr",
+        "faster-whisper",
+        "speechkit.engines.asr.whisper.ct2:faster_whisper",
+        ("faster-whisper", "ctranslate2"),
+        "pip install faster-whisper",
+        batch_audio=1920.0,
+        batched=True,
+        note="Whisper on CTranslate2, the fast one on CPU; CUDA or CPU",
+        options=WHISPER_OPTIONS,
+        hub="Systran/faster-whisper-{}",
+        weights=("*.json", "*.txt", "model.bin"),
     ),
 )
 

@@ -53,6 +53,15 @@ def present_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def gpus(root: Path = _ROOT) -> int:
+    """NVIDIA GPUs granted: those that CUDA_VISIBLE_DEVICES leaves, else those fitted."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
+    fitted = root / "proc/driver/nvidia/gpus"
+    return len(list(fitted.iterdir())) if fitted.is_dir() else 0
+
+
 def peak_memory() -> int:
     """Most bytes resident at once in this process or in any one child that has ended."""
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS, KiB on Linux

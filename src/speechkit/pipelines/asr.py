@@ -2,112 +2,198 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from speechkit.engines import registry
-from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine
-from speechkit.pipelines.running.task import Loaded, Stage, load_audio
-from speechkit.pipelines.windows import cut, speech_windows
-from speechkit.records import Hypothesis, Record, Utterance
+from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, DeviceUse
+from speechkit.engines.registry import EngineInfo
+from speechkit.errors import UsageError
+from speechkit.io.models import locate
+from speechkit.pipelines.placement import place
+from speechkit.pipelines.running.batching import MOST
+from speechkit.pipelines.running.task import Loaded, Stage, Task, load_audio
+from speechkit.pipelines.windows import Window, cut, packed, speech_windows
+from speechkit.records import Hypothesis, Record, Segment, Utterance
+
+DEFAULT_MODEL = "small"  # of engines whose models have short names
+BATCH_UTTERANCES = 32  # of batched engines: two batches of windows on a CPU
+LOW_COVERAGE = 0.5  # of the speech found must lie in a segment with text
+LOW_COVERAGE_SPEECH = 1.0  # seconds of speech, below which nothing is said of coverage
 
 
 @dataclass(frozen=True, slots=True)
 class AsrOptions:
-    """``words``: word times and confidences in the output."""
+    """``words``: word times and confidences in the output. ``decoding``: the engine's own."""
 
     engine: str
     model: str | None = None
     words: bool = False
     channel: int | None = None
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Where to run; changes no result. ``batch_size`` in windows, 0: the engine's choice."""
+
+    device: str = "auto"
+    batch_size: int = 0
+    offline: bool = False
 
 
 @dataclass(slots=True)
-class AsrTask:
-    """`task.Task` of the asr stage."""
+class AsrTask(Task):
+    """`task.Task` of the asr stage. ``device``: the engine's options that change no result."""
 
     options: AsrOptions
+    device: Mapping[str, Any]
     one_by_one: bool
     _engine: AsrEngine = field(init=False)
 
     def open(self) -> None:
-        self._engine = registry.create("asr", self.options.engine, model=self.options.model)
+        own = {**self.options.decoding, **self.device}
+        if self.options.words and "words" in registry.find("asr", self.options.engine).options:
+            own["words"] = True
+        self._engine = registry.create("asr", self.options.engine, model=self.options.model, **own)
 
     def load(self, utterance: Utterance) -> Loaded:
         return load_audio(utterance, SAMPLE_RATE, self.options.channel)
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
-        for loaded in batch:
-            windows = self._windows(loaded)
-            waveforms = [
-                loaded.data[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
-                for start, end in windows
-            ]
-            hypotheses = self._engine.transcribe(waveforms)
-            yield [self._line(loaded, list(zip(windows, hypotheses, strict=True)))]
+        windows = [self._windows(loaded) for loaded in batch]
+        waveforms = (
+            [window.cut_from(loaded.data, SAMPLE_RATE) for window in own]
+            for loaded, own in zip(batch, windows, strict=True)
+        )
+        heard = self._engine.transcribe(waveforms)
+        for loaded, own, hypotheses in zip(batch, windows, heard, strict=True):
+            yield [self._line(loaded, list(zip(own, hypotheses, strict=True)))]
 
-    def _windows(self, loaded: Loaded) -> list[tuple[float, float]]:
-        """In seconds from the utterance's beginning: its speech where known, else all of it."""
+    def device_use(self) -> DeviceUse | None:
+        return self._engine.device_use()
+
+    def _windows(self, loaded: Loaded) -> list[Window]:
+        """Its speech where known, else all of it."""
         longest = self._engine.max_window
-        segments = loaded.utterance.record.get("segments")
-        if segments is None:
+        speech = _speech(loaded)
+        if speech is None:
+            if self._engine.long_form:
+                return [Window(((0.0, loaded.seconds),))]
             windows = [(0.0, loaded.seconds)]
         else:
-            offset = loaded.utterance.offset
-            inside = [(one["start"] - offset, one["end"] - offset) for one in segments]
-            windows = speech_windows(inside, loaded.seconds, longest)
-        return [
+            windows = speech_windows(speech, loaded.seconds, longest)
+        pieces = [
             piece for window in windows for piece in cut(loaded.data, SAMPLE_RATE, window, longest)
         ]
+        if self._engine.long_form:
+            return packed(pieces, longest)
+        return [Window((piece,)) for piece in pieces]
 
-    def _line(
-        self, loaded: Loaded, heard: Sequence[tuple[tuple[float, float], Hypothesis]]
-    ) -> Record:
-        heard = [(window, hypothesis) for window, hypothesis in heard if hypothesis.text]
-        offset = loaded.utterance.offset
+    def _line(self, loaded: Loaded, heard: Sequence[tuple[Window, Hypothesis]]) -> Record:
+        segments = [
+            self._segment(window, segment, loaded.utterance.offset)
+            for window, hypothesis in heard
+            for segment in hypothesis.segments
+        ]
         record = {
             **loaded.utterance.record,
             "duration": loaded.utterance.duration or loaded.seconds,
-            "pred_text": " ".join(hypothesis.text for _, hypothesis in heard),
-            "segments": [
-                self._segment(offset + start, offset + end, hypothesis)
-                for (start, end), hypothesis in heard
-            ],
+            "pred_text": " ".join(segment["text"] for segment in segments),
+            "segments": segments,
         }
-        languages = {hypothesis.language for _, hypothesis in heard if hypothesis.language}
-        if len(languages) == 1:
-            record.setdefault("lang", languages.pop())
+        languages = [hypothesis.language for _, hypothesis in heard if hypothesis.language]
+        if languages:
+            record.setdefault("lang", max(languages, key=languages.count))
+        flags = {flag for _, hypothesis in heard for flag in hypothesis.flags}
+        if _covers_little(segments, loaded):
+            flags.add("low_coverage")
+        if flags:
+            record["flags"] = sorted(flags)
         return record
 
-    def _segment(self, start: float, end: float, hypothesis: Hypothesis) -> dict[str, Any]:
-        segment: dict[str, Any] = {
-            "start": round(start, 3),
-            "end": round(end, 3),
-            "text": hypothesis.text,
+    def _segment(self, window: Window, segment: Segment, offset: float) -> dict[str, Any]:
+        start, end = window.place(segment.start, segment.end)
+        out: dict[str, Any] = {
+            "start": round(offset + start, 3),
+            "end": round(offset + end, 3),
+            "text": segment.text,
         }
-        if hypothesis.confidence is not None:
-            segment["confidence"] = hypothesis.confidence
+        if segment.confidence is not None:
+            out["confidence"] = segment.confidence
         if self.options.words:
-            segment["words"] = [
-                {
-                    "word": word.text,
-                    "start": round(start + word.start, 3),
-                    "end": round(start + word.end, 3),
-                    **({} if word.confidence is None else {"confidence": word.confidence}),
-                }
-                for word in hypothesis.words
-            ]
-        return segment
+            out["words"] = []
+            for word in segment.words:
+                start, end = window.place(word.start, word.end)
+                out["words"].append(
+                    {
+                        "word": word.text,
+                        "start": round(offset + start, 3),
+                        "end": round(offset + end, 3),
+                        **({} if word.confidence is None else {"confidence": word.confidence}),
+                    }
+                )
+        return out
 
 
-def asr_stage(options: AsrOptions) -> Stage:
+def _speech(loaded: Loaded) -> list[tuple[float, float]] | None:
+    """The speech that an earlier stage has found, in seconds from the utterance's beginning."""
+    segments = loaded.utterance.record.get("segments")
+    if segments is None:
+        return None
+    offset = loaded.utterance.offset
+    return [(one["start"] - offset, one["end"] - offset) for one in segments]
+
+
+def _covers_little(segments: Sequence[Mapping[str, Any]], loaded: Loaded) -> bool:
+    """Whether much less is transcribed than was said."""
+    speech = loaded.utterance.record.get("segments") or []
+    spoken: float = sum(one["end"] - one["start"] for one in speech)
+    covered: float = sum(
+        max(0.0, min(said["end"], one["end"]) - max(said["start"], one["start"]))
+        for one in speech
+        for said in segments
+        if said["start"] < one["end"] and said["end"] > one["start"]
+    )
+    return spoken >= LOW_COVERAGE_SPEECH and covered < LOW_COVERAGE * spoken
+
+
+def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
+    """Raises `UsageError` for options that the engine lacks, `EngineMissing` without its model."""
     info = registry.find("asr", options.engine)
+    hardware = hardware or Hardware()
+    _require_known(info, options, hardware)
+    located = options
+    folder = None
+    if info.hub:
+        folder = locate(
+            options.model or DEFAULT_MODEL, info.hub, info.weights, offline=hardware.offline
+        )
+        located = replace(options, model=str(folder))
+    device = {"device": hardware.device, "batch_size": hardware.batch_size} if info.hub else {}
     return Stage(
         name="asr",
-        task=AsrTask(options, one_by_one=not info.batched),
+        task=AsrTask(located, device, one_by_one=not info.batched),
         batch_audio=info.batch_audio,
-        options=asdict(options),
+        options={**asdict(options), "decoding": dict(options.decoding)},
         packages=info.packages,
         error_keys={"pred_text": ""},
+        batch_utterances=hardware.batch_size or (BATCH_UTTERANCES if info.batched else MOST),
+        placement=place(info, hardware.device, folder),
     )
+
+
+def _require_known(info: EngineInfo, options: AsrOptions, hardware: Hardware) -> None:
+    given = [*options.decoding]
+    given += ["device"] if hardware.device not in ("auto", "cpu") else []
+    given += ["batch_size"] if hardware.batch_size else []
+    unknown = [name for name in given if name not in info.options]
+    if unknown:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in unknown)
+        having = [
+            one.name
+            for one in registry.ENGINES
+            if one.stage == "asr" and set(unknown) <= set(one.options)
+        ]
+        raise UsageError(f"{flags}: not for the engine {info.name}; for {', '.join(having)}")

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from speechkit.errors import AudioTruncated
-from speechkit.pipelines.running.task import Loaded, Stage
+from speechkit.pipelines.running.task import Loaded, Stage, Task
 from speechkit.records import Record, Utterance
 
 
 @dataclass(slots=True)
-class ManifestTask:
+class ManifestTask(Task):
     """`task.Task` of the manifest stage."""
 
     one_by_one: bool = True

@@ -10,7 +10,7 @@ from typing import Any
 from speechkit.engines import registry
 from speechkit.engines.protocols import SAMPLE_RATE, VadEngine
 from speechkit.io import manifest
-from speechkit.pipelines.running.task import Loaded, Stage, load_audio
+from speechkit.pipelines.running.task import Loaded, Stage, Task, load_audio
 from speechkit.pipelines.segmentation import SegmentationOptions, speech_segments
 from speechkit.records import Record, Utterance
 
@@ -33,7 +33,7 @@ class VadOptions:
 
 
 @dataclass(slots=True)
-class VadTask:
+class VadTask(Task):
     """`task.Task` of the vad stage."""
 
     options: VadOptions

@@ -1,8 +1,9 @@
-"""Which stretches of a recording an ASR engine is given, one at a time."""
+"""Which stretches of a recording an ASR engine is given at a time, and where its times lie."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,55 @@ if TYPE_CHECKING:
 JOIN = 0.5  # seconds; speech closer together than this is decoded as one, with its context
 PAD = 0.2  # seconds of audio kept before and after speech, where the neighbour leaves room
 FRAME = 0.02  # seconds over which loudness is measured to find a place to cut
+
+EDGE = 0.1  # seconds by which a time may miss the seam of two pieces
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Pieces of an utterance, (start, end) in its seconds, that are decoded as one."""
+
+    pieces: tuple[tuple[float, float], ...]
+
+    def cut_from(self, waveform: Waveform, sample_rate: int) -> Waveform:
+        import numpy as np
+
+        parts = [
+            waveform[round(start * sample_rate) : round(end * sample_rate)]
+            for start, end in self.pieces
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def place(self, start: float, end: float) -> tuple[float, float]:
+        """Where a stretch of the window lies in the utterance.
+
+        What touches a seam by less than `EDGE` belongs to the piece that holds the rest of it.
+        """
+        edge = min(EDGE, (end - start) / 2)
+        return self._place(start, start + edge), self._place(end, end - edge)
+
+    def _place(self, time: float, inside: float) -> float:
+        """The time, moved into the piece in which the time ``inside`` lies."""
+        before = 0.0
+        for first, last in self.pieces:
+            after = before + last - first
+            if inside < after or (first, last) == self.pieces[-1]:
+                break
+            before = after
+        return min(max(first + time - before, first), last)
+
+
+def packed(pieces: Iterable[tuple[float, float]], longest: float) -> list[Window]:
+    """The pieces, in order, in as few windows of ``longest`` seconds at most."""
+    windows: list[list[tuple[float, float]]] = []
+    room = 0.0
+    for start, end in pieces:
+        if not windows or end - start > room:
+            windows.append([])
+            room = longest
+        windows[-1].append((start, end))
+        room -= end - start
+    return [Window(tuple(window)) for window in windows]
 
 
 def speech_windows(

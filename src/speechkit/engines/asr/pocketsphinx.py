@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pocketsphinx
 
+from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import EngineMissing
-from speechkit.records import Hypothesis, Word
+from speechkit.records import Hypothesis, Segment, Word
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
@@ -30,30 +31,38 @@ class PocketSphinx:
     """
 
     max_window = 30.0
+    long_form = False
 
     def __init__(self, model: str | None = None) -> None:
         paths = _model_files(Path(model)) if model else {}
         self._decoder = pocketsphinx.Decoder(loglevel="FATAL", cmn="batch", **paths)
 
-    def transcribe(self, waveforms: Sequence[Waveform]) -> list[Hypothesis]:
-        return [self._decode(waveform) for waveform in waveforms]
+    def transcribe(self, utterances: Iterable[Sequence[Waveform]]) -> Iterator[list[Hypothesis]]:
+        for windows in utterances:
+            yield [self._decode(window) for window in windows]
+
+    def device_use(self) -> None:
+        return None
 
     def _decode(self, waveform: Waveform) -> Hypothesis:
         if len(waveform) < MIN_SAMPLES:
-            return Hypothesis("")
+            return Hypothesis()
         samples = np.rint(waveform * np.float32(32768)).clip(-32768, 32767).astype(np.int16)
         self._decoder.reinit_feat()  # else the noise level heard so far changes words and scores
         self._decoder.start_utt()
         self._decoder.process_raw(samples.tobytes(), no_search=False, full_utt=True)
         self._decoder.end_utt()
         if self._decoder.hyp() is None:
-            return Hypothesis("")
+            return Hypothesis()
         words = tuple(
             _word(segment) for segment in self._decoder.seg() if segment.word[0] not in "<[+"
         )
-        mean = sum(word.confidence or 0.0 for word in words) / len(words) if words else None
+        if not words:
+            return Hypothesis()
+        mean = sum(word.confidence or 0.0 for word in words) / len(words)
         text = " ".join(word.text for word in words)
-        return Hypothesis(text, words, None if mean is None else round(mean, 4), "en")
+        whole = Segment(0.0, len(waveform) / SAMPLE_RATE, text, words, round(mean, 4))
+        return Hypothesis((whole,), "en")
 
 
 def _word(segment: Any) -> Word:

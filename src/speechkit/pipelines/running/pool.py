@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 
+from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import EngineFailed, SpeechkitError, TimeLimit, UtteranceError, WorkerDied
 from speechkit.pipelines.running.task import (
     DRAIN_SIGNALS,
@@ -55,11 +56,12 @@ DEATHS_IN_A_ROW = 10  # with no result between them: not the utterances are at f
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
     """``time_limit``: seconds of work allowed for each second of audio, and three times as many
-    for any utterance; 0 for no limit. ``threads``: for each worker's numeric libraries."""
+    for any utterance; 0 for no limit. ``threads``, ``loaders``: as in `task.Placement`."""
 
     workers: int
     threads: int = 1
     time_limit: float = 20.0
+    loaders: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -74,6 +76,8 @@ class _Worker:
     ready: bool = False
     batches: deque[dict[int, Utterance]] = field(default_factory=deque)  # unanswered, by index
     begun: tuple[int, ...] = ()
+    alone: bool = False  # it has a suspect, and nothing else until that is answered
+    use: DeviceUse | None = None
     deadline: float = float("inf")
 
     def __post_init__(self) -> None:
@@ -114,6 +118,7 @@ class Pool:
         self._options = options
         self._error_keys = error_keys
         self._workers: list[_Worker] = []
+        self.uses: list[DeviceUse] = []  # of the workers that have ended
         self._again: deque[Batch] = deque()
         self._deaths = 0
         self._fatal: SpeechkitError | None = None  # raised when what came before it is safe
@@ -146,17 +151,24 @@ class Pool:
             self._stop()
 
     def _feed(self, batches: Iterator[Batch]) -> None:
-        """Gives every worker its fill, the emptiest first; starts one where all are busy."""
+        """Gives every worker its fill, the emptiest first; starts one where all are busy.
+
+        What is tried again comes first, and a worker has nothing else meanwhile.
+        """
         while True:
-            worker = min(self._workers, key=lambda w: len(w.batches), default=None)
+            again = bool(self._again)
+            worker = min(
+                self._workers, key=lambda w: len(w.batches) + AHEAD * w.alone, default=None
+            )
             if worker is None or (worker.batches and len(self._workers) < self._options.workers):
                 worker = None
-            elif len(worker.batches) >= AHEAD:
+            elif worker.alone or len(worker.batches) >= (1 if again else AHEAD):
                 return
-            batch = self._again.popleft() if self._again else next(batches, None)
+            batch = self._again.popleft() if again else next(batches, None)
             if batch is None:
                 return
             worker = worker or self._start()
+            worker.alone = again
             worker.batches.append({utterance.index: utterance for utterance in batch})
             worker.outbox.put(batch)
 
@@ -190,7 +202,8 @@ class Pool:
                 worker.deadline = self._deadline(message.seconds)
             case BatchDone():
                 worker.batches.popleft()
-                worker.begun, worker.deadline = (), float("inf")
+                worker.begun, worker.deadline, worker.alone = (), float("inf"), False
+                worker.use = message.use
             case Ready():
                 worker.ready = self._proven = True
             case Failed():
@@ -203,8 +216,7 @@ class Pool:
 
     def _bury(self, worker: _Worker, *, timed_out: bool = False) -> list[Outcome]:
         """Ends a dead or stuck worker; its utterances go to others, or come out as errors."""
-        self._workers.remove(worker)
-        status = worker.end()
+        status = self._end(worker)
         self._deaths += not timed_out
         if not self._proven or self._deaths >= DEATHS_IN_A_ROW:
             self._fatal = EngineFailed(
@@ -213,13 +225,15 @@ class Pool:
                 else f"{self._deaths} worker processes ended one after another, the last one "
                 f"{_cause(status)}; nothing done so far is lost, run again to go on"
             )
-        begun: list[Utterance] = []
+        suspects: list[Utterance] = []
         for batch in worker.batches:
-            begun += [batch.pop(index) for index in worker.begun if index in batch]
+            # Where it loads ahead, all it holds may have killed it.
+            guilty = tuple(batch) if self._options.loaders and not timed_out else worker.begun
+            suspects += [batch.pop(index) for index in guilty if index in batch]
             if batch:
                 self._again.append(tuple(batch.values()))
-        if len(begun) > 1:
-            self._again.extend((utterance,) for utterance in begun)
+        if len(suspects) > 1:
+            self._again.extend((utterance,) for utterance in suspects)
             return []
         if timed_out:
             reason: UtteranceError = TimeLimit(
@@ -227,14 +241,13 @@ class Pool:
             )
         else:
             reason = WorkerDied(f"the worker process {_cause(status)} while working on it")
-        return [error_outcome(utterance, reason, self._error_keys) for utterance in begun]
+        return [error_outcome(utterance, reason, self._error_keys) for utterance in suspects]
 
     def _withdraw(self) -> None:
         """In a drain: what no worker has begun is left for the next run."""
         self._again.clear()
         for worker in [worker for worker in self._workers if not worker.begun]:
-            self._workers.remove(worker)
-            worker.end()
+            self._end(worker)
 
     def _start(self) -> _Worker:
         ours, theirs = socket.socketpair()
@@ -254,7 +267,7 @@ class Pool:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
         worker = _Worker(process, Connection(ours.detach()))
         self._workers.append(worker)
-        worker.outbox.put((self._task, self._error_keys))
+        worker.outbox.put((self._task, self._error_keys, self._options.loaders))
         return worker
 
     def _stop(self) -> None:
@@ -263,9 +276,14 @@ class Pool:
                 worker.process.kill()
             worker.outbox.put(None)
         ends = time.monotonic() + STOP_SECONDS
-        for worker in self._workers:
-            worker.end(patience=ends - time.monotonic())
-        self._workers.clear()
+        for worker in list(self._workers):
+            self._end(worker, patience=ends - time.monotonic())
+
+    def _end(self, worker: _Worker, *, patience: float = 0.0) -> int:
+        self._workers.remove(worker)
+        if worker.use:
+            self.uses.append(worker.use)
+        return worker.end(patience=patience)
 
 
 def _cause(status: int) -> str:

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import speechkit
+from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import Drained, OutputConflict, UsageError
 from speechkit.io import manifest
 from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, RunIdentity, error_type, part_path, published
 from speechkit.io.machine import peak_memory
 from speechkit.pipelines.running.batching import batches
-from speechkit.pipelines.running.pool import Pool, PoolOptions
+from speechkit.pipelines.running.pool import Batch, Pool, PoolOptions
 from speechkit.pipelines.running.progress import Progress
 from speechkit.pipelines.running.task import DRAIN_SIGNALS, Outcome, Stage
 from speechkit.records import Record, Utterance
@@ -49,6 +50,8 @@ class Summary:
     """The closing account of a run. Times and audio in seconds, memory in bytes.
 
     ``done`` were computed now, ``resumed`` by an earlier run; ``failed`` of both have an error.
+    ``device``: where the engine worked, its smallest batch size, and its ``share`` of the time
+    from the start of the run to its end in which it was at work (of all workers, 0 to 1).
     """
 
     stage: str
@@ -63,6 +66,7 @@ class Summary:
     real_time_factor: float | None
     peak_memory: int
     workers: int
+    device: dict[str, Any] | None
     options: dict[str, Any]
     versions: dict[str, str]
 
@@ -92,6 +96,7 @@ class _Run:
         self._done = self._resumed = 0
         self._audio_seconds = 0.0
         self._errors: Counter[str] = Counter()
+        self._uses: list[DeviceUse] = []
 
     def run(self, emit: Emit) -> Summary:
         if self._options.output is None:
@@ -125,7 +130,7 @@ class _Run:
         following = 0
         bar = not sys.stdout.isatty()
         with Progress(self._stage.name, self._scan.count, self._scan.seconds, bar=bar) as progress:
-            for outcomes in self._outcomes(islice(self._inputs, self._scan.count)):
+            for outcomes in self._outcomes(lambda batch: batch):
                 for outcome in outcomes:
                     waiting[outcome.index] = outcome.lines
                     self._count(outcome, progress)
@@ -139,14 +144,14 @@ class _Run:
         self._resumed = journal.count
         with Progress(self._stage.name, self._scan.count, self._scan.seconds) as progress:
 
-            def todo() -> Iterator[Utterance]:
-                for utterance in islice(self._inputs, self._scan.count):
+            def todo(batch: Batch) -> Batch:
+                """Without what is done; what it was batched with does not depend on that."""
+                for utterance in batch:
                     if journal.done(utterance.index):
                         progress.skip(utterance.duration or 0.0)
-                    else:
-                        yield utterance
+                return tuple(u for u in batch if not journal.done(u.index))
 
-            for outcomes in self._outcomes(todo()):
+            for outcomes in self._outcomes(todo):
                 for outcome in outcomes:
                     journal.append(outcome.index, outcome.lines)
                     self._count(outcome, progress)
@@ -162,12 +167,16 @@ class _Run:
             f"stopped by a signal with {there} of {self._scan.count} utterances done; {otherwise}"
         )
 
-    def _outcomes(self, utterances: Iterator[Utterance]) -> Iterator[list[Outcome]]:
+    def _outcomes(self, todo: Callable[[Batch], Batch]) -> Iterator[list[Outcome]]:
         pool = Pool(self._stage.task, self._options.pool, self._stage.error_keys)
+        whole = batches(
+            islice(self._inputs, self._scan.count),
+            self._stage.batch_audio,
+            self._stage.batch_utterances,
+        )
         with self._drain.gently():
-            yield from pool.run(
-                batches(utterances, self._stage.batch_audio), lambda: self._drain.heard
-            )
+            yield from pool.run(filter(None, map(todo, whole)), lambda: self._drain.heard)
+        self._uses = pool.uses
 
     def _count(self, outcome: Outcome, progress: Progress) -> None:
         self._done += 1
@@ -224,6 +233,7 @@ class _Run:
             real_time_factor=round(wall / audio, 6) if audio else None,
             peak_memory=peak_memory(),
             workers=self._options.pool.workers,
+            device=_device(self._uses, wall),
             options=dict(self._stage.options),
             versions=_versions(self._stage.packages),
         )
@@ -259,6 +269,19 @@ def _error_types(results: Iterable[Sequence[bytes]]) -> Counter[str]:
     """How often each type of error stands in these output lines."""
     types = (error_type(line) for lines in results for line in lines)
     return Counter(kind for kind in types if kind is not None)
+
+
+def _device(uses: Sequence[DeviceUse], wall: float) -> dict[str, Any] | None:
+    if not uses:
+        return None
+    seconds = sum(use.seconds for use in uses)
+    return {
+        "name": uses[0].device,
+        "compute_type": uses[0].compute_type,
+        "batch_size": min(use.batch_size for use in uses),
+        "seconds": round(seconds, 3),
+        "share": round(seconds / wall / len(uses), 4),
+    }
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

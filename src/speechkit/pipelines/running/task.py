@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import SpeechkitError
 from speechkit.io import manifest
+from speechkit.pipelines.running.batching import MOST
 from speechkit.records import Record, Utterance
 
 DRAIN_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)  # end a run; the runner's affair
@@ -40,6 +42,24 @@ class Task(Protocol):
         """The output records of each utterance, in order of the batch."""
         ...
 
+    def device_use(self) -> DeviceUse | None:
+        """None where the engine has no device to speak of."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How a stage uses the machine where the user doesn't say.
+
+    ``workers``: processes, 0 for one a CPU granted. ``threads``: of each one's numeric libraries,
+    0 for its share of the CPUs.
+    ``loaders``: threads in each that load the next batch while the engine is at work; 0: none.
+    """
+
+    workers: int = 0
+    threads: int = 1
+    loaders: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -49,6 +69,7 @@ class Stage:
     seconds of audio in a batch. ``packages``: distributions whose versions the summary gives.
     ``error_keys`` stand in a failed utterance's record beside its error. ``cuts``: an utterance
     may give any number of lines, segments with it as their ``parent``; else it gives one.
+    ``batch_utterances`` are the most in a batch.
     """
 
     name: str
@@ -58,6 +79,8 @@ class Stage:
     packages: Sequence[str] = ()
     error_keys: Record = field(default_factory=dict)
     cuts: bool = False
+    batch_utterances: int = MOST
+    placement: Placement = Placement()
 
 
 def load_audio(utterance: Utterance, sample_rate: int, channel: int | None) -> Loaded:
@@ -109,6 +132,8 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class BatchDone:
     """The worker has answered for every utterance of its oldest batch."""
+
+    use: DeviceUse | None = None
 
 
 Message = Ready | Failed | Begun | Outcome | BatchDone

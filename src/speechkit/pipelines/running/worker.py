@@ -15,7 +15,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from multiprocessing.connection import Connection
 
 from speechkit.errors import EngineFailed, SpeechkitError, UtteranceError
@@ -37,6 +39,9 @@ from speechkit.records import Record, Utterance
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 UNKNOWN_SECONDS = 60.0  # assumed of an utterance until it is decoded, for its time limit
+Load = Callable[[], Loaded]
+Batch = list[tuple[Utterance, Load]]
+
 OUTCOME_SECONDS = 0.05  # how long an outcome may wait for the next message
 
 
@@ -49,12 +54,14 @@ def main() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     connection = Connection(int(sys.argv[1]))
-    batches: queue.SimpleQueue[tuple[Utterance, ...] | None] = queue.SimpleQueue()
+    batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
     try:
-        task, error_keys = connection.recv()
+        task, error_keys, loaders = connection.recv()
     except (EOFError, OSError):  # the runner died meanwhile
         return
-    threading.Thread(target=_receive, args=(connection, batches), daemon=True).start()
+    threading.Thread(
+        target=_receive, args=(connection, batches, _loader(task, loaders)), daemon=True
+    ).start()
     runner = _Runner(connection)
     try:
         task.open()
@@ -64,18 +71,28 @@ def main() -> None:
         return
     runner.tell(Ready())
     while (batch := batches.get()) is not None:
-        for group in [[u] for u in batch] if task.one_by_one else [list(batch)]:
+        for group in [[one] for one in batch] if task.one_by_one else [batch]:
             _work(task, group, error_keys, runner)
-        runner.tell(BatchDone())
+        runner.tell(BatchDone(task.device_use()))
+
+
+def _loader(task: Task, threads: int) -> Callable[[Utterance], Load]:
+    """Begins to load an utterance, in one of the threads; without any it waits to be asked."""
+    if not threads:
+        return lambda utterance: partial(task.load, utterance)
+    pool = ThreadPoolExecutor(threads)
+    return lambda utterance: pool.submit(task.load, utterance).result
 
 
 def _receive(
-    connection: Connection, batches: queue.SimpleQueue[tuple[Utterance, ...] | None]
+    connection: Connection,
+    batches: queue.SimpleQueue[Batch | None],
+    load: Callable[[Utterance], Load],
 ) -> None:
     """Takes batches off the pipe at once, so that neither side ever waits for the other to read."""
     try:
         while (batch := connection.recv()) is not None:
-            batches.put(batch)
+            batches.put([(utterance, load(utterance)) for utterance in batch])
     except (EOFError, OSError):
         os._exit(0)
     batches.put(None)
@@ -101,17 +118,17 @@ class _Runner:
             self._told = now
 
 
-def _work(task: Task, group: list[Utterance], error_keys: Record, runner: _Runner) -> None:
-    indices = tuple(utterance.index for utterance in group)
-    expected = sum(utterance.duration or UNKNOWN_SECONDS for utterance in group)
+def _work(task: Task, group: Batch, error_keys: Record, runner: _Runner) -> None:
+    indices = tuple(utterance.index for utterance, _ in group)
+    expected = sum(utterance.duration or UNKNOWN_SECONDS for utterance, _ in group)
     runner.tell(Begun(indices, expected))
     loaded: list[Loaded] = []
-    for utterance in group:
+    for utterance, load in group:
         try:
             if utterance.record.get("error") is not None:
                 runner.tell(_carried(utterance, error_keys))
             else:
-                loaded.append(task.load(utterance))
+                loaded.append(load())
         except Exception as e:
             runner.tell(_failure(utterance, e, error_keys))
     if not loaded:
@@ -129,7 +146,7 @@ def _work(task: Task, group: list[Utterance], error_keys: Record, runner: _Runne
             runner.tell(_failure(loaded[0].utterance, e, error_keys))
             return
         for one in loaded[answered:]:  # find out which of them it was
-            _work(task, [one.utterance], error_keys, runner)
+            _work(task, [(one.utterance, partial(task.load, one.utterance))], error_keys, runner)
 
 
 def _success(one: Loaded, records: Sequence[Record]) -> Outcome:

@@ -1,0 +1,1 @@
+"""Trainers of tiny real models: what the tests and benchmarks of neural engines run on."""

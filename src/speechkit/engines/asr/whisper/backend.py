@@ -1,0 +1,77 @@
+"""What a Whisper runtime does for `decoder.Whisper`; the two of them are hf.py and ct2.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from speechkit.engines.asr.whisper.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from speechkit.engines.protocols import Waveform
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A decoded window: its tokens without the prompt and the end, and probabilities.
+
+    ``log_probability`` is the mean over the tokens and the end.
+    """
+
+    tokens: list[int]
+    log_probability: float
+    no_speech: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Where text tokens lie: token i begins at ``starts[i]`` seconds of its window; one start more,
+    the end of the last. ``probabilities`` of each token."""
+
+    starts: list[float]
+    probabilities: list[float]
+
+
+class Backend(Protocol):
+    """One loaded model on one device. ``chunk`` in seconds, ``longest`` in tokens."""
+
+    vocabulary: Vocabulary
+    chunk: float
+    longest: int
+    device: str
+    compute_type: str
+
+    def batch_size(self) -> int:
+        """How many windows fit in the device's free memory."""
+        ...
+
+    def features(self, waveforms: Sequence[Waveform]) -> Any:
+        """Log-mel features [windows, mels, frames], each padded to the chunk. Runs ahead of the
+        model in another thread."""
+        ...
+
+    def encode(self, features: Any) -> Any: ...
+
+    def languages(self, encoded: Any) -> list[str]:
+        """The likeliest language of each window."""
+        ...
+
+    def decode(
+        self, encoded: Any, prompts: list[list[int]], temperature: float, seed: int
+    ) -> list[Draft]:
+        """A draft a window; the prompts are equally long. Temperature 0: the likeliest tokens,
+        with beam search where asked for; above: sampled with this seed."""
+        ...
+
+    def align(
+        self, encoded: Any, start: list[int], texts: list[list[int]], seconds: list[float]
+    ) -> list[Alignment]:
+        """Where the text tokens of each window lie in its ``seconds`` of audio."""
+        ...
+
+    def out_of_memory(self, error: Exception) -> bool: ...
+
+    def free_memory(self) -> None:
+        """Gives cached device memory back."""
+        ...

@@ -1,0 +1,178 @@
+"""Whisper on CTranslate2, as faster-whisper packs it: the fast one on a CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ctranslate2
+import numpy as np
+from faster_whisper.feature_extractor import FeatureExtractor
+from tokenizers import Tokenizer
+
+from speechkit.engines.asr.whisper.backend import Alignment, Draft
+from speechkit.engines.asr.whisper.decoder import Whisper, WhisperOptions
+from speechkit.engines.asr.whisper.vocabulary import TIMESTAMP, Vocabulary
+from speechkit.errors import EngineMissing, UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from speechkit.engines.protocols import Waveform
+
+CPU_BATCH = 16  # windows; more gains nothing on a CPU
+CUDA_BATCH = 32  # windows to begin with; halved where memory runs out
+CHUNK = 30  # seconds, of every published checkpoint
+LONGEST = 448  # tokens, of every published checkpoint; others say so in generation_config.json
+
+
+def faster_whisper(
+    model: str,
+    *,
+    device: str = "auto",
+    compute_type: str = "auto",
+    beam_size: int = 1,
+    **options: Any,
+) -> Whisper:
+    """The engine ``faster-whisper``; ``model`` is a local folder, ``options`` `WhisperOptions`."""
+    return Whisper(_CTranslate2(model, device, compute_type, beam_size), WhisperOptions(**options))
+
+
+class _CTranslate2:
+    """A `Backend`: one model, one batch at a time, as many threads as the worker is granted."""
+
+    def __init__(self, folder: str, device: str, compute_type: str, beams: int) -> None:
+        path = Path(folder)
+        missing = [name for name in ("model.bin", "tokenizer.json") if not (path / name).is_file()]
+        if missing:
+            raise EngineMissing(
+                f"{folder}: no {' and no '.join(missing)} in it; faster-whisper needs a model in "
+                "CTranslate2's layout, made of a Hugging Face one by: ct2-transformers-converter "
+                "--model FOLDER --output_dir NEW "
+                "--copy_files tokenizer.json preprocessor_config.json"
+            )
+        if device == "auto":
+            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+        kind, _, index = device.partition(":")
+        known = ctranslate2.get_supported_compute_types(kind) if kind in ("cpu", "cuda") else ()
+        if compute_type == "auto":
+            compute_type = "float16" if kind == "cuda" else "int8_float32"
+        if compute_type not in known:
+            raise UsageError(
+                f"--compute-type {compute_type}: on {kind} there are {', '.join(sorted(known))}"
+            )
+        self._model = ctranslate2.models.Whisper(
+            folder,
+            device=kind,
+            device_index=int(index or 0),
+            compute_type=compute_type,
+            intra_threads=int(os.environ.get("OMP_NUM_THREADS", "1")),
+            inter_threads=1,
+        )
+        self._beams = beams
+        self.device, self.compute_type = device, compute_type
+        tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+        self.vocabulary = Vocabulary(tokenizer, _is_multilingual(path, tokenizer))
+        self._extractor = FeatureExtractor(
+            feature_size=self._model.n_mels, chunk_length=_chunk_seconds(path)
+        )
+        self.chunk = float(self._extractor.chunk_length)
+        self.longest = _longest(path)
+
+    def batch_size(self) -> int:
+        return CUDA_BATCH if self.device.startswith("cuda") else CPU_BATCH
+
+    def features(self, waveforms: Sequence[Waveform]) -> NDArray[np.float32]:
+        frames = self._extractor.nb_max_frames
+        made = np.zeros((len(waveforms), self._model.n_mels, frames), np.float32)
+        for row, waveform in enumerate(waveforms):
+            padded = np.zeros(self._extractor.n_samples, np.float32)
+            padded[: len(waveform)] = waveform
+            made[row] = self._extractor(padded, padding=0)[:, :frames]
+        return made
+
+    def encode(self, features: NDArray[np.float32]) -> ctranslate2.StorageView:
+        return self._model.encode(
+            ctranslate2.StorageView.from_array(np.ascontiguousarray(features))
+        )
+
+    def languages(self, encoded: ctranslate2.StorageView) -> list[str]:
+        if not self._model.is_multilingual:
+            raise UsageError("this model can't detect the language: give it with --language")
+        found = self._model.detect_language(encoded)
+        return [ranked[0][0].strip("<|>") for ranked in found]
+
+    def decode(
+        self,
+        encoded: ctranslate2.StorageView,
+        prompts: list[list[int]],
+        temperature: float,
+        seed: int,
+    ) -> list[Draft]:
+        sampling: dict[str, Any] = {"beam_size": self._beams}
+        if temperature > 0:
+            ctranslate2.set_random_seed(seed)
+            sampling = {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": temperature}
+        results = self._model.generate(
+            encoded,
+            prompts,
+            max_length=self.longest,
+            return_scores=True,
+            return_no_speech_prob=True,
+            max_initial_timestamp_index=round(1.0 / TIMESTAMP),
+            **sampling,
+        )
+        drafts: list[Draft] = []
+        for result in results:
+            tokens = result.sequences_ids[0]
+            total = result.scores[0] * len(tokens)  # the score is the mean without the end
+            drafts.append(Draft(tokens, total / (len(tokens) + 1), result.no_speech_prob))
+        return drafts
+
+    def align(
+        self,
+        encoded: ctranslate2.StorageView,
+        start: list[int],
+        texts: list[list[int]],
+        seconds: list[float],
+    ) -> list[Alignment]:
+        frames = [max(1, round(length * 100)) for length in seconds]
+        made = self._model.align(encoded, start, [text or [220] for text in texts], frames)
+        return [
+            _alignment(one, len(text)) if text else Alignment([0.0], [])
+            for one, text in zip(made, texts, strict=True)
+        ]
+
+    def out_of_memory(self, error: Exception) -> bool:
+        return isinstance(error, MemoryError) or "out of memory" in str(error)
+
+    def free_memory(self) -> None:
+        """CTranslate2 keeps no cache that could be given back without its model."""
+
+
+def _alignment(made: Any, count: int) -> Alignment:
+    starts: dict[int, float] = {}
+    for token, frame in made.alignments:
+        starts.setdefault(token, frame * TIMESTAMP)
+    last = made.alignments[-1][1] * TIMESTAMP if made.alignments else 0.0
+    return Alignment(
+        [starts.get(token, last) for token in range(count + 1)], list(made.text_token_probs)
+    )
+
+
+def _is_multilingual(path: Path, tokenizer: Tokenizer) -> bool:
+    """English-only vocabularies hold the language tokens as well: OpenAI's end is at 50256."""
+    return tokenizer.token_to_id("<|endoftext|>") != 50256
+
+
+def _chunk_seconds(path: Path) -> int:
+    file = path / "preprocessor_config.json"
+    return int(json.loads(file.read_text())["chunk_length"]) if file.is_file() else CHUNK
+
+
+def _longest(path: Path) -> int:
+    file = path / "generation_config.json"
+    return int(json.loads(file.read_text())["max_length"]) if file.is_file() else LONGEST

@@ -1,0 +1,283 @@
+"""Whisper on PyTorch, by transformers: any Hugging Face checkpoint, on CUDA, MPS or CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import (
+    GenerationConfig,
+    GenerationMixin,
+    LogitsProcessor,
+    LogitsProcessorList,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperTimeStampLogitsProcessor,
+    WhisperTokenizer,
+)
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils import logging as transformers_logging
+
+from speechkit.engines.asr.whisper.alignment import align
+from speechkit.engines.asr.whisper.backend import Alignment, Draft
+from speechkit.engines.asr.whisper.decoder import Whisper, WhisperOptions
+from speechkit.engines.asr.whisper.vocabulary import Vocabulary
+from speechkit.engines.protocols import SAMPLE_RATE
+from speechkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from speechkit.engines.protocols import Waveform
+
+CPU_BATCH = 16  # windows; more gains nothing on a CPU
+MOST = 256  # windows on any device
+USABLE = 0.7  # of the free device memory; the rest is for fragments and peaks
+FIRST_TIMESTAMP = 1.0  # seconds; no first segment begins later, if the checkpoint is silent
+
+
+def whisper(
+    model: str,
+    *,
+    device: str = "auto",
+    compute_type: str = "auto",
+    beam_size: int = 1,
+    **options: Any,
+) -> Whisper:
+    """The engine ``whisper``; ``model`` is a local folder, ``options`` are `WhisperOptions`."""
+    return Whisper(_Transformers(model, device, compute_type, beam_size), WhisperOptions(**options))
+
+
+class _Transformers:
+    """A `Backend`. Generates with a configuration of its own: what a checkpoint's says of forced
+    tokens, languages and lengths has been read once and can't conflict any more."""
+
+    def __init__(self, folder: str, device: str, compute_type: str, beams: int) -> None:
+        transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        self._device = torch.device(_device(device))
+        self._dtype = _dtype(compute_type, self._device)
+        self.device = str(self._device)
+        self.compute_type = str(self._dtype).removeprefix("torch.")
+        loaded: Any = WhisperForConditionalGeneration.from_pretrained(
+            folder, local_files_only=True, dtype=self._dtype, attn_implementation="sdpa"
+        )
+        self._model: Any = loaded.to(self._device).eval()
+        self._extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
+        theirs = self._model.generation_config
+        self.vocabulary = Vocabulary(
+            tokenizer.backend_tokenizer, getattr(theirs, "is_multilingual", None) is not False
+        )
+        config = self._model.config
+        self.chunk = 2 * config.max_source_positions * self._extractor.hop_length / SAMPLE_RATE
+        self.longest = config.max_target_positions
+        self._heads = getattr(theirs, "alignment_heads", None) or [
+            [layer, head]
+            for layer in range(config.decoder_layers // 2, config.decoder_layers)
+            for head in range(config.decoder_attention_heads)
+        ]
+        first = getattr(theirs, "max_initial_timestamp_index", None)
+        self._generation: Any = GenerationConfig(  # type: ignore[no-untyped-call]
+            max_length=self.longest,
+            num_beams=beams,
+            do_sample=False,
+            top_k=0,
+            pad_token_id=self.vocabulary.eot,
+            eos_token_id=self.vocabulary.eot,
+            bos_token_id=self.vocabulary.eot,
+            decoder_start_token_id=self.vocabulary.sot,
+            suppress_tokens=theirs.suppress_tokens or None,
+            begin_suppress_tokens=theirs.begin_suppress_tokens or None,
+            return_dict_in_generate=True,
+            output_scores=beams > 1,
+            no_timestamps_token_id=self.vocabulary.no_timestamps,
+            max_initial_timestamp_index=round(FIRST_TIMESTAMP / 0.02) if first is None else first,
+        )
+        self._model.generation_config = self._generation
+
+    def batch_size(self) -> int:
+        """From the bytes that a window's encoder output, attention caches and logits take."""
+        if self._device.type != "cuda":
+            return CPU_BATCH
+        config = self._model.config
+        free, _ = torch.cuda.mem_get_info(self._device)
+        width = self._dtype.itemsize * config.d_model
+        caches = 2 * config.decoder_layers * (config.max_source_positions + self.longest)
+        encoder = 16 * config.max_source_positions  # the layer at work: inputs, 4x wide, attention
+        logits = 4 * 4 * config.vocab_size
+        beams = int(self._generation.num_beams or 1)
+        window = width * (encoder + caches * beams) + logits * beams
+        return int(min(MOST, max(1, USABLE * free // window)))
+
+    def features(self, waveforms: Sequence[Waveform]) -> torch.Tensor:
+        made = self._extractor(
+            list(waveforms),
+            sampling_rate=SAMPLE_RATE,
+            padding="max_length",
+            max_length=round(self.chunk * SAMPLE_RATE),
+            truncation=True,
+            return_attention_mask=True,
+            return_tensors="pt",
+        )
+        features: torch.Tensor = made["input_features"]
+        return features
+
+    @torch.inference_mode()
+    def encode(self, features: torch.Tensor) -> torch.Tensor:
+        features = features.to(self._device, self._dtype)
+        mask = features.new_ones(features.shape[0], features.shape[2], dtype=torch.long)
+        encoder = self._model.model.encoder
+        encoded: torch.Tensor = encoder(features, attention_mask=mask).last_hidden_state
+        return encoded
+
+    def languages(self, encoded: torch.Tensor) -> list[str]:
+        codes = list(self.vocabulary.languages)
+        ids = list(self.vocabulary.languages.values())
+        return [codes[best] for best in self._first_logits(encoded)[:, ids].argmax(-1).tolist()]
+
+    def decode(
+        self, encoded: torch.Tensor, prompts: list[list[int]], temperature: float, seed: int
+    ) -> list[Draft]:
+        no_speech = self._first_logits(encoded).float().softmax(-1)[:, self.vocabulary.no_speech]
+        probabilities = _LogProbabilities()
+        processors = LogitsProcessorList([probabilities])
+        if self.vocabulary.no_timestamps not in prompts[0]:
+            rules = WhisperTimeStampLogitsProcessor(self._generation, begin_index=len(prompts[0]))
+            processors.insert(0, rules)
+        sampling: dict[str, Any] = {}
+        if temperature > 0:
+            torch.manual_seed(seed)
+            sampling = {"do_sample": True, "temperature": temperature, "num_beams": 1}
+        tokens = torch.tensor(prompts, device=self._device)
+        with torch.inference_mode():
+            made: Any = GenerationMixin.generate(
+                self._model,
+                encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+                attention_mask=torch.ones(encoded.shape[:2], dtype=torch.long, device=self._device),
+                decoder_input_ids=tokens,
+                decoder_attention_mask=torch.ones_like(tokens),
+                logits_processor=processors,
+                **sampling,
+            )
+        sequences = made.sequences[:, tokens.shape[1] :]
+        mean = made.get("sequences_scores")
+        if mean is None:
+            mean = probabilities.mean(made.sequences, tokens.shape[1], self.vocabulary.eot)
+        return [
+            Draft(_until(row, self.vocabulary.eot), float(score), float(silent))
+            for row, score, silent in zip(
+                sequences.tolist(), mean.tolist(), no_speech.tolist(), strict=True
+            )
+        ]
+
+    @torch.inference_mode()
+    def align(
+        self,
+        encoded: torch.Tensor,
+        start: list[int],
+        texts: list[list[int]],
+        seconds: list[float],
+    ) -> list[Alignment]:
+        """By the cross-attention of the checkpoint's alignment heads, as whisper/timing.py."""
+        prompt = [*start, self.vocabulary.no_timestamps]
+        longest = max(map(len, texts))
+        room = self.longest - len(prompt) - 1
+        rows = [
+            [*prompt, *text[:room], *[self.vocabulary.eot] * (1 + longest - len(text))][
+                : self.longest
+            ]
+            for text in texts
+        ]
+        tokens = torch.tensor(rows, device=self._device)
+        self._model.set_attn_implementation("eager")  # the only one that gives its weights away
+        try:
+            made = self._model(
+                encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+                decoder_input_ids=tokens,
+                output_attentions=True,
+                use_cache=False,
+            )
+        finally:
+            self._model.set_attn_implementation("sdpa")
+        heads = [made.cross_attentions[layer][:, head] for layer, head in self._heads]
+        weights = torch.stack(heads, dim=1).float().cpu().numpy()
+        likely = made.logits[:, len(prompt) - 1 : -1].float().softmax(-1)
+        sure = likely.gather(2, tokens[:, len(prompt) :, None])[..., 0].cpu().numpy()
+        return [
+            align(weights[row][:, len(prompt) - 1 :], sure[row], len(text[:room]), length)
+            if text
+            else Alignment([0.0], [])
+            for row, (text, length) in enumerate(zip(texts, seconds, strict=True))
+        ]
+
+    @torch.inference_mode()
+    def _first_logits(self, encoded: torch.Tensor) -> torch.Tensor:
+        """What follows <|startoftranscript|>: a language, or <|nospeech|>."""
+        tokens = torch.full((encoded.shape[0], 1), self.vocabulary.sot, device=self._device)
+        made = self._model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+            decoder_input_ids=tokens,
+            use_cache=False,
+        )
+        logits: torch.Tensor = made.logits[:, 0]
+        return logits
+
+    def out_of_memory(self, error: Exception) -> bool:
+        return isinstance(error, (torch.OutOfMemoryError, MemoryError))
+
+    def free_memory(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        elif self._device.type == "mps":
+            torch.mps.empty_cache()
+
+
+class _LogProbabilities(LogitsProcessor):
+    """Keeps the log probability of each token chosen, a step at a time: all steps' logits would
+    take megabytes a window."""
+
+    def __init__(self) -> None:
+        self._chosen: list[torch.Tensor] = []
+        self._last: torch.Tensor | None = None
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self._take(input_ids)
+        self._last = scores.float().log_softmax(-1)
+        return scores
+
+    def _take(self, input_ids: torch.Tensor) -> None:
+        if self._last is not None and len(self._last) == len(input_ids):
+            self._chosen.append(self._last.gather(1, input_ids[:, -1:]))
+
+    def mean(self, sequences: torch.Tensor, prompt: int, eot: int) -> torch.Tensor:
+        """Of each row's tokens up to its first end."""
+        self._take(sequences)
+        ended = (sequences[:, prompt:] == eot).long()
+        counts = (ended.cumsum(1) - ended == 0).float()
+        return (torch.cat(self._chosen, 1) * counts).sum(1) / counts.sum(1)
+
+
+def _until(tokens: list[int], eot: int) -> list[int]:
+    return tokens[: tokens.index(eot)] if eot in tokens else tokens
+
+
+def _device(wanted: str) -> str:
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"--device {wanted}: this PyTorch sees no CUDA device; use --device cpu")
+    return wanted
+
+
+def _dtype(wanted: str, device: torch.device) -> torch.dtype:
+    if wanted != "auto":
+        known = {"float32", "float16", "bfloat16"}
+        if wanted not in known:
+            raise UsageError(f"--compute-type {wanted}: whisper has {', '.join(sorted(known))}")
+        named: torch.dtype = getattr(torch, wanted)
+        return named
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.float16 if device.type == "mps" else torch.float32

@@ -1,0 +1,34 @@
+"""How a stage uses the machine: workers, threads and batches, by engine and device."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from speechkit.engines.registry import EngineInfo
+from speechkit.io import models
+from speechkit.io.machine import gpus, granted_cpus, granted_memory
+from speechkit.pipelines.running.task import Placement
+
+WORKER_BYTES = 1 << 30  # a worker's libraries and audio, beside its model
+MODEL_COPIES = 2  # of the weights, while they are loaded
+MOST_LOADERS = 8  # threads that decode audio for one device
+
+
+def place(info: EngineInfo, device: str, model: Path | None) -> Placement:
+    """One process a device where there is one, else one a CPU as far as memory goes: on CPUs,
+    processes of one thread do more than the threads of one process."""
+    if "device" not in info.options:
+        return Placement(threads=1)
+    cpus = granted_cpus()
+    if _has_accelerator(device):
+        return Placement(workers=1, threads=0, loaders=max(1, min(cpus - 1, MOST_LOADERS)))
+    weights = models.size(model) if model else 0
+    fitting = int(granted_memory() * 0.8) // (WORKER_BYTES + MODEL_COPIES * weights)
+    return Placement(workers=max(1, min(cpus, fitting)), threads=0, loaders=1)
+
+
+def _has_accelerator(device: str) -> bool:
+    if device == "auto":
+        return gpus() > 0 or sys.platform == "darwin"
+    return device != "cpu"

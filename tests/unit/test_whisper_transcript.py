@@ -1,0 +1,124 @@
+"""Whisper's tokens to segments and words, without a model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers.models.whisper.generation_whisper import _dynamic_time_warping
+
+from speechkit.engines.asr.whisper.alignment import _first_frames, align
+from speechkit.engines.asr.whisper.transcript import (
+    Span,
+    repeats_itself,
+    resume_at,
+    spans,
+    without_loops,
+)
+from speechkit.engines.asr.whisper.vocabulary import Vocabulary
+from speechkit.errors import UsageError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+from tiny_models.whisper_text import build_tokenizer
+
+WINDOW = 3
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return Vocabulary(build_tokenizer(WINDOW).backend_tokenizer, multilingual=True)
+
+
+def tokens(vocabulary: Vocabulary, *parts: str | float) -> list[int]:
+    """Text as its tokens, numbers as timestamps in seconds."""
+    found: list[int] = []
+    for part in parts:
+        if isinstance(part, str):
+            found += vocabulary.context(part, 99)[1:]
+        else:
+            found.append(vocabulary.timestamps + round(part / 0.02))
+    return found
+
+
+def said(vocabulary: Vocabulary, found: list[Span]) -> list[tuple[float, float, str]]:
+    return [(one.start, one.end, vocabulary.decode(one.tokens).strip()) for one in found]
+
+
+def test_segments_lie_between_timestamps(vocabulary: Vocabulary) -> None:
+    heard = tokens(vocabulary, 0.2, "one two", 1.0, 1.5, "six", 2.0)
+    assert said(vocabulary, spans(heard, vocabulary, 3.0)) == [
+        (0.2, 1.0, "one two"),
+        (1.5, 2.0, "six"),
+    ]
+
+
+def test_segments_stay_in_their_window(vocabulary: Vocabulary) -> None:
+    heard = tokens(vocabulary, 0.2, "one", 1.0, 2.8, "two")
+    assert said(vocabulary, spans(heard, vocabulary, 2.5)) == [(0.2, 1.0, "one"), (2.5, 2.5, "two")]
+    assert said(vocabulary, spans(tokens(vocabulary, "one two"), vocabulary, 2.5)) == [
+        (0.0, 2.5, "one two")
+    ]
+    assert spans(tokens(vocabulary, 0.0, 0.0), vocabulary, 2.5) == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ((0.0, "one", 1.0, 1.0, "two"), 1.0),  # the second was not heard to its end
+        ((0.0, "one", 1.0, 1.2, "two", 2.0, 2.0), 2.0),
+        ((0.0, "one", 1.0), 3.0),  # one segment that ends: the rest is silence
+        ((0.0, "one", 1.0, 1.2, "two", 2.0), 3.0),
+        (("one",), 3.0),
+        ((), 3.0),
+        ((0.0, 0.0), 3.0),  # going nowhere would never end
+    ],
+)
+def test_where_the_next_window_begins(
+    parts: tuple[str | float, ...], expected: float, vocabulary: Vocabulary
+) -> None:
+    assert resume_at(tokens(vocabulary, *parts), vocabulary, 3.0) == pytest.approx(expected)
+
+
+def test_loops_are_seen_and_cut() -> None:
+    assert repeats_itself("thank you " * 30)
+    assert not repeats_itself("five five five five")
+    assert not repeats_itself("")
+    assert without_loops([1, 2, 3] + [7, 8] * 9) == [1, 2, 3, 7, 8] + [7, 8] * 2
+    assert without_loops([1, 2, 3, 1, 2, 3, 4]) == [1, 2, 3, 1, 2, 3, 4]
+
+
+def test_words_take_their_punctuation_with_them(vocabulary: Vocabulary) -> None:
+    heard = vocabulary.context('one, "two" three-four. naïve', 99)[1:]
+    words = [vocabulary.decode(group) for group in vocabulary.words(heard, "en")]
+    assert [word.strip() for word in words] == ["one,", '"two"', "three-four.", "naïve"]
+    assert [t for group in vocabulary.words(heard, "en") for t in group] == heard
+
+
+def test_languages_go_by_code_and_name(vocabulary: Vocabulary) -> None:
+    assert vocabulary.language("de") == vocabulary.language("German") == "de"
+    with pytest.raises(UsageError, match="--language klingon"):
+        vocabulary.language("klingon")
+    english = Vocabulary(build_tokenizer(WINDOW).backend_tokenizer, multilingual=False)
+    assert english.language("english") == "en"
+    assert english.start("en", "transcribe") == [english.sot]
+    with pytest.raises(UsageError, match="English-only"):
+        english.language("de")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (7, 40), (30, 150)])
+def test_the_cheapest_path_is_that_of_transformers(shape: tuple[int, int]) -> None:
+    cost = np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
+    rows, columns = _dynamic_time_warping(cost.astype(np.float64))
+    first = [int(columns[rows == row][0]) for row in range(shape[0])]
+    assert _first_frames(cost).tolist() == first
+
+
+def test_tokens_lie_where_the_heads_look() -> None:
+    weights = np.full((2, 4, 100), 1e-3, np.float32)
+    for row, (first, last) in enumerate([(10, 30), (30, 55), (55, 70), (70, 80)]):
+        weights[:, row, first:last] = 1.0
+    found = align(weights, np.array([0.9, 0.8, 0.7], np.float32), 3, 1.6)
+    assert found.starts[1:] == pytest.approx([0.6, 1.1, 1.4], abs=0.05)
+    assert found.probabilities == pytest.approx([0.9, 0.8, 0.7])
