@@ -184,7 +184,7 @@ class DecodingFlags:
         str | None,
         Option(
             metavar="CODE",
-            help="Such as en or german; default: detected in each utterance.",
+            help="Such as en or de; default: detected in each utterance.",
             rich_help_panel=DECODING,
         ),
     ] = None

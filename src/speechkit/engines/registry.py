@@ -119,17 +119,27 @@ def names(stage: str) -> list[str]:
 def create(stage: str, name: str, **options: Any) -> Any:
     """The engine, built. Raises `EngineMissing` with the command that installs what it lacks."""
     info = find(stage, name)
-    module, _, attribute = info.target.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)(**options)
+        return _target(info)(**options)
     except ImportError as e:
         raise EngineMissing(f"engine {name}: {e}; install it with: {info.install}") from e
 
 
+def _target(info: EngineInfo) -> Any:
+    module, _, attribute = info.target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
 def check(info: EngineInfo) -> str | None:
-    """None where the engine can be built, else one sentence on what it lacks."""
+    """None where the engine can be built (given a model, if it needs one), else one sentence on
+    what it lacks."""
     try:
-        create(info.stage, info.name)
+        if info.hub:
+            _target(info)
+        else:
+            create(info.stage, info.name)
+    except ImportError as e:
+        return f"engine {info.name}: {e}; install it with: {info.install}"
     except SpeechkitError as e:
         return str(e)
     except Exception as e:  # a broken install can raise anything

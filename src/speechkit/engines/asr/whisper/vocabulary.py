@@ -21,18 +21,16 @@ class Vocabulary:
     """The tokens of one checkpoint. Raises `EngineFailed` where they are not Whisper's."""
 
     def __init__(self, tokenizer: Tokenizer, multilingual: bool) -> None:
-        from transformers.models.whisper.tokenization_whisper import LANGUAGES, TO_LANGUAGE_CODE
-
         self._tokenizer = tokenizer
-        self._codes = TO_LANGUAGE_CODE
         self.eot = self._special("<|endoftext|>")
         self.sot = self._special("<|startoftranscript|>")
         self.previous = self._special("<|startofprev|>")
         self.no_timestamps = self._special("<|notimestamps|>")
         self.no_speech = self._special("<|nospeech|>", "<|nocaptions|>")
         self.timestamps = self.no_timestamps + 1
-        ids = {code: tokenizer.token_to_id(f"<|{code}|>") for code in LANGUAGES}
-        self.languages = {c: i for c, i in ids.items() if i is not None} if multilingual else {}
+        # The languages stand between these two in every checkpoint.
+        ids = range(self.sot + 1, self._special("<|translate|>")) if multilingual else ()
+        self.languages = {str(tokenizer.id_to_token(one)).strip("<|>"): one for one in ids}
 
     def _special(self, *names: str) -> int:
         for name in names:
@@ -42,8 +40,8 @@ class Vocabulary:
         raise EngineFailed(f"not a Whisper checkpoint: its tokenizer has no {names[0]}")
 
     def language(self, name: str) -> str:
-        """The code of a language given by code or by name. Raises `UsageError`."""
-        code = self._codes.get(name.lower(), name.lower())
+        """The code, as the checkpoint spells it. Raises `UsageError`."""
+        code = name.lower()
         if not self.languages:
             if code == "en":
                 return code

@@ -1,0 +1,52 @@
+"""``python -m crowded MODEL INPUT FOLDER FITS``: asr with the whisper engine on a device that holds
+FITS windows at once and says so as torch does."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from speechkit.io.inputs import Inputs
+from speechkit.pipelines.asr import AsrOptions, AsrTask
+from speechkit.pipelines.running import runner
+from speechkit.pipelines.running.pool import PoolOptions
+from speechkit.pipelines.running.task import Stage
+
+
+class CrowdedTask(AsrTask):
+    def open(self) -> None:
+        import torch
+
+        super().open()
+        backend: Any = self._engine._backend  # type: ignore[attr-defined]
+        encode, fits = backend.encode, int(os.environ["CROWDED_FITS"])
+
+        def crowded(features: Any) -> Any:
+            if len(features) > fits:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return encode(features)
+
+        backend.encode = crowded
+
+
+def main() -> None:
+    import crowded
+
+    model, source, folder, fits = sys.argv[1:]
+    os.environ["CROWDED_FITS"] = fits
+    options = AsrOptions("whisper", model, decoding={"language": "en", "temperature": (0.0,)})
+    task = crowded.CrowdedTask(options, {"batch_size": 8}, one_by_one=False)
+    stage = Stage("asr", task, 1000.0, {}, error_keys={"pred_text": ""})
+    run = runner.RunOptions(str(Path(folder) / "out.jsonl"), PoolOptions(1))
+    with Inputs([source]) as inputs:
+        summary = runner.run(stage, inputs, run, print)
+    (Path(folder) / "summary.json").write_text(json.dumps(asdict(summary)))
+    sys.exit(summary.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""Both Whisper engines from the command line, on real files of a model that has learnt nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from whisperkit import make_untrained
+
+ENGINES = ["whisper", "faster-whisper"]
+GREEDY = ["--language", "en", "--temperature", "0"]
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return make_untrained(tmp_path_factory.mktemp("untrained"))
+
+
+@pytest.fixture(scope="module")
+def segmented(speechkit: Any, examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out: Path = tmp_path_factory.mktemp("vad") / "vad.jsonl"
+    speechkit("vad", examples, "--engine", "silero", "-o", out)
+    return out
+
+
+def records(out: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def chosen(untrained: dict[str, Path], engine: str) -> list[object]:
+    return ["--engine", engine, "--model", untrained[engine]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("source", ["segments", "whole"])
+def test_every_utterance_once_with_times_inside(
+    source: str,
+    engine: str,
+    untrained: dict[str, Path],
+    segmented: Path,
+    examples: Path,
+    speechkit: Any,
+    tmp_path: Path,
+) -> None:
+    given = {"segments": segmented, "whole": examples}[source]
+    summary = tmp_path / "summary.json"
+    done = speechkit(
+        "asr", given, *chosen(untrained, engine), *GREEDY, "--words", "--summary", summary
+    )
+    found = records(done.out)
+    assert [r["audio_filepath"] for r in found] == [
+        r["audio_filepath"] for r in records(segmented.read_bytes())
+    ]
+    assert not re.search(r"(?i)warn|deprecat|transformers|attention mask|%\|", done.err), done.err
+    for record in found:
+        assert record["segments"], "a model of random weights says something of any speech"
+        words = [word for segment in record["segments"] for word in segment["words"]]
+        for one in [*record["segments"], *words]:
+            assert 0 <= one["start"] <= one["end"] <= record["duration"]
+        assert [w["start"] for w in words] == sorted(w["start"] for w in words)
+        assert [s["start"] for s in record["segments"]] == sorted(
+            s["start"] for s in record["segments"]
+        )
+    device = json.loads(summary.read_text())["device"]
+    assert device["name"] == "cpu"
+    assert device["batch_size"] == 16
+    assert 0 < device["share"] <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_silence_gives_no_text(
+    engine: str, untrained: dict[str, Path], speechkit: Any, tmp_path: Path
+) -> None:
+    for name, samples in {"short": 160_000, "long": 4_800_000, "scrap": 100}.items():
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(samples, np.float32), 16_000)
+    found = records(speechkit("asr", tmp_path, *chosen(untrained, engine), *GREEDY).out)
+    assert [record["pred_text"] for record in found] == ["", "", ""]
+
+
+@pytest.mark.slow
+def test_a_checkpoint_with_forced_tokens(
+    segmented: Path, speechkit: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As those of 2022: what is asked for holds, and nothing is said about it."""
+    plain = make_untrained(tmp_path_factory.mktemp("plain"))
+    forced = make_untrained(tmp_path_factory.mktemp("forced"), forced_decoder_ids=[[1, 260]])
+    results = [
+        speechkit("asr", segmented, *chosen(one, "whisper"), *GREEDY, "--limit", 3)
+        for one in (plain, forced)
+    ]
+    assert results[0].out == results[1].out
+    assert "forced" not in results[1].err
+
+
+@pytest.mark.slow
+def test_an_english_only_checkpoint(
+    segmented: Path, speechkit: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    english = make_untrained(tmp_path_factory.mktemp("english"))
+    path = english["whisper"] / "generation_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "is_multilingual": False}))
+    command = ["asr", segmented, *chosen(english, "whisper"), "--limit", 3, "--temperature", "0"]
+    assert {record["lang"] for record in records(speechkit(*command).out)} == {"en"}
+    assert "English-only" in speechkit(*command, "--language", "de", code=2).err
+
+
+@pytest.mark.slow
+def test_the_language_is_detected_for_each_utterance(
+    untrained: dict[str, Path], segmented: Path, speechkit: Any
+) -> None:
+    command = ["asr", segmented, *chosen(untrained, "whisper"), "--temperature", "0"]
+    found = records(speechkit(*command).out)
+    assert {record["lang"] for record in found} <= {"en", "de", "fr", "es"}
+    refused = speechkit(
+        "asr", segmented, *chosen(untrained, "faster-whisper"), "--limit", 1, code=3
+    )
+    assert "--language" in records(refused.out)[0]["error"]["message"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_options_people_use(
+    engine: str, untrained: dict[str, Path], segmented: Path, speechkit: Any
+) -> None:
+    command = ["asr", segmented, *chosen(untrained, engine), *GREEDY, "--limit", 3]
+    variants = {
+        "plain": [],
+        "beam": ["--beam-size", 3, "--compute-type", "float32"],
+        "prompt": ["--initial-prompt", "one two three"],
+        "hotwords": ["--hotwords", "seven"],
+        "translate": ["--task", "translate"],
+        "no timestamps": ["--no-timestamps"],
+        "sampled": ["--temperature", "0.7,1"],
+    }
+    texts = {
+        name: [record["pred_text"] for record in records(speechkit(*command, *options).out)]
+        for name, options in variants.items()
+    }
+    for name in ("prompt", "hotwords", "no timestamps", "sampled"):
+        assert texts[name] != texts["plain"], name
+    again = speechkit(*command, *variants["sampled"]).out
+    assert [record["pred_text"] for record in records(again)] == texts["sampled"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        (["--language", "klingon"], 2, "--language klingon"),
+        (["--task", "summarise"], 2, "--task summarise"),
+        (["--temperature", "hot"], 2, "--temperature hot"),
+        (["--batch-size", "0"], 2, "--batch-size 0"),
+        (["--compute-type", "int3"], 2, "--compute-type int3"),
+        (["--device", "cuda:0"], 2, "no CUDA device"),
+        (["--model", "/no/such/model"], 1, "no such folder"),
+        (["--model", "nobody/nothing"], 1, "hf download nobody/nothing"),
+        (["--model", "two words"], 1, "--model two words"),
+    ],
+)
+def test_what_cannot_be_meant(
+    options: list[str],
+    code: int,
+    sentence: str,
+    untrained: dict[str, Path],
+    segmented: Path,
+    speechkit: Any,
+) -> None:
+    done = speechkit("asr", segmented, *chosen(untrained, "whisper"), *options, code=code)
+    (line,) = [line for line in done.err.splitlines() if line.startswith("speechkit: ")]
+    assert sentence in line
+
+
+def test_a_folder_that_is_no_model(
+    examples: Path, segmented: Path, untrained: dict[str, Path], speechkit: Any
+) -> None:
+    for engine in ENGINES:
+        done = speechkit("asr", segmented, "--engine", engine, "--model", examples, code=1)
+        assert str(examples) in done.err
+    swapped = ["--engine", "faster-whisper", "--model", untrained["whisper"]]
+    assert "ct2-transformers-converter" in speechkit("asr", segmented, *swapped, code=1).err
+
+
+def test_options_of_another_engine(segmented: Path, speechkit: Any) -> None:
+    done = speechkit("asr", segmented, "--beam-size", 5, "--language", "en", code=2)
+    assert "--language, --beam-size: not for the engine pocketsphinx" in done.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fits", "failed"), [(3, 0), (0, 12)])
+def test_memory_that_runs_out(
+    fits: int, failed: int, untrained: dict[str, Path], segmented: Path, tmp_path: Path
+) -> None:
+    """The real engine on a device that holds so many windows: halved, remembered, reported."""
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-m", "crowded", untrained["whisper"], segmented, tmp_path, str(fits)],
+        env={**os.environ, "PYTHONPATH": str(here)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == (3 if failed else 0), done.stderr
+    found = records((tmp_path / "out.jsonl").read_bytes())
+    assert len(found) == 12
+    kinds = [record["error"]["type"] for record in found if "error" in record]
+    assert kinds == ["OutOfMemory"] * failed
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["device"]["batch_size"] == (2 if fits else 1)
