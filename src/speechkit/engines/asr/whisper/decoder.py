@@ -11,7 +11,7 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
 SILENCE = 3e-4  # peak amplitude (-70 dBFS) below which nothing can have been said
+SLACK = 0.01  # seconds above the chunk that rounding adds to a packed window
 FEWEST_SAMPLES = 400  # one analysis window of 25 ms
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -109,25 +110,31 @@ class Whisper:
             yield group
 
     def _features(self, jobs: Sequence[_Job | None]) -> Any:
-        """Of the windows' beginnings, where there is something to hear."""
-        heard = [self._chunk(job.waveform) for job in jobs if job and not _silent(job.waveform)]
+        """Of the windows that are decoded together."""
+        heard = [self._chunk(job.waveform) for job in jobs if self._in_batch(job)]
         return self._backend.features(heard) if heard else None
+
+    def _in_batch(self, job: _Job | None) -> TypeGuard[_Job]:
+        return job is not None and not _silent(job.waveform) and not self._is_long(job)
+
+    def _is_long(self, job: _Job) -> bool:
+        return job.seconds > self._backend.chunk + SLACK
 
     def _chunk(self, waveform: Waveform) -> Waveform:
         return waveform[: round(self._backend.chunk * SAMPLE_RATE)]
 
     def _group(self, jobs: Sequence[_Job | None], features: Any) -> list[Hypothesis]:
         began = time.monotonic()
-        heard = [job for job in jobs if job and not _silent(job.waveform)]
+        heard = [job for job in jobs if self._in_batch(job)]
         texts = iter(self._decode(heard, features) if heard else [])
         found: list[Hypothesis] = []
         for job in jobs:
-            if job is None or _silent(job.waveform):
-                found.append(Hypothesis())
-            elif job.seconds <= self._backend.chunk:
+            if self._in_batch(job):
                 found.append(next(texts).hypothesis)
+            elif job is None or _silent(job.waveform):
+                found.append(Hypothesis())
             else:
-                found.append(self._sequential(job, next(texts)))
+                found.append(self._sequential(job))
         self._seconds += time.monotonic() - began
         return found
 
@@ -240,15 +247,17 @@ class Whisper:
         segments: list[Segment] = []
         first = 0
         latest = 0.0
+        starts, sure = alignment.starts, alignment.probabilities
         for segment, span in zip(one.hypothesis.segments, one.spans, strict=True):
             words: list[Word] = []
             for group in self._vocabulary.words(span.tokens, one.language):
                 after = first + len(group)
-                start = min(max(alignment.starts[first], latest), seconds)
-                latest = min(max(alignment.starts[after], start), seconds)
-                sure = float(np.mean(alignment.probabilities[first:after]))
+                # A text as long as the decoder allows leaves its last tokens without a place.
+                start = min(max(starts[min(first, len(starts) - 1)], latest), seconds)
+                latest = min(max(starts[min(after, len(starts) - 1)], start), seconds)
+                confidence = float(np.mean(sure[first:after] or [0.0]))
                 text = self._vocabulary.decode(group).strip()
-                words.append(Word(text, round(start, 3), round(latest, 3), round(sure, 3)))
+                words.append(Word(text, round(start, 3), round(latest, 3), round(confidence, 3)))
                 first = after
             segments.append(
                 Segment(segment.start, segment.end, segment.text, tuple(words), segment.confidence)
@@ -256,27 +265,28 @@ class Whisper:
         hypothesis = Hypothesis(tuple(segments), one.hypothesis.language, one.hypothesis.flags)
         return _Heard(hypothesis, one.spans, one.resume, one.language)
 
-    def _sequential(self, job: _Job, heard: _Heard) -> Hypothesis:
+    def _sequential(self, job: _Job) -> Hypothesis:
         """A waveform longer than the chunk, window after window as its timestamps lead."""
+        outside, self._language = self._language, self._fixed
         segments: list[Segment] = []
         flags: set[str] = set()
-        language = heard.hypothesis.language
+        language: str | None = None
+        opens = True
         at = 0.0
-        while True:
+        while len(rest := job.waveform[round(at * SAMPLE_RATE) :]) >= FEWEST_SAMPLES:
+            window = _Job(self._chunk(rest), opens)
+            if _silent(window.waveform):
+                at += window.seconds
+                continue
+            heard = self._decode([window], self._backend.features([window.waveform]))[0]
             complete = [one for one in heard.hypothesis.segments if one.start < heard.resume]
             segments += [_shifted(one, at) for one in complete]
             flags |= set(heard.hypothesis.flags)
             language = language or heard.hypothesis.language
             at += heard.resume
-            rest = job.waveform[round(at * SAMPLE_RATE) :]
-            if len(rest) < FEWEST_SAMPLES:
-                return Hypothesis(tuple(segments), language, tuple(sorted(flags)))
-            window = _Job(self._chunk(rest), opens=False)
-            if _silent(window.waveform):
-                heard = _Heard(Hypothesis(), [], window.seconds, language)
-            else:
-                self._language = heard.language
-                heard = self._decode([window], self._backend.features([window.waveform]))[0]
+            opens = False
+        self._language = outside
+        return Hypothesis(tuple(segments), language, tuple(sorted(flags)))
 
 
 @dataclass(frozen=True, slots=True)
