@@ -7,7 +7,7 @@ SPEECHKIT := $(BIN)/speechkit
 TORCH ?= torch==2.13.0
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup setup-light demo test check bench pipeline clean
+.PHONY: help setup setup-light demo models test check bench pipeline clean
 
 help:
 	@echo "make demo        set up the light core, then VAD, ASR and score on the bundled speech"
@@ -16,6 +16,7 @@ help:
 	@echo "make setup-light the command line and its embedded engines, without torch"
 	@echo "make setup       all engines, and what the tests and benchmarks need"
 	@echo "make check       lint, types, shell scripts"
+	@echo "make models      train the tiny models that the tests and benchmarks use (minutes, once)"
 	@echo "make bench       speed beside the peers, in one run"
 
 # ---------------------------------------------------------------- set-up
@@ -89,7 +90,13 @@ $(OUTPUT)/asr.jsonl: $(OUTPUT)/vad.jsonl
 endif
 
 # ---------------------------------------------------------------- developers
-test: $(VENV)/.full
+DATA ?= ../shared/data
+
+# Tiny real models of spoken digits, made anew where what they are made of has changed.
+models: $(VENV)/.full
+	$(BIN)/python scripts/make_tiny_models.py whisper --data "$(DATA)"
+
+test: models
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.full
@@ -97,8 +104,6 @@ check: $(VENV)/.full
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	shellcheck scripts/*.sh .ci/run
-
-DATA ?= ../shared/data
 
 bench: $(VENV)/.full
 	$(BIN)/python scripts/bench/startup.py

@@ -23,18 +23,21 @@ MERGES = (
 END_OF_TEXT = "<|endoftext|>"
 
 
-def special_tokens() -> list[str]:
-    languages = [f"<|{language}|>" for language in LANGUAGES]
+def special_tokens(languages: tuple[str, ...]) -> list[str]:
     rest = ("translate", "transcribe", "startoflm", "startofprev", "nospeech", "notimestamps")
-    return ["<|startoftranscript|>", *languages, *(f"<|{name}|>" for name in rest)]
+    return [f"<|{name}|>" for name in ("startoftranscript", *languages, *rest)]
 
 
-def build_tokenizer(window: int) -> WhisperTokenizer:
-    """For windows of `window` seconds: timestamps run from <|0.00|> to there."""
-    pieces = [*bytes_to_unicode().values(), *(left + right for left, right in MERGES)]
-    vocabulary = {piece: index for index, piece in enumerate([*pieces, END_OF_TEXT])}
+def build_tokenizer(
+    window: int, languages: tuple[str, ...] = LANGUAGES, pieces: int = 0
+) -> WhisperTokenizer:
+    """For windows of `window` seconds: timestamps run from <|0.00|> to there. Pieces that mean
+    nothing fill the vocabulary up where more than those of the digits are asked for."""
+    learnt = [*bytes_to_unicode().values(), *(left + right for left, right in MERGES)]
+    filling = [f"Ġ~{index}" for index in range(len(learnt), pieces)]
+    vocabulary = {piece: index for index, piece in enumerate([*learnt, *filling, END_OF_TEXT])}
     tokenizer = WhisperTokenizer(vocab=vocabulary, merges=list(MERGES), pad_token=END_OF_TEXT)
-    tokenizer.add_special_tokens({"additional_special_tokens": special_tokens()})
+    tokenizer.add_special_tokens({"additional_special_tokens": special_tokens(languages)})
     steps = range(round(window / TIMESTAMP_STEP) + 1)
     times = [f"<|{step * TIMESTAMP_STEP:.2f}|>" for step in steps]
     tokenizer.add_tokens([AddedToken(time, special=False, normalized=False) for time in times])
@@ -46,6 +49,7 @@ class Ids:
     """The token ids that training needs."""
 
     tokenizer: WhisperTokenizer
+    languages: tuple[str, ...] = LANGUAGES
 
     def __getitem__(self, name: str) -> int:
         """The id of <|name|>."""

@@ -10,9 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
 from whisperkit import make_untrained
 
 ENGINES = ["whisper", "faster-whisper"]
@@ -74,58 +72,6 @@ def test_every_utterance_once_with_times_inside(
     assert device["name"] == "cpu"
     assert device["batch_size"] == 16
     assert 0 < device["share"] <= 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
-def test_silence_gives_no_text(
-    engine: str, untrained: dict[str, Path], speechkit: Any, tmp_path: Path
-) -> None:
-    for name, samples in {"short": 160_000, "long": 4_800_000, "scrap": 100}.items():
-        soundfile.write(tmp_path / f"{name}.wav", np.zeros(samples, np.float32), 16_000)
-    found = records(speechkit("asr", tmp_path, *chosen(untrained, engine), *GREEDY).out)
-    assert [record["pred_text"] for record in found] == ["", "", ""]
-
-
-@pytest.mark.slow
-def test_a_checkpoint_with_forced_tokens(
-    segmented: Path, speechkit: Any, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """As those of 2022: what is asked for holds, and nothing is said about it."""
-    plain = make_untrained(tmp_path_factory.mktemp("plain"))
-    forced = make_untrained(tmp_path_factory.mktemp("forced"), forced_decoder_ids=[[1, 260]])
-    results = [
-        speechkit("asr", segmented, *chosen(one, "whisper"), *GREEDY, "--limit", 3)
-        for one in (plain, forced)
-    ]
-    assert results[0].out == results[1].out
-    assert "forced" not in results[1].err
-
-
-@pytest.mark.slow
-def test_an_english_only_checkpoint(
-    segmented: Path, speechkit: Any, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    english = make_untrained(tmp_path_factory.mktemp("english"))
-    path = english["whisper"] / "generation_config.json"
-    config = json.loads(path.read_text())
-    path.write_text(json.dumps({**config, "is_multilingual": False}))
-    command = ["asr", segmented, *chosen(english, "whisper"), "--limit", 3, "--temperature", "0"]
-    assert {record["lang"] for record in records(speechkit(*command).out)} == {"en"}
-    assert "English-only" in speechkit(*command, "--language", "de", code=2).err
-
-
-@pytest.mark.slow
-def test_the_language_is_detected_for_each_utterance(
-    untrained: dict[str, Path], segmented: Path, speechkit: Any
-) -> None:
-    command = ["asr", segmented, *chosen(untrained, "whisper"), "--temperature", "0"]
-    found = records(speechkit(*command).out)
-    assert {record["lang"] for record in found} <= {"en", "de", "fr", "es"}
-    refused = speechkit(
-        "asr", segmented, *chosen(untrained, "faster-whisper"), "--limit", 1, code=3
-    )
-    assert "--language" in records(refused.out)[0]["error"]["message"]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from speechkit.io.models import locate
 from speechkit.pipelines.placement import place
 from speechkit.pipelines.running.batching import MOST
 from speechkit.pipelines.running.task import Loaded, Stage, Task, load_audio
-from speechkit.pipelines.windows import Window, cut, packed, speech_windows
+from speechkit.pipelines.windows import Window, cut, packed, speech_windows, within_speech
 from speechkit.records import Hypothesis, Record, Segment, Utterance
 
 DEFAULT_MODEL = "small"  # of engines whose models have short names
@@ -92,8 +92,9 @@ class AsrTask(Task):
         return [Window((piece,)) for piece in pieces]
 
     def _line(self, loaded: Loaded, heard: Sequence[tuple[Window, Hypothesis]]) -> Record:
+        speech = _speech(loaded) or []
         segments = [
-            self._segment(window, segment, loaded.utterance.offset)
+            self._segment(_Place(window, speech, loaded.utterance.offset), segment)
             for window, hypothesis in heard
             for segment in hypothesis.segments
         ]
@@ -113,11 +114,9 @@ class AsrTask(Task):
             record["flags"] = sorted(flags)
         return record
 
-    def _segment(self, window: Window, segment: Segment, offset: float) -> dict[str, Any]:
-        start, end = window.place(segment.start, segment.end)
+    def _segment(self, place: _Place, segment: Segment) -> dict[str, Any]:
         out: dict[str, Any] = {
-            "start": round(offset + start, 3),
-            "end": round(offset + end, 3),
+            **place.times(*place.window.place(segment.start, segment.end)),
             "text": segment.text,
         }
         if segment.confidence is not None:
@@ -125,16 +124,24 @@ class AsrTask(Task):
         if self.options.words:
             out["words"] = []
             for word in segment.words:
-                start, end = window.place(word.start, word.end)
-                out["words"].append(
-                    {
-                        "word": word.text,
-                        "start": round(offset + start, 3),
-                        "end": round(offset + end, 3),
-                        **({} if word.confidence is None else {"confidence": word.confidence}),
-                    }
-                )
+                times = place.times(*place.window.place_word(word.start, word.end))
+                sure = {} if word.confidence is None else {"confidence": word.confidence}
+                out["words"].append({"word": word.text, **times, **sure})
         return out
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a window lies: ``speech`` in its utterance's seconds, ``offset`` in its file's."""
+
+    window: Window
+    speech: Sequence[tuple[float, float]]
+    offset: float
+
+    def times(self, start: float, end: float) -> dict[str, float]:
+        """In the file's seconds, without the silence that a decoder takes in beside speech."""
+        start, end = within_speech(start, end, self.speech)
+        return {"start": round(self.offset + start, 3), "end": round(self.offset + end, 3)}
 
 
 def _speech(loaded: Loaded) -> list[tuple[float, float]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -39,6 +40,12 @@ class Window:
         edge = min(EDGE, (end - start) / 2)
         return self._place(start, start + edge), self._place(end, end - edge)
 
+    def place_word(self, start: float, end: float) -> tuple[float, float]:
+        """As `place`, but all of it in the piece that holds its middle: no word has a pause in it,
+        though an aligner gives it the silence before."""
+        middle = (start + end) / 2
+        return self._place(start, middle), self._place(end, middle)
+
     def _place(self, time: float, inside: float) -> float:
         """The time, moved into the piece in which the time ``inside`` lies."""
         before = 0.0
@@ -48,6 +55,20 @@ class Window:
                 break
             before = after
         return min(max(first + time - before, first), last)
+
+
+def within_speech(
+    start: float, end: float, speech: Sequence[tuple[float, float]]
+) -> tuple[float, float]:
+    """The stretch without the pauses at its ends; all of it where it holds no speech.
+
+    ``speech`` (start, end) in order of time.
+    """
+    first = bisect_right(speech, start, key=lambda one: one[1])
+    last = bisect_left(speech, end, key=lambda one: one[0]) - 1
+    if first > last:
+        return start, end
+    return max(start, speech[first][0]), min(end, speech[last][1])
 
 
 def packed(pieces: Iterable[tuple[float, float]], longest: float) -> list[Window]:

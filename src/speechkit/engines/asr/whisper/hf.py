@@ -253,8 +253,9 @@ class _LogProbabilities(LogitsProcessor):
         """Of each row's tokens up to its first end."""
         self._take(sequences)
         ended = (sequences[:, prompt:] == eot).long()
-        counts = (ended.cumsum(1) - ended == 0).float()
-        return (torch.cat(self._chosen, 1) * counts).sum(1) / counts.sum(1)
+        after = ended.cumsum(1) - ended > 0
+        chosen = torch.cat(self._chosen, 1).masked_fill(after, 0.0)  # there it may be -inf
+        return chosen.sum(1) / (~after).sum(1)
 
 
 def _until(tokens: list[int], eot: int) -> list[int]:
