@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+import digitkit
+
 settings.register_profile("steady", deadline=None)  # a busy machine is no failure
 settings.load_profile("steady")
 
@@ -98,3 +100,25 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no {DATA}")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def whispers() -> dict[str, Path]:
+    """The same tiny Whisper for each engine, by the engine's name."""
+    models = digitkit.MODELS
+    found = {"whisper": models / "whisper", "faster-whisper": models / "whisper-ct2"}
+    for folder in found.values():
+        if not folder.is_dir():
+            pytest.skip(f"no {folder}: make models")
+    return found
+
+
+@pytest.fixture(scope="session")
+def held_out(whispers: dict[str, Path]) -> Path:
+    """A manifest of the digits that were kept out of training."""
+    return whispers["whisper"].with_name("whisper-held-out.jsonl")
+
+
+@pytest.fixture(scope="session")
+def digits(held_out: Path) -> list[digitkit.Digit]:
+    return digitkit.read(held_out)

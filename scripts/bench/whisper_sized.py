@@ -43,4 +43,6 @@ def make(folder: Path, steps: int) -> None:
     model.generation_config = generation_config(ids, [[3, 0]])
     model.generation_config.max_length = prompt + steps
     save(model, WhisperFeatureExtractor(chunk_length=WINDOW), ids, folder / "hf")
+    model.generation_config.max_length = 2 * steps  # of which CTranslate2 takes half
     convert(folder / "hf", folder / "ct2")
+    model.generation_config.save_pretrained(folder / "ct2")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from conftest import Digit
+from digitkit import Digit
 from speechkit.engines.protocols import SAMPLE_RATE
 
 ENGINES = ["whisper", "faster-whisper"]
@@ -182,6 +182,29 @@ def test_nothing_is_heard_where_nothing_is_said(engine: str, asr: Asr, tmp_path:
     real = sorted((DATA / "noise").glob("[345]-*.wav"))  # where the data are
     found = asr(engine, tmp_path, *real)
     assert texts(found) == [""] * (len(sounds) + len(real))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_texts_are_never_swapped(
+    engine: str,
+    whispers: dict[str, Path],
+    digits: list[Digit],
+    understood: dict[str, list[str]],
+    speechkit: Any,
+    tmp_path: Path,
+) -> None:
+    """50 rounds of eight files at once over two workers, in another order each."""
+    rng = np.random.default_rng(11)
+    different = dict(zip(understood[engine], range(len(digits)), strict=True))
+    eight = [different[word] for word in sorted(different)[:8]]
+    order = [int(index) for _ in range(50) for index in rng.permutation(eight)]
+    manifest = tmp_path / "rounds.jsonl"
+    manifest.write_text("".join(digits[index].line + "\n" for index in order))
+    command = ["asr", manifest, "--engine", engine, "--model", whispers[engine]]
+    options = ["--language", "en", "--workers", 2, "--batch-size", 8]
+    done = speechkit(*command, *options)
+    found = texts([json.loads(line) for line in done.out.splitlines()])
+    assert found == [understood[engine][index] for index in order]
 
 
 def changed(model: Path, folder: Path, **generation: object) -> Path:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,20 @@ def silero(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
 @pytest.fixture(scope="session")
 def asr(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
     return _unbroken(tmp_path_factory.mktemp("asr"), "asr", few, "--workers", 2)
+
+
+@pytest.fixture(scope="session")
+def whisper(
+    whispers: dict[str, Path], held_out: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Unbroken]:
+    """``whisper(engine)``: 400 digits, in float32 or int8."""
+
+    def unbroken(engine: str) -> Unbroken:
+        folder = tmp_path_factory.mktemp(engine)
+        many = folder / "many.jsonl"
+        lines = held_out.read_text().splitlines(keepends=True)
+        many.write_text("".join(lines[index % len(lines)] for index in range(400)))
+        model = ["--engine", engine, "--model", whispers[engine], "--language", "en"]
+        return _unbroken(folder, "asr", many, *model, "--words", "--workers", 2)
+
+    return unbroken

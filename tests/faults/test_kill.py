@@ -6,6 +6,7 @@ import random
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,16 @@ def test_25_kills_of_a_vad_run(engine: str, request: pytest.FixtureRequest, tmp_
 @pytest.mark.slow
 def test_kills_of_an_asr_run(asr: Unbroken, tmp_path: Path) -> None:
     moments = _kill_often(asr, tmp_path, kills=5, seed=random.randrange(10**6))
+    assert moments["working"] >= 1, moments
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("engine", "kills"), [("whisper", 3), ("faster-whisper", 10)])
+def test_kills_of_a_whisper_run(
+    engine: str, kills: int, whisper: Callable[[str], Unbroken], tmp_path: Path
+) -> None:
+    """What ran in batches is formed of the same batches again, so that not even a float differs."""
+    moments = _kill_often(whisper(engine), tmp_path, kills=kills, seed=random.randrange(10**6))
     assert moments["working"] >= 1, moments
 
 

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.pipelines.windows import JOIN, PAD, Window, cut, packed, speech_windows
+from speechkit.pipelines.windows import (
+    JOIN,
+    PAD,
+    Window,
+    cut,
+    packed,
+    speech_windows,
+    within_speech,
+)
 
 RATE = 16_000
 Spans = list[tuple[float, float]]
@@ -96,6 +104,34 @@ def test_a_time_in_a_packed_window_comes_back_to_its_place() -> None:
     assert window.place(0.5, 1.05) == pytest.approx((1.5, 2.0))
     assert window.place(0.5, 2.0) == pytest.approx((1.5, 9.5))
     assert window.place(2.4, 9.9) == pytest.approx((9.9, 10.0))
+
+
+def test_a_word_lies_in_one_piece() -> None:
+    """Though an aligner gives it the silence at the end of the piece before."""
+    window = Window(((1.0, 2.0), (5.0, 5.5)))
+    assert window.place_word(0.7, 1.4) == pytest.approx((5.0, 5.4))
+    assert window.place_word(0.5, 1.2) == pytest.approx((1.5, 2.0))
+    assert window.place_word(0.2, 0.6) == pytest.approx((1.2, 1.6))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ((0.5, 2.5), (1.0, 2.0)),
+        ((1.2, 1.4), (1.2, 1.4)),
+        ((1.5, 3.0), (1.5, 2.0)),
+        ((2.5, 4.5), (4.0, 4.5)),
+        ((0.5, 7.0), (1.0, 5.0)),
+        ((2.5, 3.5), (2.5, 3.5)),
+        ((6.0, 7.0), (6.0, 7.0)),
+        ((2.0, 4.0), (2.0, 4.0)),
+    ],
+)
+def test_a_time_in_a_pause_moves_to_the_speech(
+    given: tuple[float, float], expected: tuple[float, float]
+) -> None:
+    assert within_speech(*given, [(1.0, 2.0), (4.0, 5.0)]) == expected
+    assert within_speech(*given, []) == given
 
 
 def test_a_packed_window_sounds_as_its_pieces() -> None:

@@ -13,10 +13,10 @@ from speechkit.errors import EngineMissing, SpeechkitError, UsageError
 class EngineInfo:
     """``target`` is ``module:Class``, ``packages`` are the distributions it needs.
 
-    ``batch_audio``: seconds of audio it is given at once. ``batched``: it computes them together,
-    not one after another. ``options``: what it can be told beside its model. ``hub``: where on
-    the Hugging Face hub a model's short name is, as ``owner/prefix-{}``; "" where models are
-    folders alone. ``weights``: the files of a model, as patterns.
+    ``batch_audio``: seconds of audio it is given at once, 0 where the device decides. ``batched``:
+    it computes them together, not one after another. ``options``: what it can be told beside its
+    model. ``hub``: where on the Hugging Face hub a model's short name is, as ``owner/prefix-{}``;
+    "" where models are folders alone. ``weights``: the files of a model, as patterns.
     """
 
     stage: str
@@ -24,7 +24,7 @@ class EngineInfo:
     target: str
     packages: tuple[str, ...]
     install: str
-    batch_audio: float
+    batch_audio: float = 0.0
     batched: bool = False
     note: str = ""
     options: tuple[str, ...] = ()
@@ -81,7 +81,6 @@ ENGINES = (
         "speechkit.engines.asr.whisper.hf:whisper",
         ("torch", "transformers"),
         "pip install torch 'speechkit[whisper]'",
-        batch_audio=1920.0,
         batched=True,
         note="any Whisper checkpoint of transformers; CUDA, MPS or CPU",
         options=WHISPER_OPTIONS,
@@ -94,7 +93,6 @@ ENGINES = (
         "speechkit.engines.asr.whisper.ct2:faster_whisper",
         ("faster-whisper", "ctranslate2"),
         "pip install faster-whisper",
-        batch_audio=1920.0,
         batched=True,
         note="Whisper on CTranslate2, the fast one on CPU; CUDA or CPU",
         options=WHISPER_OPTIONS,

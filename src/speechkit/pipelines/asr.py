@@ -11,14 +11,13 @@ from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, DeviceUse
 from speechkit.engines.registry import EngineInfo
 from speechkit.errors import UsageError
 from speechkit.io.models import locate
-from speechkit.pipelines.placement import place
+from speechkit.pipelines.placement import WINDOW_SECONDS, batch_windows, place
 from speechkit.pipelines.running.batching import MOST
 from speechkit.pipelines.running.task import Loaded, Stage, Task, load_audio
 from speechkit.pipelines.windows import Window, cut, packed, speech_windows, within_speech
 from speechkit.records import Hypothesis, Record, Segment, Utterance
 
 DEFAULT_MODEL = "small"  # of engines whose models have short names
-BATCH_UTTERANCES = 32  # of batched engines: two batches of windows on a CPU
 LOW_COVERAGE = 0.5  # of the speech found must lie in a segment with text
 LOW_COVERAGE_SPEECH = 1.0  # seconds of speech, below which nothing is said of coverage
 
@@ -179,14 +178,15 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
         )
         located = replace(options, model=str(folder))
     device = {"device": hardware.device, "batch_size": hardware.batch_size} if info.hub else {}
+    windows = batch_windows(hardware.device, hardware.batch_size)
     return Stage(
         name="asr",
         task=AsrTask(located, device, one_by_one=not info.batched),
-        batch_audio=info.batch_audio,
+        batch_audio=info.batch_audio or windows * WINDOW_SECONDS,
         options={**asdict(options), "decoding": dict(options.decoding)},
         packages=info.packages,
         error_keys={"pred_text": ""},
-        batch_utterances=hardware.batch_size or (BATCH_UTTERANCES if info.batched else MOST),
+        batch_utterances=windows if info.batched else MOST,
         placement=place(info, hardware.device, folder),
     )
 

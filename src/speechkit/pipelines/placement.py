@@ -12,6 +12,9 @@ from speechkit.pipelines.running.task import Placement
 
 WORKER_BYTES = 1 << 30  # a worker's libraries and audio, beside its model
 MODEL_COPIES = 2  # of the weights, while they are loaded
+CPU_WINDOWS = 16  # in a batch of utterances: what a model computes at once
+DEVICE_WINDOWS = 128  # twice that, so that the features of one half are made during the other
+WINDOW_SECONDS = 30.0  # about what batched ASR models take in at once
 MOST_LOADERS = 8  # threads that decode audio for one device
 
 
@@ -26,6 +29,13 @@ def place(info: EngineInfo, device: str, model: Path | None) -> Placement:
     weights = models.size(model) if model else 0
     fitting = int(granted_memory() * 0.8) // (WORKER_BYTES + MODEL_COPIES * weights)
     return Placement(workers=max(1, min(cpus, fitting)), threads=0, loaders=1)
+
+
+def batch_windows(device: str, batch_size: int) -> int:
+    """How many windows a batch of utterances should come to; ``batch_size`` 0: not asked for."""
+    if _has_accelerator(device):
+        return 2 * batch_size or DEVICE_WINDOWS
+    return batch_size or CPU_WINDOWS
 
 
 def _has_accelerator(device: str) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
 CPU_BATCH = 16  # windows; more gains nothing on a CPU
+CPU_FRAMES = 3000  # encoded at once on a CPU, whose caches a batch of windows would overflow
 CUDA_BATCH = 32  # windows to begin with; halved where memory runs out
 CHUNK = 30  # seconds, of every published checkpoint
 LONGEST = 448  # tokens, of every published checkpoint; others say so in generation_config.json
@@ -95,8 +96,19 @@ class _CTranslate2:
         return made
 
     def encode(self, features: NDArray[np.float32]) -> ctranslate2.StorageView:
-        return self._model.encode(
-            ctranslate2.StorageView.from_array(np.ascontiguousarray(features))
+        at_once = len(features)
+        if self.device == "cpu":
+            at_once = max(1, CPU_FRAMES // features.shape[2])
+        parts = [
+            self._model.encode(
+                ctranslate2.StorageView.from_array(features[first : first + at_once])
+            )
+            for first in range(0, len(features), at_once)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return ctranslate2.StorageView.from_array(
+            np.concatenate([np.array(part) for part in parts])
         )
 
     def languages(self, encoded: ctranslate2.StorageView) -> list[str]:

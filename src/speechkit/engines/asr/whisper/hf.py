@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import (
+    DynamicCache,
+    EncoderDecoderCache,
     GenerationConfig,
     GenerationMixin,
     LogitsProcessor,
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
 CPU_BATCH = 16  # windows; more gains nothing on a CPU
-MOST = 256  # windows on any device
+CPU_POSITIONS = 1500  # encoded at once on a CPU, whose caches a batch of windows would overflow
+MOST = 64  # windows on any device
 USABLE = 0.7  # of the free device memory; the rest is for fragments and peaks
 FIRST_TIMESTAMP = 1.0  # seconds; no first segment begins later, if the checkpoint is silent
 
@@ -123,41 +127,59 @@ class _Transformers:
         return features
 
     @torch.inference_mode()
-    def encode(self, features: torch.Tensor) -> torch.Tensor:
-        features = features.to(self._device, self._dtype)
-        mask = features.new_ones(features.shape[0], features.shape[2], dtype=torch.long)
-        encoder = self._model.model.encoder
-        encoded: torch.Tensor = encoder(features, attention_mask=mask).last_hidden_state
-        return encoded
+    def encode(self, features: torch.Tensor) -> _Encoded:
+        positions = features.shape[2] // 2
+        at_once = len(features)
+        if self._device.type == "cpu":
+            at_once = max(1, CPU_POSITIONS // positions)
+        parts = []
+        for part in torch.split(features, at_once):
+            moved = part.to(self._device, self._dtype)
+            mask = moved.new_ones(moved.shape[0], moved.shape[2], dtype=torch.long)
+            parts.append(self._model.model.encoder(moved, attention_mask=mask).last_hidden_state)
+        hidden = torch.cat(parts)
+        start = torch.full((len(hidden), 1), self.vocabulary.sot, device=self._device)
+        made = self._model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
+            decoder_input_ids=start,
+            use_cache=True,
+        )
+        return _Encoded(
+            hidden, made.logits[:, 0].float(), made.past_key_values.cross_attention_cache
+        )
 
-    def languages(self, encoded: torch.Tensor) -> list[str]:
+    def languages(self, encoded: _Encoded) -> list[str]:
         codes = list(self.vocabulary.languages)
         ids = list(self.vocabulary.languages.values())
-        return [codes[best] for best in self._first_logits(encoded)[:, ids].argmax(-1).tolist()]
+        return [codes[best] for best in encoded.opening[:, ids].argmax(-1).tolist()]
 
     def decode(
-        self, encoded: torch.Tensor, prompts: list[list[int]], temperature: float, seed: int
+        self, encoded: _Encoded, prompts: list[list[int]], temperature: float, seed: int
     ) -> list[Draft]:
-        no_speech = self._first_logits(encoded).float().softmax(-1)[:, self.vocabulary.no_speech]
+        no_speech = encoded.opening.softmax(-1)[:, self.vocabulary.no_speech]
         probabilities = _LogProbabilities()
         processors = LogitsProcessorList([probabilities])
         if self.vocabulary.no_timestamps not in prompts[0]:
             rules = WhisperTimeStampLogitsProcessor(self._generation, begin_index=len(prompts[0]))
             processors.insert(0, rules)
-        sampling: dict[str, Any] = {}
+        how: dict[str, Any] = {}
         if temperature > 0:
             torch.manual_seed(seed)
-            sampling = {"do_sample": True, "temperature": temperature, "num_beams": 1}
+            how = {"do_sample": True, "temperature": temperature, "num_beams": 1}
+        if how or self._generation.num_beams == 1:  # beams have no use for a cache of windows
+            how["past_key_values"] = EncoderDecoderCache(DynamicCache(), encoded.attended)
         tokens = torch.tensor(prompts, device=self._device)
         with torch.inference_mode():
             made: Any = GenerationMixin.generate(
                 self._model,
-                encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
-                attention_mask=torch.ones(encoded.shape[:2], dtype=torch.long, device=self._device),
+                encoder_outputs=BaseModelOutput(last_hidden_state=encoded.hidden),
+                attention_mask=torch.ones(
+                    encoded.hidden.shape[:2], dtype=torch.long, device=self._device
+                ),
                 decoder_input_ids=tokens,
                 decoder_attention_mask=torch.ones_like(tokens),
                 logits_processor=processors,
-                **sampling,
+                **how,
             )
         sequences = made.sequences[:, tokens.shape[1] :]
         mean = made.get("sequences_scores")
@@ -173,7 +195,7 @@ class _Transformers:
     @torch.inference_mode()
     def align(
         self,
-        encoded: torch.Tensor,
+        encoded: _Encoded,
         start: list[int],
         texts: list[list[int]],
         seconds: list[float],
@@ -192,7 +214,7 @@ class _Transformers:
         self._model.set_attn_implementation("eager")  # the only one that gives its weights away
         try:
             made = self._model(
-                encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+                encoder_outputs=BaseModelOutput(last_hidden_state=encoded.hidden),
                 decoder_input_ids=tokens,
                 output_attentions=True,
                 use_cache=False,
@@ -210,18 +232,6 @@ class _Transformers:
             for row, (text, length) in enumerate(zip(texts, seconds, strict=True))
         ]
 
-    @torch.inference_mode()
-    def _first_logits(self, encoded: torch.Tensor) -> torch.Tensor:
-        """What follows <|startoftranscript|>: a language, or <|nospeech|>."""
-        tokens = torch.full((encoded.shape[0], 1), self.vocabulary.sot, device=self._device)
-        made = self._model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
-            decoder_input_ids=tokens,
-            use_cache=False,
-        )
-        logits: torch.Tensor = made.logits[:, 0]
-        return logits
-
     def out_of_memory(self, error: Exception) -> bool:
         return isinstance(error, (torch.OutOfMemoryError, MemoryError))
 
@@ -230,6 +240,16 @@ class _Transformers:
             torch.cuda.empty_cache()
         elif self._device.type == "mps":
             torch.mps.empty_cache()
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """Windows as the decoder takes them: ``hidden`` [windows, positions, width], the logits of what
+    opens each, a language or <|nospeech|>, and what cross-attention makes of ``hidden``."""
+
+    hidden: torch.Tensor
+    opening: torch.Tensor
+    attended: DynamicCache
 
 
 class _LogProbabilities(LogitsProcessor):
