@@ -8,8 +8,9 @@ error rates as well. sized: whisper-tiny's geometry, 39 M parameters, with rando
 that is never the likeliest token, so that every window takes the same number of steps everywhere.
 
 Every competitor runs as a program of its own, start-up and model load included, in turns, so that a
-busy machine slows all alike; the ratios are of median wall times. What speechkit needs of VAD is
-counted. All use the CPUs granted: speechkit in a process for each, the others in threads.
+busy machine slows all alike. The first ratio is of median wall times, the second of what is left of
+them without the time for a single short utterance: of throughput in long runs. What speechkit needs
+of VAD is counted. All use the CPUs granted: speechkit in a process for each, the others in threads.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ class Models:
 def tiny(cache: Path, data: Path) -> Models:
     held_out = cache / "whisper-held-out.jsonl"
     words = list(read(held_out, held_out.parent))
-    return Models(cache / "whisper", cache / "whisper-ct2", words, long=12, joined=200, short=2000)
+    return Models(cache / "whisper", cache / "whisper-ct2", words, long=16, joined=200, short=2000)
 
 
 def sized(cache: Path, data: Path) -> Models:
@@ -128,7 +129,7 @@ def sized(cache: Path, data: Path) -> Models:
     short = [(samples, text) for samples, text in words if len(samples) < 4 * RATE]
     make(cache / "whisper-sized", STEPS)
     folder = cache / "whisper-sized"
-    return Models(folder / "hf", folder / "ct2", short, long=2, joined=60, short=40)
+    return Models(folder / "hf", folder / "ct2", short, long=3, joined=60, short=24)
 
 
 def read(manifest: Path, base: Path) -> Iterator[tuple[np.ndarray, str]]:
@@ -179,49 +180,64 @@ def write(path: Path, samples: np.ndarray, text: str) -> dict[str, Any]:
 def measure(options: argparse.Namespace, folder: Path) -> None:
     models = {"tiny": tiny, "sized": sized}[options.model](options.cache, options.data)
     manifests = write_audio(models, folder)
-    for name, (manifest, truth) in manifests.items():
+    one = folder / "one.jsonl"
+    one.write_text(manifests["short"][0].open().readline())
+    for name in options.sets:
+        manifest, truth = manifests[name]
         audio = sum(json.loads(line)["duration"] for line in manifest.open())
-        print(f"\n{name}: {len(truth)} recordings, {audio:.0f} s of audio")
-        outputs = {}
-        commands: dict[str, list[list[str]]] = {}
-        for engine, model in (("whisper", models.hf), ("faster-whisper", models.ct2)):
-            outputs[f"speechkit {engine}"] = out = folder / f"{name}-{engine}.jsonl"
-            commands[f"speechkit {engine}"] = ours(name, engine, model, manifest, out, options)
-        for batch in options.pipeline_batches:
-            peer = f"pipeline, batch {batch}"
-            outputs[peer] = out = folder / f"{name}-pipeline-{batch}.jsonl"
-            commands[peer] = [theirs("pipeline", models.hf, manifest, out, batch)]
-        if name == "short" and options.model == "sized":  # it pads to 30 s whatever the model says
-            peer = "faster-whisper batched"
-            outputs[peer] = out = folder / f"{name}-batched.jsonl"
-            commands[peer] = [theirs("batched", models.ct2, manifest, out, 16)]
-        times = alternate(commands, options.repeats)
-        medians = {peer: statistics.median(measured) for peer, measured in times.items()}
-        best = min(value for peer, value in medians.items() if peer.startswith("pipeline"))
+        print(f"\n{name}: {len(truth)} recordings, {audio:.0f} s of audio", flush=True)
+        medians, outputs = timed(models, name, manifest, options)
+        alone, _ = timed(models, name, one, options)
+        rates = {peer: medians[peer] - alone[peer] for peer in medians}
+        pipelines = [peer for peer in medians if peer.startswith("pipeline")]
+        best, fastest = (min(times[peer] for peer in pipelines) for times in (medians, rates))
         for peer, median in medians.items():
             rate = ""
             if options.model == "tiny":
                 said = [json.loads(line)["pred_text"] for line in outputs[peer].open()]
                 rate = f"  WER {jiwer.wer(truth, [text.strip().lower() for text in said]):.3f}"
             print(
-                f"{peer:28} {median:7.1f} s  {audio / median:6.1f} x real time  "
-                f"{best / median:5.2f} x the best pipeline{rate}"
+                f"{peer:28} {median:7.1f} s  {best / median:5.2f} x the best pipeline, "
+                f"{fastest / rates[peer]:5.2f} x without start-up{rate}"
             )
-        if (median := medians.get("faster-whisper batched")) is not None:
-            ratio = median / medians["speechkit faster-whisper"]
-            print(f"speechkit faster-whisper: {ratio:.2f} x faster-whisper's batched pipeline")
+        if (peer := "faster-whisper batched") in medians:
+            print(
+                f"speechkit faster-whisper beside that: "
+                f"{medians[peer] / medians['speechkit faster-whisper']:.2f} x, "
+                f"{rates[peer] / rates['speechkit faster-whisper']:.2f} x without start-up"
+            )
 
 
-def ours(
-    name: str, engine: str, model: Path, manifest: Path, out: Path, options: argparse.Namespace
-) -> list[list[str]]:
+def timed(
+    models: Models, name: str, manifest: Path, options: argparse.Namespace
+) -> tuple[dict[str, float], dict[str, Path]]:
+    """Median seconds and the output of each competitor."""
+    outputs = {}
+    commands: dict[str, list[list[str]]] = {}
+    for engine, model in (("whisper", models.hf), ("faster-whisper", models.ct2)):
+        peer = f"speechkit {engine}"
+        outputs[peer] = out = manifest.with_suffix(f".{engine}.jsonl")
+        commands[peer] = ours(name, engine, model, manifest, out)
+    for batch in options.pipeline_batches:
+        peer = f"pipeline, batch {batch}"
+        outputs[peer] = out = manifest.with_suffix(f".pipeline-{batch}.jsonl")
+        commands[peer] = [theirs("pipeline", models.hf, manifest, out, batch)]
+    if name == "short" and options.model == "sized":  # it pads to 30 s whatever the model says
+        peer = "faster-whisper batched"
+        outputs[peer] = out = manifest.with_suffix(".batched.jsonl")
+        commands[peer] = [theirs("batched", models.ct2, manifest, out, 16)]
+    times = alternate(commands, options.repeats)
+    return {peer: statistics.median(measured) for peer, measured in times.items()}, outputs
+
+
+def ours(name: str, engine: str, model: Path, manifest: Path, out: Path) -> list[list[str]]:
     vad = out.with_suffix(".vad.jsonl")
     source = manifest
     commands = []
     if name == "mixed":
         source = vad
         commands.append([str(SPEECHKIT), "vad", str(manifest), "--restart", "-o", str(vad)])
-        commands[0] += ["--engine", "ten"]
+        commands[0] += ["--engine", "silero", "--threshold", "0.3"]
     command = ["asr", source, "--engine", engine, "--model", model, "--restart", "-o", out]
     command += ["--language", "en", "--temperature", "0", "--no-timestamps"]
     return [*commands, [str(SPEECHKIT), *map(str, command)]]
@@ -252,6 +268,7 @@ def main() -> None:
     parser.add_argument("--model", choices=["tiny", "sized"], default="tiny")
     parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "tiny-models")
+    parser.add_argument("--sets", nargs="+", default=["short", "mixed"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--pipeline-batches", type=int, nargs="+", default=[1, 4, 16])
     options = parser.parse_args()

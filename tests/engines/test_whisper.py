@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from whisperkit import make_untrained
+from whisperkit import WINDOW, make_untrained
+
+from speechkit.engines import registry
+from speechkit.engines.protocols import SAMPLE_RATE
+from speechkit.io import audio
 
 ENGINES = ["whisper", "faster-whisper"]
 GREEDY = ["--language", "en", "--temperature", "0"]
@@ -74,12 +78,13 @@ def test_every_utterance_once_with_times_inside(
     assert 0 < device["share"] <= 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
+CHANGING = ("prompt", "hotwords", "no timestamps", "sampled")  # what random weights say
+
+
 def test_the_options_people_use(
-    engine: str, untrained: dict[str, Path], segmented: Path, speechkit: Any
+    untrained: dict[str, Path], segmented: Path, speechkit: Any
 ) -> None:
-    command = ["asr", segmented, *chosen(untrained, engine), *GREEDY, "--limit", 3]
+    command = ["asr", segmented, *chosen(untrained, "faster-whisper"), *GREEDY, "--limit", 3]
     variants = {
         "plain": [],
         "beam": ["--beam-size", 3, "--compute-type", "float32"],
@@ -93,10 +98,35 @@ def test_the_options_people_use(
         name: [record["pred_text"] for record in records(speechkit(*command, *options).out)]
         for name, options in variants.items()
     }
-    for name in ("prompt", "hotwords", "no timestamps", "sampled"):
+    for name in CHANGING:
         assert texts[name] != texts["plain"], name
     again = speechkit(*command, *variants["sampled"]).out
     assert [record["pred_text"] for record in records(again)] == texts["sampled"]
+
+
+@pytest.mark.slow
+def test_the_same_options_on_transformers(untrained: dict[str, Path], examples: Path) -> None:
+    variants: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "beam": {"beam_size": 3, "compute_type": "bfloat16"},
+        "prompt": {"initial_prompt": "one two three"},
+        "hotwords": {"hotwords": "seven"},
+        "translate": {"task": "translate"},
+        "no timestamps": {"timestamps": False},
+        "sampled": {"temperature": (0.7, 1.0)},
+        "sampled again": {"temperature": (0.7, 1.0)},
+    }
+    sound = sorted(examples.rglob("*.flac"))[0]
+    window = audio.load(sound, duration=WINDOW, sample_rate=SAMPLE_RATE)
+    texts = {}
+    for name, options in variants.items():
+        given = {"language": "en", "temperature": (0.0,), **options}
+        engine = registry.create("asr", "whisper", model=str(untrained["whisper"]), **given)
+        ((heard,),) = engine.transcribe([[window]])
+        texts[name] = heard.text
+    for name in CHANGING:
+        assert texts[name] != texts["plain"], name
+    assert texts["sampled again"] == texts["sampled"]
 
 
 @pytest.mark.parametrize(
