@@ -105,11 +105,13 @@ check: $(VENV)/.full
 	$(BIN)/mypy
 	shellcheck scripts/*.sh .ci/run
 
-bench: $(VENV)/.full
+bench: models
 	$(BIN)/python scripts/bench/startup.py
 	@if test -d "$(DATA)/vad"; then $(BIN)/python scripts/bench/vad.py --data "$(DATA)"; \
 	else echo "no VAD benchmark: make bench DATA=folder, with vad/ and digits/ in it" >&2; fi
 	$(BIN)/python scripts/bench/asr.py
+	$(BIN)/python scripts/bench/whisper.py --data "$(DATA)"
+	$(BIN)/python scripts/bench/memory.py --language en
 	$(BIN)/python scripts/bench/split_merge.py
 
 clean:
