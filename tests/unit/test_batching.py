@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from itertools import count, islice
+from pathlib import Path
 
+import numpy as np
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.pipelines.running.batching import MOST, WINDOW, batches
+from speechkit.pipelines.running.batching import MOST, UNKNOWN_SECONDS, WINDOW, batches, seconds
 from speechkit.records import Utterance
 
 
@@ -22,8 +25,8 @@ def test_every_utterance_comes_once_in_batches_that_fit(
     assert sorted(u.index for batch in made for u in batch) == list(range(len(given)))
     for batch in made:
         assert batch
-        seconds = sum(u.duration or 10.0 for u in batch)
-        assert len(batch) == 1 or seconds <= batch_audio * (1 + 1e-9)
+        total = sum(u.duration or 10.0 for u in batch)
+        assert len(batch) == 1 or total <= batch_audio * (1 + 1e-9)
     lengths = [u.duration or 10.0 for batch in made for u in batch]
     assert lengths == sorted(lengths, reverse=True)
 
@@ -43,6 +46,18 @@ def test_the_input_is_read_no_further_than_a_window() -> None:
 
     list(islice(batches(endless(), 10.0), 3))  # type: ignore[arg-type]
     assert taken <= WINDOW + 1
+
+
+def test_a_large_file_counts_as_long_as_its_header_says(tmp_path: Path) -> None:
+    long, short = tmp_path / "long.wav", tmp_path / "short.wav"
+    soundfile.write(long, np.zeros(16_000 * 60, np.float32), 16_000)
+    soundfile.write(short, np.zeros(16_000, np.float32), 16_000)
+    (tmp_path / "broken.wav").write_bytes(bytes(2_000_000))
+    assert seconds(Utterance(0, str(long))) == 60.0
+    assert seconds(Utterance(0, str(long), offset=50.0)) == 10.0
+    assert seconds(Utterance(0, str(long), duration=3.0)) == 3.0
+    for unknown in (short, tmp_path / "broken.wav", tmp_path / "none.wav"):
+        assert seconds(Utterance(0, str(unknown))) == UNKNOWN_SECONDS
 
 
 @given(st.integers(1, 40), st.integers(1, 7))

@@ -14,8 +14,10 @@ from speechkit.pipelines.windows import (
     PAD,
     Window,
     cut,
+    overlap,
     packed,
     speech_windows,
+    united,
     within_speech,
 )
 
@@ -104,6 +106,22 @@ def test_a_time_in_a_packed_window_comes_back_to_its_place() -> None:
     assert window.place(0.5, 1.05) == pytest.approx((1.5, 2.0))
     assert window.place(0.5, 2.0) == pytest.approx((1.5, 9.5))
     assert window.place(2.4, 9.9) == pytest.approx((9.9, 10.0))
+
+
+def test_foreign_segments_lose_nothing() -> None:
+    """Overlapping, nested, unordered, beyond the recording, empty."""
+    given = [(5.0, 35.0), (0.0, 40.0), (45.0, 44.0), (50.0, 99.0), (-3.0, -1.0), (60.0, 60.0)]
+    assert united(given, 55.0) == [(0.0, 40.0), (50.0, 55.0)]
+    windows = speech_windows(united(given, 55.0), 55.0, 30.0)
+    assert [(round(start, 6), round(end, 6)) for start, end in windows] == [
+        (0.0, 40.2),
+        (49.8, 55.0),
+    ]
+
+
+def test_the_overlap_of_speech_and_text() -> None:
+    assert overlap([(0.0, 2.0), (3.0, 5.0)], [(1.0, 4.0), (4.5, 9.0)]) == pytest.approx(2.5)
+    assert overlap([(0.0, 1.0)], []) == 0.0
 
 
 def test_a_word_lies_in_one_piece() -> None:

@@ -45,6 +45,7 @@ class AsrEngine(Protocol):
     """Maps waveforms to hypotheses. Built once in each worker process."""
 
     max_window: float  # seconds; longer windows are cut before they come here
+    least_window: float  # seconds; shorter windows take as long
     long_form: bool  # finds its own way through waveforms of any length, and marks its segments
 
     def transcribe(self, utterances: Iterable[Sequence[Waveform]]) -> Iterator[list[Hypothesis]]:

@@ -71,6 +71,12 @@ def probe(path: str) -> AudioInfo:
         return AudioInfo(round(frames / source.rate, 6), source.rate, source.channels)
 
 
+def stated_seconds(path: str) -> float | None:
+    """The length of a recording where its header tells it. Raises an ``Audio…`` error."""
+    with _opened(path) as source:
+        return source.frames / source.rate if source.frames else None
+
+
 def load(
     path: str,
     *,

@@ -14,7 +14,15 @@ from speechkit.io.models import locate
 from speechkit.pipelines.placement import WINDOW_SECONDS, batch_windows, place
 from speechkit.pipelines.running.batching import MOST
 from speechkit.pipelines.running.task import Loaded, Stage, Task, load_audio
-from speechkit.pipelines.windows import Window, cut, packed, speech_windows, within_speech
+from speechkit.pipelines.windows import (
+    Window,
+    cut,
+    overlap,
+    packed,
+    speech_windows,
+    united,
+    within_speech,
+)
 from speechkit.records import Hypothesis, Record, Segment, Utterance
 
 DEFAULT_MODEL = "small"  # of engines whose models have short names
@@ -73,6 +81,9 @@ class AsrTask(Task):
     def device_use(self) -> DeviceUse | None:
         return self._engine.device_use()
 
+    def weight(self, seconds: float) -> float:
+        return max(seconds, self._engine.least_window)
+
     def _windows(self, loaded: Loaded) -> list[Window]:
         """Its speech where known, else all of it."""
         longest = self._engine.max_window
@@ -109,6 +120,7 @@ class AsrTask(Task):
         flags = {flag for _, hypothesis in heard for flag in hypothesis.flags}
         if _covers_little(segments, loaded):
             flags.add("low_coverage")
+        record.pop("flags", None)  # of an earlier run
         if flags:
             record["flags"] = sorted(flags)
         return record
@@ -149,20 +161,19 @@ def _speech(loaded: Loaded) -> list[tuple[float, float]] | None:
     if segments is None:
         return None
     offset = loaded.utterance.offset
-    return [(one["start"] - offset, one["end"] - offset) for one in segments]
+    spans = ((one["start"] - offset, one["end"] - offset) for one in segments)
+    return united(spans, loaded.seconds)
 
 
 def _covers_little(segments: Sequence[Mapping[str, Any]], loaded: Loaded) -> bool:
     """Whether much less is transcribed than was said."""
-    speech = loaded.utterance.record.get("segments") or []
-    spoken: float = sum(one["end"] - one["start"] for one in speech)
-    covered: float = sum(
-        max(0.0, min(said["end"], one["end"]) - max(said["start"], one["start"]))
-        for one in speech
-        for said in segments
-        if said["start"] < one["end"] and said["end"] > one["start"]
+    speech = _speech(loaded) or []
+    offset = loaded.utterance.offset
+    said = united(
+        ((one["start"] - offset, one["end"] - offset) for one in segments), loaded.seconds
     )
-    return spoken >= LOW_COVERAGE_SPEECH and covered < LOW_COVERAGE * spoken
+    spoken = sum(end - start for start, end in speech)
+    return spoken >= LOW_COVERAGE_SPEECH and overlap(speech, said) < LOW_COVERAGE * spoken
 
 
 def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:

@@ -84,10 +84,34 @@ def packed(pieces: Iterable[tuple[float, float]], longest: float) -> list[Window
     return [Window(tuple(window)) for window in windows]
 
 
+def united(segments: Iterable[tuple[float, float]], duration: float) -> list[tuple[float, float]]:
+    """The segments in order of time, those that overlap as one, without what lies outside."""
+    found: list[tuple[float, float]] = []
+    for start, end in sorted((max(start, 0.0), min(end, duration)) for start, end in segments):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        elif start < end:
+            found.append((start, end))
+    return found
+
+
+def overlap(one: Sequence[tuple[float, float]], other: Sequence[tuple[float, float]]) -> float:
+    """Seconds that lie in both, each as `united` gives it."""
+    total = 0.0
+    i = j = 0
+    while i < len(one) and j < len(other):
+        total += max(0.0, min(one[i][1], other[j][1]) - max(one[i][0], other[j][0]))
+        if one[i][1] < other[j][1]:
+            i += 1
+        else:
+            j += 1
+    return total
+
+
 def speech_windows(
     segments: Sequence[tuple[float, float]], duration: float, longest: float
 ) -> list[tuple[float, float]]:
-    """The segments (in seconds, in order of time) joined and padded, ``longest`` at most each.
+    """The segments, as `united` gives them, joined and padded, ``longest`` at most each.
 
     A single segment above ``longest`` comes out whole: `cut` divides it.
     """

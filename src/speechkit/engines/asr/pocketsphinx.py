@@ -31,6 +31,7 @@ class PocketSphinx:
     """
 
     max_window = 30.0
+    least_window = 0.0
     long_form = False
 
     def __init__(self, model: str | None = None) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 
 from speechkit.records import Utterance
 
 WINDOW = 1024  # utterances looked at together: bounds the memory and the reordering of a run
 MOST = 256  # utterances in one batch, unless the stage says less
 UNKNOWN_SECONDS = 10.0  # assumed of an utterance whose duration nobody has stated
+SMALL = 1 << 20  # bytes of a file whose header isn't worth a look: half a minute of plain samples
 
 
 def batches(
@@ -21,18 +24,27 @@ def batches(
     a batch have about the same length.
     """
     source = iter(utterances)
-    while window := list(islice(source, WINDOW)):
-        window.sort(key=_seconds, reverse=True)
+    while window := [(seconds(one), one) for one in islice(source, WINDOW)]:
+        window.sort(key=lambda pair: pair[0], reverse=True)
         batch: list[Utterance] = []
         held = 0.0
-        for utterance in window:
-            if batch and (held + _seconds(utterance) > batch_audio or len(batch) == most):
+        for length, utterance in window:
+            if batch and (held + length > batch_audio or len(batch) == most):
                 yield tuple(batch)
                 batch, held = [], 0.0
             batch.append(utterance)
-            held += _seconds(utterance)
+            held += length
         yield tuple(batch)
 
 
-def _seconds(utterance: Utterance) -> float:
-    return utterance.duration or UNKNOWN_SECONDS
+def seconds(utterance: Utterance) -> float:
+    """Its duration as stated or, of a large file, as the header tells: hours of audio that pass for
+    ten seconds would fill the memory."""
+    if utterance.duration:
+        return utterance.duration
+    with contextlib.suppress(Exception):  # whoever decodes it says what is wrong with it
+        if Path(utterance.audio).stat().st_size > SMALL:
+            from speechkit.io import audio
+
+            return (audio.stated_seconds(utterance.audio) or UNKNOWN_SECONDS) - utterance.offset
+    return UNKNOWN_SECONDS

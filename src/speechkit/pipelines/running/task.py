@@ -42,6 +42,10 @@ class Task(Protocol):
         """The output records of each utterance, in order of the batch."""
         ...
 
+    def weight(self, seconds: float) -> float:
+        """The seconds of audio that an utterance counts as when its time is limited."""
+        return seconds
+
     def device_use(self) -> DeviceUse | None:
         """None where the engine has no device to speak of."""
         return None

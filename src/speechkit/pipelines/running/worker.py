@@ -120,7 +120,7 @@ class _Runner:
 
 def _work(task: Task, group: Batch, error_keys: Record, runner: _Runner) -> None:
     indices = tuple(utterance.index for utterance, _ in group)
-    expected = sum(utterance.duration or UNKNOWN_SECONDS for utterance, _ in group)
+    expected = sum(task.weight(utterance.duration or UNKNOWN_SECONDS) for utterance, _ in group)
     runner.tell(Begun(indices, expected))
     loaded: list[Loaded] = []
     for utterance, load in group:
@@ -133,7 +133,7 @@ def _work(task: Task, group: Batch, error_keys: Record, runner: _Runner) -> None
             runner.tell(_failure(utterance, e, error_keys))
     if not loaded:
         return
-    found = sum(one.seconds for one in loaded)
+    found = sum(task.weight(one.seconds) for one in loaded)
     if found > expected or len(group) > 1:
         runner.tell(Begun(indices, found))
     answered = 0

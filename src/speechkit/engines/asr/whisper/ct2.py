@@ -124,6 +124,7 @@ class _CTranslate2:
         temperature: float,
         seed: int,
     ) -> list[Draft]:
+        """CTranslate2 takes a seed but for its first sample: those after follow upon it."""
         sampling: dict[str, Any] = {"beam_size": self._beams}
         if temperature > 0:
             ctranslate2.set_random_seed(seed)

@@ -1,7 +1,7 @@
 """Whisper over a runtime: windows in batches, doubtful ones again, tokens to times.
 
 A result does not depend on the windows that shared its batch, but for the last bits of floats:
-what is decoded again is decoded alone, with random numbers of its own.
+what is sampled is decoded alone, with random numbers of its own (as far as the runtime allows).
 """
 
 from __future__ import annotations
@@ -46,12 +46,19 @@ class WhisperOptions:
     batch_size: int = 0
 
 
+@dataclass(slots=True)
+class _Spoken:
+    """What is known of an utterance: its language, once a window of it is decoded."""
+
+    language: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A window to decode. ``opens`` an utterance: its language is detected here."""
+    """A window to decode; ``last`` of its utterance."""
 
     waveform: Waveform
-    opens: bool
+    utterance: _Spoken
     last: bool = True
 
     @property
@@ -69,13 +76,12 @@ class Whisper:
         self._options = options
         self._vocabulary = backend.vocabulary
         self._fixed = self._vocabulary.language(options.language) if options.language else None
-        self._language: str | None = self._fixed  # of the utterance at hand
         self._context = self._previous_text()
         self._batch = BatchSize(
             options.batch_size or backend.batch_size(), backend.out_of_memory, backend.free_memory
         )
         self._seconds = 0.0
-        self.max_window = backend.chunk
+        self.max_window = self.least_window = backend.chunk
 
     def device_use(self) -> DeviceUse:
         return DeviceUse(
@@ -97,8 +103,9 @@ class Whisper:
         """The windows, as many as a batch holds; None for an utterance without any."""
         group: list[_Job | None] = []
         for windows in utterances:
+            utterance = _Spoken(self._fixed)
             jobs: list[_Job | None] = [
-                _Job(window, opens=not index, last=index + 1 == len(windows))
+                _Job(window, utterance, last=index + 1 == len(windows))
                 for index, window in enumerate(windows)
             ]
             for job in jobs or [None]:
@@ -149,10 +156,16 @@ class Whisper:
         languages = self._languages(jobs, encoded)
         prompts = [self._prompt(language) for language in languages]
         first, *others = self._options.temperature
-        drafts = self._backend.decode(encoded, prompts, first, seed=0)
-        for row, draft in enumerate(drafts):
-            if others and self._doubtful(draft):
-                drafts[row] = self._again(jobs[row], features[[row]], prompts[row], others, draft)
+        if first > 0:
+            drafts = [
+                self._alone(job, features[[row]], prompt, [first, *others])
+                for row, (job, prompt) in enumerate(zip(jobs, prompts, strict=True))
+            ]
+        else:
+            drafts = self._backend.decode(encoded, prompts, first, seed=0)
+            for row, draft in enumerate(drafts):
+                if others and self._doubtful(draft):
+                    drafts[row] = self._alone(jobs[row], features[[row]], prompts[row], others)
         seconds = [min(job.seconds, self._backend.chunk) for job in jobs]
         heard = [
             self._heard(draft, language, length)
@@ -164,14 +177,12 @@ class Whisper:
         if not self._vocabulary.languages:
             return ["en"] * len(jobs)
         detected: list[str] = []
-        if self._fixed is None and any(job.opens for job in jobs):
+        if any(job.utterance.language is None for job in jobs):
             detected = self._backend.languages(encoded)
-        languages: list[str | None] = []
         for row, job in enumerate(jobs):
-            if job.opens and detected:
-                self._language = detected[row]
-            languages.append(self._language)
-        return languages
+            if job.utterance.language is None:
+                job.utterance.language = detected[row]
+        return [job.utterance.language for job in jobs]
 
     def _previous_text(self) -> list[int]:
         text = " ".join(filter(None, [self._options.hotwords, self._options.initial_prompt]))
@@ -188,8 +199,8 @@ class Whisper:
         text = self._vocabulary.decode(draft.tokens)
         return transcript.repeats_itself(text) or draft.log_probability < transcript.LOG_PROBABILITY
 
-    def _again(
-        self, job: _Job, features: Any, prompt: list[int], temperatures: list[float], draft: Draft
+    def _alone(
+        self, job: _Job, features: Any, prompt: list[int], temperatures: Sequence[float]
     ) -> Draft:
         """The first draft that raises no doubt, at rising temperatures; else the last."""
         encoded = self._backend.encode(features)
@@ -236,14 +247,13 @@ class Whisper:
             start = self._vocabulary.start(language, self._options.task)
             alignments = self._backend.align(encoded, start, texts, seconds)
             heard = [
-                self._placed(one, alignment, length) if text else one
-                for one, text, alignment, length in zip(
-                    heard, texts, alignments, seconds, strict=True
-                )
+                self._placed(one, alignment) if text else one
+                for one, text, alignment in zip(heard, texts, alignments, strict=True)
             ]
         return heard
 
-    def _placed(self, one: _Heard, alignment: Alignment, seconds: float) -> _Heard:
+    def _placed(self, one: _Heard, alignment: Alignment) -> _Heard:
+        """With the words, none of which leaves its segment."""
         segments: list[Segment] = []
         first = 0
         latest = 0.0
@@ -251,14 +261,16 @@ class Whisper:
         for segment, span in zip(one.hypothesis.segments, one.spans, strict=True):
             words: list[Word] = []
             for group in self._vocabulary.words(span.tokens, one.language):
-                after = first + len(group)
-                # A text as long as the decoder allows leaves its last tokens without a place.
-                start = min(max(starts[min(first, len(starts) - 1)], latest), seconds)
-                latest = min(max(starts[min(after, len(starts) - 1)], start), seconds)
-                confidence = float(np.mean(sure[first:after] or [0.0]))
+                begin, first = first, first + len(group)
                 text = self._vocabulary.decode(group).strip()
+                if not text:
+                    continue
+                # A text as long as the decoder allows leaves its last tokens without a place.
+                start = max(starts[min(begin, len(starts) - 1)], latest, span.start)
+                start = min(start, span.end)
+                latest = min(max(starts[min(first, len(starts) - 1)], start), span.end)
+                confidence = float(np.mean(sure[begin:first] or [0.0]))
                 words.append(Word(text, round(start, 3), round(latest, 3), round(confidence, 3)))
-                first = after
             segments.append(
                 Segment(segment.start, segment.end, segment.text, tuple(words), segment.confidence)
             )
@@ -267,14 +279,12 @@ class Whisper:
 
     def _sequential(self, job: _Job) -> Hypothesis:
         """A waveform longer than the chunk, window after window as its timestamps lead."""
-        outside, self._language = self._language, self._fixed
         segments: list[Segment] = []
         flags: set[str] = set()
         language: str | None = None
-        opens = True
         at = 0.0
         while len(rest := job.waveform[round(at * SAMPLE_RATE) :]) >= FEWEST_SAMPLES:
-            window = _Job(self._chunk(rest), opens)
+            window = _Job(self._chunk(rest), job.utterance)
             if _silent(window.waveform):
                 at += window.seconds
                 continue
@@ -284,8 +294,6 @@ class Whisper:
             flags |= set(heard.hypothesis.flags)
             language = language or heard.hypothesis.language
             at += heard.resume
-            opens = False
-        self._language = outside
         return Hypothesis(tuple(segments), language, tuple(sorted(flags)))
 
 

@@ -36,6 +36,7 @@ CPU_BATCH = 16  # windows; more gains nothing on a CPU
 CPU_POSITIONS = 1500  # encoded at once on a CPU, whose caches a batch of windows would overflow
 MOST = 64  # windows on any device
 USABLE = 0.7  # of the free device memory; the rest is for fragments and peaks
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
 FIRST_TIMESTAMP = 1.0  # seconds; no first segment begins later, if the checkpoint is silent
 
 
@@ -233,7 +234,9 @@ class _Transformers:
         ]
 
     def out_of_memory(self, error: Exception) -> bool:
-        return isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        """CPU and MPS raise plain RuntimeErrors."""
+        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        return known or any(phrase in str(error) for phrase in OUT_OF_MEMORY)
 
     def free_memory(self) -> None:
         if self._device.type == "cuda":

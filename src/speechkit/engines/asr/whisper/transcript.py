@@ -69,11 +69,16 @@ def repeats_itself(text: str) -> bool:
 def without_loops(tokens: Sequence[int]) -> list[int]:
     """The tokens with a sequence that follows itself `REPEATS` times or more kept once."""
     kept: list[int] = []
+    loop: list[int] = []
     for token in tokens:
         kept.append(token)
+        if loop and kept[-2 * len(loop) :] == loop * 2:
+            del kept[-len(loop) :]
+            continue
         for period in range(1, len(kept) // REPEATS + 1):
             tail = kept[-period:]
             if kept[-period * REPEATS :] == tail * REPEATS:
                 del kept[-period * (REPEATS - 1) :]
+                loop = tail
                 break
     return kept

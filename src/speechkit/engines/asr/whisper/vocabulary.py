@@ -67,7 +67,7 @@ class Vocabulary:
         return str(self._tokenizer.decode([token for token in tokens if token < self.eot]))
 
     def words(self, tokens: Sequence[int], language: str | None) -> list[list[int]]:
-        """Text tokens in groups of a word each; punctuation goes with its word."""
+        """All of the text tokens, in groups of a word each; punctuation goes with its word."""
         words: list[tuple[str, list[int]]] = []
         for text, group in self._characters(tokens):
             last = words[-1][0].strip() if words else ""
@@ -76,7 +76,7 @@ class Vocabulary:
                 words[-1] = (words[-1][0] + text, words[-1][1] + group)
             else:
                 words.append((text, group))
-        return [group for text, group in words if text.strip()]
+        return [group for _, group in words]
 
     def _characters(self, tokens: Sequence[int]) -> list[tuple[str, list[int]]]:
         """The shortest groups of tokens that decode to whole characters."""
