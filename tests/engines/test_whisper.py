@@ -138,6 +138,7 @@ def test_the_same_options_on_transformers(untrained: dict[str, Path], examples: 
         (["--batch-size", "0"], 2, "--batch-size 0"),
         (["--compute-type", "int3"], 2, "--compute-type int3"),
         (["--device", "cuda:0"], 2, "no CUDA device"),
+        (["--device", "gpu"], 2, "--device gpu: whisper runs on"),
         (["--model", "/no/such/model"], 1, "no such folder"),
         (["--model", "nobody/nothing"], 1, "hf download nobody/nothing"),
         (["--model", "two words"], 1, "--model two words"),
@@ -164,6 +165,15 @@ def test_a_folder_that_is_no_model(
         assert str(examples) in done.err
     swapped = ["--engine", "faster-whisper", "--model", untrained["whisper"]]
     assert "ct2-transformers-converter" in speechkit("asr", segmented, *swapped, code=1).err
+
+
+def test_a_device_that_an_engine_has_not(
+    untrained: dict[str, Path], segmented: Path, speechkit: Any
+) -> None:
+    command = ["asr", segmented, *chosen(untrained, "faster-whisper"), *GREEDY]
+    refused = speechkit(*command, "--device", "mps", code=2)
+    assert "--device mps: faster-whisper runs on" in refused.err
+    assert "sees no CUDA device" in speechkit(*command, "--device", "cuda", code=2).err
 
 
 def test_options_of_another_engine(segmented: Path, speechkit: Any) -> None:

@@ -248,3 +248,15 @@ def test_the_language_is_detected_and_reported(
     command = ["asr", held_out, "--engine", "whisper", "--model", whispers["whisper"]]
     done = speechkit(*command, "--limit", 20, "--workers", 1)
     assert {json.loads(line)["lang"] for line in done.out.splitlines()} == {"en"}
+    small = ["--engine", "faster-whisper", "--model", whispers["faster-whisper"]]
+    assert "give it with --language" in speechkit("asr", held_out, *small, code=2).err
+
+
+def test_the_language_that_was_used_is_reported(
+    whispers: dict[str, Path], digits: list[Digit], speechkit: Any
+) -> None:
+    record = {**json.loads(digits[0].line), "lang": "de", "flags": ["hallucination"]}
+    command = ["asr", "-", "--engine", "faster-whisper", "--model", whispers["faster-whisper"]]
+    out = speechkit(*command, "--language", "en", stdin=json.dumps(record).encode()).out
+    assert json.loads(out)["lang"] == "en"
+    assert "flags" not in json.loads(out)

@@ -36,7 +36,7 @@ class Reading:
     """A `Backend` of three seconds; where more than ``fits`` windows are decoded at once, its
     memory runs out, after their languages were told. ``decoded``: (prompts, temperature, seed)."""
 
-    chunk, longest, device, compute_type = float(WINDOW), 100, "cpu", "float32"
+    chunk, longest, device, compute_type, detects = float(WINDOW), 100, "cpu", "float32", True
 
     def __init__(self, fits: int = 99) -> None:
         self.vocabulary = Vocabulary(build_tokenizer(WINDOW).backend_tokenizer, multilingual=True)

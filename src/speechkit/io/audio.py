@@ -71,10 +71,13 @@ def probe(path: str) -> AudioInfo:
         return AudioInfo(round(frames / source.rate, 6), source.rate, source.channels)
 
 
-def stated_seconds(path: str) -> float | None:
-    """The length of a recording where its header tells it. Raises an ``Audio…`` error."""
+def estimated_seconds(path: str) -> float | None:
+    """About how long a recording is, where its header allows a guess; nothing is decoded.
+
+    Raises an ``Audio…`` error.
+    """
     with _opened(path) as source:
-        return source.frames / source.rate if source.frames else None
+        return source.about / source.rate if source.about else None
 
 
 def load(
@@ -205,7 +208,8 @@ class _Sndfile:
         self.rate: int = file.samplerate
         self.channels: int = file.channels
         guessed = file.format in ("MP3", "MPEG")
-        self.frames: int | None = None if guessed else file.frames
+        self.about: int | None = file.frames
+        self.frames = None if guessed else self.about
 
     def close(self) -> None:
         self._file.close()
@@ -260,7 +264,8 @@ class _Av:
         self._stream.codec_context.thread_type = "NONE"
         self._path = path
         self._indexed = self._container.format.name in INDEXED
-        self.frames = self._stated_frames() if self._indexed else None
+        self.about = self._stated_frames()
+        self.frames = self.about if self._indexed else None
 
     def close(self) -> None:
         self._container.close()

@@ -116,7 +116,7 @@ class AsrTask(Task):
         }
         languages = [hypothesis.language for _, hypothesis in heard if hypothesis.language]
         if languages:
-            record.setdefault("lang", max(languages, key=languages.count))
+            record["lang"] = max(languages, key=languages.count)
         flags = {flag for _, hypothesis in heard for flag in hypothesis.flags}
         if _covers_little(segments, loaded):
             flags.add("low_coverage")

@@ -12,7 +12,7 @@ from speechkit.records import Utterance
 WINDOW = 1024  # utterances looked at together: bounds the memory and the reordering of a run
 MOST = 256  # utterances in one batch, unless the stage says less
 UNKNOWN_SECONDS = 10.0  # assumed of an utterance whose duration nobody has stated
-SMALL = 1 << 20  # bytes of a file whose header isn't worth a look: half a minute of plain samples
+SMALL = 100_000  # bytes of a file whose header isn't worth a look: 3 s of plain samples
 
 
 def batches(
@@ -46,5 +46,5 @@ def seconds(utterance: Utterance) -> float:
         if Path(utterance.audio).stat().st_size > SMALL:
             from speechkit.io import audio
 
-            return (audio.stated_seconds(utterance.audio) or UNKNOWN_SECONDS) - utterance.offset
+            return (audio.estimated_seconds(utterance.audio) or UNKNOWN_SECONDS) - utterance.offset
     return UNKNOWN_SECONDS

@@ -34,13 +34,15 @@ class Alignment:
 
 
 class Backend(Protocol):
-    """One loaded model on one device. ``chunk`` in seconds, ``longest`` in tokens."""
+    """One loaded model on one device. ``chunk`` in seconds, ``longest`` in tokens. ``detects``:
+    it can tell the language."""
 
     vocabulary: Vocabulary
     chunk: float
     longest: int
     device: str
     compute_type: str
+    detects: bool
 
     def batch_size(self) -> int:
         """How many windows fit in the device's free memory."""

@@ -58,7 +58,11 @@ class _CTranslate2:
         if device == "auto":
             device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
         kind, _, index = device.partition(":")
-        known = ctranslate2.get_supported_compute_types(kind) if kind in ("cpu", "cuda") else ()
+        if kind not in ("cpu", "cuda"):
+            raise UsageError(f"--device {device}: faster-whisper runs on cpu, cuda and cuda:N")
+        if kind == "cuda" and not ctranslate2.get_cuda_device_count():
+            raise UsageError(f"--device {device}: CTranslate2 sees no CUDA device; take cpu")
+        known = ctranslate2.get_supported_compute_types(kind)
         if compute_type == "auto":
             compute_type = "float16" if kind == "cuda" else "int8_float32"
         if compute_type not in known:
@@ -74,6 +78,7 @@ class _CTranslate2:
             inter_threads=1,
         )
         self._beams = beams
+        self.detects = bool(self._model.is_multilingual)
         self.device, self.compute_type = device, compute_type
         tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
         self.vocabulary = Vocabulary(tokenizer, _is_multilingual(path, tokenizer))
@@ -112,8 +117,6 @@ class _CTranslate2:
         )
 
     def languages(self, encoded: ctranslate2.StorageView) -> list[str]:
-        if not self._model.is_multilingual:
-            raise UsageError("this model can't detect the language: give it with --language")
         found = self._model.detect_language(encoded)
         return [ranked[0][0].strip("<|>") for ranked in found]
 
@@ -183,9 +186,11 @@ def _is_multilingual(path: Path, tokenizer: Tokenizer) -> bool:
 
 def _chunk_seconds(path: Path) -> int:
     file = path / "preprocessor_config.json"
-    return int(json.loads(file.read_text())["chunk_length"]) if file.is_file() else CHUNK
+    stated = json.loads(file.read_text()).get("chunk_length") if file.is_file() else None
+    return int(stated or CHUNK)
 
 
 def _longest(path: Path) -> int:
     file = path / "generation_config.json"
-    return int(json.loads(file.read_text())["max_length"]) if file.is_file() else LONGEST
+    stated = json.loads(file.read_text()).get("max_length") if file.is_file() else None
+    return int(stated or LONGEST)

@@ -20,6 +20,7 @@ from speechkit.engines.asr.whisper import transcript
 from speechkit.engines.asr.whisper.backend import Alignment, Backend, Draft
 from speechkit.engines.batch_size import BatchSize
 from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
+from speechkit.errors import UsageError
 from speechkit.records import Hypothesis, Segment, Word
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class Whisper:
         self._options = options
         self._vocabulary = backend.vocabulary
         self._fixed = self._vocabulary.language(options.language) if options.language else None
+        if self._fixed is None and self._vocabulary.languages and not backend.detects:
+            raise UsageError("this model can't tell the language: give it with --language")
         self._context = self._previous_text()
         self._batch = BatchSize(
             options.batch_size or backend.batch_size(), backend.out_of_memory, backend.free_memory

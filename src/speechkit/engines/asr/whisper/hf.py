@@ -56,6 +56,8 @@ class _Transformers:
     """A `Backend`. Generates with a configuration of its own: what a checkpoint's says of forced
     tokens, languages and lengths has been read once and can't conflict any more."""
 
+    detects = True
+
     def __init__(self, folder: str, device: str, compute_type: str, beams: int) -> None:
         transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -290,8 +292,13 @@ def _device(wanted: str) -> str:
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
+    kind = wanted.partition(":")[0]
+    if kind not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"--device {wanted}: whisper runs on cpu, cuda, cuda:N and mps")
+    if kind == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--device {wanted}: this PyTorch sees no CUDA device; use --device cpu")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise UsageError(f"--device {wanted}: this PyTorch has no MPS; use --device cpu")
     return wanted
 
 
