@@ -31,7 +31,8 @@ from typing import Any
 import jiwer
 import numpy as np
 import soundfile
-import soxr
+
+from speechkit.io import audio
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 16_000  # Hz
@@ -135,10 +136,13 @@ def sized(cache: Path, data: Path) -> Models:
 def read(manifest: Path, base: Path) -> Iterator[tuple[np.ndarray, str]]:
     for line in manifest.read_text().splitlines():
         record = json.loads(line)
-        samples, rate = soundfile.read(base / record["audio_filepath"], dtype="float32")
-        begin = round(record.get("offset", 0) * rate)
-        samples = samples[begin : begin + round(record["duration"] * rate)]
-        yield soxr.resample(samples, rate, RATE), record.get("text", "")
+        samples = audio.load(
+            str(base / record["audio_filepath"]),
+            offset=record.get("offset", 0.0),
+            duration=record["duration"],
+            sample_rate=RATE,
+        )
+        yield samples, record.get("text", "")
 
 
 def write_audio(models: Models, folder: Path) -> dict[str, tuple[Path, list[str]]]:
@@ -184,8 +188,8 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     one.write_text(manifests["short"][0].open().readline())
     for name in options.sets:
         manifest, truth = manifests[name]
-        audio = sum(json.loads(line)["duration"] for line in manifest.open())
-        print(f"\n{name}: {len(truth)} recordings, {audio:.0f} s of audio", flush=True)
+        total = sum(json.loads(line)["duration"] for line in manifest.open())
+        print(f"\n{name}: {len(truth)} recordings, {total:.0f} s of audio", flush=True)
         medians, outputs = timed(models, name, manifest, options)
         alone, _ = timed(models, name, one, options)
         rates = {peer: medians[peer] - alone[peer] for peer in medians}

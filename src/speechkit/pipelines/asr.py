@@ -118,7 +118,7 @@ class AsrTask(Task):
         if languages:
             record["lang"] = max(languages, key=languages.count)
         flags = {flag for _, hypothesis in heard for flag in hypothesis.flags}
-        if _covers_little(segments, loaded):
+        if _cover_little(_spans(segments, loaded), speech):
             flags.add("low_coverage")
         record.pop("flags", None)  # of an earlier run
         if flags:
@@ -155,23 +155,24 @@ class _Place:
         return {"start": round(self.offset + start, 3), "end": round(self.offset + end, 3)}
 
 
-def _speech(loaded: Loaded) -> list[tuple[float, float]] | None:
-    """The speech that an earlier stage has found, in seconds from the utterance's beginning."""
+Spans = list[tuple[float, float]]
+
+
+def _speech(loaded: Loaded) -> Spans | None:
+    """The speech that an earlier stage has found."""
     segments = loaded.utterance.record.get("segments")
-    if segments is None:
-        return None
+    return None if segments is None else _spans(segments, loaded)
+
+
+def _spans(segments: Sequence[Mapping[str, Any]], loaded: Loaded) -> Spans:
+    """Where segments lie, in seconds from the utterance's beginning."""
     offset = loaded.utterance.offset
-    spans = ((one["start"] - offset, one["end"] - offset) for one in segments)
-    return united(spans, loaded.seconds)
+    times = ((one["start"] - offset, one["end"] - offset) for one in segments)
+    return united(times, loaded.seconds)
 
 
-def _covers_little(segments: Sequence[Mapping[str, Any]], loaded: Loaded) -> bool:
+def _cover_little(said: Spans, speech: Spans) -> bool:
     """Whether much less is transcribed than was said."""
-    speech = _speech(loaded) or []
-    offset = loaded.utterance.offset
-    said = united(
-        ((one["start"] - offset, one["end"] - offset) for one in segments), loaded.seconds
-    )
     spoken = sum(end - start for start, end in speech)
     return spoken >= LOW_COVERAGE_SPEECH and overlap(speech, said) < LOW_COVERAGE * spoken
 

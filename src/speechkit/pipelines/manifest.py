@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -44,4 +45,10 @@ class ManifestTask(Task):
 
 
 def manifest_stage() -> Stage:
-    return Stage(name="manifest", task=ManifestTask(), batch_audio=1000.0, options={})
+    return Stage(
+        name="manifest",
+        task=ManifestTask(),
+        batch_audio=math.inf,  # it reads headers, which cost the same whatever the length
+        options={},
+        batch_utterances=100,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -19,12 +20,14 @@ def batches(
     utterances: Iterable[Utterance], batch_audio: float, most: int = MOST
 ) -> Iterator[tuple[Utterance, ...]]:
     """Batches of at most ``batch_audio`` seconds (or one utterance), ``most`` utterances each.
+    Where the seconds don't matter (infinity), no header is read for them.
 
     Within each window the longest come first, so that workers finish together and the members of
     a batch have about the same length.
     """
     source = iter(utterances)
-    while window := [(seconds(one), one) for one in islice(source, WINDOW)]:
+    measure = seconds if math.isfinite(batch_audio) else _unmeasured
+    while window := [(measure(one), one) for one in islice(source, WINDOW)]:
         window.sort(key=lambda pair: pair[0], reverse=True)
         batch: list[Utterance] = []
         held = 0.0
@@ -46,5 +49,10 @@ def seconds(utterance: Utterance) -> float:
         if Path(utterance.audio).stat().st_size > SMALL:
             from speechkit.io import audio
 
-            return (audio.estimated_seconds(utterance.audio) or UNKNOWN_SECONDS) - utterance.offset
+            about = audio.estimated_seconds(utterance.audio)
+            return max(about - utterance.offset, 0.0) if about else UNKNOWN_SECONDS
     return UNKNOWN_SECONDS
+
+
+def _unmeasured(_: Utterance) -> float:
+    return 0.0

@@ -83,10 +83,11 @@ class _CTranslate2:
         tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
         self.vocabulary = Vocabulary(tokenizer, _is_multilingual(path, tokenizer))
         self._extractor = FeatureExtractor(
-            feature_size=self._model.n_mels, chunk_length=_chunk_seconds(path)
+            feature_size=self._model.n_mels,
+            chunk_length=_stated(path / "preprocessor_config.json", "chunk_length", CHUNK),
         )
         self.chunk = float(self._extractor.chunk_length)
-        self.longest = _longest(path)
+        self.longest = _stated(path / "generation_config.json", "max_length", LONGEST)
 
     def batch_size(self) -> int:
         return CUDA_BATCH if self.device.startswith("cuda") else CPU_BATCH
@@ -184,13 +185,7 @@ def _is_multilingual(path: Path, tokenizer: Tokenizer) -> bool:
     return tokenizer.token_to_id("<|endoftext|>") != 50256
 
 
-def _chunk_seconds(path: Path) -> int:
-    file = path / "preprocessor_config.json"
-    stated = json.loads(file.read_text()).get("chunk_length") if file.is_file() else None
-    return int(stated or CHUNK)
-
-
-def _longest(path: Path) -> int:
-    file = path / "generation_config.json"
-    stated = json.loads(file.read_text()).get("max_length") if file.is_file() else None
-    return int(stated or LONGEST)
+def _stated(file: Path, key: str, otherwise: int) -> int:
+    """What a model's JSON file says, where there is one and it says something."""
+    found = json.loads(file.read_text()).get(key) if file.is_file() else None
+    return int(found or otherwise)

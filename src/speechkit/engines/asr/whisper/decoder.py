@@ -60,6 +60,7 @@ class _Job:
 
     waveform: Waveform
     utterance: _Spoken
+    silent: bool
     last: bool = True
 
     @property
@@ -108,7 +109,7 @@ class Whisper:
         for windows in utterances:
             utterance = _Spoken(self._fixed)
             jobs: list[_Job | None] = [
-                _Job(window, utterance, last=index + 1 == len(windows))
+                _Job(window, utterance, _silent(window), last=index + 1 == len(windows))
                 for index, window in enumerate(windows)
             ]
             for job in jobs or [None]:
@@ -125,7 +126,7 @@ class Whisper:
         return self._backend.features(heard) if heard else None
 
     def _in_batch(self, job: _Job | None) -> TypeGuard[_Job]:
-        return job is not None and not _silent(job.waveform) and not self._is_long(job)
+        return job is not None and not job.silent and not self._is_long(job)
 
     def _is_long(self, job: _Job) -> bool:
         return job.seconds > self._backend.chunk + SLACK
@@ -141,7 +142,7 @@ class Whisper:
         for job in jobs:
             if self._in_batch(job):
                 found.append(next(texts).hypothesis)
-            elif job is None or _silent(job.waveform):
+            elif job is None or job.silent:
                 found.append(Hypothesis())
             else:
                 found.append(self._sequential(job))
@@ -287,8 +288,9 @@ class Whisper:
         language: str | None = None
         at = 0.0
         while len(rest := job.waveform[round(at * SAMPLE_RATE) :]) >= FEWEST_SAMPLES:
-            window = _Job(self._chunk(rest), job.utterance)
-            if _silent(window.waveform):
+            waveform = self._chunk(rest)
+            window = _Job(waveform, job.utterance, _silent(waveform))
+            if window.silent:
                 at += window.seconds
                 continue
             heard = self._decode([window], self._backend.features([window.waveform]))[0]
@@ -311,7 +313,10 @@ class _Heard:
 
 
 def _silent(waveform: Waveform) -> bool:
-    return len(waveform) < FEWEST_SAMPLES or float(np.abs(waveform).max()) < SILENCE
+    """Whether nothing can be heard, found without a copy of what may be hours."""
+    if len(waveform) < FEWEST_SAMPLES:
+        return True
+    return max(float(waveform.max()), -float(waveform.min())) < SILENCE
 
 
 def _no_speech(draft: Draft) -> bool:
