@@ -34,7 +34,8 @@ def _kill_often(unbroken: Unbroken, folder: Path, kills: int, seed: int) -> Coun
         going = Run(folder, *command)
         work = max(0.2, unbroken.result.seconds - start_up)
         working = False
-        if not going.finishes_within(rng.uniform(0.1, start_up + left * work)):
+        earliest = rng.choice([0.1, start_up])
+        if not going.finishes_within(rng.uniform(earliest, start_up + left * work)):
             working = bool(going.workers())
             going.process.kill()
         code = going.wait().code
@@ -69,7 +70,7 @@ def test_25_kills_of_a_vad_run(engine: str, request: pytest.FixtureRequest, tmp_
     unbroken: Unbroken = request.getfixturevalue(engine)
     assert unbroken.utterances >= 300
     moments = _kill_often(unbroken, tmp_path, kills=25, seed=random.randrange(10**6))
-    assert moments["working"] >= 8, moments
+    assert moments["working"] >= 5, moments
     assert moments["some done"] >= 2, moments
 
 
@@ -113,7 +114,7 @@ def _prepare(folder: Path, flow: str) -> tuple[list[object], bytes]:
 @pytest.mark.slow
 @pytest.mark.parametrize("flow", ["first", "retry", "restart"])
 def test_a_kill_at_each_step_of_the_files(flow: str, tmp_path: Path) -> None:
-    """Steps are lines of code: finer than system calls. Twelve of them, from a random one on."""
+    """Steps are lines of code: finer than system calls. Some of them, and all when it publishes."""
     command, expected = _prepare(tmp_path, flow)
     shutil.copytree(tmp_path / "before", tmp_path / "0")
     out = tmp_path / "0" / "out.jsonl"
@@ -121,10 +122,10 @@ def test_a_kill_at_each_step_of_the_files(flow: str, tmp_path: Path) -> None:
     assert alive.code == 0, alive.err
     assert out.read_bytes() == expected
     steps = int(alive.err.splitlines()[-1])
-    first = random.randrange(1, steps // 12)
+    first = random.randrange(1, steps // 6)
     print(f"{steps} steps, from {first} on")
     killed = 0
-    for step in range(first, steps, steps // 12):
+    for step in sorted({*range(first, steps, steps // 6), *range(steps - 14, steps)}):
         out = tmp_path / str(step) / "out.jsonl"
         shutil.copytree(tmp_path / "before", out.parent)
         before = out.read_bytes() if out.exists() else None
@@ -135,4 +136,4 @@ def test_a_kill_at_each_step_of_the_files(flow: str, tmp_path: Path) -> None:
         assert out.read_bytes() == expected, f"step {step}"
         names = sorted(path.name for path in out.parent.iterdir())
         assert names == [".out.jsonl.run.json", "out.jsonl"], f"step {step}"
-    assert killed >= 9  # the last steps may not come: how often the journal flushes varies
+    assert killed >= 14  # the last steps may not come: how often the journal flushes varies

@@ -109,15 +109,14 @@ class _Run:
         restart = self._options.restart
         retry = self._options.retry_failed and not restart
         # A part beside the output is a retry or a restart that was stopped: it goes on.
-        begun = restart or part_path(output).exists()
-        if output.exists() and (retry or not begun):
+        if output.exists() and not (restart or part_path(output).exists()):
             self._errors.update(published(output, identity)["errors"])
-            if not begun and not (retry and self._errors):
+            if not (retry and self._errors):
                 self._resumed = self._scan.count
                 return self._summary()
         with Journal(output, identity, restart=restart) as journal:
             if retry:
-                self._forget_failures(journal)
+                self._forget_failures(journal, identity)
             self._errors.clear()
             self._fill(journal)
             self._errors = _error_types(journal.lines())
@@ -208,10 +207,13 @@ class _Run:
             if line is not None:
                 raise _other_utterances(output)
 
-    def _forget_failures(self, journal: Journal) -> None:
+    def _forget_failures(self, journal: Journal, identity: RunIdentity) -> None:
         """Leaves in the journal what succeeded, be it in the unfinished or the finished output."""
+        # Killed while it published, a run leaves a whole journal beside any mix of old and new.
+        whole = journal.count == self._scan.count
         journal.drop_failed()
-        if journal.output.exists():
+        if journal.output.exists() and not whole:
+            published(journal.output, identity)
             for index, lines in self._matched(journal.output):
                 if not journal.done(index) and not any(map(error_type, lines)):
                     journal.append(index, [line.decode() for line in lines])
