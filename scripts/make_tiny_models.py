@@ -7,6 +7,7 @@ A model that is there already, made by the same code of the same recordings, is 
 from __future__ import annotations
 
 import argparse
+from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,7 +17,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     models = parser.add_subparsers(dest="model", required=True, metavar="MODEL")
     whisper = models.add_parser("whisper", help="Whisper, for transformers and for CTranslate2")
-    for model in (whisper,):
+    nemo = models.add_parser("nemo", help="a CTC and a transducer model of NeMo")
+    for model in (whisper, nemo):
         model.add_argument("--output-dir", type=Path, default=ROOT / ".cache" / "tiny-models")
         model.add_argument(
             "--data",
@@ -26,9 +28,7 @@ def main() -> None:
         )
     options = parser.parse_args()
 
-    from tiny_models.whisper import make
-
-    make(options.output_dir, options.data)
+    import_module(f"tiny_models.{options.model}").make(options.output_dir, options.data)
 
 
 if __name__ == "__main__":

@@ -11,17 +11,20 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+from . import digits
 from .digits import Samples, Word
 
-PACKAGES = ("torch", "transformers", "ctranslate2", "numpy", "scipy")
+COMMON = (Path(__file__), Path(digits.__file__))
 
 
-def recipe_of(words: list[Word], noises: list[Samples]) -> str:
-    """A digest of the code here, of the packages' versions and of what is learnt from."""
+def recipe_of(
+    name: str, packages: tuple[str, ...], words: list[Word], noises: list[Samples]
+) -> str:
+    """A digest of the model's code, of the packages' versions and of what is learnt from."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in (*COMMON, *sorted(Path(__file__).parent.glob(f"{name}*.py"))):
         digest.update(path.read_bytes())
-    for package in PACKAGES:
+    for package in ("torch", "numpy", *packages):
         digest.update(f"{package} {version(package)}\n".encode())
     for word in words:
         digest.update(f"{word.text} {word.held_out}".encode() + word.samples.tobytes())

@@ -27,7 +27,8 @@ def make(output: Path, data: Path) -> None:
     the digits."""
     words = digits.load(data)
     noises = digits.load_noise(data, held_out=False)
-    with made(output, "whisper", recipe_of(words, noises)) as folder:
+    digest = recipe_of("whisper", ("transformers", "ctranslate2", "scipy"), words, noises)
+    with made(output, "whisper", digest) as folder:
         if folder is None:
             return
         recipe = Recipe()
