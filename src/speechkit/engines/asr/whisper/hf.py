@@ -22,21 +22,17 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging as transformers_logging
 
+from speechkit.engines import torch_device
 from speechkit.engines.asr.whisper.alignment import align
 from speechkit.engines.asr.whisper.backend import Alignment, Draft
 from speechkit.engines.asr.whisper.decoder import Whisper, WhisperOptions
 from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 from speechkit.engines.protocols import SAMPLE_RATE
-from speechkit.errors import UsageError
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
-CPU_BATCH = 16  # windows; more gains nothing on a CPU
 CPU_POSITIONS = 1500  # encoded at once on a CPU, whose caches a batch of windows would overflow
-MOST = 64  # windows on any device
-USABLE = 0.7  # of the free device memory; the rest is for fragments and peaks
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
 FIRST_TIMESTAMP = 1.0  # seconds; no first segment begins later, if the checkpoint is silent
 
 
@@ -61,10 +57,10 @@ class _Transformers:
     def __init__(self, folder: str, device: str, compute_type: str, beams: int) -> None:
         transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        self._device = torch.device(_device(device))
-        self._dtype = _dtype(compute_type, self._device)
+        self._device = torch_device.device(device, "whisper")
+        self._dtype = torch_device.dtype(compute_type, self._device, "whisper")
         self.device = str(self._device)
-        self.compute_type = str(self._dtype).removeprefix("torch.")
+        self.compute_type = torch_device.name(self._dtype)
         loaded: Any = WhisperForConditionalGeneration.from_pretrained(
             folder, local_files_only=True, dtype=self._dtype, attn_implementation="sdpa"
         )
@@ -104,17 +100,14 @@ class _Transformers:
 
     def batch_size(self) -> int:
         """From the bytes that a window's encoder output, attention caches and logits take."""
-        if self._device.type != "cuda":
-            return CPU_BATCH
         config = self._model.config
-        free, _ = torch.cuda.mem_get_info(self._device)
         width = self._dtype.itemsize * config.d_model
         caches = 2 * config.decoder_layers * (config.max_source_positions + self.longest)
         encoder = 16 * config.max_source_positions  # the layer at work: inputs, 4x wide, attention
         logits = 4 * 4 * config.vocab_size
         beams = int(self._generation.num_beams or 1)
         window = width * (encoder + caches * beams) + logits * beams
-        return int(min(MOST, max(1, USABLE * free // window)))
+        return torch_device.batch_size(self._device, window)
 
     def features(self, waveforms: Sequence[Waveform]) -> torch.Tensor:
         made = self._extractor(
@@ -236,15 +229,10 @@ class _Transformers:
         ]
 
     def out_of_memory(self, error: Exception) -> bool:
-        """CPU and MPS raise plain RuntimeErrors."""
-        known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        return known or any(phrase in str(error) for phrase in OUT_OF_MEMORY)
+        return torch_device.out_of_memory(error)
 
     def free_memory(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        elif self._device.type == "mps":
-            torch.mps.empty_cache()
+        torch_device.free_memory(self._device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,30 +273,3 @@ class _LogProbabilities(LogitsProcessor):
 
 def _until(tokens: list[int], eot: int) -> list[int]:
     return tokens[: tokens.index(eot)] if eot in tokens else tokens
-
-
-def _device(wanted: str) -> str:
-    if wanted == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    kind = wanted.partition(":")[0]
-    if kind not in ("cpu", "cuda", "mps"):
-        raise UsageError(f"--device {wanted}: whisper runs on cpu, cuda, cuda:N and mps")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"--device {wanted}: this PyTorch sees no CUDA device; use --device cpu")
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise UsageError(f"--device {wanted}: this PyTorch has no MPS; use --device cpu")
-    return wanted
-
-
-def _dtype(wanted: str, device: torch.device) -> torch.dtype:
-    if wanted != "auto":
-        known = {"float32", "float16", "bfloat16"}
-        if wanted not in known:
-            raise UsageError(f"--compute-type {wanted}: whisper has {', '.join(sorted(known))}")
-        named: torch.dtype = getattr(torch, wanted)
-        return named
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return torch.float16 if device.type == "mps" else torch.float32
