@@ -21,16 +21,17 @@ class Mixer:
         """16 kHz mono samples and what is said in them."""
         random = self._random
         kind = random.random()
-        count = 0 if kind < 0.05 else 1 if kind < 0.4 else int(random.integers(2, LONGEST + 1))
-        parts = [self._pause(0.0 if random.random() < 0.5 else 0.4)]
+        count = 0 if kind < 0.05 else 1 if kind < 0.45 else int(random.integers(2, LONGEST + 1))
+        tight = random.random() < 0.5  # recordings often begin and end with their words
+        parts = [self._pause(0.0 if tight else 0.4)]
         said: list[str] = []
         for _ in range(count):
             text, samples = self._words[random.integers(len(self._words))]
             parts.append(self._spoken(samples))
             parts.append(self._pause(0.5))
             said.append(text)
-        if random.random() < 0.3 and count:
-            parts.pop()  # a recording often ends with its word
+        if tight and count:
+            parts.pop()
         if not count:
             parts.append(self._pause(2.0, least=0.3))
         return self._finish(np.concatenate(parts)), " ".join(said)

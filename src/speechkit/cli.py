@@ -61,7 +61,7 @@ def _show_version(wanted: bool) -> None:
     epilog="Every option can also come from a variable, as SPEECHKIT_VAD_THRESHOLD=0.6 for vad "
     "(SPEECHKIT_WORKERS for every command), or from a YAML file (--config); the command line "
     "comes first, the file last. Exit codes: 0 all done, 1 fatal, 2 usage, 3 finished but some "
-    "utterances failed, 4 merge incomplete, 75 stopped by a signal: run again to go on."
+    "utterances failed, 4 merge incomplete, 75 stopped by a signal or a stall: run again to go on."
 )
 def speechkit(
     version: Annotated[

@@ -17,10 +17,13 @@ SpeechkitError                 1  fatal
 │   ├── WorkerDied                the worker process was killed or crashed on it
 │   └── TimeLimit                 the worker took longer than the limit for its length
 ├── MergeIncomplete            4  output set differs from input set
-└── Drained                   75  stopped by a signal; run again to go on
+├── Drained                   75  stopped by a signal; run again to go on
+└── Stalled                   75  a batch never ended; run again to go on, with its utterances alone
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class SpeechkitError(Exception):
@@ -93,3 +96,13 @@ class MergeIncomplete(SpeechkitError):
 
 class Drained(SpeechkitError):
     exit_code = 75
+
+
+class Stalled(SpeechkitError):
+    """``utterances``: the indices of those that were in the batch."""
+
+    exit_code = 75
+
+    def __init__(self, message: str, utterances: Sequence[int]) -> None:
+        super().__init__(message)
+        self.utterances = tuple(utterances)

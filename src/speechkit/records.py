@@ -21,13 +21,17 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of speech in seconds from the recording's beginning, with its text if known."""
+    """A stretch of speech in seconds from the recording's beginning, with its text if known.
+
+    ``chars``: the times of its characters, or of whatever tokens its model writes.
+    """
 
     start: float
     end: float
     text: str | None = None
     words: tuple[Word, ...] = ()
     confidence: float | None = None
+    chars: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,20 +21,23 @@ def asr(
     engine: Annotated[
         str,
         Option(
-            help="pocketsphinx (US English, its model is built in), faster-whisper (fast on CPU) "
-            "or whisper (any Whisper checkpoint, by transformers)."
+            help="pocketsphinx (US English, its model is built in), faster-whisper (fast on CPU), "
+            "whisper (any Whisper checkpoint, by transformers) or nemo (any ASR model of NeMo)."
         ),
     ] = "pocketsphinx",
     model: Annotated[
         str | None,
         Option(
             metavar="PATH|ID",
-            help="A model's folder, or for the Whispers a name on the Hugging Face hub or a size "
-            "such as small; default: the engine's own.",
+            help="A model's folder, or its .nemo file; except for pocketsphinx also a name on the "
+            "Hugging Face hub, or a short one such as small; default: the engine's own.",
         ),
     ] = None,
     words: Annotated[
         bool, Option("--words", help="Add word times and confidences to the segments.")
+    ] = False,
+    chars: Annotated[
+        bool, Option("--chars", help="Add the times of characters or tokens to the segments.")
     ] = False,
     channel: Annotated[
         int | None, Option(min=1, help="Take this channel instead of mixing all down.")
@@ -57,6 +60,6 @@ def asr(
     from speechkit.pipelines.asr import AsrOptions, Hardware, asr_stage
 
     words = words or not NEED_WORDS.isdisjoint(formats.format or ())
-    options = AsrOptions(engine, model, words, channel, decoding.given())
-    hardware = Hardware(device.device, device.batch(), device.offline)
+    options = AsrOptions(engine, model, words, chars, channel, decoding.given())
+    hardware = Hardware(device.device, device.batch(), device.offline, device.more())
     stage.run_with_formats(asr_stage(options, hardware), inputs, run, formats, ASR_FORMATS)

@@ -173,7 +173,12 @@ class FormatFlags:
     ] = False
 
 
-DECODING = "Decoding (the Whispers)"
+DECODING = "Decoding (the Whispers; --language, --compute-type and --no-timestamps nemo too)"
+NEMO = "NeMo"
+DATALOADERS = ("direct", "lhotse", "manifest")
+
+
+PLAIN = ("language", "beam_size", "initial_prompt", "hotwords", "compute_type", "max_window")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,18 +244,24 @@ class DecodingFlags:
         bool,
         Option(
             "--no-timestamps",
-            help="For checkpoints that were never trained on timestamps.",
+            help="For checkpoints that were never trained on timestamps, and where nobody needs "
+            "the times.",
             rich_help_panel=DECODING,
         ),
     ] = False
+    max_window: Annotated[
+        float | None,
+        Option(
+            min=1.0,
+            metavar="SECONDS",
+            help="Longest audio the model is given at once; longer is cut at pauses (30).",
+            rich_help_panel=NEMO,
+        ),
+    ] = None
 
     def given(self) -> dict[str, Any]:
         """The engine's options that were set. Raises `UsageError`."""
-        values = {
-            name: getattr(self, name)
-            for name in ("language", "beam_size", "initial_prompt", "hotwords", "compute_type")
-            if getattr(self, name) is not None
-        }
+        values = {name: getattr(self, name) for name in PLAIN if getattr(self, name) is not None}
         if self.task is not None:
             values["task"] = one_of(self.task, ("transcribe", "translate"), "--task")
         if self.temperature is not None:
@@ -300,6 +311,33 @@ class DeviceFlags:
             envvar="SPEECHKIT_OFFLINE",
         ),
     ] = False
+
+    dataloader: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            help="How audio reaches the model: direct, or by way of files lhotse or manifest "
+            "(direct).",
+            rich_help_panel=NEMO,
+        ),
+    ] = None
+    no_cuda_graphs: Annotated[
+        bool,
+        Option(
+            "--no-cuda-graphs",
+            help="Decode transducers without CUDA graphs.",
+            rich_help_panel=NEMO,
+        ),
+    ] = False
+
+    def more(self) -> dict[str, Any]:
+        """The engine's own options that were set. Raises `UsageError`."""
+        values: dict[str, Any] = {}
+        if self.dataloader is not None:
+            values["dataloader"] = one_of(self.dataloader, DATALOADERS, "--dataloader")
+        if self.no_cuda_graphs:
+            values["cuda_graphs"] = False
+        return values
 
     def batch(self) -> int:
         """The number, 0 for auto. Raises `UsageError`."""

@@ -16,7 +16,8 @@ class EngineInfo:
     ``batch_audio``: seconds of audio it is given at once, 0 where the device decides. ``batched``:
     it computes them together, not one after another. ``options``: what it can be told beside its
     model. ``hub``: where on the Hugging Face hub a model's short name is, as ``owner/prefix-{}``;
-    "" where models are folders alone. ``weights``: the files of a model, as patterns.
+    "" where models are folders alone. ``model``: the short name of its default. ``weights``: the
+    files of a model, as patterns. ``stalls``: it is known to hang, whatever it is given.
     """
 
     stage: str
@@ -29,7 +30,9 @@ class EngineInfo:
     note: str = ""
     options: tuple[str, ...] = ()
     hub: str = ""
+    model: str = ""
     weights: tuple[str, ...] = ()
+    stalls: bool = False
 
 
 WHISPER_OPTIONS = (
@@ -85,6 +88,7 @@ ENGINES = (
         note="any Whisper checkpoint of transformers; CUDA, MPS or CPU",
         options=WHISPER_OPTIONS,
         hub="openai/whisper-{}",
+        model="small",
         weights=("*.json", "*.txt", "*.safetensors"),
     ),
     EngineInfo(
@@ -97,7 +101,33 @@ ENGINES = (
         note="Whisper on CTranslate2, the fast one on CPU; CUDA or CPU",
         options=WHISPER_OPTIONS,
         hub="Systran/faster-whisper-{}",
+        model="small",
         weights=("*.json", "*.txt", "model.bin"),
+    ),
+    EngineInfo(
+        "asr",
+        "nemo",
+        "speechkit.engines.asr.nemo.engine:Nemo",
+        ("nemo-toolkit",),
+        "pip install torch 'speechkit[nemo]'",
+        batched=True,
+        note="any ASR model of NVIDIA NeMo: CTC, RNN-T, TDT, hybrid, Canary; CUDA or CPU",
+        options=(
+            "device",
+            "batch_size",
+            "compute_type",
+            "language",
+            "timestamps",
+            "words",
+            "chars",
+            "max_window",
+            "dataloader",
+            "cuda_graphs",
+        ),
+        hub="nvidia/{}",
+        model="parakeet-tdt-0.6b-v3",
+        weights=("*.nemo",),
+        stalls=True,
     ),
 )
 

@@ -2,9 +2,11 @@
 
 The part's first line pins what the run is (stage, options, input). Every further line is
 ``checksum TAB index TAB record TAB record…``: the output lines of one utterance in JSON, which
-holds no raw tab, after the CRC-32 of the rest of the line. What a killed run left behind its last
-newline is dropped at the next start, what a crash of the machine spoilt is passed over. Beside
-``OUT`` stands ``.OUT.run.json``: what it was made with, so that a second run knows its own work.
+holds no raw tab, after the CRC-32 of the rest of the line. After ``stalled`` in the place of the
+index come the indices of utterances in whose batch the engine hung. What a killed run left behind
+its last newline is dropped at the next start, what a crash of the machine spoilt is passed over.
+Beside ``OUT`` stands ``.OUT.run.json``: what it was made with, so that a second run knows its own
+work.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from speechkit.io import atomic
 
 FORMAT = 1  # of the part file; another number is another format
 MAGIC = b'{"speechkit_part": '  # what every part begins with
+STALLED = "stalled"  # in the place of an index
 HEADER_BYTES = 1 << 20  # at most; a foreign file may hold no newline at all
 
 
@@ -80,6 +83,7 @@ class Journal:
         self.output = Path(output)
         self.part = part_path(self.output)
         self._identity = identity
+        self.stalled: set[int] = set()
         self._offsets = array("q", bytes(8 * identity.utterances))  # 0: not done (the header's)
         with atomic.output_errors(self.output):
             atomic.refuse_special(self.output)
@@ -110,11 +114,21 @@ class Journal:
 
     def append(self, index: int, lines: Sequence[str]) -> None:
         """Takes the output lines of one utterance; `flush` makes them safe from a kill."""
-        body = "\t".join([str(index), *lines]).encode()
+        self._offsets[index] = self._write([str(index), *lines])
+
+    def mark_stalled(self, indices: Sequence[int]) -> None:
+        """Remembers utterances in whose batch the engine hung, also for the next run."""
+        self._write([STALLED, *map(str, indices)])
+        self.flush()
+        self.stalled.update(indices)
+
+    def _write(self, fields: Sequence[str]) -> int:
+        """Where in the part the line begins."""
+        body = "\t".join(fields).encode()
         with atomic.output_errors(self.part):
             offset = self._file.tell()
             self._file.write(b"%08x\t%s\n" % (zlib.crc32(body), body))
-        self._offsets[index] = offset
+        return offset
 
     def flush(self) -> None:
         with atomic.output_errors(self.part):
@@ -192,7 +206,11 @@ class Journal:
                 break
             checksum, _, body = line.rstrip(b"\n").partition(b"\t")
             if body and checksum == b"%08x" % zlib.crc32(body):
-                self._offsets[int(body.partition(b"\t")[0])] = end
+                first, *others = body.split(b"\t", 1)
+                if first == STALLED.encode():
+                    self.stalled.update(map(int, others[0].split(b"\t")))
+                else:
+                    self._offsets[int(first)] = end
             end += len(line)
         self._file.truncate(end)
         self._file.seek(0, os.SEEK_END)

@@ -10,16 +10,18 @@ from speechkit.errors import EngineMissing
 
 
 def locate(name: str, hub: str, weights: Sequence[str], *, offline: bool) -> Path:
-    """The folder of a model given as a folder, a hub id or a short name (``hub`` with it in).
+    """The folder of a model given as a folder, a hub id or a short name (``hub`` with it in), or
+    its file, where models are single files.
 
     What the cache has not is downloaded once, here, unless ``offline`` or HF_HUB_OFFLINE forbids
     it. Raises `EngineMissing` with the command that fetches it.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder.resolve()
-    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-        raise EngineMissing(f"--model {name}: no such folder")
+    path = Path(name).expanduser()
+    is_weights = any(path.match(pattern) for pattern in weights)
+    if path.is_dir() or (path.is_file() and is_weights):
+        return path.resolve()
+    if path.is_absolute() or is_weights or name.startswith((".", "~")) or name.count("/") > 1:
+        raise EngineMissing(f"--model {name}: no such folder" + " or file" * is_weights)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
@@ -41,6 +43,8 @@ def locate(name: str, hub: str, weights: Sequence[str], *, offline: bool) -> Pat
 
 
 def size(folder: Path) -> int:
-    """Bytes of the largest weights file kind in a model's folder."""
+    """Bytes of the largest weights file kind in a model's folder, or of its one file."""
+    if folder.is_file():
+        return folder.stat().st_size
     kinds = ("*.safetensors", "*.bin", "*.nemo")
     return max(sum(file.stat().st_size for file in folder.glob(kind)) for kind in kinds)

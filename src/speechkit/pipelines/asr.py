@@ -23,31 +23,33 @@ from speechkit.pipelines.windows import (
     united,
     within_speech,
 )
-from speechkit.records import Hypothesis, Record, Segment, Utterance
+from speechkit.records import Hypothesis, Record, Segment, Utterance, Word
 
-DEFAULT_MODEL = "small"  # of engines whose models have short names
 LOW_COVERAGE = 0.5  # of the speech found must lie in a segment with text
 LOW_COVERAGE_SPEECH = 1.0  # seconds of speech, below which nothing is said of coverage
 
 
 @dataclass(frozen=True, slots=True)
 class AsrOptions:
-    """``words``: word times and confidences in the output. ``decoding``: the engine's own."""
+    """``words``, ``chars``: their times in the output. ``decoding``: the engine's own."""
 
     engine: str
     model: str | None = None
     words: bool = False
+    chars: bool = False
     channel: int | None = None
     decoding: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """Where to run; changes no result. ``batch_size`` in windows, 0: the engine's choice."""
+    """Where and how to run; changes no result. ``batch_size`` in windows, 0: the engine's choice.
+    ``more``: options of the engine's own."""
 
     device: str = "auto"
     batch_size: int = 0
     offline: bool = False
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -61,8 +63,9 @@ class AsrTask(Task):
 
     def open(self) -> None:
         own = {**self.options.decoding, **self.device}
-        if self.options.words and "words" in registry.find("asr", self.options.engine).options:
-            own["words"] = True
+        can = registry.find("asr", self.options.engine).options
+        wanted = {"words": self.options.words, "chars": self.options.chars}
+        own |= {name: True for name, is_wanted in wanted.items() if is_wanted and name in can}
         self._engine = registry.create("asr", self.options.engine, model=self.options.model, **own)
 
     def load(self, utterance: Utterance) -> Loaded:
@@ -133,11 +136,9 @@ class AsrTask(Task):
         if segment.confidence is not None:
             out["confidence"] = segment.confidence
         if self.options.words:
-            out["words"] = []
-            for word in segment.words:
-                times = place.times(*place.window.place_word(word.start, word.end))
-                sure = {} if word.confidence is None else {"confidence": word.confidence}
-                out["words"].append({"word": word.text, **times, **sure})
+            out["words"] = [place.word("word", word) for word in segment.words]
+        if self.options.chars:
+            out["chars"] = [place.word("char", char) for char in segment.chars]
         return out
 
 
@@ -153,6 +154,11 @@ class _Place:
         """In the file's seconds, without the silence that a decoder takes in beside speech."""
         start, end = within_speech(start, end, self.speech)
         return {"start": round(self.offset + start, 3), "end": round(self.offset + end, 3)}
+
+    def word(self, key: str, word: Word) -> dict[str, Any]:
+        times = self.times(*self.window.place_word(word.start, word.end))
+        sure = {} if word.confidence is None else {"confidence": word.confidence}
+        return {key: word.text, **times, **sure}
 
 
 Spans = list[tuple[float, float]]
@@ -186,10 +192,11 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
     folder = None
     if info.hub:
         folder = locate(
-            options.model or DEFAULT_MODEL, info.hub, info.weights, offline=hardware.offline
+            options.model or info.model, info.hub, info.weights, offline=hardware.offline
         )
         located = replace(options, model=str(folder))
     device = {"device": hardware.device, "batch_size": hardware.batch_size} if info.hub else {}
+    device |= hardware.more
     windows = batch_windows(hardware.device, hardware.batch_size)
     return Stage(
         name="asr",
@@ -200,19 +207,24 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
         error_keys={"pred_text": ""},
         batch_utterances=windows if info.batched else MOST,
         placement=place(info, hardware.device, folder),
+        stalls=info.stalls,
     )
 
 
 def _require_known(info: EngineInfo, options: AsrOptions, hardware: Hardware) -> None:
-    given = [*options.decoding]
+    given = [*options.decoding, *hardware.more]
+    given += ["chars"] if options.chars else []
     given += ["device"] if hardware.device not in ("auto", "cpu") else []
     given += ["batch_size"] if hardware.batch_size else []
     unknown = [name for name in given if name not in info.options]
     if unknown:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in unknown)
+        switched_off = ("timestamps", "cuda_graphs")
+        named = [f"no_{name}" if name in switched_off else name for name in unknown]
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in named)
         having = [
             one.name
             for one in registry.ENGINES
             if one.stage == "asr" and set(unknown) <= set(one.options)
         ]
-        raise UsageError(f"{flags}: not for the engine {info.name}; for {', '.join(having)}")
+        others = f"; for {', '.join(having)}" if having else ""
+        raise UsageError(f"{flags}: not for the engine {info.name}{others}")

@@ -2,6 +2,7 @@
 
 A worker that is killed, crashes or takes longer than its limit costs exactly the utterances it
 had begun; where these are several, each is tried again alone first, so that one alone is lost.
+An engine that is known to hang whatever it is given has a worker's first stall end the run.
 """
 
 from __future__ import annotations
@@ -17,14 +18,24 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 
 from speechkit.engines.protocols import DeviceUse
-from speechkit.errors import EngineFailed, SpeechkitError, TimeLimit, UtteranceError, WorkerDied
+from speechkit.errors import (
+    EngineFailed,
+    SpeechkitError,
+    Stalled,
+    TimeLimit,
+    UtteranceError,
+    WorkerDied,
+)
+from speechkit.io import scratch
 from speechkit.pipelines.running.task import (
     DRAIN_SIGNALS,
+    STACKS_SIGNAL,
     BatchDone,
     Begun,
     Failed,
@@ -47,6 +58,7 @@ WORKER = (
 )
 AHEAD = 2  # batches a worker holds: the one it works on and the next
 DRAIN_SECONDS = 6.0  # how long a drain waits for what has begun
+STACKS_SECONDS = 1.0  # how long a stuck worker's stacks are waited for
 STOP_SECONDS = 3.0  # how long a worker without work may take to end
 POLL_SECONDS = 0.2  # how often deadlines and the drain are looked at
 AWAKE_SECONDS = 1.0  # between two looks at most; what is more, this process was stopped or blocked
@@ -67,10 +79,11 @@ class PoolOptions:
 @dataclass(eq=False, slots=True)
 class _Worker:
     """``outbox`` is sent by a thread: a worker that hangs, its pipe full, must not stop the pool.
-    ``deadline`` is a time of the pool's clock."""
+    ``deadline`` is a time of the pool's clock. ``stacks``: a pipe it writes them to when asked."""
 
     process: subprocess.Popen[bytes]
     connection: Connection
+    stacks: int
     outbox: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
     sender: threading.Thread = field(init=False)
     ready: bool = False
@@ -92,6 +105,14 @@ class _Worker:
                 message = self.outbox.get()
                 self.connection.send(message)
 
+    def all_stacks(self) -> str:
+        """Where each of its threads is; written by a signal handler, even while it hangs in C."""
+        self.process.send_signal(STACKS_SIGNAL)
+        told = b""
+        while wait([self.stacks], STACKS_SECONDS) and (more := os.read(self.stacks, 1 << 16)):
+            told += more
+        return told.decode(errors="replace").strip()
+
     def end(self, *, patience: float = 0.0) -> int:
         """Lets the process end, kills it where it hasn't in time; its exit status."""
         if patience <= 0:
@@ -104,6 +125,7 @@ class _Worker:
             status = self.process.wait()
         self.sender.join(timeout=1.0)
         self.connection.close()
+        os.close(self.stacks)
         return status
 
 
@@ -111,12 +133,21 @@ class Pool:
     """Runs a task over batches in worker processes.
 
     ``error_keys`` are the keys that a failed utterance's record carries beside its error.
+    ``stall_ends``: whether a stall in a batch with this utterance is to end the run.
     """
 
-    def __init__(self, task: Task, options: PoolOptions, error_keys: Record) -> None:
+    def __init__(
+        self,
+        task: Task,
+        options: PoolOptions,
+        error_keys: Record,
+        stall_ends: Callable[[int], bool],
+    ) -> None:
         self._task = task
         self._options = options
         self._error_keys = error_keys
+        self._stall_ends = stall_ends
+        self._folder = Path()  # temporary, of the run
         self._workers: list[_Worker] = []
         self.uses: list[DeviceUse] = []  # of the workers that have ended
         self._again: deque[Batch] = deque()
@@ -131,8 +162,15 @@ class Pool:
     ) -> Iterator[list[Outcome]]:
         """Yields outcomes as they come, until all batches are answered or the drain is over.
 
-        Raises `EngineMissing` or `EngineFailed` where the engine can't be built.
+        Raises `EngineMissing` or `EngineFailed` where the engine can't be built, `Stalled` where a
+        stall ends the run.
         """
+        with scratch.folder() as self._folder:
+            yield from self._run(batches, draining)
+
+    def _run(
+        self, batches: Iterator[Batch], draining: Callable[[], bool]
+    ) -> Iterator[list[Outcome]]:
         drain_ends = float("inf")
         try:
             self._feed(batches)
@@ -216,6 +254,7 @@ class Pool:
 
     def _bury(self, worker: _Worker, *, timed_out: bool = False) -> list[Outcome]:
         """Ends a dead or stuck worker; its utterances go to others, or come out as errors."""
+        stacks = worker.all_stacks() if timed_out and self._ends_run(worker.begun) else ""
         status = self._end(worker)
         self._deaths += not timed_out
         if not self._proven or self._deaths >= DEATHS_IN_A_ROW:
@@ -232,6 +271,9 @@ class Pool:
             suspects += [batch.pop(index) for index in guilty if index in batch]
             if batch:
                 self._again.append(tuple(batch.values()))
+        if stacks and self._ends_run([one.index for one in suspects]):
+            self._fatal = self._stalled(suspects, stacks)
+            return []
         if len(suspects) > 1:
             self._again.extend((utterance,) for utterance in suspects)
             return []
@@ -243,6 +285,19 @@ class Pool:
             reason = WorkerDied(f"the worker process {_cause(status)} while working on it")
         return [error_outcome(utterance, reason, self._error_keys) for utterance in suspects]
 
+    def _ends_run(self, indices: Sequence[int]) -> bool:
+        """Whether some of them have not stalled before, so that it may be the machine's fault."""
+        return any(map(self._stall_ends, indices))
+
+    def _stalled(self, suspects: Sequence[Utterance], stacks: str) -> Stalled:
+        limit = f"{self._options.time_limit:g} times its length (--time-limit)"
+        log.error("the worker process took longer than %s; its threads were at:\n%s", limit, stacks)
+        return Stalled(
+            f"a batch of {len(suspects)} utterances took longer than {limit}; nothing done so far "
+            "is lost: run the same command again to go on, with these one by one",
+            [one.index for one in suspects],
+        )
+
     def _withdraw(self) -> None:
         """In a drain: what no worker has begun is left for the next run."""
         self._again.clear()
@@ -251,6 +306,7 @@ class Pool:
 
     def _start(self) -> _Worker:
         ours, theirs = socket.socketpair()
+        stacks, its_stacks = os.pipe()
         threads = str(self._options.threads)
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         with theirs:
@@ -258,14 +314,19 @@ class Pool:
             before = signal.pthread_sigmask(signal.SIG_BLOCK, DRAIN_SIGNALS)
             try:
                 process = subprocess.Popen(
-                    [sys.executable, "-c", WORKER, str(theirs.fileno())],
+                    [sys.executable, "-c", WORKER, str(theirs.fileno()), str(its_stacks)],
                     stdin=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    env={**os.environ, **dict.fromkeys(names, threads)},
+                    pass_fds=[theirs.fileno(), its_stacks],
+                    env={
+                        **os.environ,
+                        **dict.fromkeys(names, threads),
+                        "TMPDIR": str(self._folder),
+                    },
                 )
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        worker = _Worker(process, Connection(ours.detach()))
+                os.close(its_stacks)
+        worker = _Worker(process, Connection(ours.detach()), stacks)
         self._workers.append(worker)
         worker.outbox.put((self._task, self._error_keys, self._options.loaders))
         return worker

@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import speechkit
 from speechkit.engines.protocols import DeviceUse
-from speechkit.errors import Drained, OutputConflict, UsageError
+from speechkit.errors import Drained, OutputConflict, Stalled, UsageError
 from speechkit.io import manifest
 from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, RunIdentity, error_type, part_path, published
@@ -78,8 +78,8 @@ class Summary:
 def run(stage: Stage, inputs: Inputs, options: RunOptions, emit: Emit) -> Summary:
     """Every utterance of the inputs through the stage, to ``options.output`` or to ``emit``.
 
-    Raises `Drained` when a signal ended the run before its end, `OutputConflict`, `ManifestError`,
-    `EngineMissing` and the rest of the error tree's fatal half.
+    Raises `Drained` when a signal ended the run before its end, `Stalled`, `OutputConflict`,
+    `ManifestError`, `EngineMissing` and the rest of the error tree's fatal half.
     """
     with _Drain() as drain:
         return _Run(stage, inputs, options, drain).run(emit)
@@ -129,7 +129,7 @@ class _Run:
         following = 0
         bar = not sys.stdout.isatty()
         with Progress(self._stage.name, self._scan.count, self._scan.seconds, bar=bar) as progress:
-            for outcomes in self._outcomes(lambda batch: batch):
+            for outcomes in self._outcomes(lambda batch: iter([batch]), lambda _: False):
                 for outcome in outcomes:
                     waiting[outcome.index] = outcome.lines
                     self._count(outcome, progress)
@@ -143,18 +143,28 @@ class _Run:
         self._resumed = journal.count
         with Progress(self._stage.name, self._scan.count, self._scan.seconds) as progress:
 
-            def todo(batch: Batch) -> Batch:
-                """Without what is done; what it was batched with does not depend on that."""
+            def todo(batch: Batch) -> Iterator[Batch]:
+                """Without what is done; what it was batched with does not depend on that. What has
+                stalled comes alone."""
                 for utterance in batch:
                     if journal.done(utterance.index):
                         progress.skip(utterance.duration or 0.0)
-                return tuple(u for u in batch if not journal.done(u.index))
+                left = [one for one in batch if not journal.done(one.index)]
+                yield tuple(one for one in left if one.index not in journal.stalled)
+                yield from ((one,) for one in left if one.index in journal.stalled)
 
-            for outcomes in self._outcomes(todo):
-                for outcome in outcomes:
-                    journal.append(outcome.index, outcome.lines)
-                    self._count(outcome, progress)
-                journal.flush()
+            def stall_ends(index: int) -> bool:
+                return self._stage.stalls and index not in journal.stalled
+
+            try:
+                for outcomes in self._outcomes(todo, stall_ends):
+                    for outcome in outcomes:
+                        journal.append(outcome.index, outcome.lines)
+                        self._count(outcome, progress)
+                    journal.flush()
+            except Stalled as e:
+                journal.mark_stalled(e.utterances)
+                raise
         self._require_all(self._done + self._resumed, "run the same command again to go on")
 
     def _require_all(self, there: int, otherwise: str) -> None:
@@ -166,15 +176,18 @@ class _Run:
             f"stopped by a signal with {there} of {self._scan.count} utterances done; {otherwise}"
         )
 
-    def _outcomes(self, todo: Callable[[Batch], Batch]) -> Iterator[list[Outcome]]:
-        pool = Pool(self._stage.task, self._options.pool, self._stage.error_keys)
+    def _outcomes(
+        self, todo: Callable[[Batch], Iterator[Batch]], stall_ends: Callable[[int], bool]
+    ) -> Iterator[list[Outcome]]:
+        pool = Pool(self._stage.task, self._options.pool, self._stage.error_keys, stall_ends)
         whole = batches(
             islice(self._inputs, self._scan.count),
             self._stage.batch_audio,
             self._stage.batch_utterances,
         )
         with self._drain.gently():
-            yield from pool.run(filter(None, map(todo, whole)), lambda: self._drain.heard)
+            left = filter(None, chain.from_iterable(map(todo, whole)))
+            yield from pool.run(left, lambda: self._drain.heard)
         self._uses = pool.uses
 
     def _count(self, outcome: Outcome, progress: Progress) -> None:

@@ -14,6 +14,7 @@ from speechkit.pipelines.running.batching import MOST
 from speechkit.records import Record, Utterance
 
 DRAIN_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)  # end a run; the runner's affair
+STACKS_SIGNAL = signal.SIGUSR2  # asks a worker for the stacks of all its threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class Stage:
     seconds of audio in a batch. ``packages``: distributions whose versions the summary gives.
     ``error_keys`` stand in a failed utterance's record beside its error. ``cuts``: an utterance
     may give any number of lines, segments with it as their ``parent``; else it gives one.
-    ``batch_utterances`` are the most in a batch.
+    ``batch_utterances`` are the most in a batch. ``stalls``: its engine is known to hang whatever
+    it is given, so that a first stall ends the run instead of costing an utterance.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Stage:
     cuts: bool = False
     batch_utterances: int = MOST
     placement: Placement = Placement()
+    stalls: bool = False
 
 
 def load_audio(utterance: Utterance, sample_rate: int, channel: int | None) -> Loaded:

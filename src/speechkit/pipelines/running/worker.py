@@ -25,6 +25,7 @@ from speechkit.io import manifest
 from speechkit.io.journal import error_type
 from speechkit.pipelines.running.task import (
     DRAIN_SIGNALS,
+    STACKS_SIGNAL,
     BatchDone,
     Begun,
     Failed,
@@ -51,6 +52,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, DRAIN_SIGNALS)  # the runner held them back till now
     os.dup2(2, 1)  # whatever a library prints must not mix with the data on stdout
     faulthandler.enable()
+    faulthandler.register(STACKS_SIGNAL, file=int(sys.argv[2]))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     connection = Connection(int(sys.argv[1]))

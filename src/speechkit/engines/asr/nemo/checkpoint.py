@@ -1,0 +1,94 @@
+"""Restores a model as NeMo saved it, and sets how it decodes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import open_dict
+
+from speechkit.errors import EngineMissing
+
+MAX_SYMBOLS = 10  # a frame, of a transducer; NeMo's own default, which many checkpoints undo
+
+
+def restore(path: Path, device: torch.device) -> Any:
+    """The ASR model of a ``.nemo`` file or a folder. Raises `EngineMissing` where there is none.
+
+    NeMo instantiates only what its own allow-list has, and weights are loaded without pickle.
+    """
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    _quieten()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from nemo.collections.asr.models import ASRModel
+        from nemo.core.connectors.save_restore_connector import SaveRestoreConnector
+
+        file = _file(path)
+        connector = SaveRestoreConnector()
+        if file.is_dir():
+            connector.model_extracted_dir = str(file)
+        try:
+            model = ASRModel.restore_from(
+                str(file), map_location=device, save_restore_connector=connector
+            )
+        except Exception as e:
+            first = str(e).strip().partition("\n")[0]
+            raise EngineMissing(
+                f"--model {path}: not a model that NeMo can restore: {first}"
+            ) from e
+    if not hasattr(model, "transcribe"):
+        raise EngineMissing(f"--model {path}: a {type(model).__name__} can't transcribe")
+    return model.to(device).eval()
+
+
+def _file(path: Path) -> Path:
+    if path.is_file() or (path / "model_config.yaml").is_file():
+        return path
+    found = sorted(path.glob("*.nemo"))
+    if len(found) != 1:
+        raise EngineMissing(
+            f"--model {path}: a folder with {len(found) or 'no'} .nemo files; name one of them"
+            if found
+            else f"--model {path}: no .nemo file in it"
+        )
+    return found[0]
+
+
+def _quieten() -> None:
+    """Only errors are told: NeMo warns on every call, of what is set here on purpose."""
+
+    def grave(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.ERROR
+
+    # Filters, as NeMo sets the level of its logger itself whenever it transcribes.
+    for name in ("nemo_logger", "nv_one_logger.api.config", "nv_one_logger.exporter"):
+        logging.getLogger(name).addFilter(grave)
+    logging.getLogger("nv_one_logger").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="'pin_memory' argument is set")
+
+
+def set_decoding(model: Any, *, timestamps: bool, cuda_graphs: bool) -> None:
+    """Greedy or beam as the checkpoint says, but a transducer's loop always comes to an end."""
+    decoding = model.cfg.decoding
+    with open_dict(decoding):
+        decoding.compute_timestamps = timestamps
+        if hasattr(model, "joint") and decoding.get("greedy") is not None:
+            decoding.greedy.max_symbols = decoding.greedy.get("max_symbols") or MAX_SYMBOLS
+            decoding.greedy.use_cuda_graph_decoder = cuda_graphs
+    model.change_decoding_strategy(decoding, verbose=False)
+
+
+def sample_rate(model: Any) -> int:
+    """Hz that the model was trained on."""
+    return int(model.cfg.preprocessor.sample_rate)
+
+
+def seconds_a_frame(model: Any) -> float:
+    """Of the encoder's output."""
+    factor = getattr(model.encoder, "subsampling_factor", 1)
+    return float(model.cfg.preprocessor.window_stride) * int(factor)

@@ -1,0 +1,169 @@
+"""NeMo's models: CTC, transducers (RNN-T, TDT), hybrids, and attention decoders such as Canary.
+
+A model is given mono waveforms of a length it is safe with, and never a file of the user's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import soxr
+import torch
+
+from speechkit.engines import torch_device
+from speechkit.engines.asr.nemo import checkpoint, loaders, times
+from speechkit.engines.batch_size import BatchSize
+from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
+from speechkit.errors import UsageError
+from speechkit.records import Hypothesis
+
+if TYPE_CHECKING:
+    from speechkit.engines.protocols import Waveform
+
+MAX_WINDOW = 30.0  # seconds; longer audio comes back empty from many models
+PROMPTED_SECONDS = 1.0  # what NeMo pads shorter audio to, for models with a prompt
+
+
+class Nemo:
+    """An AsrEngine. ``model``: a ``.nemo`` file, or a folder with one (or with what is in one).
+
+    ``dataloader``: how windows reach the model, see `loaders`. ``timestamps``: of segments, and
+    where wanted of ``words`` and ``chars``. ``language``: for models that take one in a prompt.
+    ``cuda_graphs``: of a transducer's decoding loop.
+    """
+
+    least_window = 0.0
+    long_form = False
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: str = "auto",
+        batch_size: int = 0,
+        compute_type: str = "auto",
+        language: str | None = None,
+        dataloader: str = "direct",
+        max_window: float = MAX_WINDOW,
+        timestamps: bool = True,
+        words: bool = False,
+        chars: bool = False,
+        cuda_graphs: bool = True,
+    ) -> None:
+        self.max_window = max_window
+        self._device = torch_device.device(device, "nemo")
+        self._dtype = torch_device.dtype(compute_type, self._device, "nemo")
+        self._model = checkpoint.restore(Path(model), self._device)
+        self._prompted = hasattr(self._model, "prompt")
+        if language and not self._prompted:
+            raise UsageError(f"--language {language}: this model takes no language")
+        self._rate = checkpoint.sample_rate(self._model)
+        self._language = language
+        self._words, self._chars = words, chars
+        self._timestamps = timestamps or words or chars
+        if not self._prompted:
+            checkpoint.set_decoding(
+                self._model, timestamps=self._timestamps, cuda_graphs=cuda_graphs
+            )
+        self._load = loaders.LOADERS[dataloader]
+        self._batch = BatchSize(
+            batch_size or self._batch_size(),
+            torch_device.out_of_memory,
+            lambda: torch_device.free_memory(self._device),
+        )
+        self._seconds = 0.0
+
+    def device_use(self) -> DeviceUse:
+        return DeviceUse(
+            str(self._device), torch_device.name(self._dtype), self._batch.size, self._seconds
+        )
+
+    def transcribe(self, utterances: Iterable[Sequence[Waveform]]) -> Iterator[list[Hypothesis]]:
+        for group in self._groups(utterances):
+            began = time.monotonic()
+            heard = iter(self._in_batches([window for windows in group for window in windows]))
+            self._seconds += time.monotonic() - began
+            for windows in group:
+                yield [next(heard) for _ in windows]
+
+    def _groups(
+        self, utterances: Iterable[Sequence[Waveform]]
+    ) -> Iterator[list[Sequence[Waveform]]]:
+        """The utterances that fill a batch, or one that fills several."""
+        group: list[Sequence[Waveform]] = []
+        for windows in utterances:
+            group.append(windows)
+            if sum(map(len, group)) >= self._batch.size:
+                yield group
+                group = []
+        if group:
+            yield group
+
+    def _in_batches(self, windows: Sequence[Waveform]) -> list[Hypothesis]:
+        """Each batch of windows of about the same length, so that little of it is padding."""
+        by_length = sorted(range(len(windows)), key=lambda index: len(windows[index]), reverse=True)
+        found = self._batch.run([windows[index] for index in by_length], self._decode)
+        in_order = sorted(zip(by_length, found, strict=True), key=lambda pair: pair[0])
+        return [hypothesis for _, hypothesis in in_order]
+
+    def _decode(self, windows: Sequence[Waveform]) -> list[Hypothesis]:
+        config = loaders.transcribe_config(self._model, len(windows))
+        more: dict[str, Any] = {}
+        if self._prompted:
+            config.prompt = self._prompt()
+            more["timestamps"] = self._timestamps or None
+        lowered = self._dtype != torch.float32
+        with (
+            self._load([self._prepared(one) for one in windows], self._rate, config) as audio,
+            torch.autocast(self._device.type, self._dtype, enabled=lowered),
+        ):
+            heard = self._model.transcribe(audio, override_config=config, **more)
+        if isinstance(heard, tuple):  # of the best, and of all that a beam has found
+            heard = heard[0]
+        if len(heard) != len(windows):
+            raise RuntimeError(f"NeMo gave {len(heard)} transcripts of {len(windows)} windows")
+        stride = checkpoint.seconds_a_frame(self._model)
+        return [
+            times.hypothesis(
+                one,
+                len(window) / SAMPLE_RATE,
+                stride if self._timestamps else None,
+                words=self._words,
+                chars=self._chars,
+                language=self._language,
+            )
+            for one, window in zip(heard, windows, strict=True)
+        ]
+
+    def _prepared(self, window: Waveform) -> Waveform:
+        """As NeMo itself would give it to this model."""
+        if self._rate != SAMPLE_RATE:
+            window = soxr.resample(window, SAMPLE_RATE, self._rate)
+        lacking = round(PROMPTED_SECONDS * self._rate) - len(window) if self._prompted else 0
+        if lacking > 0:
+            window = np.pad(window, (lacking // 2, lacking - lacking // 2))
+        return np.ascontiguousarray(window, dtype=np.float32)
+
+    def _prompt(self) -> list[dict[str, Any]] | None:
+        slots: dict[str, str] = {}
+        if self._language:
+            slots |= {"source_lang": self._language, "target_lang": self._language}
+        if self._timestamps and getattr(self._model, "timestamps_asr_model", None) is None:
+            slots["timestamp"] = "yes"
+        return [{"role": "user", "slots": slots}] if slots else None
+
+    def _batch_size(self) -> int:
+        """From the bytes that a window of full length takes at the encoder's widest."""
+        encoder = self._model.cfg.encoder
+        frames = self.max_window / checkpoint.seconds_a_frame(self._model)
+        width = int(encoder.get("d_model", 512))
+        layer = frames * 32 * width + 3 * int(encoder.get("n_heads", 8)) * frames**2
+        channels = int(encoder.get("subsampling_conv_channels", -1))
+        mels = int(encoder.get("feat_in", 80))
+        # The first convolution halves the mel frames, of which there are 100 a second, and bands.
+        entry = 2 * (width if channels < 0 else channels) * (50 * self.max_window) * (mels / 2)
+        return torch_device.batch_size(self._device, int(4 * max(layer, entry)))

@@ -1,0 +1,77 @@
+"""How windows reach a NeMo model, and the configuration that goes with them, in one place.
+
+``direct``: as tensors, in the batch we made, past NeMo's datasets. ``lhotse`` and ``manifest``:
+as files of the run's temporary folder, by NeMo's two kinds of dataset. All three run in this
+process alone, without workers that a batch system never granted.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import soundfile
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader
+
+if TYPE_CHECKING:
+    from speechkit.engines.protocols import Waveform
+
+Loader = Callable[[Sequence["Waveform"], int, Any], AbstractContextManager[Any]]
+
+
+def transcribe_config(model: Any, windows: int) -> Any:
+    """NeMo's own for this model; of the fields below those that this version of it has."""
+    config = model.get_transcribe_config()
+    fields = {
+        "batch_size": windows,
+        "num_workers": 0,
+        "drop_last": False,
+        "force_map_dataset": True,
+        "return_hypotheses": True,
+        "channel_selector": None,
+        "enable_chunking": False,  # windows are short enough, and NeMo's own merge loses words
+        "timestamps": None,
+        "verbose": False,
+    }
+    for name, value in fields.items():
+        if hasattr(config, name):
+            setattr(config, name, value)
+    return config
+
+
+@contextmanager
+def _direct(windows: Sequence[Waveform], rate: int, config: Any) -> Iterator[Any]:
+    lengths = torch.tensor([len(window) for window in windows])
+    signals = pad_sequence([torch.from_numpy(window) for window in windows], batch_first=True)
+    batches: Any = [(signals, lengths, None, None)]
+    yield DataLoader(batches, batch_size=None, collate_fn=_as_it_is)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+@contextmanager
+def _files(
+    windows: Sequence[Waveform], rate: int, config: Any, *, lhotse: bool
+) -> Iterator[list[str]]:
+    if hasattr(config, "use_lhotse"):
+        config.use_lhotse = lhotse
+    with tempfile.TemporaryDirectory(prefix="windows-") as folder:
+        paths = [str(Path(folder) / f"{index}.wav") for index in range(len(windows))]
+        for path, window in zip(paths, windows, strict=True):
+            soundfile.write(path, window, rate, subtype="FLOAT")
+        yield paths
+
+
+LOADERS: dict[str, Loader] = {
+    "direct": _direct,
+    "lhotse": partial(_files, lhotse=True),
+    "manifest": partial(_files, lhotse=False),
+}

@@ -1,0 +1,66 @@
+"""What NeMo found, in seconds and plain floats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from speechkit.records import Hypothesis, Segment, Word
+
+
+def hypothesis(
+    found: Any,
+    length: float,
+    stride: float | None,
+    *,
+    words: bool,
+    chars: bool,
+    language: str | None,
+) -> Hypothesis:
+    """Of a window of ``length`` seconds. ``stride``: seconds between two frames of the model's
+    output; None: no times are wanted, the text fills the window."""
+    text = (found if isinstance(found, str) else found.text).strip()
+    if not text:
+        return Hypothesis()
+    whole = Segment(0.0, length, text)
+    if stride is None:
+        return Hypothesis((whole,), language)
+    stamps = found.timestamp if isinstance(found.timestamp, dict) else {}
+    spoken = [_place(one, "word", stride, length) for one in stamps.get("word", ())]
+    tokens = [_place(one, "char", stride, length) for one in stamps.get("char", ())]
+    segments = [_place(one, "segment", stride, length) for one in stamps.get("segment", ())]
+    counts = [len(segment.text.split()) for segment in segments]
+    # Where NeMo's times tell another text than its transcript, the transcript is right.
+    if " ".join(one.text for one in segments).split() != text.split() or sum(counts) != len(spoken):
+        segments, counts = [Word(text, 0.0, length)], [len(spoken)]
+    placed: list[Segment] = []
+    first = 0
+    for segment, count in zip(segments, counts, strict=True):
+        own = tuple(spoken[first : first + count])
+        last = segment is segments[-1]
+        until = length if last else segment.end
+        inside = tuple(one for one in tokens if one.end <= until)
+        tokens = tokens[len(inside) :]
+        placed.append(
+            Segment(
+                segment.start,
+                segment.end,
+                segment.text,
+                own if words else (),
+                chars=inside if chars else (),
+            )
+        )
+        first += count
+    return Hypothesis(tuple(placed), language)
+
+
+def _place(stamp: dict[str, Any], key: str, stride: float, length: float) -> Word:
+    """A word, character or segment, inside the window; NeMo gives seconds or frames."""
+    text = stamp[key]
+    if isinstance(text, list):  # a transducer's characters
+        text = "".join(text)
+    start, end = (
+        float(stamp[name]) if name in stamp else float(stamp[f"{name}_offset"]) * stride
+        for name in ("start", "end")
+    )
+    start = min(start, length)
+    return Word(str(text), round(start, 3), round(min(max(end, start), length), 3))
