@@ -95,6 +95,7 @@ DATA ?= ../shared/data
 # Tiny real models of spoken digits, made anew where what they are made of has changed.
 models: $(VENV)/.full
 	$(BIN)/python scripts/make_tiny_models.py whisper --data "$(DATA)"
+	$(BIN)/python scripts/make_tiny_models.py nemo --data "$(DATA)"
 
 test: models
 	$(BIN)/python -m pytest

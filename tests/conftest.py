@@ -72,6 +72,7 @@ def speechkit() -> Speechkit:
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        timeout: float | None = None,
     ) -> Finished:
         done = subprocess.run(
             [sys.executable, "-m", "speechkit", *map(str, arguments)],
@@ -80,6 +81,7 @@ def speechkit() -> Speechkit:
             env={**os.environ, **(env or {})},
             cwd=cwd,
             check=False,
+            timeout=timeout,
         )
         err = done.stderr.decode(errors="replace")
         assert done.returncode == code, f"exit {done.returncode}, expected {code}:\n{err}"
@@ -105,11 +107,20 @@ def data() -> Path:
 @pytest.fixture(scope="session")
 def whispers() -> dict[str, Path]:
     """The same tiny Whisper for each engine, by the engine's name."""
-    models = digitkit.MODELS
-    found = {"whisper": models / "whisper", "faster-whisper": models / "whisper-ct2"}
-    for folder in found.values():
-        if not folder.is_dir():
-            pytest.skip(f"no {folder}: make models")
+    return _trained({"whisper": "whisper", "faster-whisper": "whisper-ct2"})
+
+
+@pytest.fixture(scope="session")
+def nemos() -> dict[str, Path]:
+    """Tiny models of NeMo."""
+    return _trained({"ctc": "nemo-ctc.nemo", "rnnt": "nemo-rnnt.nemo"})
+
+
+def _trained(names: Mapping[str, str]) -> dict[str, Path]:
+    found = {key: digitkit.MODELS / name for key, name in names.items()}
+    for path in found.values():
+        if not path.exists():
+            pytest.skip(f"no {path}: make models")
     return found
 
 

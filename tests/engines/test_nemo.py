@@ -1,0 +1,369 @@
+"""The nemo engine on tiny models that have truly learnt the digits, beside NeMo itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import numpy as np
+import pytest
+import soundfile
+import soxr
+import torch
+from omegaconf import open_dict
+
+from digitkit import Digit
+from speechkit.engines import registry
+from speechkit.engines.asr.nemo import checkpoint
+from speechkit.engines.protocols import SAMPLE_RATE
+from speechkit.errors import EngineMissing, OutOfMemory, UsageError
+from speechkit.records import Hypothesis
+
+KINDS = ["ctc", "rnnt"]
+LOADERS = ["direct", "lhotse", "manifest"]
+
+pytestmark = pytest.mark.slow
+
+
+def engine(model: Path, **options: Any) -> Any:
+    return registry.create("asr", "nemo", model=str(model), **options)
+
+
+def heard(one: Any, windows: list[Any]) -> list[str]:
+    return [hypothesis.text for (hypothesis,) in one.transcribe([window] for window in windows)]
+
+
+def texts(records: list[dict[str, Any]]) -> list[str]:
+    return [record["pred_text"] for record in records]
+
+
+def records(out: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def own(
+    nemos: dict[str, Path], digits: list[Digit], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[str]]:
+    """What NeMo's own transcribe() makes of the digits as files, one by one."""
+    folder = tmp_path_factory.mktemp("digits")
+    paths = [str(folder / f"{index}.wav") for index in range(len(digits))]
+    for path, digit in zip(paths, digits, strict=True):
+        soundfile.write(path, digit.waveform, SAMPLE_RATE, subtype="FLOAT")
+    found = {}
+    for kind, model in nemos.items():
+        restored = checkpoint.restore(model, torch.device("cpu"))
+        found[kind] = [
+            restored.transcribe([path], batch_size=1, verbose=False)[0].text for path in paths
+        ]
+    return found
+
+
+@pytest.fixture(scope="module")
+def many(held_out: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 lines with keys of their own."""
+    lines = [json.loads(line) for line in held_out.read_text().splitlines()]
+    path: Path = tmp_path_factory.mktemp("many") / "many.jsonl"
+    made = [{"id": f"u{index}", **lines[index % len(lines)], "own": index} for index in range(300)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in made))
+    return path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_digits_are_understood_as_by_nemo_itself(
+    kind: str, nemos: dict[str, Path], digits: list[Digit], own: dict[str, list[str]]
+) -> None:
+    """In batches of 1, 4 and 16, whatever else is in them."""
+    assert jiwer.wer([digit.text for digit in digits], own[kind]) < 0.06
+    waveforms = [digit.waveform for digit in digits]
+    for size in (1, 4, 16):
+        assert heard(engine(nemos[kind], batch_size=size), waveforms) == own[kind]
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_300_files_by_each_loader(
+    loader: str,
+    nemos: dict[str, Path],
+    many: Path,
+    own: dict[str, list[str]],
+    speechkit: Any,
+    tmp_path: Path,
+) -> None:
+    """None hangs (it takes 15 s), none leaves anything behind."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    out = tmp_path / "out.jsonl"
+    command = ["asr", many, "--engine", "nemo", "--model", nemos["ctc"], "--workers", 1]
+    done = speechkit(
+        *command,
+        *["--dataloader", loader, "--words", "-o", out],
+        env={"TMPDIR": str(temporary)},
+        timeout=120,
+    )
+    assert done.err.splitlines()[0].startswith("asr: 300 utterances, 0 failed")
+    found = records(out.read_bytes())
+    assert [record["own"] for record in found] == list(range(300))
+    assert texts(found) == [own["ctc"][index % len(own["ctc"])] for index in range(300)]
+    assert not list(temporary.iterdir())
+    from nemo.collections.asr.metrics.wer import word_error_rate
+
+    scored = tmp_path / "score.json"
+    speechkit("score", out, "--normalizer", "none", "--summary", scored)
+    theirs = word_error_rate(texts(found), [record["text"] for record in found])
+    assert json.loads(scored.read_text())["wer"]["rate"] == pytest.approx(theirs, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def two_minutes(digits: list[Digit], own: dict[str, list[str]]) -> tuple[Any, str]:
+    """Digits with pauses between them, of those that are understood alone."""
+    rng = np.random.default_rng(3)
+    clear = [digit for digit, text in zip(digits, own["ctc"], strict=True) if text == digit.text]
+    parts: list[Any] = []
+    said = []
+    while sum(map(len, parts)) < 120 * SAMPLE_RATE:
+        digit = clear[int(rng.integers(len(clear)))]
+        parts += [digit.waveform, np.zeros(round(rng.uniform(0.2, 0.6) * SAMPLE_RATE), np.float32)]
+        said.append(digit.text)
+    waveform = np.concatenate(parts)
+    return waveform + rng.normal(0, 3e-4, len(waveform)).astype(np.float32), " ".join(said)
+
+
+def test_a_list_with_bad_files(
+    nemos: dict[str, Path],
+    digits: list[Digit],
+    own: dict[str, list[str]],
+    two_minutes: tuple[Any, str],
+    speechkit: Any,
+    tmp_path: Path,
+) -> None:
+    """Every line is accounted for, and the texts of the good ones are what they were."""
+    lines = []
+    for index in range(20):
+        path = tmp_path / f"bad{index}.wav"
+        kind = index % 4
+        if kind == 0:
+            path.write_text("this is not audio")
+        elif kind == 1:
+            soundfile.write(path, digits[0].waveform, SAMPLE_RATE)
+            path.write_bytes(path.read_bytes()[:600])
+        elif kind == 2:
+            path.touch()
+        lines.append(json.dumps({"audio_filepath": str(path), "duration": 0.5}))
+    good = [digit.line for digit in digits[:40]]
+    stereo = soxr.resample(digits[0].waveform, SAMPLE_RATE, 44_100)
+    soundfile.write(tmp_path / "stereo.wav", np.stack([stereo, stereo], axis=1), 44_100)
+    soundfile.write(tmp_path / "long.wav", two_minutes[0], SAMPLE_RATE)
+    soundfile.write(tmp_path / "short.wav", digits[0].waveform[:800], SAMPLE_RATE)
+    others = [{"audio_filepath": f"{name}.wav"} for name in ("stereo", "long", "short")]
+    whole = {"audio_filepath": "long.wav", "offset": 30.0, "duration": 40.0, "mine": [1]}
+    mixed = [
+        *[line for pair in zip(lines, good, strict=False) for line in pair],
+        "",
+        *good[20:],
+        *map(json.dumps, [*others, whole]),
+    ]
+    manifest = tmp_path / "mixed.jsonl"
+    manifest.write_text("\n".join(mixed) + "\n")
+    command = ["asr", manifest, "--engine", "nemo", "--model", nemos["ctc"], "--words"]
+    done = speechkit(*command, "--workers", 1, code=3)
+    assert done.err.splitlines()[0].startswith("asr: 64 utterances, 20 failed")
+    found = records(done.out)
+    assert len(found) == 64
+    kinds = [record.get("error", {}).get("type") for record in found[:40:2]]
+    assert kinds == 5 * ["AudioUnreadable", "AudioTruncated", "AudioUnreadable", "AudioNotFound"]
+    assert texts([*found[1:40:2], *found[40:60]]) == own["ctc"][:40]
+    stereo_record, long, short, piece = found[60:]
+    assert stereo_record["pred_text"] == own["ctc"][0]
+    assert short["pred_text"] == ""
+    assert jiwer.wer(two_minutes[1], long["pred_text"]) < 0.1
+    assert len(long["segments"]) == 5  # of 30 s at most, cut at pauses
+    words = [word for segment in long["segments"] for word in segment["words"]]
+    times = [time for word in words for time in (word["start"], word["end"])]
+    assert times == sorted(times)
+    assert times[-1] > 118
+    assert piece["mine"] == [1]
+    inside = [w["word"] for w in words if w["start"] >= 30 and w["end"] <= 70]
+    assert jiwer.wer(" ".join(inside), piece["pred_text"]) < 0.1
+    assert 30 <= piece["segments"][0]["start"] < piece["segments"][-1]["end"] <= 70
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_times_are_plain_seconds(
+    kind: str, nemos: dict[str, Path], two_minutes: tuple[Any, str]
+) -> None:
+    """Each word within 0.4 s of where it is; characters spell the segment."""
+    window = two_minutes[0][: 20 * SAMPLE_RATE]
+    ((found,),) = engine(nemos[kind], words=True, chars=True).transcribe([[window]])
+    (segment,) = found.segments
+    stretches = [*segment.words, *segment.chars, segment]
+    assert {type(time) for one in stretches for time in (one.start, one.end)} == {float}
+    assert all(0 <= one.start <= one.end <= 20 for one in stretches)
+    assert " ".join(word.text for word in segment.words) == segment.text
+    assert "".join(char.text for char in segment.chars).replace("▁", "") == segment.text.replace(
+        " ", ""
+    )
+    plain = engine(nemos[kind], timestamps=False)
+    ((timeless,),) = plain.transcribe([[window]])
+    assert timeless.text == found.text
+    assert [(one.start, one.end) for one in timeless.segments] == [(0.0, 20.0)]
+
+
+def test_nothing_said(nemos: dict[str, Path]) -> None:
+    rng = np.random.default_rng(5)
+    sounds = [np.zeros(n, np.float32) for n in (1, 159, 800, 160_000)]
+    sounds.append((0.05 * rng.standard_normal(80_000)).astype(np.float32))
+    for kind in KINDS:
+        found = engine(nemos[kind], words=True, chars=True).transcribe([sound] for sound in sounds)
+        assert list(found) == [[Hypothesis()]] * len(sounds)
+
+
+def test_a_transducer_cannot_loop(nemos: dict[str, Path], digits: list[Digit]) -> None:
+    """A joint network that never says blank still comes to an end."""
+    endless = engine(nemos["rnnt"])
+    assert endless._model.cfg.decoding.greedy.max_symbols == 10
+    with torch.no_grad():
+        endless._model.joint.joint_net[-1].bias[-1] = -1e4
+    (text,) = heard(endless, [digits[0].waveform])
+    frames = len(digits[0].waveform) / SAMPLE_RATE / checkpoint.seconds_a_frame(endless._model)
+    assert 0 < len(text.split()) <= 10 * (frames + 2)
+
+
+def test_the_limit_of_a_transducer_is_set_where_its_checkpoint_undid_it(
+    nemos: dict[str, Path], tmp_path: Path
+) -> None:
+    model = checkpoint.restore(nemos["rnnt"], torch.device("cpu"))
+    with open_dict(model.cfg):
+        model.cfg.decoding.greedy.max_symbols = None
+    model.save_to(str(tmp_path / "undone.nemo"))
+    assert engine(tmp_path)._model.cfg.decoding.greedy.max_symbols == 10
+
+
+def test_a_folder_as_nemo_unpacks_it(
+    nemos: dict[str, Path], digits: list[Digit], own: dict[str, list[str]], tmp_path: Path
+) -> None:
+    subprocess.run(["tar", "-xf", nemos["ctc"], "-C", tmp_path], check=True)
+    assert heard(engine(tmp_path), [one.waveform for one in digits[:5]]) == own["ctc"][:5]
+
+
+@pytest.mark.parametrize("fits", [3, 0])
+def test_memory_that_runs_out(
+    fits: int, nemos: dict[str, Path], digits: list[Digit], own: dict[str, list[str]]
+) -> None:
+    crowded = engine(nemos["ctc"], batch_size=8)
+    forward = crowded._model.forward
+
+    def full(*args: Any, **more: Any) -> Any:
+        if len(more["input_signal"]) > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(*args, **more)
+
+    crowded._model.forward = full
+    waveforms = [one.waveform for one in digits[:20]]
+    if not fits:
+        with pytest.raises(OutOfMemory):
+            heard(crowded, waveforms)
+        return
+    assert heard(crowded, waveforms) == own["ctc"][:20]
+    assert crowded.device_use().batch_size == 2
+
+
+def test_a_version_without_a_field(nemos: dict[str, Path], digits: list[Digit]) -> None:
+    """Of the fields of the configuration, none but the batch size is taken for granted."""
+    one = engine(nemos["ctc"])
+    complete = one._model.get_transcribe_config
+
+    class Older(type(complete())):  # type: ignore[misc]
+        def __getattribute__(self, name: str) -> Any:
+            if name in ("num_workers", "channel_selector"):
+                raise AttributeError(name)
+            return super().__getattribute__(name)
+
+    one._model.get_transcribe_config = Older
+    assert heard(one, [digits[0].waveform]) == [digits[0].text]
+
+
+def test_what_cannot_be_meant(nemos: dict[str, Path], examples: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="this model takes no language"):
+        engine(nemos["ctc"], language="en")
+    with pytest.raises(UsageError, match="nemo runs on cpu, cuda"):
+        engine(nemos["ctc"], device="gpu")
+    with pytest.raises(UsageError, match="nemo has bfloat16, float16, float32"):
+        engine(nemos["ctc"], compute_type="int8")
+    with pytest.raises(EngineMissing, match=r"no \.nemo file in it"):
+        engine(examples)
+    broken = tmp_path / "broken.nemo"
+    broken.write_bytes(nemos["ctc"].read_bytes()[:10_000])
+    with pytest.raises(EngineMissing, match="not a model that NeMo can restore"):
+        engine(broken)
+
+
+def test_bfloat16(nemos: dict[str, Path], digits: list[Digit], own: dict[str, list[str]]) -> None:
+    one = engine(nemos["ctc"], compute_type="bfloat16")
+    found = heard(one, [digit.waveform for digit in digits[:50]])
+    assert sum(x == y for x, y in zip(found, own["ctc"][:50], strict=True)) >= 48
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        (["--dataloader", "tarred"], 2, "--dataloader tarred: there are direct, lhotse, manifest"),
+        (["--task", "translate"], 2, "--task: not for the engine nemo; for whisper"),
+        (["--model", "/no/such/model.nemo"], 1, "no such folder or file"),
+        (["--model", "no-such-model"], 1, "hf download nvidia/no-such-model --include '*.nemo'"),
+        ([], 1, "hf download nvidia/parakeet-tdt-0.6b-v3"),
+    ],
+)
+def test_wrong_options(
+    options: list[str], code: int, sentence: str, held_out: Path, speechkit: Any
+) -> None:
+    done = speechkit("asr", held_out, "--engine", "nemo", *options, code=code)
+    (line,) = [line for line in done.err.splitlines() if line.startswith("speechkit: ")]
+    assert sentence in line
+
+
+@pytest.fixture
+def stall(nemos: dict[str, Path], many: Path, tmp_path: Path) -> Callable[[], Any]:
+    """Runs over 40 digits and a culprit, on which the model hangs."""
+    lines = many.read_text().splitlines()[:40]
+    sound = 0.01 * np.random.default_rng(1).standard_normal(7777)
+    soundfile.write(tmp_path / "culprit.wav", sound, SAMPLE_RATE)
+    lines.insert(20, json.dumps({"id": "culprit", "audio_filepath": "culprit.wav"}))
+    manifest = tmp_path / "in.jsonl"
+    manifest.write_text("\n".join(lines) + "\n")
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "stalling", nemos["ctc"], manifest]
+        return subprocess.run(
+            [*map(str, command), str(tmp_path / "out.jsonl"), "7777"],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_stall_ends_the_run_with_its_stacks_and_then_costs_one_utterance(
+    stall: Any, own: dict[str, list[str]], tmp_path: Path
+) -> None:
+    first = stall()
+    assert first.returncode == 75, first.stderr
+    assert "in stalling" in first.stderr, "the line where it hangs"
+    assert "Thread 0x" in first.stderr
+    assert "run the same command again" in first.stderr.splitlines()[-1]
+    assert not (tmp_path / "out.jsonl").exists()
+    second = stall()
+    assert second.returncode == 3, second.stderr
+    found = records((tmp_path / "out.jsonl").read_bytes())
+    culprit = found.pop(20)
+    assert culprit["id"] == "culprit"
+    assert culprit["error"]["type"] == "TimeLimit"
+    assert texts(found) == own["ctc"][:40]
+    assert not list(tmp_path.glob("*.part"))
