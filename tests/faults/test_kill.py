@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import sys
@@ -10,7 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from faultkit import Run, Unbroken, cut_speech, entries, run, write_manifest
+from faultkit import (
+    Run,
+    Unbroken,
+    cut_speech,
+    entries,
+    kill_in_mid_run,
+    run,
+    write_manifest,
+)
 
 DYING = (sys.executable, "-m", "dying")
 
@@ -88,6 +97,18 @@ def test_kills_of_a_whisper_run(
     """What ran in batches is formed of the same batches again, so that not even a float differs."""
     moments = _kill_often(whisper(engine), tmp_path, kills=kills, seed=random.randrange(10**6))
     assert moments["working"] >= 1, moments
+
+
+@pytest.mark.slow
+def test_a_kill_of_a_nemo_run(nemos: dict[str, Path], held_out: Path, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in held_out.read_text().splitlines()]
+    many = write_manifest(tmp_path / "many.jsonl", [lines[i % len(lines)] for i in range(400)])
+    command = ["asr", many, "--engine", "nemo", "--model", nemos["ctc"], "--words", "--workers", 1]
+    unbroken, out = tmp_path / "unbroken.jsonl", tmp_path / "out.jsonl"
+    assert run(tmp_path, *command, "-o", unbroken).code == 0
+    kill_in_mid_run(tmp_path, *command, out=out)
+    assert run(tmp_path, *command, "-o", out).code == 0
+    assert out.read_bytes() == unbroken.read_bytes()
 
 
 def _prepare(folder: Path, flow: str) -> tuple[list[object], bytes]:
