@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,8 @@ class EngineInfo:
     it computes them together, not one after another. ``options``: what it can be told beside its
     model. ``hub``: where on the Hugging Face hub a model's short name is, as ``owner/prefix-{}``;
     "" where models are folders alone. ``model``: the short name of its default. ``weights``: the
-    files of a model, as patterns. ``stalls``: it is known to hang, whatever it is given.
+    files of a model, as patterns; a single pattern where it is a single file. ``stalls``: it is
+    known to hang, whatever it is given. ``temporary``: it puts files aside.
     """
 
     stage: str
@@ -33,6 +35,7 @@ class EngineInfo:
     model: str = ""
     weights: tuple[str, ...] = ()
     stalls: bool = False
+    temporary: bool = False
 
 
 WHISPER_OPTIONS = (
@@ -108,7 +111,7 @@ ENGINES = (
         "asr",
         "nemo",
         "speechkit.engines.asr.nemo.engine:Nemo",
-        ("nemo-toolkit",),
+        ("torch", "nemo-toolkit"),
         "pip install torch 'speechkit[nemo]'",
         batched=True,
         note="any ASR model of NVIDIA NeMo: CTC, RNN-T, TDT, hybrid, Canary; CUDA or CPU",
@@ -128,6 +131,7 @@ ENGINES = (
         model="parakeet-tdt-0.6b-v3",
         weights=("*.nemo",),
         stalls=True,
+        temporary=True,
     ),
 )
 
@@ -158,10 +162,22 @@ def _target(info: EngineInfo) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def require_installed(info: EngineInfo) -> None:
+    """Raises `EngineMissing` where a package is not there, without importing any."""
+    for package in info.packages:
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            raise EngineMissing(
+                f"engine {info.name}: {package} is not installed; install it with: {info.install}"
+            ) from None
+
+
 def check(info: EngineInfo) -> str | None:
     """None where the engine can be built (given a model, if it needs one), else one sentence on
     what it lacks."""
     try:
+        require_installed(info)
         if info.hub:
             _target(info)
         else:

@@ -17,7 +17,7 @@ def locate(name: str, hub: str, weights: Sequence[str], *, offline: bool) -> Pat
     it. Raises `EngineMissing` with the command that fetches it.
     """
     path = Path(name).expanduser()
-    is_weights = any(path.match(pattern) for pattern in weights)
+    is_weights = len(weights) == 1 and path.match(weights[0])
     if path.is_dir() or (path.is_file() and is_weights):
         return path.resolve()
     if path.is_absolute() or is_weights or name.startswith((".", "~")) or name.count("/") > 1:
@@ -46,5 +46,5 @@ def size(folder: Path) -> int:
     """Bytes of the largest weights file kind in a model's folder, or of its one file."""
     if folder.is_file():
         return folder.stat().st_size
-    kinds = ("*.safetensors", "*.bin", "*.nemo")
+    kinds = ("*.safetensors", "*.bin", "*.nemo", "*.ckpt")
     return max(sum(file.stat().st_size for file in folder.glob(kind)) for kind in kinds)

@@ -9,6 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
+
+from speechkit.errors import OutputFailed
 
 PREFIX = "speechkit-run-"
 LOCK = "in-use"
@@ -16,18 +19,29 @@ LOCK = "in-use"
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A new folder under TMPDIR, removed at the end; so are those of runs that were killed."""
-    parent = Path(tempfile.gettempdir())
-    _sweep(parent)
-    new = Path(tempfile.mkdtemp(prefix="speechkit-"))
+    """A new folder under TMPDIR, removed at the end; so are those of runs that were killed.
+
+    Raises `OutputFailed` where none can be made.
+    """
     try:
-        with (new / LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            # It has the name that others look for once it is locked.
-            new = new.rename(new.with_name(new.name.replace("speechkit-", PREFIX)))
-            yield new
+        new, lock = _made(Path(tempfile.gettempdir()))
+    except OSError as e:
+        raise OutputFailed(f"no temporary folder can be made: {e}; set TMPDIR to one") from e
+    try:
+        yield new
     finally:
         shutil.rmtree(new, ignore_errors=True)
+        lock.close()
+
+
+def _made(parent: Path) -> tuple[Path, IO[str]]:
+    """A folder, and what keeps it locked while it is open."""
+    _sweep(parent)
+    new = Path(tempfile.mkdtemp(prefix="speechkit-", dir=parent))
+    lock = (new / LOCK).open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    # It has the name that others look for once it is locked.
+    return new.rename(new.with_name(new.name.replace("speechkit-", PREFIX))), lock
 
 
 def _sweep(parent: Path) -> None:

@@ -188,6 +188,7 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
     info = registry.find("asr", options.engine)
     hardware = hardware or Hardware()
     _require_known(info, options, hardware)
+    registry.require_installed(info)
     located = options
     folder = None
     if info.hub:
@@ -208,6 +209,7 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
         batch_utterances=windows if info.batched else MOST,
         placement=place(info, hardware.device, folder),
         stalls=info.stalls,
+        temporary=info.temporary,
     )
 
 

@@ -2,7 +2,7 @@
 
 A worker that is killed, crashes or takes longer than its limit costs exactly the utterances it
 had begun; where these are several, each is tried again alone first, so that one alone is lost.
-An engine that is known to hang whatever it is given has a worker's first stall end the run.
+Of an engine that is known to hang whatever it is given, a first stall ends the run instead.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from speechkit.errors import (
     UtteranceError,
     WorkerDied,
 )
-from speechkit.io import scratch
 from speechkit.pipelines.running.task import (
     DRAIN_SIGNALS,
     STACKS_SIGNAL,
@@ -111,7 +110,7 @@ class _Worker:
         told = b""
         while wait([self.stacks], STACKS_SECONDS) and (more := os.read(self.stacks, 1 << 16)):
             told += more
-        return told.decode(errors="replace").strip()
+        return told.decode(errors="replace").strip() or "(it doesn't answer)"
 
     def end(self, *, patience: float = 0.0) -> int:
         """Lets the process end, kills it where it hasn't in time; its exit status."""
@@ -133,7 +132,8 @@ class Pool:
     """Runs a task over batches in worker processes.
 
     ``error_keys`` are the keys that a failed utterance's record carries beside its error.
-    ``stall_ends``: whether a stall in a batch with this utterance is to end the run.
+    ``stall_ends``: whether a stall in a batch with this utterance is to end the run; None: none
+    does. ``folder``: for what workers put aside.
     """
 
     def __init__(
@@ -141,13 +141,15 @@ class Pool:
         task: Task,
         options: PoolOptions,
         error_keys: Record,
-        stall_ends: Callable[[int], bool],
+        stall_ends: Callable[[int], bool] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._task = task
         self._options = options
         self._error_keys = error_keys
         self._stall_ends = stall_ends
-        self._folder = Path()  # temporary, of the run
+        self._folder = folder
+        self._stalled: list[Utterance] = []
         self._workers: list[_Worker] = []
         self.uses: list[DeviceUse] = []  # of the workers that have ended
         self._again: deque[Batch] = deque()
@@ -165,17 +167,13 @@ class Pool:
         Raises `EngineMissing` or `EngineFailed` where the engine can't be built, `Stalled` where a
         stall ends the run.
         """
-        with scratch.folder() as self._folder:
-            yield from self._run(batches, draining)
-
-    def _run(
-        self, batches: Iterator[Batch], draining: Callable[[], bool]
-    ) -> Iterator[list[Outcome]]:
         drain_ends = float("inf")
         try:
             self._feed(batches)
             while any(worker.batches for worker in self._workers):
                 yield self._collect()
+                if self._stalled:
+                    raise self._stall()
                 if self._fatal:
                     raise self._fatal
                 if draining():
@@ -254,7 +252,8 @@ class Pool:
 
     def _bury(self, worker: _Worker, *, timed_out: bool = False) -> list[Outcome]:
         """Ends a dead or stuck worker; its utterances go to others, or come out as errors."""
-        stacks = worker.all_stacks() if timed_out and self._ends_run(worker.begun) else ""
+        if timed_out and self._stall_ends:
+            log.error("a worker process hangs; its threads are at:\n%s", worker.all_stacks())
         status = self._end(worker)
         self._deaths += not timed_out
         if not self._proven or self._deaths >= DEATHS_IN_A_ROW:
@@ -271,8 +270,8 @@ class Pool:
             suspects += [batch.pop(index) for index in guilty if index in batch]
             if batch:
                 self._again.append(tuple(batch.values()))
-        if stacks and self._ends_run([one.index for one in suspects]):
-            self._fatal = self._stalled(suspects, stacks)
+        if timed_out and self._ends_run(suspects):
+            self._stalled += suspects
             return []
         if len(suspects) > 1:
             self._again.extend((utterance,) for utterance in suspects)
@@ -285,17 +284,18 @@ class Pool:
             reason = WorkerDied(f"the worker process {_cause(status)} while working on it")
         return [error_outcome(utterance, reason, self._error_keys) for utterance in suspects]
 
-    def _ends_run(self, indices: Sequence[int]) -> bool:
+    def _ends_run(self, suspects: Sequence[Utterance]) -> bool:
         """Whether some of them have not stalled before, so that it may be the machine's fault."""
-        return any(map(self._stall_ends, indices))
+        ends = self._stall_ends
+        return ends is not None and any(ends(one.index) for one in suspects)
 
-    def _stalled(self, suspects: Sequence[Utterance], stacks: str) -> Stalled:
-        limit = f"{self._options.time_limit:g} times its length (--time-limit)"
-        log.error("the worker process took longer than %s; its threads were at:\n%s", limit, stacks)
+    def _stall(self) -> Stalled:
+        count = len(self._stalled)
         return Stalled(
-            f"a batch of {len(suspects)} utterances took longer than {limit}; nothing done so far "
-            "is lost: run the same command again to go on, with these one by one",
-            [one.index for one in suspects],
+            f"stalled: {count} utterance{'s' * (count > 1)} took longer than --time-limit "
+            f"{self._options.time_limit:g} allows; nothing done so far is lost: run the same "
+            "command again to go on, with these one by one",
+            [one.index for one in self._stalled],
         )
 
     def _withdraw(self) -> None:
@@ -309,6 +309,7 @@ class Pool:
         stacks, its_stacks = os.pipe()
         threads = str(self._options.threads)
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        aside = {"TMPDIR": str(self._folder)} if self._folder else {}
         with theirs:
             # Ctrl-C reaches the workers too: held back until they are up and know to ignore it.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, DRAIN_SIGNALS)
@@ -317,11 +318,7 @@ class Pool:
                     [sys.executable, "-c", WORKER, str(theirs.fileno()), str(its_stacks)],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno(), its_stacks],
-                    env={
-                        **os.environ,
-                        **dict.fromkeys(names, threads),
-                        "TMPDIR": str(self._folder),
-                    },
+                    env={**os.environ, **dict.fromkeys(names, threads), **aside},
                 )
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)

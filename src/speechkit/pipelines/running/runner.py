@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 import speechkit
 from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import Drained, OutputConflict, Stalled, UsageError
-from speechkit.io import manifest
+from speechkit.io import manifest, scratch
 from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, RunIdentity, error_type, part_path, published
 from speechkit.io.machine import peak_memory
@@ -129,7 +129,7 @@ class _Run:
         following = 0
         bar = not sys.stdout.isatty()
         with Progress(self._stage.name, self._scan.count, self._scan.seconds, bar=bar) as progress:
-            for outcomes in self._outcomes(lambda batch: iter([batch]), lambda _: False):
+            for outcomes in self._outcomes(lambda batch: iter([batch])):
                 for outcome in outcomes:
                     waiting[outcome.index] = outcome.lines
                     self._count(outcome, progress)
@@ -154,10 +154,10 @@ class _Run:
                 yield from ((one,) for one in left if one.index in journal.stalled)
 
             def stall_ends(index: int) -> bool:
-                return self._stage.stalls and index not in journal.stalled
+                return index not in journal.stalled
 
             try:
-                for outcomes in self._outcomes(todo, stall_ends):
+                for outcomes in self._outcomes(todo, stall_ends if self._stage.stalls else None):
                     for outcome in outcomes:
                         journal.append(outcome.index, outcome.lines)
                         self._count(outcome, progress)
@@ -177,15 +177,19 @@ class _Run:
         )
 
     def _outcomes(
-        self, todo: Callable[[Batch], Iterator[Batch]], stall_ends: Callable[[int], bool]
+        self,
+        todo: Callable[[Batch], Iterator[Batch]],
+        stall_ends: Callable[[int], bool] | None = None,
     ) -> Iterator[list[Outcome]]:
-        pool = Pool(self._stage.task, self._options.pool, self._stage.error_keys, stall_ends)
+        stage = self._stage
         whole = batches(
             islice(self._inputs, self._scan.count),
-            self._stage.batch_audio,
-            self._stage.batch_utterances,
+            stage.batch_audio,
+            stage.batch_utterances,
         )
-        with self._drain.gently():
+        aside = scratch.folder() if stage.temporary else nullcontext()
+        with aside as folder, self._drain.gently():
+            pool = Pool(stage.task, self._options.pool, stage.error_keys, stall_ends, folder)
             left = filter(None, chain.from_iterable(map(todo, whole)))
             yield from pool.run(left, lambda: self._drain.heard)
         self._uses = pool.uses

@@ -75,7 +75,8 @@ class Stage:
     ``error_keys`` stand in a failed utterance's record beside its error. ``cuts``: an utterance
     may give any number of lines, segments with it as their ``parent``; else it gives one.
     ``batch_utterances`` are the most in a batch. ``stalls``: its engine is known to hang whatever
-    it is given, so that a first stall ends the run instead of costing an utterance.
+    it is given, so that a first stall ends the run instead of costing an utterance. ``temporary``:
+    its workers put files aside.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Stage:
     batch_utterances: int = MOST
     placement: Placement = Placement()
     stalls: bool = False
+    temporary: bool = False
 
 
 def load_audio(utterance: Utterance, sample_rate: int, channel: int | None) -> Loaded:

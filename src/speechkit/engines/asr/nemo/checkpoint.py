@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import open_dict
 
+from speechkit.engines.asr.nemo.prompts import is_attention_decoder
 from speechkit.errors import EngineMissing
 
+WINDOW_STRIDE = 0.01  # seconds, of preprocessors that don't say
 MAX_SYMBOLS = 10  # a frame, of a transducer; NeMo's own default, which many checkpoints undo
 
 
@@ -36,14 +40,21 @@ def restore(path: Path, device: torch.device) -> Any:
             model = ASRModel.restore_from(
                 str(file), map_location=device, save_restore_connector=connector
             )
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
         except Exception as e:
             first = str(e).strip().partition("\n")[0]
             raise EngineMissing(
                 f"--model {path}: not a model that NeMo can restore: {first}"
             ) from e
-    if not hasattr(model, "transcribe"):
+    decodes = hasattr(model, "transcribe") and hasattr(model, "change_decoding_strategy")
+    if not decodes or "override_config" not in _parameters(model.transcribe):
         raise EngineMissing(f"--model {path}: a {type(model).__name__} can't transcribe")
     return model.to(device).eval()
+
+
+def _parameters(function: Any) -> Mapping[str, Any]:
+    return signature(function).parameters
 
 
 def _file(path: Path) -> Path:
@@ -73,14 +84,25 @@ def _quieten() -> None:
 
 
 def set_decoding(model: Any, *, timestamps: bool, cuda_graphs: bool) -> None:
-    """Greedy or beam as the checkpoint says, but a transducer's loop always comes to an end."""
+    """Greedy or beam as the checkpoint says, but with one best transcript, and a transducer's loop
+    always comes to an end."""
     decoding = model.cfg.decoding
     with open_dict(decoding):
-        decoding.compute_timestamps = timestamps
-        if hasattr(model, "joint") and decoding.get("greedy") is not None:
-            decoding.greedy.max_symbols = decoding.greedy.get("max_symbols") or MAX_SYMBOLS
-            decoding.greedy.use_cuda_graph_decoder = cuda_graphs
-    model.change_decoding_strategy(decoding, verbose=False)
+        beam, greedy = decoding.get("beam"), decoding.get("greedy")
+        if beam is not None:
+            beam.return_best_hypothesis = True
+        if hasattr(model, "joint"):
+            for one in (one for one in (greedy, beam) if one is not None):
+                given = one.get("max_symbols") or one.get("max_symbols_per_step")
+                one.max_symbols = given or MAX_SYMBOLS
+            if greedy is not None:
+                greedy.use_cuda_graph_decoder = cuda_graphs
+            if beam is not None:
+                beam.allow_cuda_graphs = cuda_graphs
+        if not is_attention_decoder(model):
+            decoding.compute_timestamps = timestamps
+    quietly = {"verbose": False} if "verbose" in _parameters(model.change_decoding_strategy) else {}
+    model.change_decoding_strategy(decoding, **quietly)
 
 
 def sample_rate(model: Any) -> int:
@@ -90,5 +112,6 @@ def sample_rate(model: Any) -> int:
 
 def seconds_a_frame(model: Any) -> float:
     """Of the encoder's output."""
-    factor = getattr(model.encoder, "subsampling_factor", 1)
-    return float(model.cfg.preprocessor.window_stride) * int(factor)
+    factor = getattr(model.encoder, "subsampling_factor", None)
+    factor = factor or model.cfg.encoder.get("subsampling_factor") or 1
+    return float(model.cfg.preprocessor.get("window_stride") or WINDOW_STRIDE) * int(factor)

@@ -8,31 +8,32 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
 import torch
 
 from speechkit.engines import torch_device
-from speechkit.engines.asr.nemo import checkpoint, loaders, times
+from speechkit.engines.asr.nemo import checkpoint, loaders, prompts, times
 from speechkit.engines.batch_size import BatchSize
 from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
-from speechkit.errors import UsageError
 from speechkit.records import Hypothesis
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
 MAX_WINDOW = 30.0  # seconds; longer audio comes back empty from many models
-PROMPTED_SECONDS = 1.0  # what NeMo pads shorter audio to, for models with a prompt
+LEAST = 0.02  # seconds, to which silence is added: below two frames NeMo's normalisation fails
+LEAST_ATTENDED = 1.0  # seconds, of attention decoders, as NeMo itself does
 
 
 class Nemo:
     """An AsrEngine. ``model``: a ``.nemo`` file, or a folder with one (or with what is in one).
 
     ``dataloader``: how windows reach the model, see `loaders`. ``timestamps``: of segments, and
-    where wanted of ``words`` and ``chars``. ``language``: for models that take one in a prompt.
+    where wanted of ``words`` and ``chars``; an attention decoder is asked for times only where
+    words are wanted, since that can change its text. ``language``: for models that take one.
     ``cuda_graphs``: of a transducer's decoding loop.
     """
 
@@ -58,17 +59,13 @@ class Nemo:
         self._device = torch_device.device(device, "nemo")
         self._dtype = torch_device.dtype(compute_type, self._device, "nemo")
         self._model = checkpoint.restore(Path(model), self._device)
-        self._prompted = hasattr(self._model, "prompt")
-        if language and not self._prompted:
-            raise UsageError(f"--language {language}: this model takes no language")
+        prompts.require_known(self._model, language, dataloader)
+        self._attends = prompts.is_attention_decoder(self._model)
         self._rate = checkpoint.sample_rate(self._model)
         self._language = language
         self._words, self._chars = words, chars
-        self._timestamps = timestamps or words or chars
-        if not self._prompted:
-            checkpoint.set_decoding(
-                self._model, timestamps=self._timestamps, cuda_graphs=cuda_graphs
-            )
+        self._timestamps = words or chars or (timestamps and not self._attends)
+        checkpoint.set_decoding(self._model, timestamps=self._timestamps, cuda_graphs=cuda_graphs)
         self._load = loaders.LOADERS[dataloader]
         self._batch = BatchSize(
             batch_size or self._batch_size(),
@@ -111,19 +108,16 @@ class Nemo:
         return [hypothesis for _, hypothesis in in_order]
 
     def _decode(self, windows: Sequence[Waveform]) -> list[Hypothesis]:
-        config = loaders.transcribe_config(self._model, len(windows))
-        more: dict[str, Any] = {}
-        if self._prompted:
-            config.prompt = self._prompt()
-            more["timestamps"] = self._timestamps or None
+        config = loaders.transcribe_config(self._model, len(windows), hypotheses=self._timestamps)
+        alone = self._timestamps and not prompts.has_aligner(self._model)
+        prompts.tell(self._model, config, self._language, times=alone)
+        more = {"timestamps": self._timestamps or None} if self._attends else {}
         lowered = self._dtype != torch.float32
         with (
             self._load([self._prepared(one) for one in windows], self._rate, config) as audio,
             torch.autocast(self._device.type, self._dtype, enabled=lowered),
         ):
             heard = self._model.transcribe(audio, override_config=config, **more)
-        if isinstance(heard, tuple):  # of the best, and of all that a beam has found
-            heard = heard[0]
         if len(heard) != len(windows):
             raise RuntimeError(f"NeMo gave {len(heard)} transcripts of {len(windows)} windows")
         stride = checkpoint.seconds_a_frame(self._model)
@@ -140,21 +134,12 @@ class Nemo:
         ]
 
     def _prepared(self, window: Waveform) -> Waveform:
-        """As NeMo itself would give it to this model."""
+        """At the model's sample rate and not too short."""
         if self._rate != SAMPLE_RATE:
             window = soxr.resample(window, SAMPLE_RATE, self._rate)
-        lacking = round(PROMPTED_SECONDS * self._rate) - len(window) if self._prompted else 0
-        if lacking > 0:
-            window = np.pad(window, (lacking // 2, lacking - lacking // 2))
+        least = LEAST_ATTENDED if self._attends else LEAST
+        window = np.pad(window, (0, max(0, round(least * self._rate) - len(window))))
         return np.ascontiguousarray(window, dtype=np.float32)
-
-    def _prompt(self) -> list[dict[str, Any]] | None:
-        slots: dict[str, str] = {}
-        if self._language:
-            slots |= {"source_lang": self._language, "target_lang": self._language}
-        if self._timestamps and getattr(self._model, "timestamps_asr_model", None) is None:
-            slots["timestamp"] = "yes"
-        return [{"role": "user", "slots": slots}] if slots else None
 
     def _batch_size(self) -> int:
         """From the bytes that a window of full length takes at the encoder's widest."""

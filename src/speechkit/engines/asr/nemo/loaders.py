@@ -25,15 +25,18 @@ if TYPE_CHECKING:
 Loader = Callable[[Sequence["Waveform"], int, Any], AbstractContextManager[Any]]
 
 
-def transcribe_config(model: Any, windows: int) -> Any:
-    """NeMo's own for this model; of the fields below those that this version of it has."""
+def transcribe_config(model: Any, windows: int, *, hypotheses: bool) -> Any:
+    """NeMo's own for this model; of the fields below those that this version of it has.
+
+    ``hypotheses``: with what times are made of, beside the text.
+    """
     config = model.get_transcribe_config()
     fields = {
         "batch_size": windows,
         "num_workers": 0,
         "drop_last": False,
         "force_map_dataset": True,
-        "return_hypotheses": True,
+        "return_hypotheses": hypotheses,
         "channel_selector": None,
         "enable_chunking": False,  # windows are short enough, and NeMo's own merge loses words
         "timestamps": None,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from speechkit.records import Hypothesis, Segment, Word
+
+WRITTEN_TIME = re.compile(r"<\|\d+\|>")  # an attention decoder's, in its text
 
 
 def hypothesis(
@@ -18,7 +21,8 @@ def hypothesis(
 ) -> Hypothesis:
     """Of a window of ``length`` seconds. ``stride``: seconds between two frames of the model's
     output; None: no times are wanted, the text fills the window."""
-    text = (found if isinstance(found, str) else found.text).strip()
+    text = found if isinstance(found, str) else found.text
+    text = " ".join(WRITTEN_TIME.sub(" ", text).split())
     if not text:
         return Hypothesis()
     whole = Segment(0.0, length, text)
@@ -35,22 +39,21 @@ def hypothesis(
     placed: list[Segment] = []
     first = 0
     for segment, count in zip(segments, counts, strict=True):
-        own = tuple(spoken[first : first + count])
-        last = segment is segments[-1]
-        until = length if last else segment.end
-        inside = tuple(one for one in tokens if one.end <= until)
-        tokens = tokens[len(inside) :]
-        placed.append(
-            Segment(
-                segment.start,
-                segment.end,
-                segment.text,
-                own if words else (),
-                chars=inside if chars else (),
-            )
-        )
+        own = tuple(spoken[first : first + count]) if words else ()
         first += count
+        spelt, tokens = _spelling(segment.text, tokens)
+        its_chars = tuple(spelt) if chars else ()
+        placed.append(Segment(segment.start, segment.end, segment.text, own, chars=its_chars))
     return Hypothesis(tuple(placed), language)
+
+
+def _spelling(text: str, tokens: list[Word]) -> tuple[list[Word], list[Word]]:
+    """The tokens that spell the text, and the rest."""
+    size, spelt, count = len("".join(text.split())), 0, 0
+    while count < len(tokens) and spelt < size:
+        spelt += len(tokens[count].text.strip(" ▁"))
+        count += 1
+    return tokens[:count], tokens[count:]
 
 
 def _place(stamp: dict[str, Any], key: str, stride: float, length: float) -> Word:
