@@ -98,7 +98,7 @@ models: $(VENV)/.full
 	$(BIN)/python scripts/make_tiny_models.py nemo --data "$(DATA)"
 
 test: models
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.full
 	$(BIN)/ruff check .

@@ -41,7 +41,7 @@ def main() -> None:
         return replace(whole, task=hanging)
 
     asr.asr_stage = stage
-    options = ["--engine", "nemo", "--model", model, "--workers", "1", "--time-limit", "2"]
+    options = ["--engine", "nemo", "--model", model, "--workers", "1", "--time-limit", "1"]
     sys.argv = ["speechkit", "asr", source, "-o", out, *options]
     cli.main()
 

@@ -90,7 +90,7 @@ def test_kills_of_an_asr_run(asr: Unbroken, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("engine", "kills"), [("whisper", 3), ("faster-whisper", 10)])
+@pytest.mark.parametrize(("engine", "kills"), [("whisper", 2), ("faster-whisper", 8)])
 def test_kills_of_a_whisper_run(
     engine: str, kills: int, whisper: Callable[[str], Unbroken], tmp_path: Path
 ) -> None:
@@ -143,10 +143,10 @@ def test_a_kill_at_each_step_of_the_files(flow: str, tmp_path: Path) -> None:
     assert alive.code == 0, alive.err
     assert out.read_bytes() == expected
     steps = int(alive.err.splitlines()[-1])
-    first = random.randrange(1, steps // 6)
+    first = random.randrange(1, steps // 4)
     print(f"{steps} steps, from {first} on")
     killed = 0
-    for step in sorted({*range(first, steps, steps // 6), *range(steps - 14, steps)}):
+    for step in sorted({*range(first, steps, steps // 4), *range(steps - 12, steps)}):
         out = tmp_path / str(step) / "out.jsonl"
         shutil.copytree(tmp_path / "before", out.parent)
         before = out.read_bytes() if out.exists() else None
@@ -157,4 +157,4 @@ def test_a_kill_at_each_step_of_the_files(flow: str, tmp_path: Path) -> None:
         assert out.read_bytes() == expected, f"step {step}"
         names = sorted(path.name for path in out.parent.iterdir())
         assert names == [".out.jsonl.run.json", "out.jsonl"], f"step {step}"
-    assert killed >= 14  # the last steps may not come: how often the journal flushes varies
+    assert killed >= 11  # the last steps may not come: how often the journal flushes varies
