@@ -113,6 +113,8 @@ bench: models
 	$(BIN)/python scripts/bench/asr.py
 	$(BIN)/python scripts/bench/whisper.py --data "$(DATA)"
 	$(BIN)/python scripts/bench/memory.py --language en
+	$(BIN)/python scripts/bench/nemo_asr.py --model ctc --data "$(DATA)"
+	$(BIN)/python scripts/bench/nemo_asr.py --data "$(DATA)"
 	$(BIN)/python scripts/bench/split_merge.py
 
 clean:

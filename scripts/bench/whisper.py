@@ -19,10 +19,8 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +29,7 @@ from typing import Any
 import jiwer
 import numpy as np
 import soundfile
+from turns import alternate
 
 from speechkit.io import audio
 
@@ -249,19 +248,6 @@ def ours(name: str, engine: str, model: Path, manifest: Path, out: Path) -> list
 
 def theirs(peer: str, model: Path, manifest: Path, out: Path, batch: int) -> list[str]:
     return [sys.executable, __file__, "--run", peer, *map(str, (model, manifest, out, batch))]
-
-
-def alternate(commands: dict[str, list[list[str]]], repeats: int) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(repeats):
-        for name, steps in commands.items():
-            began = time.perf_counter()
-            for step in steps:
-                done = subprocess.run(step, check=False, capture_output=True, text=True)
-                if done.returncode:
-                    sys.exit(f"{name}: {done.stderr}")
-            times[name].append(time.perf_counter() - began)
-    return times
 
 
 def main() -> None:

@@ -1,0 +1,179 @@
+#!/usr/bin/env python
+"""`asr --engine nemo` beside NeMo's own transcribe() over the same list, with the same model.
+
+    scripts/bench/nemo_asr.py [--model ctc|rnnt|sized] [--repeats 3]
+
+ctc, rnnt: the models that have learnt the digits (scripts/make_tiny_models.py nemo). sized: the
+geometry of Conformer-CTC small, 13 M parameters, with random weights, since its speed is what
+matters. Two lists: windows of 4 s, and of mixed lengths from 0.5 to 25 s. Every competitor runs as
+a program of its own, in turns, start-up and model load included; the second ratio is without the
+time of the same program for a single window. Both use the CPUs granted: speechkit in a process for
+each, NeMo in threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from turns import alternate
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tiny_models import digits
+
+ROOT = Path(__file__).resolve().parents[2]
+CPUS = len(os.sched_getaffinity(0))
+SPEECHKIT = Path(sys.executable).with_name("speechkit")
+WINDOWS = {"ctc": 600, "rnnt": 600, "sized": 120}
+
+
+def own(model: str, manifest: str, output: str, batch: str) -> None:
+    """NeMo's own loader and loop; on stderr the seconds until its model is there."""
+    began = time.perf_counter()
+    import torch
+    from nemo.collections.asr.models import ASRModel
+
+    imported = time.perf_counter()
+    torch.set_num_threads(CPUS)
+    restored = ASRModel.restore_from(model, map_location="cpu")
+    loaded = time.perf_counter()
+    lines = Path(manifest).read_text().splitlines()
+    paths = [json.loads(line)["audio_filepath"] for line in lines]
+    heard = restored.transcribe(paths, batch_size=int(batch), num_workers=0, verbose=False)
+    Path(output).write_text("".join(json.dumps({"pred_text": one.text}) + "\n" for one in heard))
+    print(json.dumps([imported - began, loaded - imported]))
+
+
+def make_sized(file: Path) -> Path:
+    from nemo.collections.asr.models import EncDecCTCModelBPE
+    from omegaconf import DictConfig
+
+    from tiny_models.nemo import CTC_DECODER, MODEL, build_tokenizer
+
+    if not file.is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            vocabulary = {"dir": str(build_tokenizer(Path(folder) / "tokenizer")), "type": "bpe"}
+            encoder = {**MODEL["encoder"], "n_layers": 16, "d_model": 176, "feat_in": 80}
+            encoder |= {"subsampling_conv_channels": 176, "conv_kernel_size": 31}
+            config = {
+                **MODEL,
+                "preprocessor": {**MODEL["preprocessor"], "features": 80},
+                "encoder": encoder,
+                "decoder": {**CTC_DECODER, "feat_in": 176},
+                "tokenizer": vocabulary,
+            }
+            EncDecCTCModelBPE(DictConfig(config)).save_to(str(file))
+    return file
+
+
+def write_lists(folder: Path, data: Path, count: int) -> dict[str, Path]:
+    """Digits with short pauses, to the length wanted."""
+    random = np.random.default_rng(1)
+    words = [word.samples for word in digits.load(data) if word.held_out]
+    found = {}
+    for name in ("equal", "mixed"):
+        lines = []
+        for index in range(count):
+            seconds = 4.0 if name == "equal" else float(np.exp(random.uniform(-0.7, np.log(25))))
+            parts: list[np.ndarray] = []
+            while sum(map(len, parts)) < seconds * digits.RATE:
+                parts += [words[random.integers(len(words))], np.zeros(digits.RATE // 5)]
+            path = folder / f"{name}-{index:04}.wav"
+            soundfile.write(path, np.concatenate(parts)[: int(seconds * digits.RATE)], digits.RATE)
+            duration = soundfile.info(path).duration
+            lines.append(json.dumps({"audio_filepath": str(path), "duration": duration}))
+        found[name] = folder / f"{name}.jsonl"
+        found[name].write_text("\n".join(lines) + "\n")
+    return found
+
+
+def measure(options: argparse.Namespace, folder: Path) -> None:
+    names = {"ctc": "nemo-ctc.nemo", "rnnt": "nemo-rnnt.nemo", "sized": "nemo-sized.nemo"}
+    model = options.cache / names[options.model]
+    if options.model == "sized":
+        make_sized(model)
+    lists = write_lists(folder, options.data, options.windows or WINDOWS[options.model])
+    one = folder / "one.jsonl"
+    one.write_text(lists["equal"].open().readline())
+    start_up(model, one)
+    for name, manifest in lists.items():
+        count = len(manifest.read_text().splitlines())
+        total = sum(json.loads(line)["duration"] for line in manifest.open())
+        print(f"\n{name}: {count} windows, {total:.0f} s of audio", flush=True)
+        medians = timed(model, manifest, options)
+        alone = timed(model, one, options)
+        peers = [peer for peer in medians if peer.startswith("NeMo")]
+        best = min(medians[peer] for peer in peers)
+        fastest = min(medians[peer] - alone[peer] for peer in peers)
+        for peer, median in medians.items():
+            print(
+                f"{peer:24} {median:7.1f} s  {best / median:5.2f} x NeMo's best, "
+                f"{fastest / (median - alone[peer]):5.2f} x without start-up"
+            )
+        texts = [
+            [json.loads(line)["pred_text"] for line in manifest.with_suffix(suffix).open()]
+            for suffix in (".out.jsonl", f".own-{options.batches[0]}.jsonl")
+        ]
+        same = sum(a == b for a, b in zip(*texts, strict=True))
+        print(f"{same} of {count} texts are the same")
+
+
+def timed(model: Path, manifest: Path, options: argparse.Namespace) -> dict[str, float]:
+    out = manifest.with_suffix(".out.jsonl")
+    command = ["asr", manifest, "--engine", "nemo", "--model", model, "--restart", "-o", out]
+    commands = {"speechkit": [[str(SPEECHKIT), *map(str, command)]]}
+    for batch in options.batches:
+        own_out = str(manifest.with_suffix(f".own-{batch}.jsonl"))
+        run = [sys.executable, __file__, "--run", str(model), str(manifest), own_out, str(batch)]
+        commands[f"NeMo, batch {batch}"] = [run]
+    times = alternate(commands, options.repeats)
+    return {peer: statistics.median(measured) for peer, measured in times.items()}
+
+
+def start_up(model: Path, one: Path) -> None:
+    began = time.perf_counter()
+    command = [SPEECHKIT, "asr", one, "--engine", "nemo", "--model", model, "--workers", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
+        assert run.stdout
+        run.stdout.readline()
+        first = time.perf_counter() - began
+    run_own = [sys.executable, __file__, "--run", model, one, one.with_suffix(".own"), "1"]
+    said = subprocess.run(run_own, check=True, capture_output=True, text=True).stdout
+    imported, loaded = json.loads(said.splitlines()[-1])
+    print(
+        f"first result {first:.1f} s after the command; importing NeMo takes {imported:.1f} s, "
+        f"restoring the model {loaded:.1f} s"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--run", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--model", choices=list(WINDOWS), default="sized")
+    parser.add_argument("--windows", type=int, help="how many, in each list")
+    parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "tiny-models")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batches", type=int, nargs="+", default=[4, 16, 32])
+    options = parser.parse_args()
+    if options.run:
+        own(*options.run)
+        return
+    print(f"{CPUS} CPUs, medians of {options.repeats} runs")
+    with tempfile.TemporaryDirectory() as folder:
+        measure(options, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
