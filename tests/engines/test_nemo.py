@@ -367,3 +367,44 @@ def test_a_stall_ends_the_run_with_its_stacks_and_then_costs_one_utterance(
     assert culprit["error"]["type"] == "TimeLimit"
     assert texts(found) == own["ctc"][:40]
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with models of other kinds, of random weights."""
+    folder: Path = tmp_path_factory.mktemp("untrained")
+    command = [sys.executable, "-m", "nemokit", str(folder)]
+    subprocess.run(command, cwd=Path(__file__).parent, check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["hybrid", "tdt", "canary"])
+def test_other_kinds_say_what_they_say_to_nemo(
+    kind: str, untrained: Path, digits: list[Digit], tmp_path: Path
+) -> None:
+    model = untrained / f"{kind}.nemo"
+    strings = [np.concatenate([one.waveform for one in digits[i::25]]) for i in range(6)]
+    assert min(map(len, strings)) > SAMPLE_RATE
+    paths = [str(tmp_path / f"{index}.wav") for index in range(len(strings))]
+    for path, string in zip(paths, strings, strict=True):
+        soundfile.write(path, string, SAMPLE_RATE, subtype="FLOAT")
+    restored = checkpoint.restore(model, torch.device("cpu"))
+    said = restored.transcribe(paths, batch_size=2, verbose=False)
+    wanted = [" ".join(one.text.split()) for one in said]
+    assert any(wanted)
+    assert heard(engine(model, batch_size=3), strings) == wanted
+    assert heard(engine(model, dataloader="lhotse"), strings) == wanted
+    for (found,) in engine(model, words=True, chars=True).transcribe([one] for one in strings):
+        for segment in found.segments:
+            for one in (segment, *segment.words, *segment.chars):
+                assert 0 <= one.start <= one.end
+
+
+def test_the_language_of_an_attention_decoder(untrained: Path, digits: list[Digit]) -> None:
+    model = untrained / "canary.nemo"
+    waveforms = [digits[0].waveform]
+    assert heard(engine(model, language="en"), waveforms) == heard(engine(model), waveforms)
+    with pytest.raises(UsageError, match="--language klingon: this model can't be told so"):
+        engine(model, language="klingon")
+    with pytest.raises(UsageError, match="--dataloader manifest: not for a model with"):
+        engine(model, dataloader="manifest")

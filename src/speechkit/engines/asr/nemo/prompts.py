@@ -6,7 +6,17 @@ from typing import Any
 
 from speechkit.errors import UsageError
 
-UNSAID = {"source_lang": "en", "target_lang": "en", "task": "asr", "pnc": "yes"}  # as NeMo's files
+UNSAID = {  # by a checkpoint; the same that NeMo takes for granted of files without it
+    "source_lang": "en",
+    "target_lang": "en",
+    "task": "asr",
+    "pnc": "yes",
+    "decodercontext": "",
+    "emotion": "<|emo:undefined|>",
+    "itn": "noitn",
+    "timestamp": "notimestamp",
+    "diarize": "nodiarize",
+}
 
 
 def is_attention_decoder(model: Any) -> bool:
@@ -25,6 +35,11 @@ def require_known(model: Any, language: str | None, dataloader: str) -> None:
     if is_attention_decoder(model):
         if dataloader == "manifest":
             raise UsageError("--dataloader manifest: not for a model with an attention decoder")
+        slots = {**_defaults(model), **_slots(model, language, times=False)}
+        try:
+            model.prompt.encode_dialog(turns=[{"role": "user", "slots": slots}])
+        except Exception as e:  # NeMo asserts, looks up, maps
+            raise UsageError(f"--language {language}: this model can't be told so: {e}") from e
     elif languages:
         if dataloader != "direct":
             raise UsageError(f"--dataloader {dataloader}: not for a model that takes a language")
@@ -38,18 +53,32 @@ def require_known(model: Any, language: str | None, dataloader: str) -> None:
 def tell(model: Any, config: Any, language: str | None, *, times: bool) -> None:
     """Completes a transcribe configuration. ``times``: the model is to write them itself."""
     if is_attention_decoder(model):
-        slots: dict[str, str] = {}
-        for turn in model.prompt.get_default_dialog_slots():
-            if turn["role"] == "user":
-                missing = [name for name, value in turn["slots"].items() if value is None]
-                slots |= {name: UNSAID[name] for name in missing if name in UNSAID}
-        if language:
-            slots |= {"source_lang": language, "target_lang": language}
-        if times and "timestamp" in model.prompt.get_slots("user"):
-            slots["timestamp"] = "yes"
+        slots = _slots(model, language, times=times)
         config.prompt = [{"role": "user", "slots": slots}] if slots else []
     elif _languages(model):
         config.target_lang = language or "auto"
+
+
+def _defaults(model: Any) -> dict[str, Any]:
+    """What an attention decoder is told unless told otherwise; None: nothing."""
+    turns = model.prompt.get_default_dialog_slots()
+    return {
+        name: value
+        for turn in turns
+        if turn["role"] == "user"
+        for name, value in turn["slots"].items()
+    }
+
+
+def _slots(model: Any, language: str | None, *, times: bool) -> dict[str, str]:
+    """What an attention decoder is to be told beside, or instead of, its defaults."""
+    missing = [name for name, value in _defaults(model).items() if value is None]
+    slots = {name: UNSAID[name] for name in missing if name in UNSAID}
+    if language:
+        slots |= {"source_lang": language, "target_lang": language}
+    if times and "timestamp" in model.prompt.get_slots("user"):
+        slots["timestamp"] = "yes"
+    return slots
 
 
 def _languages(model: Any) -> list[str]:
