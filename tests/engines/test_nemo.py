@@ -213,17 +213,15 @@ def test_times_are_plain_seconds(
     assert [(one.start, one.end) for one in timeless.segments] == [(0.0, 20.0)]
 
 
-def test_nothing_said(nemos: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does a scrap fail its batch, as it would in NeMo's normalisation on a CUDA machine."""
+def test_nothing_said(nemos: dict[str, Path]) -> None:
     rng = np.random.default_rng(5)
     sounds = [np.zeros(n, np.float32) for n in (1, 159, 160, 200, 319, 800, 160_000)]
     sounds.append((0.05 * rng.standard_normal(80_000)).astype(np.float32))
     for kind in KINDS:
         one = engine(nemos[kind], chars=True)
-        with monkeypatch.context() as patch:
-            patch.setattr("torch.cuda.is_available", lambda: True)
-            found = list(one.transcribe([sound] for sound in sounds))
-        assert found == [[Hypothesis()]] * len(sounds)
+        assert list(one.transcribe([sound] for sound in sounds)) == [[Hypothesis()]] * len(sounds)
+        # Two frames: with CUDA about, NeMo's normalisation fails a batch for one of a single frame.
+        assert min(len(one._prepared(sound)) for sound in sounds) >= 320
 
 
 def test_a_transducer_cannot_loop(nemos: dict[str, Path], digits: list[Digit]) -> None:
@@ -383,7 +381,7 @@ def test_other_kinds_say_what_they_say_to_nemo(
     kind: str, untrained: Path, digits: list[Digit], tmp_path: Path
 ) -> None:
     model = untrained / f"{kind}.nemo"
-    strings = [np.concatenate([one.waveform for one in digits[i::25]]) for i in range(6)]
+    strings = [np.concatenate([one.waveform for one in digits[i::40]]) for i in range(4)]
     assert min(map(len, strings)) > SAMPLE_RATE
     paths = [str(tmp_path / f"{index}.wav") for index in range(len(strings))]
     for path, string in zip(paths, strings, strict=True):

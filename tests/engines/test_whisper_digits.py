@@ -169,7 +169,7 @@ def test_without_vad_it_is_decoded_in_sequence(
     manifest = tmp_path / "first.jsonl"
     manifest.write_text(json.dumps(line) + "\n")
     (record,) = asr(engine, manifest, "--words")
-    assert jiwer.wer(" ".join(word for word, _, _ in first), record["pred_text"]) < 0.2
+    assert jiwer.wer(" ".join(word for word, _, _ in first), record["pred_text"]) < 0.3
     require_order(record)
 
 

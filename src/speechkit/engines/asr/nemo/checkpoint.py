@@ -72,15 +72,15 @@ def _file(path: Path) -> Path:
 
 def _quieten() -> None:
     """Only errors are told: NeMo warns on every call, of what is set here on purpose."""
-
-    def grave(record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.ERROR
-
-    # Filters, as NeMo sets the level of its logger itself whenever it transcribes.
-    for name in ("nemo_logger", "nv_one_logger.api.config", "nv_one_logger.exporter"):
-        logging.getLogger(name).addFilter(grave)
+    # A filter, as NeMo sets the level of its logger itself whenever it transcribes.
+    logging.getLogger("nemo_logger").addFilter(_is_grave)
     logging.getLogger("nv_one_logger").setLevel(logging.ERROR)
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # of functions taken for classes
     warnings.filterwarnings("ignore", message="'pin_memory' argument is set")
+
+
+def _is_grave(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def set_decoding(model: Any, *, timestamps: bool, cuda_graphs: bool) -> None:
