@@ -92,6 +92,15 @@ def speechkit() -> Speechkit:
     return run
 
 
+@pytest.fixture
+def open_path(tmp_path: Path) -> Path:
+    """A ``tmp_path`` that every user may enter."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.name.startswith(("pytest-", "popen-", tmp_path.name)):
+            folder.chmod(0o755)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def examples() -> Path:
     return ROOT / "examples" / "speech"

@@ -81,8 +81,9 @@ def test_the_digits_are_understood_as_by_nemo_itself(
     """In batches of 1, 4 and 16, whatever else is in them."""
     assert jiwer.wer([digit.text for digit in digits], own[kind]) < 0.06
     waveforms = [digit.waveform for digit in digits]
-    for size in (1, 4, 16):
-        assert heard(engine(nemos[kind], batch_size=size), waveforms) == own[kind]
+    for size, count in ((16, len(digits)), (4, 60), (1, 60)):
+        found = heard(engine(nemos[kind], batch_size=size), waveforms[:count])
+        assert found == own[kind][:count]
 
 
 @pytest.mark.parametrize("loader", LOADERS)
@@ -181,7 +182,8 @@ def test_a_list_with_bad_files(
     assert stereo_record["pred_text"] == own["ctc"][0]
     assert short["pred_text"] == ""
     assert jiwer.wer(two_minutes[1], long["pred_text"]) < 0.1
-    assert len(long["segments"]) == 5  # of 30 s at most, cut at pauses
+    assert 5 <= len(long["segments"]) <= 8  # of 15 to 30 s, cut at pauses
+    assert all(one["end"] - one["start"] <= 30 for one in long["segments"])
     words = [word for segment in long["segments"] for word in segment["words"]]
     times = [time for word in words for time in (word["start"], word["end"])]
     assert times == sorted(times)

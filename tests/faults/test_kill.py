@@ -80,22 +80,22 @@ def _kill_often(unbroken: Unbroken, folder: Path, kills: int, seed: int) -> Coun
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["ten", "silero"])
-def test_25_kills_of_a_vad_run(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_20_kills_of_a_vad_run(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     unbroken: Unbroken = request.getfixturevalue(engine)
     assert unbroken.utterances >= 300
-    moments = _kill_often(unbroken, tmp_path, kills=25, seed=random.randrange(10**6))
-    assert moments["working"] >= 5, moments
+    moments = _kill_often(unbroken, tmp_path, kills=20, seed=random.randrange(10**6))
+    assert moments["working"] >= 4, moments
     assert moments["some done"] >= 2, moments
 
 
 @pytest.mark.slow
 def test_kills_of_an_asr_run(asr: Unbroken, tmp_path: Path) -> None:
-    moments = _kill_often(asr, tmp_path, kills=5, seed=random.randrange(10**6))
+    moments = _kill_often(asr, tmp_path, kills=3, seed=random.randrange(10**6))
     assert moments["working"] >= 1, moments
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("engine", "kills"), [("whisper", 2), ("faster-whisper", 8)])
+@pytest.mark.parametrize(("engine", "kills"), [("whisper", 1), ("faster-whisper", 6)])
 def test_kills_of_a_whisper_run(
     engine: str, kills: int, whisper: Callable[[str], Unbroken], tmp_path: Path
 ) -> None:

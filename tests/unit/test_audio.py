@@ -425,9 +425,9 @@ def test_every_format_with_a_header_alone(tmp_path: Path, encode: Encode) -> Non
                 assert isinstance(error, AudioUnreadable | AudioEmpty | AudioTruncated)
 
 
-def test_a_file_without_permission(tmp_path: Path, encode: Encode) -> None:
-    shutil.copy(encode("s16"), tmp_path / "secret.wav")
-    (tmp_path / "secret.wav").chmod(0)
+def test_a_file_without_permission(open_path: Path, encode: Encode) -> None:
+    shutil.copy(encode("s16"), open_path / "secret.wav")
+    (open_path / "secret.wav").chmod(0)
     script = (
         "import os, sys\n"
         "from speechkit.io import audio\n"
@@ -436,10 +436,7 @@ def test_a_file_without_permission(tmp_path: Path, encode: Encode) -> None:
         "try: audio.load(sys.argv[1], sample_rate=16000)\n"
         "except audio.AudioUnreadable as e: print(e)\n"
     )
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
-    command = [sys.executable, "-c", script, str(tmp_path / "secret.wav")]
+    command = [sys.executable, "-c", script, str(open_path / "secret.wav")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("secret.wav: permission denied")
 

@@ -119,11 +119,9 @@ def test_an_input_that_is_none_is_refused(tmp_path: Path, name: str, message: st
 
 
 @pytest.mark.parametrize("secret", ["talks/secret", "talks/a.txt"])
-def test_nothing_is_passed_over_for_want_of_permission(tmp_path: Path, secret: str) -> None:
-    touch(tmp_path / "talks", "a.wav", "a.txt", "secret/b.wav")
-    (tmp_path / secret).chmod(0)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+def test_nothing_is_passed_over_for_want_of_permission(open_path: Path, secret: str) -> None:
+    touch(open_path / "talks", "a.wav", "a.txt", "secret/b.wav")
+    (open_path / secret).chmod(0)
     script = (
         "import os, sys\n"
         "from speechkit.io.inputs import Inputs, UsageError\n"
@@ -131,10 +129,10 @@ def test_nothing_is_passed_over_for_want_of_permission(tmp_path: Path, secret: s
         "try: Inputs([sys.argv[1]]).scan()\n"
         "except UsageError as e: print(e)\n"
     )
-    command = [sys.executable, "-c", script, str(tmp_path / "talks")]
+    command = [sys.executable, "-c", script, str(open_path / "talks")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    (tmp_path / secret).chmod(0o755)
-    assert done.stdout.startswith(f"{tmp_path}/{secret}: ")
+    (open_path / secret).chmod(0o755)
+    assert done.stdout.startswith(f"{open_path}/{secret}: ")
     assert done.stdout.endswith("can't be read: Permission denied\n")
 
 

@@ -55,8 +55,8 @@ class _Transformers:
     detects = True
 
     def __init__(self, folder: str, device: str, compute_type: str, beams: int) -> None:
-        transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
         self._device = torch_device.device(device, "whisper")
         self._dtype = torch_device.dtype(compute_type, self._device, "whisper")
         self.device = str(self._device)
@@ -80,7 +80,7 @@ class _Transformers:
             for head in range(config.decoder_attention_heads)
         ]
         first = getattr(theirs, "max_initial_timestamp_index", None)
-        self._generation: Any = GenerationConfig(  # type: ignore[no-untyped-call]
+        self._generation: Any = GenerationConfig(
             max_length=self.longest,
             num_beams=beams,
             do_sample=False,
