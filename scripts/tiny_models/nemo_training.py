@@ -37,7 +37,7 @@ class Batch(NamedTuple):
 
 
 def train(model: ASRModel, mixers: list[Mixer], recipe: Recipe) -> None:
-    """The same recipe and data give the same model, whatever the number of cores."""
+    """About the same model each time: the parts of a batch meet in the encoder's running means."""
     torch.set_num_threads(1)
     torch.manual_seed(1)
     model.train()
