@@ -176,8 +176,6 @@ class FormatFlags:
 DECODING = "Decoding (the Whispers; --language, --compute-type and --no-timestamps nemo too)"
 NEMO = "NeMo"
 DATALOADERS = ("direct", "lhotse", "manifest")
-
-
 PLAIN = ("language", "beam_size", "initial_prompt", "hotwords", "compute_type", "max_window")
 
 

@@ -61,11 +61,11 @@ def _file(path: Path) -> Path:
     if path.is_file() or (path / "model_config.yaml").is_file():
         return path
     found = sorted(path.glob("*.nemo"))
-    if len(found) != 1:
+    if not found:
+        raise EngineMissing(f"--model {path}: no .nemo file in it")
+    if len(found) > 1:
         raise EngineMissing(
-            f"--model {path}: a folder with {len(found) or 'no'} .nemo files; name one of them"
-            if found
-            else f"--model {path}: no .nemo file in it"
+            f"--model {path}: a folder with {len(found)} .nemo files; name one of them"
         )
     return found[0]
 
