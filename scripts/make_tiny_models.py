@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains tiny real models on spoken digits, in minutes on two CPU cores, for tests and benchmarks.
+"""Makes tiny real models, most of them trained on spoken digits, for tests and benchmarks.
 
 A model that is there already, made by the same code of the same recordings, is kept.
 """
@@ -18,7 +18,8 @@ def main() -> None:
     models = parser.add_subparsers(dest="model", required=True, metavar="MODEL")
     whisper = models.add_parser("whisper", help="Whisper, for transformers and for CTranslate2")
     nemo = models.add_parser("nemo", help="a CTC and a transducer model of NeMo")
-    for model in (whisper, nemo):
+    s2s = models.add_parser("s2s", help="HuBERT, k-means and unit HiFi-GANs as of 2021, untrained")
+    for model in (whisper, nemo, s2s):
         model.add_argument("--output-dir", type=Path, default=ROOT / ".cache" / "tiny-models")
         model.add_argument(
             "--data",

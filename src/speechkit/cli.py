@@ -14,10 +14,12 @@ from typer.core import TyperCommand
 
 from speechkit import __version__
 from speechkit.commands.asr import asr
+from speechkit.commands.convert_quantizer import convert_quantizer
 from speechkit.commands.doctor import doctor
 from speechkit.commands.manifest import manifest
 from speechkit.commands.merge_results import merge_results
 from speechkit.commands.options import Option
+from speechkit.commands.s2s import s2s
 from speechkit.commands.score import score
 from speechkit.commands.split_manifest import split_manifest
 from speechkit.commands.vad import vad
@@ -47,7 +49,10 @@ class Command(TyperCommand):
                 option.envvar = [own, str(option.envvar)]
 
 
-for command in (manifest, vad, asr, score, split_manifest, merge_results, doctor):
+for command in (
+    *(manifest, vad, asr, s2s, score),
+    *(split_manifest, merge_results, convert_quantizer, doctor),
+):
     app.command(command.__name__.replace("_", "-"), cls=Command)(command)
 
 

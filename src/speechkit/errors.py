@@ -13,6 +13,8 @@ SpeechkitError                 1  fatal
 │   ├── AudioEmpty                no samples
 │   ├── AudioTruncated            ends before the header or the manifest says
 │   ├── AudioInvalid              NaN or infinite samples, no such channel
+│   ├── AudioTooShort             shorter than a single frame of the model
+│   ├── UnitsInvalid              none at all, or some that the vocoder has not
 │   ├── OutOfMemory               does not fit in the device's memory even alone
 │   ├── WorkerDied                the worker process was killed or crashed on it
 │   └── TimeLimit                 the worker took longer than the limit for its length
@@ -75,6 +77,14 @@ class AudioTruncated(UtteranceError):
 
 
 class AudioInvalid(UtteranceError):
+    pass
+
+
+class AudioTooShort(UtteranceError):
+    pass
+
+
+class UnitsInvalid(UtteranceError):
     pass
 
 

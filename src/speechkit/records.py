@@ -23,7 +23,8 @@ class Word:
 class Segment:
     """A stretch of speech in seconds from the recording's beginning, with its text if known.
 
-    ``chars``: the times of its characters, or of whatever tokens its model writes.
+    ``chars``: the times of its characters, or of whatever tokens its model writes. ``units``: what
+    it says in discrete units.
     """
 
     start: float
@@ -32,6 +33,7 @@ class Segment:
     words: tuple[Word, ...] = ()
     confidence: float | None = None
     chars: tuple[Word, ...] = ()
+    units: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,15 @@ class Hypothesis:
     @property
     def text(self) -> str:
         return " ".join(segment.text for segment in self.segments if segment.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What an utterance says in discrete units, none followed by itself, and for how many frames
+    each. The length of a frame is the engine's hop."""
+
+    units: tuple[int, ...]
+    durations: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +82,10 @@ class Recording:
 
     ``name`` is its path below the output folder without suffix (``monday/talk``); ``duration`` in
     seconds; ``segments`` in order of time. A segment without text is plain speech (VAD).
+    ``utterances``: those of its utterances that are known in discrete units, whole.
     """
 
     name: str
     duration: float
     segments: tuple[Segment, ...] = ()
+    utterances: tuple[Segment, ...] = ()

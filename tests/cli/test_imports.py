@@ -23,6 +23,7 @@ LAYERS = [
     {"commands"},
     {"pipelines"},
     {"engines"},
+    {"compat"},
     {"io", "formats"},
     {"records", "errors", "__init__"},
 ]

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from speechkit.commands.asr_options import DecodingFlags, NemoFlags
 from speechkit.commands.options import (
-    DecodingFlags,
     DeviceFlags,
     FormatFlags,
     InputsArgument,
@@ -15,7 +15,9 @@ from speechkit.commands.options import (
 NEED_WORDS = {"ctm", "textgrid"}
 
 
-@takes(decoding=DecodingFlags, device=DeviceFlags, formats=FormatFlags, run=RunFlags)
+@takes(
+    decoding=DecodingFlags, nemo=NemoFlags, device=DeviceFlags, formats=FormatFlags, run=RunFlags
+)
 def asr(
     inputs: InputsArgument,
     engine: Annotated[
@@ -44,6 +46,7 @@ def asr(
     ] = None,
     *,
     decoding: DecodingFlags,
+    nemo: NemoFlags,
     device: DeviceFlags,
     formats: FormatFlags,
     run: RunFlags,
@@ -61,5 +64,5 @@ def asr(
 
     words = words or not NEED_WORDS.isdisjoint(formats.format or ())
     options = AsrOptions(engine, model, words, chars, channel, decoding.given())
-    hardware = Hardware(device.device, device.batch(), device.offline, device.more())
+    hardware = Hardware(device.device, device.batch(), device.offline, nemo.given())
     stage.run_with_formats(asr_stage(options, hardware), inputs, run, formats, ASR_FORMATS)

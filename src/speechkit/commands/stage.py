@@ -15,7 +15,6 @@ from speechkit.commands.options import FormatFlags, RunFlags, one_of
 from speechkit.errors import UsageError
 from speechkit.formats import Format
 from speechkit.io import atomic, manifest
-from speechkit.io.inputs import Inputs
 from speechkit.io.machine import granted_cpus
 from speechkit.pipelines.running import runner
 from speechkit.pipelines.running.pool import PoolOptions
@@ -93,7 +92,7 @@ def _run(
         retry_failed=flags.retry_failed,
         restart=flags.restart,
     )
-    with Inputs(sources, limit=flags.limit) as inputs:
+    with stage.inputs(sources, limit=flags.limit) as inputs:
         return runner.run(stage, inputs, options, emit)
 
 
@@ -145,6 +144,8 @@ def describe(summary: runner.Summary) -> str:
                 "  {name} ({compute_type}, {batch_size} windows at once) was at work "
                 "{share:.0%} of the time".format(**summary.device)
             )
+            for name in summary.device.get("reinitialised", ()):
+                lines.append(f"  RANDOM numbers in the place of the weight {name}")
         if summary.resumed:
             lines.append(f"  {summary.resumed} of them were done by an earlier run")
     elif summary.utterances:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from speechkit.records import Hypothesis
+from speechkit.records import Hypothesis, Units
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,12 +33,14 @@ class VadEngine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeviceUse:
-    """Where an engine works; ``seconds`` of its work so far."""
+    """Where an engine works; ``seconds`` of its work so far. ``reinitialised``: weights it has
+    made anew, at random, in the place of a checkpoint's."""
 
     device: str
     compute_type: str
     batch_size: int
     seconds: float
+    reinitialised: tuple[str, ...] = ()
 
 
 class AsrEngine(Protocol):
@@ -50,6 +52,29 @@ class AsrEngine(Protocol):
 
     def transcribe(self, utterances: Iterable[Sequence[Waveform]]) -> Iterator[list[Hypothesis]]:
         """One hypothesis for each window of each utterance, in order, as soon as it is there."""
+        ...
+
+    def device_use(self) -> DeviceUse | None: ...
+
+
+class S2sEngine(Protocol):
+    """Maps speech to discrete units, and units to speech. Built once in each worker process; it may
+    have been built with one of the halves alone."""
+
+    shortest: int  # samples, of which a first frame can be made
+    hop: float  # seconds from one frame's start to the next
+    sample_rate: int  # Hz, of the speech it makes
+    predicts_durations: bool
+
+    def features(self, waveforms: Sequence[Waveform]) -> list[NDArray[np.float32]]:
+        """[frames, width] of each waveform, from which units are made."""
+        ...
+
+    def encode(self, waveforms: Sequence[Waveform]) -> list[Units]: ...
+
+    def synthesise(self, units: Units, *, predict: bool) -> Waveform:
+        """Speech at `sample_rate`; ``predict``: durations of its own instead of the units'. Raises
+        `UnitsInvalid`."""
         ...
 
     def device_use(self) -> DeviceUse | None: ...

@@ -19,7 +19,7 @@ class EngineInfo:
     model. ``hub``: where on the Hugging Face hub a model's short name is, as ``owner/prefix-{}``;
     "" where models are folders alone. ``model``: the short name of its default. ``weights``: the
     files of a model, as patterns; a single pattern where it is a single file. ``stalls``: it is
-    known to hang, whatever it is given. ``temporary``: it puts files aside.
+    known to hang, whatever it is given. ``temporary``: it puts files aside in TMPDIR.
     """
 
     stage: str
@@ -51,6 +51,8 @@ WHISPER_OPTIONS = (
     "timestamps",
     "words",
 )
+
+S2S_OPTIONS = ("device", "batch_size", "compute_type", "max_window", "speaker", "style")
 
 ENGINES = (
     EngineInfo(
@@ -132,6 +134,44 @@ ENGINES = (
         weights=("*.nemo",),
         stalls=True,
         temporary=True,
+    ),
+    EngineInfo(
+        "s2s",
+        "transformers",
+        "speechkit.engines.s2s.transformers:transformers",
+        ("torch", "transformers"),
+        "pip install torch 'speechkit[s2s]'",
+        batched=True,
+        note="HuBERT of fairseq's or transformers' files, WavLM; CUDA, MPS or CPU",
+        options=(*S2S_OPTIONS, "allow_reinit"),
+        hub="facebook/{}",
+        model="hubert-base-ls960",
+        weights=("*.json", "*.safetensors", "pytorch_model.bin"),
+    ),
+    EngineInfo(
+        "s2s",
+        "fairseq",
+        "speechkit.engines.s2s.fairseq:fairseq",
+        ("torch", "fairseq"),
+        "pip install --no-deps fairseq==0.12.2 bitarray, after everything else",
+        batched=True,
+        note="fairseq's own HuBERT and unit HiFi-GAN",
+        options=S2S_OPTIONS,
+        hub="{}",
+        weights=("*.pt",),
+    ),
+    EngineInfo(
+        "s2s",
+        "textless",
+        "speechkit.engines.s2s.textless:textless",
+        ("torch", "fairseq", "textless"),
+        "pip install --no-deps git+https://github.com/facebookresearch/textlesslib && "
+        "pip install AMFM_decompy unidecode inflect npy-append-array, after fairseq",
+        batched=True,
+        note="textlesslib's HuBERT reader and vocoder",
+        options=S2S_OPTIONS,
+        hub="{}",
+        weights=("*.pt",),
     ),
 )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from speechkit.formats import audacity, csv, ctm, rttm, srt, textgrid, tsv, txt, vtt
+from speechkit.formats import audacity, csv, ctm, rttm, srt, textgrid, tsv, txt, units, vtt
 from speechkit.records import Recording
 
 
@@ -31,3 +31,4 @@ ASR_FORMATS: dict[str, Format] = {
     "ctm": ctm,
     "textgrid": textgrid,
 }
+S2S_FORMATS: dict[str, Format] = {"units": units}

@@ -53,6 +53,11 @@ class Inputs:
         for source in sources:
             self._sources.append(self._open(source))
 
+    @property
+    def manifests(self) -> list[str]:
+        """The names of the files among the sources that are read line by line."""
+        return [one for one in self._sources if isinstance(one, str) and one != "-"]
+
     def __enter__(self) -> Inputs:
         return self
 
@@ -124,12 +129,12 @@ def utterance(index: int, record: Record) -> Utterance:
     segments = record.get("segments")
     if segments is not None and not _are_segments(segments):
         raise ManifestError(
-            f'utterance {index + 1} ({record["audio_filepath"]}): "segments" must be a list of '
+            f'utterance {index + 1} ({manifest.name(record)}): "segments" must be a list of '
             'objects with "start" and "end" in seconds, in order of time'
         )
     return Utterance(
         index=index,
-        audio=record["audio_filepath"],
+        audio=record.get("audio_filepath", ""),
         offset=float(record.get("offset") or 0.0),
         duration=float(record["duration"]) if record.get("duration") else None,
         record=record,

@@ -13,20 +13,21 @@ from typing import IO
 
 from speechkit.errors import OutputFailed
 
-PREFIX = "speechkit-run-"
+PREFIX = ".speechkit-run-"
 LOCK = "in-use"
 
 
 @contextmanager
-def folder() -> Iterator[Path]:
-    """A new folder under TMPDIR, removed at the end; so are those of runs that were killed.
+def folder(parent: Path) -> Iterator[Path]:
+    """A new folder in ``parent``, removed at the end; so are those of runs that were killed.
 
     Raises `OutputFailed` where none can be made.
     """
     try:
-        new, lock = _made(Path(tempfile.gettempdir()))
+        parent.mkdir(parents=True, exist_ok=True)
+        new, lock = _made(parent)
     except OSError as e:
-        raise OutputFailed(f"no temporary folder can be made: {e}; set TMPDIR to one") from e
+        raise OutputFailed(f"{parent}: no folder can be made in it: {e.strerror or e}") from e
     try:
         yield new
     finally:
@@ -37,11 +38,11 @@ def folder() -> Iterator[Path]:
 def _made(parent: Path) -> tuple[Path, IO[str]]:
     """A folder, and what keeps it locked while it is open."""
     _sweep(parent)
-    new = Path(tempfile.mkdtemp(prefix="speechkit-", dir=parent))
+    new = Path(tempfile.mkdtemp(prefix=".speechkit-", dir=parent))
     lock = (new / LOCK).open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
     # It has the name that others look for once it is locked.
-    return new.rename(new.with_name(new.name.replace("speechkit-", PREFIX))), lock
+    return new.rename(new.with_name(new.name.replace(".speechkit-", PREFIX))), lock
 
 
 def _sweep(parent: Path) -> None:

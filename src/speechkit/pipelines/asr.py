@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from speechkit.engines import registry
@@ -209,7 +211,7 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
         batch_utterances=windows if info.batched else MOST,
         placement=place(info, hardware.device, folder),
         stalls=info.stalls,
-        temporary=info.temporary,
+        scratch=Path(tempfile.gettempdir()) if info.temporary else None,
     )
 
 

@@ -78,14 +78,24 @@ def _recording(name: str, records: Sequence[Record]) -> Recording:
     segments = [segment for record in records for segment in _segments(record)]
     ends = [(record.get("offset") or 0.0) + (record.get("duration") or 0.0) for record in records]
     latest = max([*ends, *(segment.end for segment in segments)])
-    return Recording(name, latest, tuple(sorted(segments, key=lambda s: (s.start, s.end))))
+    spoken = [_whole(record) for record in records if "units" in record]
+    return Recording(name, latest, _in_order(segments), _in_order(spoken))
+
+
+def _in_order(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+    return tuple(sorted(segments, key=lambda one: (one.start, one.end)))
 
 
 def _segments(record: Record) -> list[Segment]:
     if "segments" in record:
         return [_segment(segment) for segment in record["segments"]]
+    return [_whole(record)]
+
+
+def _whole(record: Record) -> Segment:
     start = record.get("offset") or 0.0
-    return [Segment(start, round(start + (record.get("duration") or 0.0), 3))]
+    units = tuple(record.get("units") or ())
+    return Segment(start, round(start + (record.get("duration") or 0.0), 3), units=units)
 
 
 def _segment(segment: dict[str, Any]) -> Segment:

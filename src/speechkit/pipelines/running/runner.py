@@ -187,7 +187,8 @@ class _Run:
             stage.batch_audio,
             stage.batch_utterances,
         )
-        aside = scratch.folder() if stage.temporary else nullcontext()
+        stage.task.survey(self._inputs)
+        aside = scratch.folder(stage.scratch) if stage.scratch else nullcontext()
         with aside as folder, self._drain.gently():
             pool = Pool(stage.task, self._options.pool, stage.error_keys, stall_ends, folder)
             left = filter(None, chain.from_iterable(map(todo, whole)))
@@ -294,12 +295,14 @@ def _device(uses: Sequence[DeviceUse], wall: float) -> dict[str, Any] | None:
     if not uses:
         return None
     seconds = sum(use.seconds for use in uses)
+    made_anew = sorted({name for use in uses for name in use.reinitialised})
     return {
         "name": uses[0].device,
         "compute_type": uses[0].compute_type,
         "batch_size": min(use.batch_size for use in uses),
         "seconds": round(seconds, 3),
         "share": round(seconds / wall / len(uses), 4),
+        **({"reinitialised": made_anew} if made_anew else {}),
     }
 
 

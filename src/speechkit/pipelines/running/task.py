@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import SpeechkitError
 from speechkit.io import manifest
+from speechkit.io.inputs import Inputs
 from speechkit.pipelines.running.batching import MOST
 from speechkit.records import Record, Utterance
 
@@ -47,6 +49,10 @@ class Task(Protocol):
         """The seconds of audio that an utterance counts as when its time is limited."""
         return seconds
 
+    def survey(self, inputs: Inputs) -> None:
+        """May look at all of the input before a worker is started. Raises `UsageError`."""
+        return
+
     def device_use(self) -> DeviceUse | None:
         """None where the engine has no device to speak of."""
         return None
@@ -75,8 +81,8 @@ class Stage:
     ``error_keys`` stand in a failed utterance's record beside its error. ``cuts``: an utterance
     may give any number of lines, segments with it as their ``parent``; else it gives one.
     ``batch_utterances`` are the most in a batch. ``stalls``: its engine is known to hang whatever
-    it is given, so that a first stall ends the run instead of costing an utterance. ``temporary``:
-    its workers put files aside.
+    it is given, so that a first stall ends the run instead of costing an utterance. ``scratch``:
+    where its workers put files aside, if they do. ``inputs``: what it takes.
     """
 
     name: str
@@ -89,7 +95,8 @@ class Stage:
     batch_utterances: int = MOST
     placement: Placement = Placement()
     stalls: bool = False
-    temporary: bool = False
+    scratch: Path | None = None
+    inputs: type[Inputs] = Inputs
 
 
 def load_audio(utterance: Utterance, sample_rate: int, channel: int | None) -> Loaded:

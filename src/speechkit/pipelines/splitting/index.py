@@ -26,7 +26,9 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class SplitIndex:
-    """``parent`` is the manifest's absolute path, ``fingerprint`` the SHA-256 of its lines."""
+    """``parent`` is the manifest's absolute path, ``fingerprint`` the SHA-256 of its lines,
+    ``audio_folder`` the folder in which all of its audio lies ("" where there is none), and
+    ``audio_suffixes`` what the names of that end in."""
 
     parent: str
     fingerprint: str
@@ -34,6 +36,8 @@ class SplitIndex:
     utterances: int
     seconds: float
     splits: tuple[Split, ...]
+    audio_folder: str
+    audio_suffixes: list[str]
 
 
 def index_path(folder: str | Path, stem: str) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from speechkit.errors import OutputConflict, UsageError
 from speechkit.io.atomic import output_errors, publish_lines, write_text
+from speechkit.io.audio_folder import AudioFolder
 from speechkit.io.manifest import SUFFIXES, check, content_lines, dump, parse_line
 from speechkit.pipelines.splitting.index import (
     Split,
@@ -91,6 +92,7 @@ class _Parent:
     fingerprint: str
     durations: array[float]  # seconds, 0 where not stated
     relative: bytearray  # 1 where the path has to be made absolute
+    audio: AudioFolder
 
 
 def split_manifest(options: SplitOptions) -> SplitSummary:
@@ -138,15 +140,17 @@ def _stamp(path: str) -> tuple[int, int, int]:
 def _scan(path: str) -> _Parent:
     folder = str(Path(path).resolve().parent)
     durations, relative, digest = array("d"), bytearray(), sha256()
+    audio = AudioFolder()
     for where, line in content_lines(path):
         value = parse_line(line, where)
         before = value.get("audio_filepath") if isinstance(value, dict) else None
         record = check(value, where, folder)
         durations.append(record.get("duration") or 0.0)
         relative.append(record["audio_filepath"] != before)
+        audio.add(record["audio_filepath"])
         digest.update(line + b"\n")
     absolute = str(Path(path).absolute())
-    return _Parent(absolute, folder, f"sha256:{digest.hexdigest()}", durations, relative)
+    return _Parent(absolute, folder, f"sha256:{digest.hexdigest()}", durations, relative, audio)
 
 
 def _assign(durations: array[float], splits: int, by: str) -> array[int]:
@@ -182,6 +186,8 @@ def _describe(parent: _Parent, by: str, names: list[str], assignment: array[int]
             Split(name, count, round(duration, 3), 0)
             for name, count, duration in zip(names, utterances, seconds, strict=True)
         ),
+        audio_folder=parent.audio.path,
+        audio_suffixes=sorted(parent.audio.suffixes),
     )
 
 

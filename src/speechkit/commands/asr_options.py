@@ -1,0 +1,146 @@
+"""The options that only speech recognition has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from speechkit.commands.options import Option, one_of
+from speechkit.errors import UsageError
+
+DECODING = "Decoding (the Whispers; --language, --compute-type and --no-timestamps nemo too)"
+NEMO = "NeMo"
+DATALOADERS = ("direct", "lhotse", "manifest")
+PLAIN = ("language", "beam_size", "initial_prompt", "hotwords", "compute_type", "max_window")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingFlags:
+    """How an engine decodes; None leaves it to the engine."""
+
+    language: Annotated[
+        str | None,
+        Option(
+            metavar="CODE",
+            help="Such as en or de; default: detected in each utterance.",
+            rich_help_panel=DECODING,
+        ),
+    ] = None
+    task: Annotated[
+        str | None,
+        Option(
+            metavar="TASK",
+            help="transcribe (the default) or translate (into English).",
+            rich_help_panel=DECODING,
+        ),
+    ] = None
+    beam_size: Annotated[
+        int | None,
+        Option(
+            min=1,
+            metavar="N",
+            help="Hypotheses kept while searching (1).",
+            rich_help_panel=DECODING,
+        ),
+    ] = None
+    temperature: Annotated[
+        str | None,
+        Option(
+            metavar="T,T...",
+            help="Tried in turn until a window raises no doubt; 0 is the likeliest text "
+            "(0,0.2,0.4,0.6,0.8,1).",
+            rich_help_panel=DECODING,
+        ),
+    ] = None
+    initial_prompt: Annotated[
+        str | None,
+        Option(
+            metavar="TEXT",
+            help="Text that could stand before: names, spelling, style.",
+            rich_help_panel=DECODING,
+        ),
+    ] = None
+    hotwords: Annotated[
+        str | None,
+        Option(metavar="TEXT", help="Words to expect.", rich_help_panel=DECODING),
+    ] = None
+    compute_type: Annotated[
+        str | None,
+        Option(
+            metavar="TYPE",
+            help="float32, float16 or bfloat16; for faster-whisper int8 and its mixtures too; "
+            "chosen by device.",
+            rich_help_panel=DECODING,
+        ),
+    ] = None
+    no_timestamps: Annotated[
+        bool,
+        Option(
+            "--no-timestamps",
+            help="For checkpoints that were never trained on timestamps, and where nobody needs "
+            "the times.",
+            rich_help_panel=DECODING,
+        ),
+    ] = False
+    max_window: Annotated[
+        float | None,
+        Option(
+            min=1.0,
+            metavar="SECONDS",
+            help="Longest audio the model is given at once; longer is cut at pauses (30).",
+            rich_help_panel=NEMO,
+        ),
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """The engine's options that were set. Raises `UsageError`."""
+        values = {name: getattr(self, name) for name in PLAIN if getattr(self, name) is not None}
+        if self.task is not None:
+            values["task"] = one_of(self.task, ("transcribe", "translate"), "--task")
+        if self.temperature is not None:
+            values["temperature"] = _temperatures(self.temperature)
+        if self.no_timestamps:
+            values["timestamps"] = False
+        return values
+
+
+def _temperatures(text: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(one) for one in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or not all(0 <= value <= 2 for value in values):
+        raise UsageError(f"--temperature {text}: numbers from 0 to 2, with commas between them")
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class NemoFlags:
+    """How NeMo is run; changes no result."""
+
+    dataloader: Annotated[
+        str | None,
+        Option(
+            metavar="NAME",
+            help="How audio reaches the model: direct, or by way of files lhotse or manifest "
+            "(direct).",
+            rich_help_panel=NEMO,
+        ),
+    ] = None
+    no_cuda_graphs: Annotated[
+        bool,
+        Option(
+            "--no-cuda-graphs",
+            help="Decode transducers without CUDA graphs.",
+            rich_help_panel=NEMO,
+        ),
+    ] = False
+
+    def given(self) -> dict[str, Any]:
+        """The engine's own options that were set. Raises `UsageError`."""
+        values: dict[str, Any] = {}
+        if self.dataloader is not None:
+            values["dataloader"] = one_of(self.dataloader, DATALOADERS, "--dataloader")
+        if self.no_cuda_graphs:
+            values["cuda_graphs"] = False
+        return values

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+from speechkit.commands.options import (
+    DeviceFlags,
+    FormatFlags,
+    InputsArgument,
+    Option,
+    RunFlags,
+    takes,
+)
+from speechkit.commands.s2s_options import QuantizerFlags, SpeechFlags, UnitFlags
+from speechkit.errors import UsageError
+
+
+@takes(
+    units=UnitFlags,
+    speech=SpeechFlags,
+    quantizer=QuantizerFlags,
+    device=DeviceFlags,
+    formats=FormatFlags,
+    run=RunFlags,
+)
+def s2s(
+    inputs: InputsArgument,
+    engine: Annotated[
+        str,
+        Option(help="transformers, or the original code: fairseq, textless (textlesslib)."),
+    ] = "transformers",
+    units_only: Annotated[
+        bool, Option("--units-only", help="Speech to units; no audio is made.")
+    ] = False,
+    from_units: Annotated[
+        bool,
+        Option(
+            "--from-units",
+            help="Units to speech: the input is manifests with units, or text (name|71 12 4).",
+        ),
+    ] = False,
+    channel: Annotated[
+        int | None, Option(min=1, help="Take this channel instead of mixing all down.")
+    ] = None,
+    *,
+    units: UnitFlags,
+    speech: SpeechFlags,
+    quantizer: QuantizerFlags,
+    device: DeviceFlags,
+    formats: FormatFlags,
+    run: RunFlags,
+) -> None:
+    """Speech to discrete units (HuBERT and k-means) to speech (a unit HiFi-GAN), or either half.
+
+    Example: speechkit s2s talks/ --model hubert.pt --layer 6 --quantizer km.npz --vocoder g.pt
+    --output-dir resynthesised
+    """
+    from speechkit.commands import stage, train_quantizer
+    from speechkit.formats import S2S_FORMATS
+    from speechkit.pipelines.s2s import Hardware, S2sOptions, s2s_stage
+
+    hardware = Hardware(device.device, device.batch(), device.offline)
+    training = quantizer.train_quantizer is not None
+    _require_halves(units, speech, units_only=units_only, from_units=from_units, training=training)
+    options = S2sOptions(
+        engine,
+        None if from_units else units.model,
+        None if from_units else units.layer,
+        None if from_units or training else str(units.quantizer and units.quantizer.absolute()),
+        None if units_only or training else speech.speech(formats.output_dir, inputs),
+        units.keep_repeats,
+        units.max_window,
+        units.compute_type,
+        units.allow_reinit,
+        channel,
+    )
+    if training:
+        train_quantizer.train(options, hardware, quantizer, inputs, run)
+    stage.run_with_formats(s2s_stage(options, hardware), inputs, run, formats, S2S_FORMATS)
+
+
+def _require_halves(
+    units: UnitFlags, speech: SpeechFlags, *, units_only: bool, from_units: bool, training: bool
+) -> None:
+    """Raises `UsageError` where a half's parts are not all there, or have nothing to do."""
+    if sum((units_only, from_units, training)) > 1:
+        raise UsageError("--units-only, --from-units and --train-quantizer exclude each other")
+    ways_out = "--units-only stops at units, --from-units begins with them"
+    parts = {"--model": units.model, "--layer": units.layer, "--quantizer": units.quantizer}
+    lacks = [name for name, value in parts.items() if value is None]
+    has = [name for name in parts if name not in lacks]
+    if from_units and has:
+        raise UsageError(f"{', '.join(has)}: not needed with --from-units")
+    if training and units.quantizer:
+        raise UsageError("--quantizer: is what --train-quantizer makes")
+    if training:
+        lacks.remove("--quantizer")
+    if lacks and not from_units:
+        raise UsageError(f"{', '.join(lacks)}: needed to make units ({ways_out})")
+    if (units_only or training) and speech.vocoder:
+        raise UsageError("--vocoder: not needed where no speech is made")
+    if not (units_only or training) and not speech.vocoder:
+        raise UsageError(f"--vocoder: needed to make speech ({ways_out})")

@@ -1,0 +1,199 @@
+"""fairseq's HuBERT checkpoints, of any layout, read without fairseq and without running anything.
+
+A checkpoint is a pickle: only what `ALLOWED` names is looked up while it is read, what is named as
+fairseq's comes out as an inert `Stub`, and whatever else it asks for is refused by name.
+"""
+
+from __future__ import annotations
+
+import ast
+import pickle
+import typing
+from argparse import Namespace
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import omegaconf
+import torch
+from omegaconf import OmegaConf
+
+from speechkit.errors import EngineMissing
+
+FINE_TUNED = "w2v_encoder.w2v_model."  # before the names of an encoder's weights
+MOST_CONV_LAYERS = 64  # that a repetition may come to; HuBERT has 7
+CONFIGS = ("fairseq.", "omegaconf.")  # the names that an inert class may stand for
+
+Weights = dict[str, torch.Tensor]
+ConvLayers = list[tuple[int, int, int]]
+
+
+class Stub:
+    """Stands for a class that a checkpoint speaks of: takes anything and does nothing."""
+
+    def __new__(cls, *_: Any, **__: Any) -> Stub:
+        return object.__new__(cls)
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def _numpy() -> list[Any]:
+    """Scalars and their types, also under the names of numpy 1."""
+    scalar = np.float64(0).__reduce__()[0]
+    types = {type(np.dtype(one)) for one in (*np.typecodes["AllInteger"], *np.typecodes["Float"])}
+    return [(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *types]
+
+
+#: Containers and values of configurations, no code. OmegaConf's nodes are only data, too.
+ALLOWED: tuple[Any, ...] = (
+    *(Namespace, defaultdict, dict, list, int, float, str, bool, typing.Any),
+    *(omegaconf.DictConfig, omegaconf.ListConfig, omegaconf.AnyNode, omegaconf.BooleanNode),
+    *(omegaconf.FloatNode, omegaconf.IntegerNode, omegaconf.StringNode, omegaconf.EnumNode),
+    *(omegaconf.base.ContainerMetadata, omegaconf.base.Metadata),
+    *_numpy(),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """``model`` and ``task``: the configuration, plain; ``weights`` as fairseq names them.
+
+    ``fine_tuned``: the encoder was taken out of a recogniser.
+    """
+
+    path: Path
+    model: Mapping[str, Any]
+    task: Mapping[str, Any]
+    weights: Weights
+    fine_tuned: bool = False
+
+
+def read(path: Path) -> Checkpoint:
+    """A HuBERT checkpoint. Raises `EngineMissing` with the reason where it can't be one."""
+    state = unpickled(path)
+    weights = state.get("model") if isinstance(state, dict) else None
+    if not isinstance(weights, dict) or not weights:
+        raise EngineMissing(f"{path}: holds no weights under 'model'; not a fairseq checkpoint")
+    config = _sections(state, path)
+    fine_tuned = "w2v_args" in config["model"]
+    if fine_tuned:
+        config = _sections({"cfg": config["model"]["w2v_args"]}, path)
+        weights = {
+            name.removeprefix(FINE_TUNED): value
+            for name, value in weights.items()
+            if name.startswith(FINE_TUNED)
+        }
+    kind = config["model"].get("_name") or config["model"].get("arch") or "hubert"
+    if not str(kind).startswith("hubert"):
+        raise EngineMissing(f"{path}: a model of the kind {kind!r}, not HuBERT")
+    return Checkpoint(path, config["model"], config["task"], weights, fine_tuned)
+
+
+def unpickled(path: Path) -> Any:
+    """What a file of torch holds. Raises `EngineMissing` for a corrupt or a hostile file."""
+    try:
+        with torch.serialization.safe_globals([*ALLOWED, *_stubs(path)]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as e:
+        raise EngineMissing(f"{path}: refused, {_reason(e)}") from e
+    except MemoryError:
+        raise
+    except Exception as e:  # a broken file can raise anything
+        raise EngineMissing(
+            f"{path}: can't be read as a file of PyTorch: {_first_line(e) or type(e).__name__}"
+        ) from e
+
+
+def _stubs(path: Path) -> list[Any]:
+    """Inert classes for what the file calls fairseq's, or asks of OmegaConf beyond `ALLOWED`."""
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except ValueError:  # not a zip file: the format of torch before 1.6
+        names = ["fairseq.data.dictionary.Dictionary"]
+    known = {f"{one.__module__}.{one.__qualname__}" for one in ALLOWED if isinstance(one, type)}
+    return [
+        (type("Stub", (Stub,), {}), name) for name in names if _inert(name) and name not in known
+    ]
+
+
+def _inert(name: str) -> bool:
+    return name.startswith(CONFIGS)
+
+
+def _reason(error: Exception) -> str:
+    """What torch says of a pickle, in a few words."""
+    text = str(error)
+    _, found, rest = text.partition("GLOBAL ")
+    if found:
+        return (
+            f"since it asks for {rest.split()[0]}: a checkpoint has no need of that, and loading "
+            "it could run code"
+        )
+    return f"not a checkpoint of weights and configuration alone: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _sections(state: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:
+    """The configuration of model and task, from ``cfg`` (2021) or ``args`` (before)."""
+    cfg = _plain(state.get("cfg"))
+    if isinstance(cfg, dict) and cfg.get("model") and cfg.get("task"):
+        return {name: dict(_plain(cfg[name])) for name in ("model", "task")}
+    args = _plain(state.get("args")) or cfg
+    if isinstance(args, dict) and args:
+        kind = {"_name": str(args.get("arch", "hubert"))}
+        return {"model": {**args, **kind}, "task": {**args, "_name": args.get("task")}}
+    raise EngineMissing(f"{path}: has neither cfg nor args; not a fairseq checkpoint")
+
+
+def _plain(config: Any) -> Any:
+    if isinstance(config, Namespace):
+        return vars(config)
+    if OmegaConf.is_config(config):
+        return OmegaConf.to_container(config, resolve=False)
+    return config
+
+
+def conv_layers(text: Any, path: Path) -> ConvLayers:
+    """``[(512,10,5)] + [(512,3,2)] * 4``: (channels, kernel, stride) of each layer.
+
+    fairseq evaluates this string, so that a checkpoint can run code; here it is parsed, and only
+    numbers, tuples, lists, ``+`` and ``*`` are known. Raises `EngineMissing`.
+    """
+    try:
+        layers = [tuple(layer) for layer in _literal(ast.parse(str(text), mode="eval").body)]
+        if not layers or not all(len(one) == 3 and min(one) > 0 for one in layers):
+            raise ValueError
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as e:
+        raise EngineMissing(
+            f"{path}: refused, its conv_feature_layers {str(text)[:80]!r} is not a list of "
+            "(channels, kernel, stride); fairseq would run it as code"
+        ) from e
+    return layers
+
+
+def _literal(node: ast.expr) -> Any:
+    match node:
+        case ast.Constant(value=int(value)) if not isinstance(value, bool):
+            return value
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            return [_literal(item) for item in items]
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            first, second = _literal(left), _literal(right)
+            if isinstance(first, list) and isinstance(second, list):
+                return first + second
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            first, second = _literal(left), _literal(right)
+            known = isinstance(first, list) and isinstance(second, int)
+            if known and len(first) * second <= MOST_CONV_LAYERS:
+                return first * second
+    raise ValueError

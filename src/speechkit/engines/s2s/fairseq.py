@@ -1,0 +1,70 @@
+"""The engine ``fairseq``: fairseq's own HuBERT and unit HiFi-GAN, through the compat door."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import layer_norm
+
+from speechkit.compat import checkpoint, door
+from speechkit.engines.s2s.engine import Parts, SpeechToSpeech
+from speechkit.engines.s2s.features import convolutions_of
+from speechkit.engines.s2s.layers import require_layer
+from speechkit.engines.s2s.vocoder import read_config
+
+WINDOW = 100.0  # seconds, as textlesslib's
+
+
+def fairseq(**options: Any) -> SpeechToSpeech:
+    """``options`` are `Parts`; ``model`` is a fairseq checkpoint."""
+    return SpeechToSpeech("fairseq", FairseqFeatures, build_vocoder, Parts(**options))
+
+
+class FairseqFeatures:
+    """A `Features` backend. One waveform at a time: fairseq's first normalisation runs over the
+    padding too, and changes what is beside it."""
+
+    batched = False
+    longest = WINDOW
+    reinitialised: list[str] = []  # noqa: RUF012
+
+    def __init__(self, model: Path, layer: int, device: torch.device, dtype: torch.dtype) -> None:
+        package = door.fairseq()
+        with door.sentences(model, "fairseq"):
+            (loaded,), _, task = package.checkpoint_utils.load_model_ensemble_and_task([str(model)])
+        require_layer(layer, len(loaded.encoder.layers), model)
+        self._layer = layer
+        self._normalises = bool(task.cfg.normalize)
+        self._device, self._dtype = device, dtype
+        self.width: int = loaded.encoder.embedding_dim
+        self.convolutions = convolutions_of(loaded)
+        self._model = loaded.to(device, dtype).eval()
+
+    def normalised(self, waveform: Tensor) -> Tensor:
+        return layer_norm(waveform, waveform.shape) if self._normalises else waveform
+
+    @torch.inference_mode()
+    def features(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
+        return [self._features(waveform) for waveform in waveforms]
+
+    def _features(self, waveform: Tensor) -> Tensor:
+        found, _ = self._model.extract_features(
+            source=waveform.to(self._device, self._dtype)[None],
+            padding_mask=None,
+            mask=False,
+            output_layer=self._layer,
+        )
+        frames: Tensor = found[0]
+        return frames
+
+
+def build_vocoder(model: Path, config: Path) -> Any:
+    """fairseq's generator. Raises `EngineMissing`."""
+    checkpoint.unpickled(model)  # refuses in a sentence what fairseq would fail on
+    vocoders = door.fairseq().models.text_to_speech.vocoder
+    with door.sentences(model, "fairseq"):
+        return vocoders.CodeHiFiGANVocoder(str(model), read_config(config)).model

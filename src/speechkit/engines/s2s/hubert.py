@@ -1,0 +1,174 @@
+"""HuBERT and its kin by transformers: features of one layer, of many waveforms at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import group_norm, layer_norm
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+from transformers import AutoConfig, AutoModel
+from transformers.utils import logging as transformers_logging
+
+from speechkit.compat import checkpoint
+from speechkit.engines.s2s import fairseq_weights
+from speechkit.engines.s2s.layers import require_layer
+from speechkit.errors import EngineMissing
+
+KINDS = ("hubert", "wavlm")
+#: Seconds a window may be long: textlesslib's own for HuBERT; WavLM's position bias takes memory
+#: with the square of it.
+WINDOWS = {"hubert": 100.0, "wavlm": 30.0}
+VARIANCE_FLOOR = 1e-7  # of transformers' Wav2Vec2FeatureExtractor; fairseq's is layer_norm's 1e-5
+
+
+class HubertFeatures:
+    """A `Features` backend. ``model``: a fairseq checkpoint, or a folder of transformers.
+
+    Layer n is the output of the n-th transformer layer, as fairseq's ``output_layer`` counts and
+    as ``hidden_states[n]`` is (of a model that normalises before each layer, the last one without
+    the closing normalisation, as in fairseq). What lies above is not even loaded.
+    """
+
+    batched = True
+
+    def __init__(
+        self,
+        model: Path,
+        layer: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        allow_reinit: bool = False,
+    ) -> None:
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        self._device, self._dtype = device, dtype
+        self.reinitialised: list[str] = []
+        if model.is_dir():
+            loaded, self._normalise = _from_folder(model, layer)
+        else:
+            found = checkpoint.read(model)
+            require_layer(layer, fairseq_weights.layer_count(found), model)
+            loaded, self.reinitialised = fairseq_weights.load(
+                found, layer, allow_reinit=allow_reinit
+            )
+            self._normalise = _as_fairseq if found.task.get("normalize") else None
+        config = loaded.config
+        self.width: int = config.hidden_size
+        self.longest = WINDOWS[config.model_type]
+        #: (kernel, stride) of the layers that make frames of samples.
+        self.convolutions = list(zip(config.conv_kernel, config.conv_stride, strict=True))
+        if config.do_stable_layer_norm:
+            loaded.encoder.layer_norm = nn.Identity()
+        _fold_weight_norm(loaded.encoder.pos_conv_embed.conv)
+        first = loaded.feature_extractor.conv_layers[0]
+        self._group_norm: _GroupNorm | None = None
+        if config.feat_extract_norm == "group":
+            self._group_norm = first.layer_norm = _GroupNorm(first.layer_norm)
+        self._model: Any = loaded.to(device, dtype).eval()
+
+    def normalised(self, waveform: Tensor) -> Tensor:
+        return self._normalise(waveform) if self._normalise else waveform
+
+    @torch.inference_mode()
+    def features(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
+        lengths = [len(waveform) for waveform in waveforms]
+        longest = max(lengths)
+        padded = torch.zeros(len(waveforms), longest)
+        for row, waveform in zip(padded, waveforms, strict=True):
+            row[: len(waveform)] = waveform
+        padded = padded.to(self._device, self._dtype)
+        mask = None
+        if min(lengths) < longest:
+            places = torch.arange(longest, device=self._device)
+            mask = places < torch.tensor(lengths, device=self._device)[:, None]
+        kernel, stride = self.convolutions[0]
+        if self._group_norm:
+            self._group_norm.lengths = [(length - kernel) // stride + 1 for length in lengths]
+        found = self._model(padded, attention_mask=mask).last_hidden_state
+        return [row[: self._frames(length)] for row, length in zip(found, lengths, strict=True)]
+
+    def _frames(self, samples: int) -> int:
+        for kernel, stride in self.convolutions:
+            samples = (samples - kernel) // stride + 1
+        return samples
+
+
+class _GroupNorm(nn.Module):
+    """The first layer's normalisation, over the samples of each waveform and not over its padding:
+    the one place where a padded waveform would come out otherwise than alone."""
+
+    def __init__(self, norm: nn.GroupNorm) -> None:
+        super().__init__()
+        self.norm = norm
+        self.lengths: list[int] = []
+
+    def forward(self, frames: Tensor) -> Tensor:
+        norm = self.norm
+        if min(self.lengths) == frames.shape[-1]:
+            return group_norm(frames, norm.num_groups, norm.weight, norm.bias, norm.eps)
+        out = torch.zeros_like(frames)
+        for index, length in enumerate(self.lengths):
+            own = frames[index : index + 1, :, :length]
+            out[index, :, :length] = group_norm(
+                own, norm.num_groups, norm.weight, norm.bias, norm.eps
+            )[0]
+        return out
+
+
+def _fold_weight_norm(conv: nn.Module) -> None:
+    """The weight itself instead of its length and direction: the same numbers, computed once."""
+    if is_parametrized(conv, "weight"):
+        remove_parametrizations(conv, "weight")
+
+
+def _as_fairseq(waveform: Tensor) -> Tensor:
+    return layer_norm(waveform, waveform.shape)
+
+
+def _as_transformers(waveform: Tensor) -> Tensor:
+    variance = waveform.var(correction=0)
+    return (waveform - waveform.mean()) / torch.sqrt(variance + VARIANCE_FLOOR)
+
+
+def _from_folder(folder: Path, layer: int) -> tuple[Any, Any]:
+    """The model of a folder of transformers, and how its waveforms are normalised."""
+    try:
+        config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as e:
+        raise EngineMissing(f"--model {folder}: no model of transformers: {_first_line(e)}") from e
+    if config.model_type not in KINDS:
+        raise EngineMissing(
+            f"--model {folder}: a model of the kind {config.model_type!r}; there are "
+            f"{', '.join(KINDS)}"
+        )
+    require_layer(layer, config.num_hidden_layers, folder)
+    config.num_hidden_layers = layer
+    try:
+        model, told = AutoModel.from_pretrained(
+            folder, config=config, local_files_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as e:
+        raise EngineMissing(f"--model {folder}: can't be loaded: {_first_line(e)}") from e
+    missing = sorted(set(told["missing_keys"]) - {"masked_spec_embed"})
+    if missing:
+        raise EngineMissing(f"--model {folder}: {len(missing)} weights lack, such as {missing[0]}")
+    return model, _as_transformers if _does_normalise(folder, config) else None
+
+
+def _does_normalise(folder: Path, config: Any) -> bool:
+    """What its preprocessor says; by itself, a model with layer norms in its convolutions does."""
+    said: dict[str, Any] = {}
+    preprocessor = folder / "preprocessor_config.json"
+    if preprocessor.is_file():
+        said = json.loads(preprocessor.read_text(encoding="utf-8"))
+    return bool(said.get("do_normalize", config.feat_extract_norm == "layer"))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

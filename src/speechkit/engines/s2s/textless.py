@@ -1,0 +1,53 @@
+"""The engine ``textless``: textlesslib's HuBERT reader and vocoder, through the compat door."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from speechkit.compat import checkpoint, door
+from speechkit.engines.s2s.engine import Parts, SpeechToSpeech
+from speechkit.engines.s2s.features import convolutions_of
+from speechkit.engines.s2s.layers import require_layer
+
+
+def textless(**options: Any) -> SpeechToSpeech:
+    """``options`` are `Parts`; ``model`` is a fairseq checkpoint."""
+    return SpeechToSpeech("textless", TextlessFeatures, build_vocoder, Parts(**options))
+
+
+class TextlessFeatures:
+    """A `Features` backend: the reader of textlesslib's SpeechEncoder, which normalises and cuts
+    long audio by itself (each 100 s, without context) and knows float32 alone."""
+
+    batched = False
+    longest = math.inf
+    reinitialised: list[str] = []  # noqa: RUF012
+
+    def __init__(self, model: Path, layer: int, device: torch.device, _: torch.dtype) -> None:
+        package = door.textless()
+        with door.sentences(model, "textlesslib"):
+            self._reader = package.HubertFeatureReader(str(model), layer=layer).to(device)
+        encoder = self._reader.model.encoder
+        require_layer(layer, len(encoder.layers), model)
+        self.width: int = encoder.embedding_dim
+        self.convolutions = convolutions_of(self._reader.model)
+
+    def normalised(self, waveform: Tensor) -> Tensor:
+        return waveform
+
+    def features(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
+        return [self._reader(waveform) for waveform in waveforms]
+
+
+def build_vocoder(model: Path, config: Path) -> Any:
+    """textlesslib's generator. Raises `EngineMissing`."""
+    checkpoint.unpickled(model)  # refuses in a sentence what it would fail on
+    package = door.textless()
+    with door.sentences(model, "textlesslib"):
+        return package.CodeHiFiGANVocoder(str(model), str(config)).model

@@ -1,0 +1,191 @@
+"""Units to speech by a unit HiFi-GAN, whoever's; long ones in pieces that fit without a seam."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speechkit.compat import checkpoint
+from speechkit.engines import torch_device
+from speechkit.engines.batch_size import BatchSize
+from speechkit.engines.s2s.code_hifigan import CodeHiFiGan
+from speechkit.errors import EngineMissing, UnitsInvalid, UsageError
+
+if TYPE_CHECKING:
+    from speechkit.engines.protocols import Waveform
+
+PIECE = 500  # frames synthesised at once, 10 s of the usual 20 ms; halved where memory runs out
+LONGEST_UNIT = 5000  # frames that one unit may be predicted to last: more is no speech
+NEEDED = (
+    *("num_embeddings", "embedding_dim", "upsample_initial_channel", "upsample_rates"),
+    *("upsample_kernel_sizes", "resblock_kernel_sizes", "resblock_dilation_sizes"),
+)
+
+#: Builds a generator from a checkpoint and its configuration: a module with the parts ``dict`` and
+#: ``dur_predictor``, called with ``code`` [1, frames] and, where it has them, ``spkr`` and
+#: ``style`` [1, 1].
+Build = Callable[[Path, Path], Any]
+
+
+class Vocoder:
+    """``speaker`` and ``style``: numbers, of models that have several."""
+
+    def __init__(
+        self,
+        model: Path,
+        config: Path,
+        device: torch.device,
+        build: Build,
+        *,
+        speaker: int | None = None,
+        style: int | None = None,
+    ) -> None:
+        self._config = read_config(config)
+        self._device = device
+        self._conditions = {
+            name: torch.tensor([[number]], device=device)
+            for name, number in (
+                ("spkr", self._number("speaker", "multispkr", "num_speakers", 200, speaker)),
+                ("style", self._number("style", "multistyle", "num_styles", 100, style)),
+            )
+            if number is not None
+        }
+        self._generator: Any = build(model, config).to(device).eval()
+        self.units: int = self._config["num_embeddings"]
+        self.sample_rate = int(self._config.get("sampling_rate", 16_000))
+        self.predicts_durations = self._generator.dur_predictor is not None
+        self.hop = math.prod(self._config["upsample_rates"])  # samples a frame
+        self._context = context(self._config)
+        self._pieces = BatchSize(
+            PIECE, torch_device.out_of_memory, lambda: torch_device.free_memory(device)
+        )
+        self.seconds = 0.0
+
+    def require_units(self, units: NDArray[np.int64]) -> None:
+        """Raises `UnitsInvalid` for units that it was not trained on."""
+        if units.size and not 0 <= units.min() <= units.max() < self.units:
+            wrong = units.max() if units.max() >= self.units else units.min()
+            raise UnitsInvalid(f"unit {wrong}: the vocoder has the units 0 to {self.units - 1}")
+
+    @torch.inference_mode()
+    def predicted(self, units: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many frames each unit, none of them repeated, is to last."""
+        code = torch.from_numpy(units).to(self._device)[None]
+        said = self._generator.dur_predictor(self._generator.dict(code))
+        frames = torch.clamp(torch.round(torch.exp(said) - 1).long(), min=1)[0].cpu().numpy()
+        if frames.size and frames.max() > LONGEST_UNIT:
+            raise UnitsInvalid(f"a unit is predicted to last {frames.max()} frames")
+        return np.asarray(frames, dtype=np.int64)
+
+    def synthesise(self, frames: NDArray[np.int64]) -> Waveform:
+        """Samples of the units, one a frame, `hop` samples each."""
+        began = time.monotonic()
+        samples = self._pieces.run(range(len(frames)), lambda part: self._piece(frames, part))
+        self.seconds += time.monotonic() - began
+        return np.concatenate(samples)
+
+    @torch.inference_mode()
+    def _piece(self, frames: NDArray[np.int64], part: Sequence[int]) -> list[Waveform]:
+        """The samples of each frame of ``part``, made with all the frames that they depend on."""
+        first = max(0, part[0] - self._context)
+        last = min(len(frames), part[-1] + 1 + self._context)
+        code = torch.from_numpy(frames[first:last]).to(self._device)[None]
+        made: Tensor = self._generator(code=code, **self._conditions).flatten()
+        if len(made) != (last - first) * self.hop:
+            raise RuntimeError(
+                f"the vocoder has made {len(made)} samples of {last - first} frames of {self.hop}"
+            )
+        rows = made.float().cpu().numpy().reshape(-1, self.hop)
+        return list(rows[part[0] - first : part[-1] + 1 - first])
+
+    def _number(
+        self, what: str, switch: str, count: str, usual: int, given: int | None
+    ) -> int | None:
+        if not self._config.get(switch):
+            if given is not None:
+                raise UsageError(f"--{what} {given}: this vocoder has but one {what}")
+            return None
+        known = int(self._config.get(count, usual))
+        if given is None or not 0 <= given < known:
+            raise UsageError(
+                f"--{what} {'is needed' if given is None else given}: this vocoder has the "
+                f"{what}s 0 to {known - 1}"
+            )
+        return given
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Raises `EngineMissing` for what is no configuration of a unit HiFi-GAN."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        lacks = [name for name in NEEDED if name not in config]
+    except FileNotFoundError as e:
+        raise EngineMissing(f"--vocoder-config {path}: no such file") from e
+    except (OSError, ValueError, TypeError) as e:
+        raise EngineMissing(f"--vocoder-config {path}: not a configuration in JSON: {e}") from e
+    if lacks:
+        raise EngineMissing(f"--vocoder-config {path}: says nothing of {', '.join(lacks)}")
+    for key, what in (("f0", "a pitch contour"), ("embedder_params", "a speaker's embedding")):
+        if config.get(key):
+            raise EngineMissing(
+                f"--vocoder-config {path}: this vocoder needs {what}, which units don't carry"
+            )
+    kernels = zip(config["upsample_rates"], config["upsample_kernel_sizes"], strict=False)
+    if any(kernel < rate or (kernel - rate) % 2 for rate, kernel in kernels):
+        raise EngineMissing(
+            f"--vocoder-config {path}: upsample_kernel_sizes must be as even or odd as "
+            "upsample_rates, or frames and samples don't agree"
+        )
+    return dict(config)
+
+
+def context(config: Mapping[str, Any]) -> int:
+    """On how many frames at either side a frame's samples depend, at most."""
+    blocks = max(
+        sum((kernel - 1) * (dilation + 1) // 2 for dilation in dilations)
+        for kernel, dilations in zip(
+            config["resblock_kernel_sizes"], config["resblock_dilation_sizes"], strict=True
+        )
+    )
+    reach = 3  # of the last convolution, in samples; then back, in the steps of each stage
+    rates = zip(config["upsample_rates"], config["upsample_kernel_sizes"], strict=True)
+    for rate, kernel in reversed(list(rates)):
+        reach = -(-(reach + blocks + kernel) // rate)
+    return reach + 3
+
+
+def build(model: Path, config: Path) -> CodeHiFiGan:
+    """Our own generator with a checkpoint's weights. Raises `EngineMissing`."""
+    state = checkpoint.unpickled(model)
+    weights = state.get("generator") if isinstance(state, dict) else None
+    if not isinstance(weights, dict):
+        raise EngineMissing(f"{model}: holds no 'generator'; not a checkpoint of a unit HiFi-GAN")
+    try:
+        generator = CodeHiFiGan(read_config(config))
+        generator.load_state_dict(_without_weight_norm(weights))
+    except (RuntimeError, TypeError, ValueError, KeyError, ZeroDivisionError) as e:
+        raise EngineMissing(
+            f"{model}: does not fit its --vocoder-config: {' '.join(str(e).split())[:200]}"
+        ) from e
+    return generator
+
+
+def _without_weight_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each weight of its direction and length, as torch's own remove_weight_norm computes it."""
+    plain = {}
+    for name, value in weights.items():
+        if name.endswith(".weight_v"):
+            length = weights[name.removesuffix("v") + "g"]
+            plain[name.removesuffix("_v")] = torch._weight_norm(value, length, 0)
+        elif not name.endswith(".weight_g"):
+            plain[name] = value
+    return plain

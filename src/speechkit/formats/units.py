@@ -1,0 +1,22 @@
+"""Discrete units as unit language models read them: an utterance a line, ``name|71 12 4``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from speechkit.formats.common import one_line
+from speechkit.records import Recording
+
+EXTENSION = ".units"
+
+
+def render(recordings: Sequence[Recording]) -> str:
+    """Of a recording with several utterances, each is named after its milliseconds too."""
+    lines = []
+    for recording in recordings:
+        name = one_line(recording.name).replace("|", "_")
+        for segment in recording.utterances:
+            where = f"_{round(segment.start * 1000)}-{round(segment.end * 1000)}"
+            own = name + where if len(recording.utterances) > 1 else name
+            lines.append(f"{own}|{' '.join(map(str, segment.units))}\n")
+    return "".join(lines)
