@@ -27,11 +27,14 @@ $(VENV)/.light: pyproject.toml scripts/system_packages.sh
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
-# torch first and pinned: everything after takes the one that is there.
-$(VENV)/.full: $(VENV)/.light
+# torch first and pinned: everything after takes the one that is there. fairseq last and without
+# what it asks for, which would take NeMo's away; that goes into a folder of its own, for a test.
+$(VENV)/.full: $(VENV)/.light scripts/old_hydra.sh
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,dev]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps silero-vad==6.2.3
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps fairseq==0.12.2 bitarray
+	scripts/old_hydra.sh .cache/old-hydra
 	touch $@
 
 setup-light: $(VENV)/.light
@@ -96,6 +99,7 @@ DATA ?= ../shared/data
 models: $(VENV)/.full
 	$(BIN)/python scripts/make_tiny_models.py whisper --data "$(DATA)"
 	$(BIN)/python scripts/make_tiny_models.py nemo --data "$(DATA)"
+	$(BIN)/python scripts/make_tiny_models.py s2s --data "$(DATA)"
 
 test: models
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -1,6 +1,7 @@
 """What all tests share: the command line as a function, the example speech, and strictness.
 
-With SPEECHKIT_REQUIRE_ALL=1 a skipped test is a failure, except for those marked ``gpu``.
+With SPEECHKIT_REQUIRE_ALL=1 a skipped test is a failure, except for those marked ``gpu`` or
+``textless``, which need what can't be installed everywhere.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def _forbid_skip(report: Any) -> None:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     outcome = yield
-    if "gpu" not in item.keywords:
+    if not {"gpu", "textless"} & set(item.keywords):
         _forbid_skip(outcome.get_result())
 
 
@@ -123,6 +124,12 @@ def whispers() -> dict[str, Path]:
 def nemos() -> dict[str, Path]:
     """Tiny models of NeMo."""
     return _trained({"ctc": "nemo-ctc.nemo", "rnnt": "nemo-rnnt.nemo"})
+
+
+@pytest.fixture(scope="session")
+def s2s_models() -> Path:
+    """The folder of tiny HuBERTs, a k-means and unit HiFi-GANs."""
+    return _trained({"s2s": "s2s"})["s2s"]
 
 
 def _trained(names: Mapping[str, str]) -> dict[str, Path]:

@@ -61,6 +61,8 @@ def s2s(
     hardware = Hardware(device.device, device.batch(), device.offline)
     training = quantizer.train_quantizer is not None
     _require_halves(units, speech, units_only=units_only, from_units=from_units, training=training)
+    if from_units and formats.format:
+        raise UsageError("--format: is for the units made, not with --from-units")
     options = S2sOptions(
         engine,
         None if from_units else units.model,
@@ -96,7 +98,7 @@ def _require_halves(
         lacks.remove("--quantizer")
     if lacks and not from_units:
         raise UsageError(f"{', '.join(lacks)}: needed to make units ({ways_out})")
-    if (units_only or training) and speech.vocoder:
-        raise UsageError("--vocoder: not needed where no speech is made")
+    if (units_only or training) and speech.given():
+        raise UsageError(f"{', '.join(speech.given())}: not needed where no speech is made")
     if not (units_only or training) and not speech.vocoder:
         raise UsageError(f"--vocoder: needed to make speech ({ways_out})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -128,16 +128,16 @@ class SpeechFlags:
         ),
     ] = None
 
-    def speech(self, folder: Path | None, sources: list[str]) -> Speech | None:
-        """What is to be made of units, None where nothing is. Raises `UsageError`."""
+    def given(self) -> list[str]:
+        """The options that were set, as on the command line."""
+        names = [one.name for one in fields(self) if getattr(self, one.name) != one.default]
+        return [f"--{name.replace('_', '-')}" for name in names]
+
+    def speech(self, folder: Path | None, sources: list[str]) -> Speech:
+        """How speech is to be made. Raises `UsageError`."""
         from speechkit.pipelines.s2s import Speech
 
-        if self.vocoder is None:
-            given = {name: getattr(self, name) for name in ("durations", "speaker", "style")}
-            idle = [f"--{name}" for name, value in given.items() if value is not None]
-            if idle:
-                raise UsageError(f"{', '.join(idle)}: needs a --vocoder")
-            return None
+        assert self.vocoder
         if folder is None:
             raise UsageError("the speech made needs a folder: --output-dir DIR")
         for source in map(Path, sources):

@@ -51,11 +51,11 @@ def run_with_formats(
         _close(_run(stage, sources, flags, output, _print_lines), flags)
     output = output or str(folder / f"{stage.name}.jsonl")
     summary = _run(stage, sources, flags, output, _print_lines)
-    from speechkit.pipelines.export import write_files
-
-    joined = stage.name if wanted.one_file else None
-    count = write_files(manifest.read_records(output), folder, formats, joined=joined)
     if formats:
+        from speechkit.pipelines.export import write_files
+
+        joined = stage.name if wanted.one_file else None
+        count = write_files(manifest.read_records(output), folder, formats, joined=joined)
         typer.echo(f"{count} files written to {folder}", err=True)
     _close(summary, flags)
 

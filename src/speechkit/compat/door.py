@@ -16,13 +16,16 @@ import torch
 from speechkit.compat import checkpoint, shims
 from speechkit.errors import EngineFailed, EngineMissing
 
-FAIRSEQ = (
-    "fairseq",
-    "fairseq.checkpoint_utils",
-    "fairseq.models.hubert.hubert",
-    "fairseq.tasks.hubert_pretraining",
-    "fairseq.models.text_to_speech.vocoder",
-)
+#: What is imported beside the package itself, while the shims are in force.
+MODULES = {
+    "fairseq": (
+        "fairseq.checkpoint_utils",
+        "fairseq.models.hubert.hubert",
+        "fairseq.tasks.hubert_pretraining",
+        "fairseq.models.text_to_speech.vocoder",
+    ),
+    "textless": ("textless.data.speech_encoder",),
+}
 INSTALL_FAIRSEQ = "pip install --no-deps fairseq==0.12.2 bitarray"
 INSTALL_TEXTLESS = (
     "pip install --no-deps git+https://github.com/facebookresearch/textlesslib && "
@@ -59,9 +62,8 @@ def _through(name: str, install: str) -> ModuleType:
             stack.enter_context(shim())
         try:
             package = importlib.import_module(name)
-            if name == "fairseq":
-                for module in FAIRSEQ:
-                    importlib.import_module(module)
+            for module in MODULES[name]:
+                importlib.import_module(module)
         except ModuleNotFoundError as e:
             _forget(name)
             raise EngineMissing(f"{e}; install it with: {install}") from e

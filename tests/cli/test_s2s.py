@@ -1,0 +1,362 @@
+"""The s2s command from end to end, with tiny models."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from speechkit.compat import checkpoint
+from speechkit.engines import registry
+from speechkit.io import audio
+
+pytestmark = pytest.mark.slow
+
+Parts = dict[str, list[object]]
+
+
+@pytest.fixture(scope="module")
+def parts(s2s_models: Path) -> Parts:
+    units = ["--model", s2s_models / "hubert-dict.pt", "--layer", 2]
+    return {
+        "model": units,
+        "units": [*units, "--quantizer", s2s_models / "km.npz"],
+        "speech": ["--vocoder", s2s_models / "vocoder" / "g.pt"],
+        "predicted": ["--vocoder", s2s_models / "vocoder-multi" / "g.pt", "--speaker", 1],
+    }
+
+
+@pytest.fixture(scope="module")
+def few(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree with equal names: one recording in three formats and places."""
+    folder: Path = tmp_path_factory.mktemp("few")
+    source = examples / "awb" / "train.flac"
+    waveform, rate = soundfile.read(source)
+    for name in ("monday/talk.wav", "monday/talk.flac", "tuesday/talk.wav"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        soundfile.write(folder / name, waveform, rate)
+    return folder
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_speech_to_units_to_speech(few: Path, parts: Parts, speechkit: Any, tmp_path: Path) -> None:
+    """At once, and in two halves by a pipe and by files: the same speech, equal names apart."""
+    once = tmp_path / "once"
+    done = speechkit("s2s", few, *parts["units"], *parts["speech"], "--output-dir", once)
+    assert done.err.splitlines()[0] == f"s2s: 3 utterances, 0 failed -> {once / 's2s.jsonl'}"
+    names = ["monday/talk.flac.wav", "monday/talk.wav", "tuesday/talk.wav"]
+    assert files(once) == sorted([".s2s.jsonl.run.json", "s2s.jsonl", *names])
+    found = records(once / "s2s.jsonl")
+    for name, record in zip(names, found, strict=True):
+        assert record["audio_filepath_out"] == str(once / name)
+        info = soundfile.info(once / name)
+        assert (info.samplerate, info.channels, info.subtype) == (16_000, 1, "PCM_16")
+        assert info.frames == 320 * sum(record["unit_durations"])
+        assert record["duration_out"] == pytest.approx(record["duration"], abs=0.05)
+        assert np.abs(soundfile.read(once / name)[0]).max() > 0.01
+    again = speechkit("s2s", few, *parts["units"], *parts["speech"], "--output-dir", once)
+    assert "complete already, nothing computed" in again.err
+
+    piped = speechkit("s2s", few, *parts["units"], "--units-only").out
+    units = [json.loads(line) for line in piped.splitlines()]
+    assert [one["units"] for one in units] == [one["units"] for one in found]
+    assert "audio_filepath_out" not in units[0]
+    halves = tmp_path / "halves"
+    speechkit("s2s", "-", "--from-units", *parts["speech"], "--output-dir", halves, stdin=piped)
+    for name in names:
+        assert (halves / name).read_bytes() == (once / name).read_bytes()
+
+
+def test_units_as_language_models_read_and_write_them(
+    few: Path, parts: Parts, speechkit: Any, tmp_path: Path
+) -> None:
+    text = tmp_path / "text"
+    options = ["--format", "units", "--one-file", "--output-dir", text]
+    speechkit("s2s", few, *parts["units"], "--units-only", *options)
+    lines = (text / "s2s.units").read_text().splitlines()
+    for line, record in zip(lines, records(text / "s2s.jsonl"), strict=True):
+        name, units = line.split("|")
+        assert name in ("monday/talk.flac", "monday/talk.wav", "tuesday/talk")
+        assert units == " ".join(map(str, record["units"]))
+    spoken = tmp_path / "spoken"
+    done = speechkit(
+        "s2s", text / "s2s.units", "--from-units", *parts["predicted"], "--output-dir", spoken
+    )
+    assert "3 utterances, 0 failed" in done.err
+    assert "monday/talk.flac.wav" in files(spoken)
+    bare = b"3 4 5\n\nspoken/../../x|7 8 7\n"
+    options = ["--from-units", *parts["speech"], "--audio-format", "flac", "--output-dir", spoken]
+    speechkit("s2s", "-", *options, "-o", tmp_path / "bare.jsonl", stdin=bare)
+    assert soundfile.info(spoken / "stdin-000001.flac").frames == 3 * 320
+    assert soundfile.info(spoken / "spoken" / "x.flac").frames == 3 * 320
+
+
+def test_frames_as_they_are(few: Path, parts: Parts, speechkit: Any) -> None:
+    done = speechkit("s2s", few, *parts["units"], "--units-only", "--keep-repeats", "--limit", 1)
+    record = json.loads(done.out)
+    assert set(record["unit_durations"]) == {1}
+    assert len(record["units"]) == pytest.approx(record["duration"] * 50, abs=1)
+
+
+def test_ten_minutes_and_a_hundred_samples(
+    examples: Path, parts: Parts, speechkit: Any, tmp_path: Path
+) -> None:
+    """And whatever else goes wrong: each comes out once, with a result or with a reason."""
+    once = [audio.load(str(path), sample_rate=16_000) for path in examples.rglob("*.flac")]
+    long = np.tile(np.concatenate(once), 11)[: 600 * 16_000]
+    made = {"a-long": long, "b-short": long[:100], "c-frame": long[8000:8400], "d": long[:32_000]}
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, waveform in made.items():
+        soundfile.write(folder / f"{name}.wav", waveform, 16_000)
+    (folder / "e-bad.wav").write_text("no audio")
+    out = tmp_path / "out"
+    began = time.monotonic()
+    done = speechkit("s2s", folder, *parts["units"], *parts["speech"], "--output-dir", out, code=3)
+    print(f"{time.monotonic() - began:.0f} s")
+    assert "5 utterances, 2 failed" in done.err
+    found = records(out / "s2s.jsonl")
+    assert [sum(one.get("unit_durations", [])) for one in found] == [29_999, 0, 1, 99, 0]
+    assert soundfile.info(out / "a-long.wav").frames == 29_999 * 320
+    assert found[1]["error"]["type"] == "AudioTooShort"
+    assert (
+        "100 samples at 16 kHz, and the model's first frame takes 400"
+        in found[1]["error"]["message"]
+    )
+    assert found[4]["error"]["type"] == "AudioUnreadable"
+    assert files(out) == sorted(
+        [".s2s.jsonl.run.json", "s2s.jsonl", "a-long.wav", "c-frame.wav", "d.wav"]
+    )
+
+
+def test_splits_make_the_same_tree(
+    few: Path, examples: Path, parts: Parts, speechkit: Any, tmp_path: Path
+) -> None:
+    """Each knows from the index what all of the input has in common."""
+    manifest, splits = tmp_path / "data.jsonl", tmp_path / "splits"
+    speechkit("manifest", few, "-o", manifest)
+    whole = tmp_path / "whole"
+    options = [*parts["units"], *parts["speech"], "--output-dir", whole]
+    speechkit("s2s", manifest, *options, "-o", tmp_path / "whole.jsonl")
+    before = {name: (whole / name).read_bytes() for name in files(whole)}
+    speechkit("split-manifest", "--input", manifest, "--splits", 3, "--output-dir", splits)
+    for split in sorted(splits.glob("*_split_*.jsonl")):
+        speechkit("s2s", split, *options, "-o", tmp_path / "out" / split.name)
+    assert {name: (whole / name).read_bytes() for name in files(whole)} == before
+    pattern = tmp_path / "out" / "*_split_*.jsonl"
+    merged = tmp_path / "merged.jsonl"
+    speechkit(
+        *["merge-results", "--input-pattern", pattern, "--output", merged, "--splits-dir", splits]
+    )
+    assert merged.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    (splits / "data_splits.json").unlink()
+    done = speechkit(
+        "s2s", splits / "data_split_00.jsonl", *options, "-o", tmp_path / "x.jsonl", code=2
+    )
+    assert "no data_splits.json beside it" in done.err
+
+
+def test_nothing_is_written_outside(
+    few: Path, parts: Parts, speechkit: Any, tmp_path: Path
+) -> None:
+    """Whatever an id or a path says."""
+    evil = ["../../evil", "/etc/evil", "..", "a/../../../evil", "x" * 400, "nul\0l"]
+    lines = [json.dumps({"id": name, "units": [1, 2, 3]}) for name in evil]
+    out = tmp_path / "deep" / "out"
+    stdin = "\n".join(lines).encode()
+    speechkit("s2s", "-", "--from-units", *parts["speech"], "--output-dir", out, stdin=stdin)
+    for record in records(out / "s2s.jsonl"):
+        path = Path(record["audio_filepath_out"])
+        assert path.is_file()
+        assert path.resolve().is_relative_to(out)
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def test_two_utterances_never_share_a_file(parts: Parts, speechkit: Any, tmp_path: Path) -> None:
+    lines = b'{"id": "a", "units": [1]}\n{"id": "../a", "units": [2]}\n'
+    options = ["--from-units", *parts["speech"], "--output-dir", tmp_path / "out"]
+    done = speechkit("s2s", "-", *options, stdin=lines, code=2)
+    assert "utterances 1 and 2 would both be written to" in done.err
+
+
+def test_input_is_never_overwritten(few: Path, parts: Parts, speechkit: Any) -> None:
+    options = [*parts["units"], *parts["speech"], "--output-dir"]
+    assert "lies in the input folder" in speechkit("s2s", few, *options, few, code=2).err
+    done = speechkit("s2s", few / "monday" / "talk.wav", *options, few, code=2)
+    assert f"{few}: holds input" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "--model, --layer, --quantizer: needed to make units"),
+        (["--units-only"], "--model, --layer, --quantizer: needed to make units"),
+        (["--from-units"], "--vocoder: needed to make speech"),
+        (["--units-only", "--from-units"], "exclude each other"),
+        (["--model", "m.pt", "--layer", 1, "--quantizer", "k.npz"], "--vocoder: needed"),
+        (["--from-units", "--model", "m.pt", "--vocoder", "g.pt"], "--model: not needed"),
+        (["--from-units", "--vocoder", "g.pt"], "needs a folder: --output-dir"),
+        (
+            ["--from-units", "--vocoder", "g.pt", "--output-dir", "o"],
+            "--vocoder .*g.pt: no such file",
+        ),
+        (
+            ["--model", "m", "--layer", 1, "--quantizer", "k", "--units-only", "--style", 1],
+            "--style: not needed where no speech is made",
+        ),
+        (
+            ["--model", "./m.pt", "--layer", 1, "--quantizer", "k", "--units-only"],
+            "--model ./m.pt: no such",
+        ),
+        (
+            [
+                "--engine",
+                "fairseq",
+                "--model",
+                "m",
+                "--layer",
+                1,
+                "--quantizer",
+                "k",
+                "--units-only",
+                "--allow-reinit",
+            ],
+            "--allow-reinit: not for",
+        ),
+        (
+            [
+                "--engine",
+                "nobody",
+                "--model",
+                "m",
+                "--layer",
+                1,
+                "--quantizer",
+                "k",
+                "--units-only",
+            ],
+            "no s2s engine 'nobody'",
+        ),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(
+    arguments: list[object], reason: str, examples: Path, speechkit: Any, tmp_path: Path
+) -> None:
+    import re
+
+    source = "-" if "--from-units" in arguments else examples
+    code = 1 if "no such" in reason else 2
+    done = speechkit("s2s", source, *arguments, code=code, cwd=tmp_path, stdin=b"a|1 2\n")
+    assert re.search(reason, done.err)
+    assert done.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"a|1 x 2\n", "stdin, line 1: expected name"),
+        (b'{"id": "a"}\n', '"units" must be a list of numbers'),
+        (b'{"units": [1]}\n', 'needs "id" or "audio_filepath"'),
+        (b'{"id": "a", "units": [1, 2], "unit_durations": [1]}\n', '"unit_durations" must be'),
+        (b'{"id": "a", "units": [1], "unit_durations": [99999999]}\n', "come to 99999999 frames"),
+        (b'{"id": "a", "units": "1 2"}\n', '"units" must be a list of numbers'),
+    ],
+)
+def test_units_that_are_none(
+    text: bytes, reason: str, parts: Parts, speechkit: Any, tmp_path: Path
+) -> None:
+    options = ["--from-units", *parts["speech"], "--output-dir", tmp_path / "out"]
+    assert reason in speechkit("s2s", "-", *options, stdin=text, code=2).err
+
+
+def test_units_that_fail_cost_themselves_alone(
+    parts: Parts, speechkit: Any, tmp_path: Path
+) -> None:
+    text = b"a|1 2\nb|\nc|1 77\nd|2 1\n"
+    options = ["--from-units", *parts["speech"], "--output-dir", tmp_path / "out"]
+    speechkit("s2s", "-", *options, stdin=text, code=3)
+    errors = [one.get("error", {}).get("message") for one in records(tmp_path / "out/s2s.jsonl")]
+    assert errors == [None, "no units at all", "unit 77: the vocoder has the units 0 to 49", None]
+
+
+def test_random_weights_are_told_of(
+    few: Path, parts: Parts, s2s_models: Path, speechkit: Any, tmp_path: Path
+) -> None:
+    state = checkpoint.unpickled(s2s_models / "hubert-bare.pt")
+    state["model"]["encoder.pos_conv.0.weight_g"] = torch.ones(64, 1, 1)
+    model = tmp_path / "other.pt"
+    torch.save(state, model)
+    options = ["--layer", 1, "--quantizer", s2s_models / "km.npz", "--units-only", "--limit", 1]
+    refused = speechkit("s2s", few, "--model", model, *options, code=1)
+    assert "--allow-reinit takes random ones nevertheless" in refused.err
+    summary = tmp_path / "summary.json"
+    done = speechkit("s2s", few, "--model", model, *options, "--allow-reinit", "--summary", summary)
+    name = "encoder.pos_conv_embed.conv.parametrizations.weight.original0"
+    assert f"RANDOM numbers in the place of the weight {name}" in done.err
+    assert json.loads(summary.read_text())["device"]["reinitialised"] == [name]
+
+
+def test_a_quantizer_is_trained_and_used(
+    examples: Path, few: Path, parts: Parts, speechkit: Any, tmp_path: Path
+) -> None:
+    """Better than the one of other speech, and always the same."""
+    target = tmp_path / "km.npz"
+    command = ["s2s", examples, *parts["model"], "--train-quantizer", target, "--clusters", 20]
+    done = speechkit(*command)
+    assert f"{target}: 20 units, fitted to " in done.err
+    first = target.read_bytes()
+    assert "exists; --restart replaces it" in speechkit(*command, code=2).err
+    speechkit(*command, "--restart", "--frames", 10**6)
+    with np.load(target, allow_pickle=False) as made:
+        centroids = made["centroids"]
+        assert centroids.shape == (20, 64)
+        assert centroids.dtype == np.float32
+    assert target.read_bytes() == first
+    options = ["--quantizer", target, "--units-only", "--limit", 1]
+    units = json.loads(speechkit("s2s", few, *parts["model"], *options).out)["units"]
+    assert max(units) < 20
+    too_few = [*command[:-1], 100_000, "--restart"]
+    assert "are not enough for 100000 units" in speechkit(*too_few, code=2).err
+
+
+def test_a_pickled_kmeans_is_converted_once_it_is_trusted(
+    s2s_models: Path, speechkit: Any, tmp_path: Path
+) -> None:
+    source, target = s2s_models / "km.bin", tmp_path / "km.npz"
+    refused = speechkit("convert-quantizer", source, target, code=2)
+    assert "loading it runs whatever code is in it; add --trust" in refused.err
+    assert not target.exists()
+    done = speechkit("convert-quantizer", source, target, "--trust")
+    assert done.err == f"{target}: 50 units of 64 numbers\n"
+    with np.load(target) as ours, np.load(s2s_models / "km.npz") as theirs:
+        assert np.array_equal(ours["centroids"], theirs["centroids"])
+    text = tmp_path / "text.bin"
+    text.write_text("no k-means")
+    assert "not a k-means" in speechkit("convert-quantizer", text, target, "--trust", code=1).err
+
+
+def test_one_environment_does_it_all(
+    few: Path, parts: Parts, nemos: dict[str, Path], whispers: dict[str, Path], speechkit: Any
+) -> None:
+    """s2s by fairseq's own code, NeMo and Whisper, one after another."""
+    names = {info.name for info in registry.ENGINES if info.stage == "s2s"}
+    assert names == {"transformers", "fairseq", "textless"}
+    one = few / "tuesday"
+    speechkit("s2s", one, *parts["units"], "--units-only", "--engine", "fairseq")
+    speechkit("asr", one, "--engine", "nemo", "--model", nemos["ctc"])
+    speechkit("asr", one, "--engine", "whisper", "--model", whispers["whisper"], "--language", "en")

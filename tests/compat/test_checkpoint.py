@@ -1,0 +1,123 @@
+"""Checkpoints are read without running anything of theirs, or refused in a sentence."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from speechkit.compat import checkpoint
+from speechkit.errors import EngineMissing
+
+HERE = Path("x.pt")
+
+
+@pytest.mark.parametrize(
+    ("text", "layers"),
+    [
+        ("[(512,10,5)] + [(512,3,2)] * 2", [(512, 10, 5), (512, 3, 2), (512, 3, 2)]),
+        ("[(512, 10, 5)]", [(512, 10, 5)]),
+        ("[[4, 3, 2]]", [(4, 3, 2)]),
+    ],
+)
+def test_convolutions_are_parsed(text: str, layers: checkpoint.ConvLayers) -> None:
+    assert checkpoint.conv_layers(text, HERE) == layers
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os').system('true')",
+        "[(512,10,5)] * (10 ** 9)",
+        "[(512,10,5)] * 64 * 64 * 64 * 64",
+        "[(512,10,5) for _ in range(3)]",
+        "[(512, -10, 5)]",
+        "[(512, 10)]",
+        "[(True, 10, 5)]",
+        "[]",
+        "3",
+        "",
+        None,
+        "(" * 1000,
+    ],
+)
+def test_what_is_no_list_of_convolutions_is_refused(text: Any) -> None:
+    with pytest.raises(EngineMissing, match="conv_feature_layers"):
+        checkpoint.conv_layers(text, HERE)
+
+
+class Hostile:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_hostile_pickle_is_refused_by_name(zipped: bool, tmp_path: Path) -> None:
+    path, mark = tmp_path / "hostile.pt", tmp_path / "mark"
+    state = {"model": {}, "cfg": Hostile(mark)}
+    torch.save(state, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(
+        EngineMissing, match=r"hostile\.pt: refused, since it asks for posix\.mkdir"
+    ):
+        checkpoint.read(path)
+    assert not mark.exists()
+
+
+def test_a_plain_pickle_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "plain.pt"
+    path.write_bytes(pickle.dumps({"model": Hostile(tmp_path / "mark")}))
+    with pytest.raises(EngineMissing, match=r"plain\.pt: "):
+        checkpoint.read(path)
+    assert not (tmp_path / "mark").exists()
+
+
+def test_what_is_called_fairseqs_is_inert(s2s_models: Path) -> None:
+    state = checkpoint.unpickled(s2s_models / "hubert-dict.pt")
+    (dictionary,) = state["task_state"]["dictionaries"]
+    assert isinstance(dictionary, checkpoint.Stub)
+    assert not vars(dictionary)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04" + bytes(100)])
+def test_a_broken_file_is_one_sentence(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "broken.pt"
+    path.write_bytes(content)
+    with pytest.raises(EngineMissing, match=r"broken\.pt: ") as caught:
+        checkpoint.read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_file_is_one_sentence(s2s_models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "truncated.pt"
+    path.write_bytes((s2s_models / "hubert-dict.pt").read_bytes()[:300_000])
+    with pytest.raises(EngineMissing, match=r"truncated\.pt: can't be read"):
+        checkpoint.read(path)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ({"cfg": {}}, "no weights under 'model'"),
+        ([1], "no weights under 'model'"),
+        ({"model": {"a": torch.ones(1)}}, "neither cfg nor args"),
+        (
+            {
+                "model": {"a": torch.ones(1)},
+                "cfg": {"model": {"_name": "wav2vec2"}, "task": {"a": 1}},
+            },
+            "of the kind 'wav2vec2'",
+        ),
+    ],
+)
+def test_other_checkpoints_are_told_apart(state: Any, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.pt"
+    torch.save(state, path)
+    with pytest.raises(EngineMissing, match=reason):
+        checkpoint.read(path)

@@ -1,0 +1,182 @@
+"""What fairseq needs today: each shim, and the error that comes back without it."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from speechkit.compat import checkpoint, door, shims
+from speechkit.errors import EngineMissing
+
+PRE = "import logging, sys; from speechkit.compat import door, shims; "
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def load(path: Path) -> Any:
+    utils = door.fairseq().checkpoint_utils
+    (model,), _, _ = utils.load_model_ensemble_and_task([str(path)])
+    return model
+
+
+def without(monkeypatch: pytest.MonkeyPatch, shim: Callable[..., Any]) -> None:
+    left = [one for one in shims.MENDING if one is not shim]
+    assert len(left) < len(shims.MENDING)
+    monkeypatch.setattr(shims, "MENDING", left)
+
+
+def test_fairseq_is_imported_and_leaves_logging_and_dataclasses_alone() -> None:
+    """With INFO messages of the user's own set-up, that is: none of fairseq's."""
+    done = python(
+        PRE + "import dataclasses; before = dataclasses.dataclass, logging.basicConfig; "
+        "door.fairseq(); door.fairseq(); assert not logging.getLogger().handlers; "
+        "assert before == (dataclasses.dataclass, logging.basicConfig); "
+        "assert 'torchaudio' not in sys.modules"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "INFO" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("shim", "error"),
+    [
+        (
+            "hashable_dataclasses",
+            "mutable default <class 'fairseq.dataclass.configs.CommonConfig'>",
+        ),
+        ("quiet_logging", "it took logging over"),
+    ],
+)
+def test_without_an_importing_shim(shim: str, error: str) -> None:
+    done = python(
+        PRE + f"shims.IMPORTING['fairseq'].remove(shims.{shim}); door.fairseq(); "
+        "assert not logging.getLogger().handlers, 'it took logging over'"
+    )
+    assert done.returncode == 1
+    assert error in done.stderr
+
+
+def test_fairseq_imported_by_others_is_refused() -> None:
+    done = python(
+        PRE + "sys.modules['fairseq'] = type(sys)('fairseq')\n"
+        "try: door.fairseq()\nexcept Exception as e: print(type(e).__name__, e)"
+    )
+    assert done.stdout.startswith(
+        "EngineFailed fairseq has been imported without speechkit's shims"
+    )
+
+
+def test_fairseqs_own_loading_fails(s2s_models: Path) -> None:
+    done = python(
+        PRE + "import importlib; utils = importlib.reload(door.fairseq().checkpoint_utils); "
+        f"utils.load_checkpoint_to_cpu({str(s2s_models / 'hubert-dict.pt')!r})"
+    )
+    assert "Unsupported global: GLOBAL fairseq.data.dictionary.Dictionary" in done.stderr
+
+
+@pytest.mark.parametrize("layout", ["dict", "dictconfig", "args", "bare", "norm"])
+def test_every_layout_of_2021_loads(layout: str, s2s_models: Path) -> None:
+    """With every weight as it was saved."""
+    path = s2s_models / f"hubert-{layout}.pt"
+    saved = checkpoint.unpickled(path)["model"]
+    loaded = load(path).state_dict()
+    assert loaded.keys() == saved.keys()
+    assert all(torch.equal(loaded[name], saved[name]) for name in saved)
+
+
+@pytest.mark.parametrize(
+    ("shim", "error"),
+    [
+        (shims.known_keys, "Key 'a_field_of_2021' not in 'HubertPretrainingConfig'"),
+        (shims.whole_numbers, "of type 'float' could not be converted to Integer"),
+    ],
+)
+def test_without_a_mending_shim(
+    shim: Any, error: str, s2s_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(monkeypatch, shim)
+    with pytest.raises(Exception, match=error):
+        load(s2s_models / "hubert-dict.pt")
+
+
+def test_without_dictionaries(s2s_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "_task_state", lambda _: {})
+    with pytest.raises(FileNotFoundError, match=r"dict\.km\.txt"):
+        load(s2s_models / "hubert-bare.pt")
+
+
+def test_weight_norm_of_both_kinds(
+    s2s_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saved with torch's parametrisation of today, and with that of 2021: the same model."""
+    state = checkpoint.unpickled(s2s_models / "hubert-bare.pt")
+    old = dict(state["model"])
+    names = {"weight_g": "original0", "weight_v": "original1"}
+    for ours, theirs in names.items():
+        key = f"encoder.pos_conv.0.{ours}"
+        state["model"][f"encoder.pos_conv.0.parametrizations.weight.{theirs}"] = old[key]
+        del state["model"][key]
+    path = tmp_path / "new.pt"
+    torch.save(state, path)
+    loaded = load(path).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in old.items())
+    without(monkeypatch, shims.old_weight_norm)
+    with pytest.raises(RuntimeError, match="weight_g"):
+        load(path)
+
+
+def hostile(source: Path, target: Path, mark: Path) -> Path:
+    state = checkpoint.unpickled(source)
+    code = f"__import__('pathlib').Path({str(mark)!r}).touch() or [(32, 10, 5)]"
+    state["cfg"]["model"]["conv_feature_layers"] = code
+    torch.save(state, target)
+    return target
+
+
+def test_a_configuration_is_never_run(
+    s2s_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "it ran"
+    path = hostile(s2s_models / "hubert-bare.pt", tmp_path / "hostile.pt", mark)
+    with pytest.raises(EngineMissing, match=r"hostile\.pt: refused, its conv_feature_layers"):
+        load(path)
+    assert not mark.exists()
+    without(monkeypatch, shims.parsed_convolutions)
+    with pytest.raises(RuntimeError):
+        load(path)
+    assert mark.exists(), "fairseq does run it: the shim is what prevents that"
+
+
+ORDERS = list(itertools.permutations(["fairseq", "nemo", "transformers"]))
+IMPORT = {
+    "fairseq": "door.fairseq()",
+    "nemo": "import nemo.collections.asr",
+    "transformers": "import transformers; transformers.HubertModel",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ORDERS[::2], ids="-".join)
+def test_one_process_holds_them_in_any_order(order: tuple[str, ...], s2s_models: Path) -> None:
+    """The other three orders were run by hand."""
+    done = python(
+        PRE
+        + "; ".join(IMPORT[name] for name in order)
+        + "; from speechkit.engines import registry; "
+        f"o = dict(model={str(s2s_models / 'hubert-dict.pt')!r}, layer=2, device='cpu'); "
+        "import numpy as np; waveform = np.ones(16000, np.float32); "
+        "a, b = (registry.create('s2s', name, **o).features([waveform])[0] "
+        "for name in ('fairseq', 'transformers')); assert abs(a - b).max() < 1e-5"
+    )
+    assert done.returncode == 0, done.stderr

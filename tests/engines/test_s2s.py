@@ -1,0 +1,515 @@
+"""The s2s engines on tiny models in the layouts of 2021, beside fairseq and textlesslib."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import warnings
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+
+from speechkit.compat import checkpoint, door
+from speechkit.engines import registry
+from speechkit.engines.s2s import fairseq_weights
+from speechkit.engines.s2s.features import Extractor, frames_of, windows
+from speechkit.engines.s2s.quantizer import runs
+from speechkit.errors import EngineMissing, OutOfMemory, UnitsInvalid, UsageError
+from speechkit.io import audio
+from speechkit.records import Units
+
+LAYOUTS = ["dict", "dictconfig", "args", "bare", "norm"]
+CLOSE = 1e-5  # of features whose numbers are about 1
+
+Waves = list[NDArray[np.float32]]
+
+
+def engine(name: str = "transformers", **options: Any) -> Any:
+    return registry.create("s2s", name, **{"device": "cpu", **options})
+
+
+def encoder(folder: Path, model: str = "hubert-dict.pt", **options: Any) -> Any:
+    parts = {"layer": 2, "quantizer": str(folder / "km.npz"), **options}
+    return engine(model=str(folder / model), **parts)
+
+
+def vocoder(folder: Path, kind: str = "vocoder", name: str = "transformers", **more: Any) -> Any:
+    return engine(name, vocoder=str(folder / kind / "g.pt"), **more)
+
+
+def apart(one: Sequence[Any], other: Sequence[Any]) -> float:
+    return max(float(np.abs(a - b).max()) for a, b in zip(one, other, strict=True))
+
+
+@pytest.fixture(scope="module")
+def speech(examples: Path) -> Waves:
+    """Real speech of many lengths, from a single frame up."""
+    whole = [audio.load(str(path), sample_rate=16_000) for path in sorted(examples.rglob("*.flac"))]
+    lengths = (400, 719, 720, 5_000, 16_000, 16_001, 30_000)
+    return [*(one[8_000 : 8_000 + n] for one, n in zip(whole, lengths, strict=False)), *whole[:4]]
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+@pytest.mark.parametrize("layout", ["dict", "norm"])
+def test_features_are_those_of_fairseq(
+    layout: str, layer: int, s2s_models: Path, speech: Waves
+) -> None:
+    """Alone and in batches, and so are the units."""
+    options = {
+        "model": str(s2s_models / f"hubert-{layout}.pt"),
+        "layer": layer,
+        "quantizer": str(s2s_models / "km.npz"),
+    }
+    theirs = engine("fairseq", **options)
+    expected, units = theirs.features(speech), theirs.encode(speech)
+    for size in (1, 4, 16):
+        ours = engine(**options, batch_size=size)
+        assert apart(ours.features(speech), expected) < CLOSE
+        assert ours.encode(speech) == units
+    assert len({unit for one in units for unit in one.units}) > 10
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same(layout: str, s2s_models: Path, speech: Waves) -> None:
+    for name in ("transformers", "fairseq"):
+        one = engine(name, model=str(s2s_models / f"hubert-{layout}.pt"), layer=3)
+        same = "norm" if layout == "norm" else "dict"
+        other = engine(model=str(s2s_models / f"hubert-{same}.pt"), layer=3)
+        assert apart(one.features(speech[:4]), other.features(speech[:4])) < CLOSE
+
+
+@pytest.mark.parametrize("folder", ["hubert-folder", "wavlm-folder"])
+def test_folders_of_transformers(folder: str, s2s_models: Path, speech: Waves) -> None:
+    """Equal to the model itself with all of its layers, and batches to single waveforms."""
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(s2s_models / folder).eval()
+    for layer in (1, 3):
+        ours = encoder(s2s_models, folder, layer=layer, quantizer=None, batch_size=8)
+        with torch.inference_mode():
+            states = [
+                model(torch.from_numpy(one)[None], output_hidden_states=True).hidden_states[layer]
+                for one in speech
+            ]
+        assert apart(ours.features(speech), [one[0].numpy() for one in states]) < CLOSE
+
+
+def random_checkpoint(path: Path, **geometry: Any) -> None:
+    """fairseq's own model of some geometry with random numbers, saved as in 2021."""
+    hubert = door.fairseq().models.hubert.hubert
+    tasks = door.fairseq().tasks.hubert_pretraining
+    normalize = geometry.get("extractor_mode") == "layer_norm"
+    config = OmegaConf.merge(
+        OmegaConf.structured(hubert.HubertConfig), {**geometry, "label_rate": 50.0}
+    )
+    torch.manual_seed(3)
+    task = OmegaConf.structured(tasks.HubertPretrainingConfig)
+    model = hubert.HubertModel(config, task, [door.fairseq().data.dictionary.Dictionary()])
+    cfg = {
+        "task": {"_name": "hubert_pretraining", "normalize": normalize, "sample_rate": 16000.0},
+        "model": {"_name": "hubert", **geometry, "label_rate": 50.0},
+    }
+    torch.save({"model": model.state_dict(), "args": None, "cfg": cfg}, path)
+
+
+GEOMETRIES = {
+    "base": {"encoder_layers": 12},
+    "large": {
+        "encoder_layers": 24,
+        "encoder_embed_dim": 1024,
+        "encoder_ffn_embed_dim": 4096,
+        "encoder_attention_heads": 16,
+        "final_dim": 768,
+        "extractor_mode": "layer_norm",
+        "layer_norm_first": True,
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_every_layer_of_the_true_geometries(geometry: str, tmp_path: Path, speech: Waves) -> None:
+    path = tmp_path / "hubert.pt"
+    random_checkpoint(path, **GEOMETRIES[geometry])
+    layers: Any = GEOMETRIES[geometry]["encoder_layers"]
+    theirs = engine("fairseq", model=str(path), layer=layers)._extractor.encoder
+    ours = engine(model=str(path), layer=layers)._extractor.encoder
+    waveform = theirs.normalised(torch.from_numpy(speech[5].copy()))
+    found: list[torch.Tensor] = []
+    for layer in ours._model.encoder.layers:
+        layer.register_forward_hook(lambda _, __, out: found.append(out[0]))
+    (last,) = ours.features([waveform])
+    centroids = torch.randn(100, last.shape[1], generator=torch.Generator().manual_seed(4))
+    for number, features in enumerate(found, 1):
+        theirs._layer = number
+        (expected,) = theirs.features([waveform])
+        assert (features - expected).abs().max() < CLOSE, f"layer {number}"
+        ours_units, their_units = (
+            torch.cdist(one, centroids).argmin(dim=1) for one in (features, expected)
+        )
+        assert torch.equal(ours_units, their_units)
+    assert torch.equal(last, found[-1])
+    path.unlink()
+
+
+def test_what_lies_above_the_layer_is_not_computed(s2s_models: Path) -> None:
+    made = encoder(s2s_models, layer=1)
+    assert len(made._extractor.encoder._model.encoder.layers) == 1
+
+
+@pytest.mark.parametrize("name", ["transformers", "fairseq"])
+@pytest.mark.parametrize("layer", [4, 99])
+def test_a_layer_that_is_not_there_is_refused(name: str, layer: int, s2s_models: Path) -> None:
+    """fairseq itself gives the last one."""
+    with pytest.raises(
+        UsageError, match=rf"--layer {layer}: hubert-dict\.pt has the layers 1 to 3"
+    ):
+        engine(name, model=str(s2s_models / "hubert-dict.pt"), layer=layer)
+
+
+# ---------------------------------------------------------------- windows
+
+
+def test_frames_are_counted_as_the_convolutions_make_them() -> None:
+    frames = frames_of([(10, 5), *[(3, 2)] * 4, *[(2, 2)] * 2])
+    assert (frames.hop, frames.field) == (320, 400)
+    assert [frames.count(n) for n in (399, 400, 719, 720, 16_000)] == [0, 1, 1, 2, 49]
+
+
+@pytest.mark.parametrize("samples", [1_600_001, 1_700_000, 9_600_000, 9_600_123])
+def test_windows_hold_each_frame_once(samples: int) -> None:
+    frames = frames_of([(10, 5), *[(3, 2)] * 4, *[(2, 2)] * 2])
+    made = windows(frames, samples, 100.0)
+    held = 0
+    for window in made:
+        first = window.samples.start // frames.hop
+        assert window.samples.start % frames.hop == 0
+        assert window.samples.stop - window.samples.start <= 1_600_000
+        assert first + window.keep.start == held
+        assert window.keep.stop <= frames.count(window.samples.stop - window.samples.start)
+        held = first + window.keep.stop
+        # Context on either side, but for the ends of the audio.
+        assert window.keep.start == (0 if window is made[0] else 250)
+    assert held == frames.count(samples)
+
+
+def test_long_audio_has_no_seam(s2s_models: Path, examples: Path) -> None:
+    """Ten minutes in windows of 30 s beside the whole at once: attention reaches beyond any window,
+    so units may differ, but rarely, and at the seams no more than elsewhere."""
+    once = np.concatenate(
+        [audio.load(str(path), sample_rate=16_000) for path in sorted(examples.rglob("*.flac"))]
+    )
+    long = np.tile(once, 11)[: 600 * 16_000]
+    whole, cut = (encoder(s2s_models, max_window=seconds) for seconds in (1000.0, 30.0))
+    features = [one.features([long])[0] for one in (whole, cut)]
+    assert features[0].shape == features[1].shape == (29_999, 64)
+    units = [
+        one._quantizer(torch.from_numpy(f)).numpy()
+        for one, f in zip((whole, cut), features, strict=True)
+    ]
+    differ = units[0] != units[1]
+    seams = [
+        window.samples.start // 320 + window.keep.start
+        for window in windows(cut._extractor.frames, len(long), 30.0)
+    ][1:]
+    near = np.concatenate([differ[seam - 25 : seam + 25] for seam in seams])
+    print(f"{differ.mean():.4f} of the units differ, {near.mean():.4f} of those near a seam")
+    assert differ.mean() < 0.02
+    assert near.mean() < 0.02 + differ.mean()
+
+
+def test_memory_that_does_not_suffice_is_halved(s2s_models: Path, speech: Waves) -> None:
+    made = encoder(s2s_models, batch_size=8)
+    expected = made.encode(speech)
+    extract = made._extractor.encoder.features
+
+    def crowded(waveforms: Sequence[Any]) -> Any:
+        if len(waveforms) > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return extract(waveforms)
+
+    made._extractor.encoder.features = crowded
+    assert made.encode(speech) == expected
+    assert made.device_use().batch_size == 2
+
+    def full(_: Sequence[Any]) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    made._extractor.encoder.features = full
+    with pytest.raises(OutOfMemory, match="even alone"):
+        made.encode(speech[:1])
+
+
+# ---------------------------------------------------------------- weights that don't fit
+
+
+def changed(source: Path, target: Path, **weights: torch.Tensor | None) -> Path:
+    """A checkpoint with other weights, None for none; ``__`` stands for a dot."""
+    state = checkpoint.unpickled(source)
+    for name, value in weights.items():
+        state["model"].pop(name.replace("__", "."), None)
+        if value is not None:
+            state["model"][name.replace("__", ".")] = value
+    torch.save(state, target)
+    return target
+
+
+def test_old_weight_norm_converts_exactly(s2s_models: Path) -> None:
+    found = checkpoint.read(s2s_models / "hubert-dict.pt")
+    model, made_anew = fairseq_weights.load(found, 3, allow_reinit=False)
+    assert made_anew == []
+    ours = model.encoder.pos_conv_embed.conv
+    theirs = engine("fairseq", model=str(found.path), layer=1)._extractor.encoder._model
+    g, v = (found.weights[f"encoder.pos_conv.0.weight_{part}"] for part in "gv")
+    assert g.shape == (1, 1, 128)
+    assert torch.equal(ours.parametrizations.weight.original0, g)
+    assert torch.equal(ours.parametrizations.weight.original1, v)
+    with torch.no_grad():
+        theirs.encoder.pos_conv(torch.zeros(1, 64, 200))
+    assert torch.equal(ours.weight, theirs.encoder.pos_conv[0].weight)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"encoder__pos_conv__0__weight_g": torch.ones(64, 1, 1)},
+        {"encoder__pos_conv__0__weight_g": None},
+        {"encoder__layers__0__fc1__weight": torch.ones(3, 3)},
+    ],
+)
+def test_weights_that_disagree_are_refused(
+    weights: dict[str, Any], s2s_models: Path, tmp_path: Path, speech: Waves
+) -> None:
+    path = changed(s2s_models / "hubert-bare.pt", tmp_path / "other.pt", **weights)
+    with pytest.raises(EngineMissing, match=r"other\.pt: encoder\..* asks for .*--allow-reinit"):
+        engine(model=str(path), layer=2)
+    with pytest.raises(EngineMissing, match="fairseq can't load it: "):
+        engine("fairseq", model=str(path), layer=2)
+    insisted = engine(model=str(path), layer=2, allow_reinit=True)
+    (name,) = insisted.device_use().reinitialised
+    assert name.startswith("encoder.")
+    assert np.isfinite(insisted.features(speech[:1])[0]).all()
+
+
+def test_a_weight_too_many_is_refused(s2s_models: Path, tmp_path: Path) -> None:
+    path = changed(s2s_models / "hubert-bare.pt", tmp_path / "x.pt", adapter__a=torch.ones(2))
+    with pytest.raises(EngineMissing, match=r"1 weights that HuBERT has not, such as adapter\.a"):
+        engine(model=str(path), layer=2)
+
+
+# ---------------------------------------------------------------- units
+
+
+def test_units_are_those_of_scikit_learn(s2s_models: Path, speech: Waves) -> None:
+    """Of the file that the centroids were taken from."""
+    made = encoder(s2s_models)
+    kmeans = joblib.load(s2s_models / "km.bin")
+    for features, units in zip(made.features(speech), made.encode(speech), strict=True):
+        expected = kmeans.predict(features)
+        assert np.repeat(units.units, units.durations).tolist() == expected.tolist()
+        assert all(a != b for a, b in pairwise(units.units))
+
+
+@pytest.mark.parametrize("units", [[1], [1, 1, 2], [3, 1, 1, 1], [0, 0]])
+def test_runs_are_undone_by_repeating(units: list[int]) -> None:
+    numbers, durations = runs(np.array(units))
+    assert np.repeat(numbers, durations).tolist() == units
+
+
+@pytest.mark.parametrize("kind", ["pickled", "text", "wide", "nan", "other"])
+def test_a_quantizer_that_is_none(kind: str, s2s_models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "km.npz"
+    if kind == "pickled":
+        np.savez(path, centroids=np.array([{"a": 1}], dtype=object))
+    elif kind == "text":
+        path.write_text("no centroids")
+    elif kind == "wide":
+        np.savez(path, centroids=np.ones((3, 65), np.float32))
+    elif kind == "nan":
+        np.savez(path, centroids=np.full((3, 64), np.nan))
+    else:
+        path = s2s_models / "km.bin"
+    reason = "of 65 numbers" if kind == "wide" else "speechkit convert-quantizer"
+    with pytest.raises(EngineMissing, match=reason):
+        encoder(s2s_models, quantizer=str(path))
+
+
+# ---------------------------------------------------------------- speech
+
+
+def some_units(count: int, durations: int = 2) -> Units:
+    random = np.random.default_rng(5)
+    numbers = random.integers(0, 50, count)
+    numbers[1:][numbers[1:] == numbers[:-1]] = 0
+    numbers, frames = runs(numbers)
+    return Units(tuple(numbers.tolist()), tuple((frames * durations).tolist()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "predict"),
+    [
+        ("vocoder", {}, False),
+        ("vocoder-multi", {"speaker": 2}, False),
+        ("vocoder-multi", {"speaker": 1}, True),
+    ],
+)
+def test_speech_is_that_of_fairseq(
+    kind: str, options: dict[str, int], predict: bool, s2s_models: Path
+) -> None:
+    """Bit for bit, beside its own vocoder called as fairseq calls it."""
+    units = some_units(100)
+    ours = vocoder(s2s_models, kind, **options)
+    found = ours.synthesise(units, predict=predict)
+    assert np.array_equal(
+        vocoder(s2s_models, kind, "fairseq", **options).synthesise(units, predict=predict), found
+    )
+    vocoders = door.fairseq().models.text_to_speech.vocoder
+    folder = s2s_models / kind
+    config = json.loads((folder / "config.json").read_text())
+    theirs = vocoders.CodeHiFiGANVocoder(str(folder / "g.pt"), config)
+    numbers = units.units if predict else np.repeat(units.units, units.durations)
+    given: dict[str, Any] = {"code": torch.tensor(np.array(numbers))[None]}
+    if options:
+        given["spkr"] = torch.tensor([[options["speaker"]]])
+    expected = theirs(given, dur_prediction=predict).numpy()
+    assert np.array_equal(found, expected)
+    assert np.abs(found).max() > 0.05
+    if not predict:
+        assert len(found) == 320 * sum(units.durations)
+
+
+def test_a_style_is_heard(s2s_models: Path) -> None:
+    units = some_units(20)
+    made = [
+        vocoder(s2s_models, "vocoder-style", speaker=0, style=style).synthesise(
+            units, predict=False
+        )
+        for style in (0, 1)
+    ]
+    assert made[0].shape == made[1].shape
+    assert not np.allclose(*made)
+
+
+@pytest.mark.parametrize("kind", ["vocoder", "vocoder-multi"])
+def test_pieces_have_no_seam(kind: str, s2s_models: Path) -> None:
+    """Each is made with all the frames that its samples depend on: what comes out is the whole."""
+    options = {"speaker": 0} if kind == "vocoder-multi" else {}
+    made = vocoder(s2s_models, kind, **options)
+    units = some_units(700, durations=3)
+    made._vocoder._pieces.size = 10**6
+    whole = made.synthesise(units, predict=False)
+    for size in (500, 64):
+        made._vocoder._pieces.size = size
+        assert apart([made.synthesise(units, predict=False)], [whole]) < 1e-6
+    # With less context than that there are seams, so that this can fail.
+    made._vocoder._context = 0
+    assert apart([made.synthesise(units, predict=False)], [whole]) > 1e-3
+
+
+def test_speech_that_comes_out_short_is_an_error(s2s_models: Path) -> None:
+    made = vocoder(s2s_models)
+    whole = made._vocoder._generator
+    made._vocoder._generator = lambda **given: whole(**given)[..., :-1]
+    with pytest.raises(RuntimeError, match="has made 63999 samples of 200 frames of 320"):
+        made.synthesise(some_units(100), predict=False)
+
+
+def test_units_that_the_vocoder_has_not(s2s_models: Path) -> None:
+    with pytest.raises(UnitsInvalid, match="unit 50: the vocoder has the units 0 to 49"):
+        vocoder(s2s_models).synthesise(Units((3, 50), (1, 1)), predict=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "reason"),
+    [
+        ("vocoder", {"speaker": 1}, "--speaker 1: this vocoder has but one"),
+        ("vocoder-multi", {}, "--speaker is needed: this vocoder has the speakers 0 to 2"),
+        ("vocoder-multi", {"speaker": 3}, "--speaker 3: this vocoder has the speakers 0 to 2"),
+        ("vocoder-style", {"speaker": 0}, "--style is needed"),
+    ],
+)
+def test_speakers_and_styles_that_are_not_there(
+    kind: str, options: dict[str, int], reason: str, s2s_models: Path
+) -> None:
+    with pytest.raises(UsageError, match=reason):
+        vocoder(s2s_models, kind, **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"upsample_rates": None}, "says nothing of upsample_rates"),
+        ({"f0": True}, "needs a pitch contour"),
+        ({"embedder_params": {"a": 1}}, "needs a speaker's embedding"),
+        ({"upsample_kernel_sizes": [10, 8, 8, 4, 4]}, "as even or odd"),
+        ({"embedding_dim": 31}, "does not fit its --vocoder-config"),
+    ],
+)
+def test_a_configuration_that_is_none(
+    change: dict[str, Any], reason: str, s2s_models: Path, tmp_path: Path
+) -> None:
+    config = json.loads((s2s_models / "vocoder" / "config.json").read_text())
+    config = {key: value for key, value in {**config, **change}.items() if value is not None}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    with pytest.raises(EngineMissing, match=reason):
+        vocoder(s2s_models, vocoder_config=str(path))
+
+
+def test_quantizer_and_vocoder_have_to_belong_together(s2s_models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "km.npz"
+    np.savez(path, centroids=np.ones((51, 64), np.float32))
+    with pytest.raises(UsageError, match="makes 51 units, --vocoder knows 50"):
+        encoder(s2s_models, quantizer=str(path), vocoder=str(s2s_models / "vocoder" / "g.pt"))
+
+
+# ---------------------------------------------------------------- textlesslib
+
+
+@pytest.mark.textless
+@pytest.mark.skipif(importlib.util.find_spec("textless") is None, reason="no textlesslib")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_textlesslib_by_itself_says_the_same(layout: str, s2s_models: Path, speech: Waves) -> None:
+    """Its SpeechEncoder and vocoder called directly, beside all three engines."""
+    warnings.simplefilter("ignore")
+    textless = door.textless()
+    from textless.data.speech_encoder import SpeechEncoder  # noqa: TID251
+
+    path, folder = s2s_models / f"hubert-{layout}.pt", s2s_models / "vocoder-multi"
+    direct = SpeechEncoder(
+        textless.HubertFeatureReader(str(path), layer=2),
+        textless.KMeansQuantizer(str(s2s_models / "km.bin")),
+        deduplicate=True,
+        need_f0=False,
+    )
+    speak = textless.CodeHiFiGANVocoder(str(folder / "g.pt"), str(folder / "config.json"))
+    for name in ("textless", "fairseq", "transformers"):
+        ours = engine(
+            name,
+            model=str(path),
+            layer=2,
+            quantizer=str(s2s_models / "km.npz"),
+            vocoder=str(folder / "g.pt"),
+            speaker=1,
+        )
+        for waveform, units in zip(speech, ours.encode(speech), strict=True):
+            theirs = direct(torch.from_numpy(waveform.copy()))
+            assert theirs["units"].tolist() == list(units.units)
+            assert theirs["durations"].tolist() == list(units.durations)
+            code = theirs["units"].long().view(1, -1)
+            expected = speak(code, speaker_id=1, dur_prediction=True).numpy()
+            assert np.array_equal(ours.synthesise(units, predict=True), expected)
+
+
+def test_extractors_batches_are_for_encoders_that_can(s2s_models: Path) -> None:
+    one = engine("fairseq", model=str(s2s_models / "hubert-dict.pt"), layer=1, batch_size=8)
+    assert isinstance(one._extractor, Extractor)
+    assert one.device_use().batch_size == 1
