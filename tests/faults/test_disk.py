@@ -78,3 +78,23 @@ def test_two_runs_on_one_output(ten: Unbroken, tmp_path: Path) -> None:
     first.process.send_signal(signal.SIGCONT)
     assert first.wait().code == 0
     assert out.read_bytes() == ten.output
+
+
+@pytest.mark.slow
+def test_a_disk_full_of_audio(s2s_models: Path, tmp_path: Path) -> None:
+    """Ends the run in one sentence, instead of failing every utterance that is left."""
+    lines = [{"id": str(number), "units": [number % 50] * 100} for number in range(40)]
+    units = write_manifest(tmp_path / "units.jsonl", lines)
+    vocoder = ["--vocoder", s2s_models / "vocoder" / "g.pt"]
+    with tmpfs(tmp_path / "small", f"size={20 * 64_044 // 4096 * 4096}") as disk:
+        out = tmp_path / "out.jsonl"
+        command = ["s2s", units, "--from-units", *vocoder, "--output-dir", disk, "-o", out]
+        result = run(tmp_path, *command, "--workers", 1)
+        assert result.code == 1
+        assert "No space left on device" in one_sentence(result)
+        assert not out.exists()
+        assert all(path.stat().st_size == 64_044 for path in disk.iterdir())
+        remount(disk, "size=8m")
+        again = run(tmp_path, *command)
+        assert again.code == 0, again.err
+        assert sorted(path.stem for path in disk.iterdir()) == sorted(map(str, range(40)))

@@ -163,3 +163,24 @@ def test_a_kill_at_each_step_of_the_files(flow: str, tmp_path: Path) -> None:
         names = sorted(path.name for path in out.parent.iterdir())
         assert names == [".out.jsonl.run.json", "out.jsonl"], f"step {step}"
     assert killed >= 11  # the last steps may not come: how often the journal flushes varies
+
+
+@pytest.mark.slow
+def test_a_kill_of_an_s2s_run(s2s_models: Path, tmp_path: Path) -> None:
+    """The audio is that of a run that was never killed, and nothing else lies beside it."""
+    lines = [{"id": f"{n % 7}/{n}", "units": [n % 50, (n + 7) % 50] * 30} for n in range(300)]
+    units = write_manifest(tmp_path / "units.jsonl", lines)
+    folder = tmp_path / "speech"
+    vocoder = ["--vocoder", s2s_models / "vocoder" / "g.pt", "--output-dir", folder]
+    command = ["s2s", units, "--from-units", *vocoder]
+    assert run(tmp_path, *command).code == 0
+    unbroken = folder.rename(tmp_path / "unbroken")
+    kill_in_mid_run(tmp_path, *command, out=folder / "s2s.jsonl")
+    assert run(tmp_path, *command).code == 0
+    assert _tree(folder) == _tree(unbroken)
+    assert len(_tree(folder)) == 302
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import secrets
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,19 +26,14 @@ def write(path: Path, waveform: NDArray[np.float32], sample_rate: int, form: str
     """
     import soundfile
 
+    encoded = io.BytesIO()  # libsndfile tells of a full disk on stderr alone
+    soundfile.write(encoded, waveform, sample_rate, format=form.upper(), subtype="PCM_16")
+    temporary = Path(tempfile.gettempdir()) / secrets.token_hex(8)
     with atomic.output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic.refuse_special(path)
-        handle, name = tempfile.mkstemp(suffix=f".{form}")
-        with os.fdopen(handle, "w+b") as file:
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
-            soundfile.write(file, waveform, sample_rate, format=form.upper(), subtype="PCM_16")
+        with open(temporary, "xb") as file:
+            file.write(encoded.getbuffer())
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        temporary.replace(path)

@@ -120,7 +120,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The worker's engine can't be built."""
+    """The worker's engine can't be built, or what it makes can't be written."""
 
     error: SpeechkitError
     traceback: str

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing.connection import Connection
 
-from speechkit.errors import EngineFailed, SpeechkitError, UtteranceError
+from speechkit.errors import EngineFailed, OutputFailed, SpeechkitError, UtteranceError
 from speechkit.io import manifest
 from speechkit.io.journal import error_type
 from speechkit.pipelines.running.task import (
@@ -73,8 +73,12 @@ def main() -> None:
         return
     runner.tell(Ready())
     while (batch := batches.get()) is not None:
-        for group in [[one] for one in batch] if task.one_by_one else [batch]:
-            _work(task, group, error_keys, runner)
+        try:
+            for group in [[one] for one in batch] if task.one_by_one else [batch]:
+                _work(task, group, error_keys, runner)
+        except OutputFailed as e:  # the next utterance's would fail, too
+            runner.tell(Failed(e, traceback.format_exc()))
+            return
         runner.tell(BatchDone(task.device_use()))
 
 
@@ -143,6 +147,8 @@ def _work(task: Task, group: Batch, error_keys: Record, runner: _Runner) -> None
         for one, records in zip(loaded, task.compute(loaded), strict=True):
             runner.tell(_success(one, records))
             answered += 1
+    except OutputFailed:
+        raise
     except Exception as e:
         if len(loaded) == 1:
             runner.tell(_failure(loaded[0].utterance, e, error_keys))
