@@ -30,6 +30,8 @@ for name in list(os.environ):  # a variable set outside must not change what the
     if name.startswith(("SPEECHKIT_", "SLURM_")) and name != "SPEECHKIT_REQUIRE_ALL":
         del os.environ[name]
 os.environ["HF_HUB_OFFLINE"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:  # the tests' processes have a CPU each
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def _forbid_skip(report: Any) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import astuple
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from omegaconf import OmegaConf
 from speechkit.compat import checkpoint, door
 from speechkit.engines import registry
 from speechkit.engines.s2s import fairseq_weights
-from speechkit.engines.s2s.features import Extractor, frames_of, windows
+from speechkit.engines.s2s.features import Extractor, Stretch, frames_of, windows
 from speechkit.engines.s2s.quantizer import runs
 from speechkit.errors import EngineMissing, OutOfMemory, UnitsInvalid, UsageError
 from speechkit.io import audio
@@ -142,15 +143,15 @@ def test_every_layer_of_the_true_geometries(geometry: str, tmp_path: Path, speec
     layers: Any = GEOMETRIES[geometry]["encoder_layers"]
     theirs = engine("fairseq", model=str(path), layer=layers)._extractor.encoder
     ours = engine(model=str(path), layer=layers)._extractor.encoder
-    waveform = theirs.normalised(torch.from_numpy(speech[5].copy()))
+    stretch = Stretch(*ours.whole(torch.from_numpy(speech[5].copy())))
     found: list[torch.Tensor] = []
     for layer in ours._model.encoder.layers:
         layer.register_forward_hook(lambda _, __, out: found.append(out[0]))
-    (last,) = ours.features([waveform])
+    (last,) = ours.features([stretch])
     centroids = torch.randn(100, last.shape[1], generator=torch.Generator().manual_seed(4))
     for number, features in enumerate(found, 1):
         theirs._layer = number
-        (expected,) = theirs.features([waveform])
+        (expected,) = theirs.features([stretch])
         assert (features - expected).abs().max() < CLOSE, f"layer {number}"
         ours_units, their_units = (
             torch.cdist(one, centroids).argmin(dim=1) for one in (features, expected)
@@ -201,29 +202,29 @@ def test_windows_hold_each_frame_once(samples: int) -> None:
     assert held == frames.count(samples)
 
 
-def test_long_audio_has_no_seam(s2s_models: Path, examples: Path) -> None:
-    """Ten minutes in windows of 30 s beside the whole at once: attention reaches beyond any window,
-    so units may differ, but rarely, and at the seams no more than elsewhere."""
+@pytest.mark.parametrize("layout", ["dict", "norm"])
+def test_long_audio_has_no_seam(layout: str, s2s_models: Path, examples: Path) -> None:
+    """100 s in windows of 20 s beside the whole at once. Attention reaches beyond any window, so
+    some units differ (fewer with trained models, whose attention is more local), but at the seams
+    not more of them than elsewhere."""
     once = np.concatenate(
         [audio.load(str(path), sample_rate=16_000) for path in sorted(examples.rglob("*.flac"))]
     )
-    long = np.tile(once, 11)[: 600 * 16_000]
-    whole, cut = (encoder(s2s_models, max_window=seconds) for seconds in (1000.0, 30.0))
-    features = [one.features([long])[0] for one in (whole, cut)]
-    assert features[0].shape == features[1].shape == (29_999, 64)
-    units = [
-        one._quantizer(torch.from_numpy(f)).numpy()
-        for one, f in zip((whole, cut), features, strict=True)
-    ]
+    long = np.tile(once, 2)[: 100 * 16_000]
+    whole, cut = (
+        encoder(s2s_models, f"hubert-{layout}.pt", max_window=seconds) for seconds in (100.0, 20.0)
+    )
+    units = [np.repeat(*astuple(one.encode([long])[0])) for one in (whole, cut)]
+    assert len(units[0]) == len(units[1]) == 4_999
     differ = units[0] != units[1]
-    seams = [
-        window.samples.start // 320 + window.keep.start
-        for window in windows(cut._extractor.frames, len(long), 30.0)
-    ][1:]
+    frames = cut._extractor.frames
+    made = windows(frames, len(long), 20.0)
+    seams = [window.samples.start // frames.hop + window.keep.start for window in made][1:]
+    assert len(seams) >= 9
     near = np.concatenate([differ[seam - 25 : seam + 25] for seam in seams])
     print(f"{differ.mean():.4f} of the units differ, {near.mean():.4f} of those near a seam")
-    assert differ.mean() < 0.02
-    assert near.mean() < 0.02 + differ.mean()
+    assert differ.mean() < 0.05
+    assert near.mean() < 0.05
 
 
 def test_memory_that_does_not_suffice_is_halved(s2s_models: Path, speech: Waves) -> None:

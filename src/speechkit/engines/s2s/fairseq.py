@@ -12,7 +12,7 @@ from torch.nn.functional import layer_norm
 
 from speechkit.compat import checkpoint, door
 from speechkit.engines.s2s.engine import Parts, SpeechToSpeech
-from speechkit.engines.s2s.features import convolutions_of
+from speechkit.engines.s2s.features import Stretch, convolutions_of
 from speechkit.engines.s2s.layers import require_layer
 from speechkit.engines.s2s.vocoder import read_config
 
@@ -44,12 +44,12 @@ class FairseqFeatures:
         self.convolutions = convolutions_of(loaded)
         self._model = loaded.to(device, dtype).eval()
 
-    def normalised(self, waveform: Tensor) -> Tensor:
-        return layer_norm(waveform, waveform.shape) if self._normalises else waveform
+    def whole(self, waveform: Tensor) -> tuple[Tensor, None]:
+        return layer_norm(waveform, waveform.shape) if self._normalises else waveform, None
 
     @torch.inference_mode()
-    def features(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
-        return [self._features(waveform) for waveform in waveforms]
+    def features(self, stretches: Sequence[Stretch]) -> list[Tensor]:
+        return [self._features(one.samples) for one in stretches]
 
     def _features(self, waveform: Tensor) -> Tensor:
         found, _ = self._model.extract_features(

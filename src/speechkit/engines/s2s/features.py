@@ -20,8 +20,16 @@ if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
 CONTEXT = 5.0  # seconds of audio on either side of a window, whose features are thrown away
-CPU_BATCH = 4  # windows; what a CPU's caches hold is soon exceeded
+CPU_BATCH = 1  # windows; on a CPU padding costs more than is gained
 BYTES_A_SECOND = 16 << 20  # of a window at the widest, about: 3,200 frames of 512 floats, twice
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Samples of a waveform, and what the encoder has said of the ``whole`` of it."""
+
+    samples: Tensor
+    whole: Any
 
 
 class Features(Protocol):
@@ -35,12 +43,12 @@ class Features(Protocol):
     convolutions: list[tuple[int, int]]
     reinitialised: list[str]
 
-    def normalised(self, waveform: Tensor) -> Tensor:
-        """A whole waveform as the encoder wants it."""
+    def whole(self, waveform: Tensor) -> tuple[Tensor, Any]:
+        """A whole waveform as the encoder wants it, and what it has to know of it later on."""
         ...
 
-    def features(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
-        """Of each waveform, [frames, width]."""
+    def features(self, stretches: Sequence[Stretch]) -> list[Tensor]:
+        """Of each, [frames, width]."""
         ...
 
 
@@ -117,14 +125,14 @@ class Extractor:
     def features(self, waveforms: Sequence[Waveform]) -> list[Tensor]:
         """[frames, width] of each, which must hold ``frames.field`` samples at least."""
         began = time.monotonic()
-        cut: list[Tensor] = []
+        cut: list[Stretch] = []
         cuts: list[list[_Window]] = []
         for waveform in waveforms:
-            whole = self.encoder.normalised(torch.from_numpy(waveform.copy()))
-            cuts.append(windows(self.frames, len(whole), self._longest))
-            cut += [whole[window.samples] for window in cuts[-1]]
+            samples, whole = self.encoder.whole(torch.from_numpy(waveform.copy()))
+            cuts.append(windows(self.frames, len(samples), self._longest))
+            cut += [Stretch(samples[window.samples], whole) for window in cuts[-1]]
         # Those of a batch about as long as each other, so that little of it is padding.
-        by_length = sorted(range(len(cut)), key=lambda index: len(cut[index]), reverse=True)
+        by_length = sorted(range(len(cut)), key=lambda index: len(cut[index].samples), reverse=True)
         found = self.batch.run([cut[index] for index in by_length], self.encoder.features)
         made = dict(zip(by_length, found, strict=True))
         numbers = iter(range(len(cut)))

@@ -5,17 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import group_norm, layer_norm
+from torch.nn.functional import layer_norm
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging as transformers_logging
 
 from speechkit.compat import checkpoint
 from speechkit.engines.s2s import fairseq_weights
+from speechkit.engines.s2s.convolutions import (
+    Affine,
+    Convolutions,
+    GivenNorm,
+    PositionalConvolution,
+    normalising,
+)
+from speechkit.engines.s2s.features import Stretch
 from speechkit.engines.s2s.layers import require_layer
 from speechkit.errors import EngineMissing
 
@@ -65,31 +75,44 @@ class HubertFeatures:
         self.convolutions = list(zip(config.conv_kernel, config.conv_stride, strict=True))
         if config.do_stable_layer_norm:
             loaded.encoder.layer_norm = nn.Identity()
-        _fold_weight_norm(loaded.encoder.pos_conv_embed.conv)
+        positional = loaded.encoder.pos_conv_embed
+        _fold_weight_norm(positional.conv)
         first = loaded.feature_extractor.conv_layers[0]
-        self._group_norm: _GroupNorm | None = None
+        self._first = None
+        self._norm: GivenNorm | None = None
         if config.feat_extract_norm == "group":
-            self._group_norm = first.layer_norm = _GroupNorm(first.layer_norm)
+            self._first = SimpleNamespace(conv=first.conv, layer_norm=first.layer_norm)
+            self._norm = first.layer_norm = GivenNorm(first.conv)
         self._model: Any = loaded.to(device, dtype).eval()
+        self._together = (loaded.feature_extractor, positional.conv)
+        self._alone = self._together
+        if device.type == "cpu" and dtype == torch.float32:
+            self._alone = (
+                Convolutions(loaded.feature_extractor),
+                PositionalConvolution(positional.conv),
+            )
 
-    def normalised(self, waveform: Tensor) -> Tensor:
-        return self._normalise(waveform) if self._normalise else waveform
+    def whole(self, waveform: Tensor) -> tuple[Tensor, Affine | None]:
+        """Normalised where the model wants that, and how its first layer normalises all of it."""
+        waveform = self._normalise(waveform) if self._normalise else waveform
+        return waveform, normalising(self._first, waveform) if self._first else None
 
     @torch.inference_mode()
-    def features(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
-        lengths = [len(waveform) for waveform in waveforms]
-        longest = max(lengths)
-        padded = torch.zeros(len(waveforms), longest)
-        for row, waveform in zip(padded, waveforms, strict=True):
-            row[: len(waveform)] = waveform
+    def features(self, stretches: Sequence[Stretch]) -> list[Tensor]:
+        lengths = [len(one.samples) for one in stretches]
+        padded = pad_sequence([one.samples for one in stretches], batch_first=True)
         padded = padded.to(self._device, self._dtype)
         mask = None
-        if min(lengths) < longest:
-            places = torch.arange(longest, device=self._device)
+        if min(lengths) < max(lengths):
+            places = torch.arange(max(lengths), device=self._device)
             mask = places < torch.tensor(lengths, device=self._device)[:, None]
-        kernel, stride = self.convolutions[0]
-        if self._group_norm:
-            self._group_norm.lengths = [(length - kernel) // stride + 1 for length in lengths]
+        convolutions, positional = self._alone if len(stretches) == 1 else self._together
+        if self._norm:
+            self._norm.affines = [one.whole for one in stretches]
+        if isinstance(convolutions, Convolutions):
+            convolutions.affine = stretches[0].whole
+        self._model.feature_extractor = convolutions
+        self._model.encoder.pos_conv_embed.conv = positional
         found = self._model(padded, attention_mask=mask).last_hidden_state
         return [row[: self._frames(length)] for row, length in zip(found, lengths, strict=True)]
 
@@ -97,28 +120,6 @@ class HubertFeatures:
         for kernel, stride in self.convolutions:
             samples = (samples - kernel) // stride + 1
         return samples
-
-
-class _GroupNorm(nn.Module):
-    """The first layer's normalisation, over the samples of each waveform and not over its padding:
-    the one place where a padded waveform would come out otherwise than alone."""
-
-    def __init__(self, norm: nn.GroupNorm) -> None:
-        super().__init__()
-        self.norm = norm
-        self.lengths: list[int] = []
-
-    def forward(self, frames: Tensor) -> Tensor:
-        norm = self.norm
-        if min(self.lengths) == frames.shape[-1]:
-            return group_norm(frames, norm.num_groups, norm.weight, norm.bias, norm.eps)
-        out = torch.zeros_like(frames)
-        for index, length in enumerate(self.lengths):
-            own = frames[index : index + 1, :, :length]
-            out[index, :, :length] = group_norm(
-                own, norm.num_groups, norm.weight, norm.bias, norm.eps
-            )[0]
-        return out
 
 
 def _fold_weight_norm(conv: nn.Module) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from speechkit.compat import checkpoint, door
 from speechkit.engines.s2s.engine import Parts, SpeechToSpeech
-from speechkit.engines.s2s.features import convolutions_of
+from speechkit.engines.s2s.features import Stretch, convolutions_of
 from speechkit.engines.s2s.layers import require_layer
 
 
@@ -38,11 +38,11 @@ class TextlessFeatures:
         self.width: int = encoder.embedding_dim
         self.convolutions = convolutions_of(self._reader.model)
 
-    def normalised(self, waveform: Tensor) -> Tensor:
-        return waveform
+    def whole(self, waveform: Tensor) -> tuple[Tensor, None]:
+        return waveform, None
 
-    def features(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
-        return [self._reader(waveform) for waveform in waveforms]
+    def features(self, stretches: Sequence[Stretch]) -> list[Tensor]:
+        return [self._reader(one.samples) for one in stretches]
 
 
 def build_vocoder(model: Path, config: Path) -> Any:
