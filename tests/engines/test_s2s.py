@@ -138,26 +138,31 @@ GEOMETRIES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_every_layer_of_the_true_geometries(geometry: str, tmp_path: Path, speech: Waves) -> None:
+    """50 frames; of an odd number fairseq pads, and rounds otherwise: large's late layers, whose
+    numbers come to 12, then differ by up to 1.2e-5."""
     path = tmp_path / "hubert.pt"
     random_checkpoint(path, **GEOMETRIES[geometry])
     layers: Any = GEOMETRIES[geometry]["encoder_layers"]
     theirs = engine("fairseq", model=str(path), layer=layers)._extractor.encoder
     ours = engine(model=str(path), layer=layers)._extractor.encoder
-    stretch = Stretch(*ours.whole(torch.from_numpy(speech[5].copy())))
-    found: list[torch.Tensor] = []
-    for layer in ours._model.encoder.layers:
-        layer.register_forward_hook(lambda _, __, out: found.append(out[0]))
-    (last,) = ours.features([stretch])
-    centroids = torch.randn(100, last.shape[1], generator=torch.Generator().manual_seed(4))
-    for number, features in enumerate(found, 1):
-        theirs._layer = number
-        (expected,) = theirs.features([stretch])
-        assert (features - expected).abs().max() < CLOSE, f"layer {number}"
-        ours_units, their_units = (
-            torch.cdist(one, centroids).argmin(dim=1) for one in (features, expected)
-        )
-        assert torch.equal(ours_units, their_units)
-    assert torch.equal(last, found[-1])
+    for samples, limit in ((16_400, CLOSE), (16_001, 1.5 * CLOSE)):
+        stretch = Stretch(*ours.whole(torch.from_numpy(speech[-1][8000 : 8000 + samples].copy())))
+        found: list[torch.Tensor] = []
+        hooks = [
+            layer.register_forward_hook(lambda _, __, out, found=found: found.append(out[0]))
+            for layer in ours._model.encoder.layers
+        ]
+        (last,) = ours.features([stretch])
+        assert torch.equal(last, found[-1])
+        for hook in hooks:
+            hook.remove()
+        centroids = torch.randn(100, last.shape[1], generator=torch.Generator().manual_seed(4))
+        for number, features in enumerate(found, 1):
+            theirs._layer = number
+            (expected,) = theirs.features([stretch])
+            assert (features - expected).abs().max() < limit, f"layer {number}"
+            units = [torch.cdist(one, centroids).argmin(dim=1) for one in (features, expected)]
+            assert torch.equal(*units)
     path.unlink()
 
 

@@ -70,43 +70,37 @@ class GivenNorm(nn.Module):
 
 
 class Convolutions(nn.Module):
-    """A `HubertFeatureEncoder` of transformers for one waveform: [1, samples] to [1, channels,
-    frames].
+    """A `HubertFeatureEncoder` of transformers whose first layer normalises, for one waveform:
+    [1, samples] to [1, channels, frames].
 
     It goes through all layers a stretch of `FRAMES` at a time, so that its memory hardly grows
-    with the waveform. ``affine``: of a first layer that normalises over the whole waveform.
+    with the waveform.
     """
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
         first, *others = encoder.conv_layers
-        self.conv = first.conv
-        self.affine: Affine | None = None
-        self.finish = nn.Sequential(
-            nn.Identity() if isinstance(first.layer_norm, GivenNorm) else first.layer_norm,
-            first.activation,
-        )
+        self.conv, self.norm, self.activation = first.conv, first.layer_norm, first.activation
         self.others = nn.Sequential(*map(_Convolution, others, chain(TERMS, repeat(FEW_TERMS))))
         convolutions = [layer.conv for layer in encoder.conv_layers]
         self._frames = frames_of([(conv.kernel_size[0], conv.stride[0]) for conv in convolutions])
 
     def forward(self, waveforms: Tensor) -> Tensor:
         (waveform,) = waveforms
-        weight, bias = self.conv.weight[:, 0], self.conv.bias
-        if self.affine:
-            weight = (weight * self.affine.scale[:, None]).to(weight)
-            bias = self.affine.shift.to(weight)
+        (affine,) = self.norm.affines
+        weight = (self.conv.weight[:, 0] * affine.scale[:, None]).to(waveform)
+        shift = affine.shift.to(waveform)
         count = self._frames.count(len(waveform))
         pieces = -(-count // FRAMES)
         edges = [count * number // pieces for number in range(pieces + 1)]
         stretches = (waveform[self._frames.samples(*ends)] for ends in pairwise(edges))
-        found = [self.others(self._first(stretch, weight, bias)) for stretch in stretches]
+        found = [self.others(self._first(stretch, weight, shift)) for stretch in stretches]
         return torch.cat(found).T[None]
 
-    def _first(self, samples: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def _first(self, samples: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
         """[samples] to [frames, channels]."""
         windows = samples.unfold(0, self.conv.kernel_size[0], self.conv.stride[0])
-        made: Tensor = self.finish(linear(windows, weight, bias))
+        made: Tensor = self.activation(linear(windows, weight, shift))
         return made
 
 
@@ -125,7 +119,7 @@ class _Convolution(nn.Module):
         weight = conv.weight.detach().permute(2, 1, 0).flatten(0, 1).contiguous()
         self.register_buffer("weight", weight, persistent=False)  # [kernel * in, out]
         self.bias = conv.bias
-        self.finish = nn.Sequential(getattr(layer, "layer_norm", nn.Identity()), layer.activation)
+        self.activation = layer.activation
 
     def forward(self, x: Tensor) -> Tensor:
         hop = self.stride * x.shape[1]
@@ -135,7 +129,7 @@ class _Convolution(nn.Module):
         for number, weight in enumerate(others, 1):
             columns = x.as_strided((frames, len(weight)), (hop, 1), number * len(first))
             sums.addmm_(columns, weight)
-        made: Tensor = self.finish(sums)
+        made: Tensor = self.activation(sums)
         return made
 
 

@@ -86,7 +86,7 @@ class HubertFeatures:
         self._model: Any = loaded.to(device, dtype).eval()
         self._together = (loaded.feature_extractor, positional.conv)
         self._alone = self._together
-        if device.type == "cpu" and dtype == torch.float32:
+        if self._norm and device.type == "cpu" and dtype == torch.float32:
             self._alone = (
                 Convolutions(loaded.feature_extractor),
                 PositionalConvolution(positional.conv),
@@ -109,8 +109,6 @@ class HubertFeatures:
         convolutions, positional = self._alone if len(stretches) == 1 else self._together
         if self._norm:
             self._norm.affines = [one.whole for one in stretches]
-        if isinstance(convolutions, Convolutions):
-            convolutions.affine = stretches[0].whole
         self._model.feature_extractor = convolutions
         self._model.encoder.pos_conv_embed.conv = positional
         found = self._model(padded, attention_mask=mask).last_hidden_state
