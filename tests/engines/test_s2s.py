@@ -138,14 +138,14 @@ GEOMETRIES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_every_layer_of_the_true_geometries(geometry: str, tmp_path: Path, speech: Waves) -> None:
-    """50 frames; of an odd number fairseq pads, and rounds otherwise: large's late layers, whose
-    numbers come to 12, then differ by up to 1.2e-5."""
+    """Large's are 0.0 apart from a second of audio on; of a few frames, for which torch has other
+    kernels, its late layers, whose numbers come to 12, were seen to differ by 1.1e-5."""
     path = tmp_path / "hubert.pt"
     random_checkpoint(path, **GEOMETRIES[geometry])
     layers: Any = GEOMETRIES[geometry]["encoder_layers"]
     theirs = engine("fairseq", model=str(path), layer=layers)._extractor.encoder
     ours = engine(model=str(path), layer=layers)._extractor.encoder
-    for samples, limit in ((16_400, CLOSE), (16_001, 1.5 * CLOSE)):
+    for samples in (16_001, 16_400):
         stretch = Stretch(*ours.whole(torch.from_numpy(speech[-1][8000 : 8000 + samples].copy())))
         found: list[torch.Tensor] = []
         hooks = [
@@ -160,7 +160,7 @@ def test_every_layer_of_the_true_geometries(geometry: str, tmp_path: Path, speec
         for number, features in enumerate(found, 1):
             theirs._layer = number
             (expected,) = theirs.features([stretch])
-            assert (features - expected).abs().max() < limit, f"layer {number}"
+            assert (features - expected).abs().max() < CLOSE, f"layer {number}"
             units = [torch.cdist(one, centroids).argmin(dim=1) for one in (features, expected)]
             assert torch.equal(*units)
     path.unlink()

@@ -31,11 +31,11 @@ def place(info: EngineInfo, device: str, model: Path | None) -> Placement:
     return Placement(workers=max(1, min(cpus, fitting)), threads=0, loaders=1)
 
 
-def batch_windows(device: str, batch_size: int) -> int:
+def batch_windows(device: str, batch_size: int, on_cpu: int = CPU_WINDOWS) -> int:
     """How many windows a batch of utterances should come to; ``batch_size`` 0: not asked for."""
     if _has_accelerator(device):
         return 2 * batch_size or DEVICE_WINDOWS
-    return batch_size or CPU_WINDOWS
+    return batch_size or on_cpu
 
 
 def _has_accelerator(device: str) -> bool:
