@@ -119,6 +119,8 @@ bench: models
 	$(BIN)/python scripts/bench/memory.py --language en
 	$(BIN)/python scripts/bench/nemo_asr.py --model ctc --data "$(DATA)"
 	$(BIN)/python scripts/bench/nemo_asr.py --data "$(DATA)"
+	$(BIN)/python scripts/bench/s2s.py --data "$(DATA)"
+	$(BIN)/python scripts/bench/s2s.py --data "$(DATA)" --memory
 	$(BIN)/python scripts/bench/split_merge.py
 
 clean:

@@ -3,6 +3,7 @@
 hubert-dict.pt, -dictconfig.pt, -args.pt, -bare.pt: one HuBERT of base's geometry in small, its
 configuration saved in three ways, and without the dictionaries of pre-training
 hubert-norm.pt: one of large's geometry in small
+hubert-six.pt: one of six layers, for what asks for the sixth
 hubert-folder/, wavlm-folder/: as transformers saves them
 km.bin, km.npz: k-means of scikit-learn on features of spoken digits, and the centroids alone
 vocoder/g.pt, vocoder-multi/g.pt, vocoder-style/g.pt, each with its config.json: unit HiFi-GANs,
@@ -153,6 +154,10 @@ def save_hubert(folder: Path) -> None:
         "cfg": {"task": normed, "model": norm},
     }
     torch.save(state, folder / "hubert-norm.pt")
+
+    six = {**MODEL, "encoder_layers": 6}
+    state = {"model": weights_of(TASK, six), "args": None, "cfg": {"task": TASK, "model": six}}
+    torch.save(state, folder / "hubert-six.pt")
 
     found = checkpoint.read(folder / "hubert-dict.pt")
     theirs, _ = fairseq_weights.load(found, int(MODEL["encoder_layers"]), allow_reinit=False)  # type: ignore[call-overload]

@@ -17,11 +17,16 @@ EXAMPLES = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a reader of the README stands: a few talks, nothing else. Examples build on it."""
+def folder(s2s_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a reader of the README stands: a few talks, and what checkpoints some examples name.
+    Examples build on it."""
     folder = tmp_path_factory.mktemp("readme")
     for voice in ("slt", "rms"):
         shutil.copytree(ROOT / "examples" / "speech" / voice, folder / "talks" / voice)
+    shutil.copy(s2s_models / "hubert-six.pt", folder / "hubert_base_ls960.pt")
+    shutil.copy(s2s_models / "km.bin", folder)
+    shutil.copytree(s2s_models / "vocoder", folder / "vocoder")
+    (folder / "vocoder" / "g.pt").rename(folder / "vocoder" / "g_00500000")
     return folder
 
 
