@@ -15,6 +15,7 @@ SpeechkitError                 1  fatal
 │   ├── AudioInvalid              NaN or infinite samples, no such channel
 │   ├── AudioTooShort             shorter than a single frame of the model
 │   ├── UnitsInvalid              none at all, or some that the vocoder has not
+│   ├── NameImpossible            no file can have the name that its output would have
 │   ├── OutOfMemory               does not fit in the device's memory even alone
 │   ├── WorkerDied                the worker process was killed or crashed on it
 │   └── TimeLimit                 the worker took longer than the limit for its length
@@ -85,6 +86,10 @@ class AudioTooShort(UtteranceError):
 
 
 class UnitsInvalid(UtteranceError):
+    pass
+
+
+class NameImpossible(UtteranceError):
     pass
 
 

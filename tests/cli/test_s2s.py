@@ -18,6 +18,7 @@ from speechkit.io import audio
 pytestmark = pytest.mark.slow
 
 Parts = dict[str, list[object]]
+BESIDE = [".s2s.json", ".s2s.jsonl.run.json", "s2s.jsonl"]  # what lies beside the speech
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_speech_to_units_to_speech(few: Path, parts: Parts, speechkit: Any, tmp_
     done = speechkit("s2s", few, *parts["units"], *parts["speech"], "--output-dir", once)
     assert done.err.splitlines()[0] == f"s2s: 3 utterances, 0 failed -> {once / 's2s.jsonl'}"
     names = ["monday/talk.flac.wav", "monday/talk.wav", "tuesday/talk.wav"]
-    assert files(once) == sorted([".s2s.jsonl.run.json", "s2s.jsonl", *names])
+    assert files(once) == sorted([*BESIDE, *names])
     found = records(once / "s2s.jsonl")
     for name, record in zip(names, found, strict=True):
         assert record["audio_filepath_out"] == str(once / name)
@@ -96,11 +97,16 @@ def test_units_as_language_models_read_and_write_them(
     )
     assert "3 utterances, 0 failed" in done.err
     assert "monday/talk.flac.wav" in files(spoken)
-    bare = b"3 4 5\n\nspoken/../../x|7 8 7\n"
-    options = ["--from-units", *parts["speech"], "--audio-format", "flac", "--output-dir", spoken]
-    speechkit("s2s", "-", *options, "-o", tmp_path / "bare.jsonl", stdin=bare)
-    assert soundfile.info(spoken / "stdin-000001.flac").frames == 3 * 320
-    assert soundfile.info(spoken / "spoken" / "x.flac").frames == 3 * 320
+    bare = b"\xef\xbb\xbf3 4 5\n\nspoken/../../x|7 8 8 7\n"
+    folder = tmp_path / "bare"
+    options = ["--from-units", "--durations", "keep", "--audio-format", "flac"]
+    command = ["s2s", "-", *options, "--output-dir", folder]
+    speechkit(*command, *parts["predicted"], stdin=bare)
+    assert soundfile.info(folder / "stdin-000001.flac").frames == 3 * 320
+    assert soundfile.info(folder / "spoken" / "x.flac").frames == 4 * 320
+    other = [*parts["predicted"][:-1], 2, "-o", tmp_path / "other.jsonl"]
+    done = speechkit(*command, *other, stdin=bare, code=2)
+    assert f"{folder}: holds the speech of a run with other options" in done.err
 
 
 def test_frames_as_they_are(few: Path, parts: Parts, speechkit: Any) -> None:
@@ -136,9 +142,7 @@ def test_ten_minutes_and_a_hundred_samples(
         in found[1]["error"]["message"]
     )
     assert found[4]["error"]["type"] == "AudioUnreadable"
-    assert files(out) == sorted(
-        [".s2s.jsonl.run.json", "s2s.jsonl", "a-long.wav", "c-frame.wav", "d.wav"]
-    )
+    assert files(out) == sorted([*BESIDE, "a-long.wav", "c-frame.wav", "d.wav"])
 
 
 def test_splits_make_the_same_tree(
@@ -172,7 +176,7 @@ def test_nothing_is_written_outside(
     few: Path, parts: Parts, speechkit: Any, tmp_path: Path
 ) -> None:
     """Whatever an id or a path says."""
-    evil = ["../../evil", "/etc/evil", "..", "a/../../../evil", "x" * 400, "nul\0l"]
+    evil = ["../../evil", "/etc/evil", "..", "a/../../../evil", "x" * 400, "nul\0l", "\ud800"]
     lines = [json.dumps({"id": name, "units": [1, 2, 3]}) for name in evil]
     out = tmp_path / "deep" / "out"
     stdin = "\n".join(lines).encode()
@@ -192,11 +196,21 @@ def test_two_utterances_never_share_a_file(parts: Parts, speechkit: Any, tmp_pat
     assert "utterances 1 and 2 would both be written to" in done.err
 
 
-def test_input_is_never_overwritten(few: Path, parts: Parts, speechkit: Any) -> None:
+def test_input_is_never_overwritten(
+    few: Path, parts: Parts, speechkit: Any, tmp_path: Path
+) -> None:
     options = [*parts["units"], *parts["speech"], "--output-dir"]
     assert "lies in the input folder" in speechkit("s2s", few, *options, few, code=2).err
-    done = speechkit("s2s", few / "monday" / "talk.wav", *options, few, code=2)
-    assert f"{few}: holds input" in done.err
+    for folder in (few, few / "monday" / ".." / ".." / few.name):
+        done = speechkit("s2s", few / "monday" / "talk.wav", *options, folder, code=2)
+        assert f"{few}: holds input" in done.err
+    link = tmp_path / "link"
+    link.symlink_to(few)
+    done = speechkit("s2s", few / "monday" / "talk.wav", *options, link, code=2)
+    assert f"{link}: holds input" in done.err
+    elsewhere = [tmp_path / "out", "--audio-root", few / "tuesday"]
+    done = speechkit("s2s", few / "monday" / "talk.wav", *options, *elsewhere, code=2)
+    assert f"--audio-root {few / 'tuesday'}: " in done.err
 
 
 @pytest.mark.parametrize(
@@ -274,6 +288,8 @@ def test_wrong_arguments_are_one_sentence(
         (b'{"id": "a", "units": [1, 2], "unit_durations": [1]}\n', '"unit_durations" must be'),
         (b'{"id": "a", "units": [1], "unit_durations": [99999999]}\n', "come to 99999999 frames"),
         (b'{"id": "a", "units": "1 2"}\n', '"units" must be a list of numbers'),
+        (b'{"id": "a", "units": [1], "offset": "x"}\n', '"offset" must be seconds'),
+        (b"a|99999999999\n", "stdin, line 1: expected name"),
     ],
 )
 def test_units_that_are_none(
@@ -286,11 +302,15 @@ def test_units_that_are_none(
 def test_units_that_fail_cost_themselves_alone(
     parts: Parts, speechkit: Any, tmp_path: Path
 ) -> None:
-    text = b"a|1 2\nb|\nc|1 77\nd|2 1\n"
+    text = b"a|1 2\nb|\nc|1 77\na.wav/e|1\nd|2 1\n"
     options = ["--from-units", *parts["speech"], "--output-dir", tmp_path / "out"]
     speechkit("s2s", "-", *options, stdin=text, code=3)
     errors = [one.get("error", {}).get("message") for one in records(tmp_path / "out/s2s.jsonl")]
-    assert errors == [None, "no units at all", "unit 77: the vocoder has the units 0 to 49", None]
+    assert errors[:3] == [None, "no units at all", "unit 77: the vocoder has the units 0 to 49"]
+    # Whichever of the two comes first has its name.
+    assert sum("can't be made: " in (error or "") for error in (errors[0], errors[3])) <= 1
+    assert errors[3] is None or "a.wav/e.wav: can't be made" in errors[3]
+    assert errors[4] is None
 
 
 def test_random_weights_are_told_of(
@@ -315,6 +335,8 @@ def test_a_quantizer_is_trained_and_used(
 ) -> None:
     """Better than the one of other speech, and always the same."""
     target = tmp_path / "km.npz"
+    idle = speechkit("s2s", examples, *parts["units"], "--units-only", "--clusters", 2, code=2)
+    assert "--clusters: needs --train-quantizer" in idle.err
     speech = examples / "awb"
     command = ["s2s", speech, *parts["model"], "--train-quantizer", target, "--clusters", 20]
     done = speechkit(*command)
@@ -345,6 +367,11 @@ def test_a_pickled_kmeans_is_converted_once_it_is_trusted(
     assert done.err == f"{target}: 50 units of 64 numbers\n"
     with np.load(target) as ours, np.load(s2s_models / "km.npz") as theirs:
         assert np.array_equal(ours["centroids"], theirs["centroids"])
+    assert (
+        "exists; name another"
+        in speechkit("convert-quantizer", source, target, "--trust", code=2).err
+    )
+    target = tmp_path / "text.npz"
     text = tmp_path / "text.bin"
     text.write_text("no k-means")
     assert "not a k-means" in speechkit("convert-quantizer", text, target, "--trust", code=1).err

@@ -107,6 +107,14 @@ def test_a_truncated_file_is_one_sentence(s2s_models: Path, tmp_path: Path) -> N
         ({"cfg": {}}, "no weights under 'model'"),
         ([1], "no weights under 'model'"),
         ({"model": {"a": torch.ones(1)}}, "neither cfg nor args"),
+        ({"model": {"a": 3}, "cfg": {}}, "no weights under 'model'"),
+        (
+            {
+                "model": {"a": torch.ones(1)},
+                "cfg": {"model": {"w2v_args": None}, "task": {"a": 1}},
+            },
+            "was fine-tuned and doesn't say from what",
+        ),
         (
             {
                 "model": {"a": torch.ones(1)},

@@ -178,7 +178,7 @@ def test_a_kill_of_an_s2s_run(s2s_models: Path, tmp_path: Path) -> None:
     kill_in_mid_run(tmp_path, *command, out=folder / "s2s.jsonl")
     assert run(tmp_path, *command).code == 0
     assert _tree(folder) == _tree(unbroken)
-    assert len(_tree(folder)) == 302
+    assert len(_tree(folder)) == 303
 
 
 def _tree(folder: Path) -> dict[str, bytes]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 from speechkit.commands.options import (
@@ -10,7 +11,7 @@ from speechkit.commands.options import (
     RunFlags,
     takes,
 )
-from speechkit.commands.s2s_options import QuantizerFlags, SpeechFlags, UnitFlags
+from speechkit.commands.s2s_options import QuantizerFlags, SpeechFlags, UnitFlags, given
 from speechkit.errors import UsageError
 
 
@@ -61,13 +62,14 @@ def s2s(
     hardware = Hardware(device.device, device.batch(), device.offline)
     training = quantizer.train_quantizer is not None
     _require_halves(units, speech, units_only=units_only, from_units=from_units, training=training)
-    if from_units and formats.format:
-        raise UsageError("--format: is for the units made, not with --from-units")
+    _require_effect(quantizer, formats, run, from_units=from_units, training=training)
+    if from_units and channel:
+        raise UsageError("--channel: not needed with --from-units")
     options = S2sOptions(
         engine,
-        None if from_units else units.model,
-        None if from_units else units.layer,
-        None if from_units or training else str(units.quantizer and units.quantizer.absolute()),
+        units.model,
+        units.layer,
+        os.path.abspath(units.quantizer) if units.quantizer else None,  # noqa: PTH100
         None if units_only or training else speech.speech(formats.output_dir, inputs),
         units.keep_repeats,
         units.max_window,
@@ -87,18 +89,38 @@ def _require_halves(
     if sum((units_only, from_units, training)) > 1:
         raise UsageError("--units-only, --from-units and --train-quantizer exclude each other")
     ways_out = "--units-only stops at units, --from-units begins with them"
+    if not (units.max_window == 0 or units.max_window >= 1):
+        raise UsageError(f"--max-window {units.max_window:g}: 1 second at least")
     parts = {"--model": units.model, "--layer": units.layer, "--quantizer": units.quantizer}
     lacks = [name for name, value in parts.items() if value is None]
-    has = [name for name in parts if name not in lacks]
-    if from_units and has:
-        raise UsageError(f"{', '.join(has)}: not needed with --from-units")
+    if from_units and given(units):
+        raise UsageError(f"{', '.join(given(units))}: not needed with --from-units")
     if training and units.quantizer:
         raise UsageError("--quantizer: is what --train-quantizer makes")
     if training:
         lacks.remove("--quantizer")
     if lacks and not from_units:
         raise UsageError(f"{', '.join(lacks)}: needed to make units ({ways_out})")
-    if (units_only or training) and speech.given():
-        raise UsageError(f"{', '.join(speech.given())}: not needed where no speech is made")
+    if (units_only or training) and given(speech):
+        raise UsageError(f"{', '.join(given(speech))}: not needed where no speech is made")
     if not (units_only or training) and not speech.vocoder:
         raise UsageError(f"--vocoder: needed to make speech ({ways_out})")
+
+
+def _require_effect(
+    quantizer: QuantizerFlags,
+    formats: FormatFlags,
+    run: RunFlags,
+    *,
+    from_units: bool,
+    training: bool,
+) -> None:
+    """Raises `UsageError` for options that would be passed over."""
+    if from_units and formats.format:
+        raise UsageError("--format: is for the units made, not with --from-units")
+    if not training and given(quantizer):
+        raise UsageError(f"{', '.join(given(quantizer))}: needs --train-quantizer")
+    idle = [name for name in given(run) if name in ("--output", "--retry-failed", "--workers")]
+    idle += given(formats)
+    if training and idle:
+        raise UsageError(f"{', '.join(idle)}: not with --train-quantizer, which writes one file")

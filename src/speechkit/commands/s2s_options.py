@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from speechkit.commands.options import Option, one_of
 from speechkit.errors import UsageError
@@ -12,6 +13,13 @@ from speechkit.io.audio_out import FORMATS
 
 if TYPE_CHECKING:
     from speechkit.pipelines.s2s import Speech
+
+
+def given(flags: Any) -> list[str]:
+    """The options of a group that were set, as on the command line."""
+    names = [one.name for one in fields(flags) if getattr(flags, one.name) != one.default]
+    return [f"--{name.replace('_', '-')}" for name in names]
+
 
 UNITS = "Speech to units"
 SPEECH = "Units to speech"
@@ -67,8 +75,7 @@ class UnitFlags:
         str,
         Option(
             metavar="TYPE",
-            help="float32, float16, bfloat16, or auto: float32, for units are not to depend on "
-            "the device.",
+            help="float32, float16 or bfloat16; in float32 units don't depend on the device.",
             rich_help_panel=UNITS,
         ),
     ] = "float32"
@@ -128,11 +135,6 @@ class SpeechFlags:
         ),
     ] = None
 
-    def given(self) -> list[str]:
-        """The options that were set, as on the command line."""
-        names = [one.name for one in fields(self) if getattr(self, one.name) != one.default]
-        return [f"--{name.replace('_', '-')}" for name in names]
-
     def speech(self, folder: Path | None, sources: list[str]) -> Speech:
         """How speech is to be made. Raises `UsageError`."""
         from speechkit.pipelines.s2s import Speech
@@ -147,14 +149,14 @@ class SpeechFlags:
                     "itself the next time; name another"
                 )
         return Speech(
-            str(self.vocoder.absolute()),
-            str((self.vocoder_config or self.vocoder.with_name("config.json")).absolute()),
-            str(folder.absolute()),
+            os.path.abspath(self.vocoder),  # noqa: PTH100
+            os.path.abspath(self.vocoder_config or self.vocoder.with_name("config.json")),  # noqa: PTH100
+            os.path.abspath(folder),  # noqa: PTH100
             one_of(self.audio_format, FORMATS, "--audio-format"),
             self.durations and one_of(self.durations, DURATIONS, "--durations"),
             self.speaker,
             self.style,
-            None if self.audio_root is None else str(self.audio_root.absolute()),
+            None if self.audio_root is None else os.path.abspath(self.audio_root),  # noqa: PTH100
         )
 
 

@@ -7,6 +7,7 @@ fairseq's comes out as an inert `Stub`, and whatever else it asks for is refused
 from __future__ import annotations
 
 import ast
+import os
 import pickle
 import typing
 from argparse import Namespace
@@ -79,10 +80,15 @@ def read(path: Path) -> Checkpoint:
     """A HuBERT checkpoint. Raises `EngineMissing` with the reason where it can't be one."""
     state = unpickled(path)
     weights = state.get("model") if isinstance(state, dict) else None
-    if not isinstance(weights, dict) or not weights:
+    if not isinstance(weights, dict) or not weights or not are_weights(weights):
         raise EngineMissing(f"{path}: holds no weights under 'model'; not a fairseq checkpoint")
     config = _sections(state, path)
     fine_tuned = "w2v_args" in config["model"]
+    if fine_tuned and not config["model"]["w2v_args"]:
+        raise EngineMissing(
+            f"{path}: was fine-tuned and doesn't say from what (w2v_args); take the checkpoint "
+            "that it was made of"
+        )
     if fine_tuned:
         config = _sections({"cfg": config["model"]["w2v_args"]}, path)
         weights = {
@@ -96,8 +102,13 @@ def read(path: Path) -> Checkpoint:
     return Checkpoint(path, config["model"], config["task"], weights, fine_tuned)
 
 
+def are_weights(found: Mapping[Any, Any]) -> bool:
+    return all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in found.items())
+
+
 def unpickled(path: Path) -> Any:
     """What a file of torch holds. Raises `EngineMissing` for a corrupt or a hostile file."""
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)  # it would overrule what we ask for
     try:
         with torch.serialization.safe_globals([*ALLOWED, *_stubs(path)]):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -107,7 +118,7 @@ def unpickled(path: Path) -> Any:
         raise
     except Exception as e:  # a broken file can raise anything
         raise EngineMissing(
-            f"{path}: can't be read as a file of PyTorch: {_first_line(e) or type(e).__name__}"
+            f"{path}: can't be read as a file of PyTorch: {first_line(e) or type(e).__name__}"
         ) from e
 
 
@@ -136,10 +147,10 @@ def _reason(error: Exception) -> str:
             f"since it asks for {rest.split()[0]}: a checkpoint has no need of that, and loading "
             "it could run code"
         )
-    return f"not a checkpoint of weights and configuration alone: {_first_line(error)}"
+    return f"not a checkpoint of weights and configuration alone: {first_line(error)}"
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
@@ -147,7 +158,9 @@ def _sections(state: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]
     """The configuration of model and task, from ``cfg`` (2021) or ``args`` (before)."""
     cfg = _plain(state.get("cfg"))
     if isinstance(cfg, dict) and cfg.get("model") and cfg.get("task"):
-        return {name: dict(_plain(cfg[name])) for name in ("model", "task")}
+        sections = {name: _plain(cfg[name]) for name in ("model", "task")}
+        if all(isinstance(section, dict) for section in sections.values()):
+            return sections
     args = _plain(state.get("args")) or cfg
     if isinstance(args, dict) and args:
         kind = {"_name": str(args.get("arch", "hubert"))}

@@ -117,7 +117,8 @@ def _task_state(found: checkpoint.Checkpoint) -> dict[str, Any]:
 
     embeddings = found.weights.get("label_embs_concat")
     dictionaries = [Dictionary() for _ in found.task.get("labels") or ["km"]]
-    missing = (0 if embeddings is None else len(embeddings)) - sum(map(len, dictionaries))
+    rows = len(embeddings) if embeddings is not None and embeddings.numel() else 0
+    missing = rows - sum(map(len, dictionaries))
     for number in range(missing):
         dictionaries[0].add_symbol(str(number))
     return {"task_state": {"dictionaries": dictionaries}}
@@ -130,7 +131,7 @@ def sentences(model: Path, package: str) -> Iterator[None]:
     try:
         with redirect_stdout(StringIO()):
             yield
-    except (RuntimeError, TypeError, ValueError, AttributeError, KeyError) as e:
+    except (RuntimeError, TypeError, ValueError, AttributeError, KeyError, AssertionError) as e:
         if isinstance(e, torch.OutOfMemoryError):
             raise
         reason = " ".join(str(e).split())[:300]

@@ -62,7 +62,6 @@ class S2sEngine(Protocol):
     have been built with one of the halves alone."""
 
     shortest: int  # samples, of which a first frame can be made
-    hop: float  # seconds from one frame's start to the next
     sample_rate: int  # Hz, of the speech it makes
     predicts_durations: bool
 

@@ -52,8 +52,6 @@ WHISPER_OPTIONS = (
     "words",
 )
 
-S2S_OPTIONS = ("device", "batch_size", "compute_type", "max_window", "speaker", "style")
-
 ENGINES = (
     EngineInfo(
         "vad",
@@ -143,9 +141,8 @@ ENGINES = (
         "pip install torch 'speechkit[s2s]'",
         batched=True,
         note="HuBERT of fairseq's or transformers' files, WavLM; CUDA, MPS or CPU",
-        options=(*S2S_OPTIONS, "allow_reinit"),
+        options=("device", "allow_reinit"),
         hub="facebook/{}",
-        model="hubert-base-ls960",
         weights=("*.json", "*.safetensors", "pytorch_model.bin"),
     ),
     EngineInfo(
@@ -154,9 +151,8 @@ ENGINES = (
         "speechkit.engines.s2s.fairseq:fairseq",
         ("torch", "fairseq"),
         "pip install --no-deps fairseq==0.12.2 bitarray, after everything else",
-        batched=True,
         note="fairseq's own HuBERT and unit HiFi-GAN",
-        options=S2S_OPTIONS,
+        options=("device",),
         hub="{}",
         weights=("*.pt",),
     ),
@@ -167,9 +163,8 @@ ENGINES = (
         ("torch", "fairseq", "textless"),
         "pip install --no-deps git+https://github.com/facebookresearch/textlesslib && "
         "pip install AMFM_decompy unidecode inflect npy-append-array, after fairseq",
-        batched=True,
         note="textlesslib's HuBERT reader and vocoder",
-        options=S2S_OPTIONS,
+        options=("device",),
         hub="{}",
         weights=("*.pt",),
     ),

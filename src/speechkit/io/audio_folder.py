@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 
 class AudioFolder:
     """``path``: the folder that all have in common, "" before the first. ``suffixes``: those of
     their names."""
 
-    def __init__(self, path: str = "", suffixes: list[str] | None = None) -> None:
+    def __init__(self, path: str = "", suffixes: Iterable[str] = ()) -> None:
         self.path = path
-        self.suffixes = set(suffixes or ())
+        self.suffixes = set(suffixes)
 
     def add(self, file: str) -> None:
         """Takes an absolute path."""
+        file = os.path.normpath(file)
         self.suffixes.add(os.path.splitext(file)[1])  # noqa: PTH122
         if not self.path:
             self.path = os.path.dirname(file)  # noqa: PTH120

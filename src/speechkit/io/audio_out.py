@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import secrets
@@ -9,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from speechkit.errors import NameImpossible
 from speechkit.io import atomic
 
 if TYPE_CHECKING:
@@ -16,13 +18,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMATS = ("wav", "flac")
+ITS_NAME = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 
 
 def write(path: Path, waveform: NDArray[np.float32], sample_rate: int, form: str) -> None:
     """Mono samples in -1..1 as 16-bit integers; ``form`` is one of `FORMATS`.
 
     Written in TMPDIR first, which has to be on the same disk: a run's folder that is swept after a
-    kill. Raises `OutputFailed`.
+    kill. Raises `OutputFailed`, and `NameImpossible` where it is this one's name that fails.
     """
     import soundfile
 
@@ -30,10 +33,17 @@ def write(path: Path, waveform: NDArray[np.float32], sample_rate: int, form: str
     soundfile.write(encoded, waveform, sample_rate, format=form.upper(), subtype="PCM_16")
     temporary = Path(tempfile.gettempdir()) / secrets.token_hex(8)
     with atomic.output_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.refuse_special(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "is a folder")
+        except OSError as e:
+            if e.errno not in ITS_NAME:
+                raise
+            raise NameImpossible(f"{path}: can't be made: {e.strerror}") from e
         with open(temporary, "xb") as file:
             file.write(encoded.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        atomic.sync_folder(path.parent)

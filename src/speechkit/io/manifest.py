@@ -103,7 +103,7 @@ def check(record: Any, where: str, folder: str, *, audio: bool = True) -> Record
         raise ManifestError(f"{where}: expected a JSON object, found {_kind(record)}")
     path = record.get("audio_filepath")
     if path is None and not audio:
-        return record
+        path = "/"
     if not isinstance(path, str) or not path or "\0" in path:
         raise ManifestError(f'{where}: "audio_filepath" must be the path of a file')
     for key in ("offset", "duration"):

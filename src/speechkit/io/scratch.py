@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ from typing import IO
 
 from speechkit.errors import OutputFailed
 
-PREFIX = ".speechkit-run-"
+PREFIX = f".speechkit-run-{socket.gethostname()}-"  # locks may not reach beyond a host
 LOCK = "in-use"
 
 

@@ -17,7 +17,7 @@ from speechkit.io.inputs import Inputs
 from speechkit.records import Record
 
 SUFFIXES = (".units", ".txt")
-_LINE = re.compile(r"(?:(?P<name>[^|]+)\|)?(?P<units>[\d\s]*)")
+_LINE = re.compile(r"(?:(?P<name>[^|]+)\|)?(?P<units>\s*(?:[0-9]{1,9}(?:\s+|$))*)")
 MOST_FRAMES = 10_000_000  # of an utterance, 55 hours: more is a mistake
 
 
@@ -61,7 +61,7 @@ def _of_text(file: IO[bytes], source: str, stem: str) -> Iterator[Record]:
     for number, raw in enumerate(file, 1):
         where = f"{source}, line {number}"
         try:
-            line = raw.decode().strip()
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
         except UnicodeDecodeError as e:
             raise ManifestError(f"{where}: not UTF-8 ({e.reason} at byte {e.start})") from e
         if not line:

@@ -10,20 +10,24 @@ are named by their id.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from array import array
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from speechkit.errors import ManifestError, OutputConflict, UsageError
-from speechkit.io import manifest
+from speechkit.io import atomic, manifest
 from speechkit.io.audio_folder import AudioFolder
 from speechkit.io.inputs import Inputs
 from speechkit.pipelines.splitting.index import index_path, read_index, split_number
 from speechkit.records import Utterance
 
+OWNER = ".s2s.json"  # in the folder, says whose it is
 MOST_BYTES = 200  # of one name; file systems take 255, of which a temporary name may need some
 
 
@@ -50,6 +54,10 @@ class OutputTree:
             parts[-1] += f"_{_ms(utterance.offset)}-{end}"
         return Path(self.folder, *parts[:-1], _short(parts[-1]) + self.suffix)
 
+    def holds(self, utterance: Utterance) -> bool:
+        """Whether its audio lies below the root."""
+        return os.path.normpath(utterance.audio).startswith(self.root.rstrip("/") + "/")
+
     def _mirrored(self, utterance: Utterance) -> str:
         path = os.path.normpath(utterance.audio)
         stem = path.removesuffix(self.suffix) if self.mixed else os.path.splitext(path)[0]  # noqa: PTH122
@@ -62,10 +70,12 @@ def _ms(seconds: float) -> str:
 
 def _short(name: str) -> str:
     """Names that no file system takes are cut, and told apart by a digest."""
-    name = name.replace("\0", "")
-    raw = os.fsencode(name)
+    try:
+        raw = os.fsencode(name.replace("\0", ""))
+    except UnicodeEncodeError:  # half of a character, from JSON
+        raw = name.encode("utf-8", "replace")
     if len(raw) <= MOST_BYTES:
-        return name
+        return os.fsdecode(raw)
     digest = hashlib.sha256(raw).hexdigest()[:12]
     return raw[: MOST_BYTES - 13].decode(errors="ignore") + "-" + digest
 
@@ -81,7 +91,7 @@ def audio_folder(inputs: Inputs) -> AudioFolder:
         split = split_number(Path(name).name)
         if split:
             index = read_index(index_path(Path(name).parent, split[0]))
-            if index is None:
+            if index is None or not (index.audio_folder or not index.utterances):
                 raise UsageError(
                     f"{name}: is named as a split, but no {split[0]}_splits.json beside it says "
                     "where all of its audio lies; keep them together"
@@ -89,20 +99,41 @@ def audio_folder(inputs: Inputs) -> AudioFolder:
             common.join(AudioFolder(index.audio_folder, index.audio_suffixes))
     for utterance in inputs:
         if utterance.audio:
-            common.add(os.path.normpath(utterance.audio))
+            common.add(utterance.audio)
     return common
+
+
+def claim(tree: OutputTree, options: Mapping[str, Any], *, restart: bool) -> None:
+    """Makes the folder this kind of run's own: others would write other speech to the same names.
+    The splits of a manifest are of one kind. ``restart`` takes the folder from another kind.
+
+    Raises `OutputConflict`.
+    """
+    path = Path(tree.folder) / OWNER
+    text = json.dumps({"tree": asdict(tree), "options": options}, indent=1) + "\n"
+    if restart or not path.exists():
+        atomic.write_text(path, text)
+    elif path.read_text(encoding="utf-8", errors="replace") != text:
+        raise OutputConflict(
+            f"{tree.folder}: holds the speech of a run with other options or other input ({OWNER} "
+            "says which); name another --output-dir, or replace it with --restart"
+        )
 
 
 def require_own_names(tree: OutputTree, utterances: Iterable[Utterance]) -> None:
     """Raises `OutputConflict` where input lies in the output folder, and `ManifestError` where two
     different utterances would be written to one file. Takes 8 bytes an utterance."""
     names = array("Q")
-    below = tree.folder.rstrip("/") + "/"
+    real = cache(os.path.realpath)
+    below = str(real(tree.folder)).rstrip("/") + "/"
     for utterance in utterances:
-        if utterance.audio.startswith(below):
+        folder = real(os.path.dirname(utterance.audio)) if utterance.audio else ""  # noqa: PTH120
+        if f"{folder}/".startswith(below):
             raise OutputConflict(
                 f"{tree.folder}: holds input ({utterance.audio}); name another --output-dir"
             )
+        if utterance.audio and not tree.by_id and not tree.holds(utterance):
+            raise UsageError(f"--audio-root {tree.root}: {utterance.audio} lies outside of it")
         names.append(_digest(str(tree.path(utterance))))
     if len(set(names)) == len(names):
         return
@@ -116,7 +147,7 @@ def require_own_names(tree: OutputTree, utterances: Iterable[Utterance]) -> None
         if first != content:
             raise ManifestError(
                 f"utterances {other.index + 1} and {utterance.index + 1} would both be written to "
-                f"{path}; give them an id, or offsets, that tell them apart"
+                f"{path}; give them offsets (or units an id) that tell them apart"
             )
 
 

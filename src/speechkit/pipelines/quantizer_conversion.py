@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from speechkit.errors import EngineMissing, UsageError
+from speechkit.errors import EngineMissing, OutputConflict, UsageError
 
 
 def convert(kmeans: Path, target: Path, *, trust: bool) -> tuple[int, int]:
@@ -14,6 +14,8 @@ def convert(kmeans: Path, target: Path, *, trust: bool) -> tuple[int, int]:
         raise UsageError(f"{kmeans}: no such file")
     if target.suffix != ".npz":
         raise UsageError(f"{target}: the centroids go into an .npz")
+    if target.exists():
+        raise OutputConflict(f"{target}: exists; name another one, or remove it")
     if not trust:
         raise UsageError(
             f"{kmeans}: is a pickle, and loading it runs whatever code is in it; add --trust if "

@@ -16,7 +16,7 @@ from speechkit.io import audio_out
 from speechkit.io.inputs import Inputs
 from speechkit.io.models import locate
 from speechkit.io.units import UnitInputs
-from speechkit.pipelines.output_tree import OutputTree, audio_folder, require_own_names
+from speechkit.pipelines.output_tree import OutputTree, audio_folder, claim, require_own_names
 from speechkit.pipelines.placement import WINDOW_SECONDS, batch_windows, place
 from speechkit.pipelines.running.task import Loaded, Stage, Task, load_audio
 from speechkit.records import Record, Units, Utterance
@@ -55,7 +55,7 @@ class S2sOptions:
     speech: Speech | None = None
     keep_repeats: bool = False
     max_window: float = 0.0
-    compute_type: str = "auto"
+    compute_type: str = "float32"
     allow_reinit: bool = False
     channel: int | None = None
 
@@ -74,7 +74,7 @@ class S2sTask(Task):
     def _takes_units(self) -> bool:
         return self.options.model is None
 
-    def survey(self, inputs: Inputs) -> None:
+    def survey(self, inputs: Inputs, *, restart: bool) -> None:
         speech = self.options.speech
         if speech:
             audio = audio_folder(inputs)
@@ -86,6 +86,7 @@ class S2sTask(Task):
                 len(audio.suffixes) > 1,
             )
             require_own_names(self.tree, inputs)
+            claim(self.tree, asdict(self.options), restart=restart)
 
     def open(self) -> None:
         self._engine = registry.create("s2s", self.options.engine, **self.engine)
@@ -135,19 +136,16 @@ class S2sTask(Task):
         if self.options.speech:
             assert self.tree
             path = self.tree.path(loaded.utterance)
-            speech = self._spoken(loaded.utterance, units, self.options.speech)
+            speech = self._spoken(units, self.options.speech)
             rate = self._engine.sample_rate
             audio_out.write(path, speech, rate, self.options.speech.form)
             record["audio_filepath_out"] = str(path)
             record["duration_out"] = round(len(speech) / rate, 3)
         return record
 
-    def _spoken(self, utterance: Utterance, units: Units, speech: Speech) -> Waveform:
-        known = not self._takes_units or "unit_durations" in utterance.record
+    def _spoken(self, units: Units, speech: Speech) -> Waveform:
         predict = {"predict": True, "keep": False, None: self._engine.predicts_durations}
-        # Durations that nobody has stated can only be predicted, or be a frame each.
-        wanted = predict[speech.durations] or (not known and self._engine.predicts_durations)
-        return self._engine.synthesise(units, predict=wanted)
+        return self._engine.synthesise(units, predict=predict[speech.durations])
 
 
 def _one_a_frame(units: Units) -> Units:

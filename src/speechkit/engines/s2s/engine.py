@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from speechkit.engines import torch_device
-from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
+from speechkit.engines.protocols import DeviceUse
 from speechkit.engines.s2s.features import Extractor, Features
 from speechkit.engines.s2s.quantizer import Quantizer, runs
 from speechkit.engines.s2s.vocoder import Build, Vocoder
@@ -42,7 +42,7 @@ class Parts:
     max_window: float = 0.0
     device: str = "auto"
     batch_size: int = 0
-    compute_type: str = "auto"
+    compute_type: str = "float32"
 
 
 class SpeechToSpeech:
@@ -81,14 +81,6 @@ class SpeechToSpeech:
     @property
     def shortest(self) -> int:
         return self._extractor.frames.field if self._extractor else 0
-
-    @property
-    def hop(self) -> float:
-        if self._extractor:
-            return self._extractor.frames.hop / SAMPLE_RATE
-        assert self._vocoder
-        seconds: float = self._vocoder.hop / self._vocoder.sample_rate
-        return seconds
 
     @property
     def sample_rate(self) -> int:

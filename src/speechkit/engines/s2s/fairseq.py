@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
-from speechkit.compat import checkpoint, door
+from speechkit.compat import door
 from speechkit.engines.s2s.engine import Parts, SpeechToSpeech
 from speechkit.engines.s2s.features import Stretch, convolutions_of
 from speechkit.engines.s2s.layers import require_layer
-from speechkit.engines.s2s.vocoder import read_config
+from speechkit.engines.s2s.vocoder import read_config, read_weights
 
 WINDOW = 100.0  # seconds, as textlesslib's
 
@@ -64,7 +64,10 @@ class FairseqFeatures:
 
 def build_vocoder(model: Path, config: Path) -> Any:
     """fairseq's generator. Raises `EngineMissing`."""
-    checkpoint.unpickled(model)  # refuses in a sentence what fairseq would fail on
-    vocoders = door.fairseq().models.text_to_speech.vocoder
+    package = door.fairseq()
     with door.sentences(model, "fairseq"):
-        return vocoders.CodeHiFiGANVocoder(str(model), read_config(config)).model
+        speech = package.models.text_to_speech
+        generator = speech.codehifigan.CodeGenerator(read_config(config))
+        generator.load_state_dict(read_weights(model))
+        generator.remove_weight_norm()
+        return generator

@@ -55,14 +55,21 @@ def load(checkpoint: Checkpoint, layers: int, *, allow_reinit: bool) -> tuple[An
     Raises `EngineMissing` where weights lack, are too many, or have other shapes than the
     configuration says; ``allow_reinit`` replaces these by random ones instead.
     """
-    config = _config(checkpoint, layers)
     weights = _renamed(checkpoint, layers)
-    with torch.device("meta"):
-        model: Any = HubertModel(config)
+    try:
+        config = _config(checkpoint, layers)
+        with torch.device("meta"):  # nothing is allocated for what a configuration says
+            model: Any = HubertModel(config)
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, ZeroDivisionError) as e:
+        raise EngineMissing(
+            f"{checkpoint.path}: its configuration is no HuBERT's: {e!r:.200}"
+        ) from e
     shapes = {name: value.shape for name, value in model.state_dict().items()}
-    if "feature_projection.projection.weight" not in weights:  # fairseq has none between equals
-        weights |= _identity(shapes["feature_projection.projection.weight"][0])
-    weights.setdefault("masked_spec_embed", torch.zeros(config.hidden_size))  # of pre-training
+    norm = weights.get("feature_projection.layer_norm.weight", torch.zeros(0))
+    if (len(norm), len(norm)) == shapes["feature_projection.projection.weight"]:
+        for name, value in _identity(len(norm)).items():  # fairseq has none between equals
+            weights.setdefault(name, value)
+    weights.setdefault("masked_spec_embed", torch.zeros(len(norm)))  # of pre-training alone
     _require_known(set(weights) - set(shapes), checkpoint)
     wrong = {name for name in shapes if _shape(weights, name) != shapes[name]}
     if wrong and not allow_reinit:

@@ -25,7 +25,7 @@ from speechkit.engines.s2s.convolutions import (
     PositionalConvolution,
     normalising,
 )
-from speechkit.engines.s2s.features import Stretch
+from speechkit.engines.s2s.features import Stretch, frames_of
 from speechkit.engines.s2s.layers import require_layer
 from speechkit.errors import EngineMissing
 
@@ -73,6 +73,7 @@ class HubertFeatures:
         self.longest = WINDOWS[config.model_type]
         #: (kernel, stride) of the layers that make frames of samples.
         self.convolutions = list(zip(config.conv_kernel, config.conv_stride, strict=True))
+        self._frames = frames_of(self.convolutions)
         if config.do_stable_layer_norm:
             loaded.encoder.layer_norm = nn.Identity()
         positional = loaded.encoder.pos_conv_embed
@@ -112,12 +113,9 @@ class HubertFeatures:
         self._model.feature_extractor = convolutions
         self._model.encoder.pos_conv_embed.conv = positional
         found = self._model(padded, attention_mask=mask).last_hidden_state
-        return [row[: self._frames(length)] for row, length in zip(found, lengths, strict=True)]
-
-    def _frames(self, samples: int) -> int:
-        for kernel, stride in self.convolutions:
-            samples = (samples - kernel) // stride + 1
-        return samples
+        return [
+            row[: self._frames.count(length)] for row, length in zip(found, lengths, strict=True)
+        ]
 
 
 def _fold_weight_norm(conv: nn.Module) -> None:
@@ -138,9 +136,13 @@ def _as_transformers(waveform: Tensor) -> Tensor:
 def _from_folder(folder: Path, layer: int) -> tuple[Any, Any]:
     """The model of a folder of transformers, and how its waveforms are normalised."""
     try:
-        config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config: Any = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError) as e:
-        raise EngineMissing(f"--model {folder}: no model of transformers: {_first_line(e)}") from e
+        raise EngineMissing(
+            f"--model {folder}: no model of transformers: {checkpoint.first_line(e)}"
+        ) from e
     if config.model_type not in KINDS:
         raise EngineMissing(
             f"--model {folder}: a model of the kind {config.model_type!r}; there are "
@@ -150,10 +152,14 @@ def _from_folder(folder: Path, layer: int) -> tuple[Any, Any]:
     config.num_hidden_layers = layer
     try:
         model, told = AutoModel.from_pretrained(
-            folder, config=config, local_files_only=True, output_loading_info=True
+            folder,
+            config=config,
+            local_files_only=True,
+            output_loading_info=True,
+            trust_remote_code=False,
         )
     except (OSError, ValueError, RuntimeError) as e:
-        raise EngineMissing(f"--model {folder}: can't be loaded: {_first_line(e)}") from e
+        raise EngineMissing(f"--model {folder}: can't be loaded: {checkpoint.first_line(e)}") from e
     missing = sorted(set(told["missing_keys"]) - {"masked_spec_embed"})
     if missing:
         raise EngineMissing(f"--model {folder}: {len(missing)} weights lack, such as {missing[0]}")
@@ -165,9 +171,8 @@ def _does_normalise(folder: Path, config: Any) -> bool:
     said: dict[str, Any] = {}
     preprocessor = folder / "preprocessor_config.json"
     if preprocessor.is_file():
-        said = json.loads(preprocessor.read_text(encoding="utf-8"))
+        try:
+            said = dict(json.loads(preprocessor.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as e:
+            raise EngineMissing(f"{preprocessor}: not a configuration in JSON: {e}") from e
     return bool(said.get("do_normalize", config.feat_extract_norm == "layer"))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -44,15 +43,15 @@ def from_pickle(path: Path) -> Centroids:
     Raises `EngineMissing` for what holds none.
     """
     import joblib
+    import sklearn.cluster  # noqa: F401  # what the file is made of
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other versions, which centroids don't depend on
             found = joblib.load(path)
-        centroids = np.asarray(found.cluster_centers_, dtype=np.float32)
+        return _checked(found.cluster_centers_)
     except Exception as e:  # a pickle can raise anything
         raise EngineMissing(f"{path}: not a k-means of scikit-learn: {e!r:.200}") from e
-    return centroids
 
 
 def write(path: Path, centroids: Centroids) -> None:
@@ -64,18 +63,19 @@ def read(path: Path) -> Centroids:
     """No pickle is ever read. Raises `EngineMissing`."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            centroids = np.asarray(file["centroids"], dtype=np.float32)
-        if centroids.ndim != 2 or not centroids.size or not np.isfinite(centroids).all():
-            raise ValueError("its centroids are no table of numbers")
+            return _checked(file["centroids"])
     except FileNotFoundError as e:
         raise EngineMissing(f"--quantizer {path}: no such file") from e
-    except (
-        *(OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError),
-        zipfile.BadZipFile,
-    ) as e:
+    except Exception as e:  # a broken file can raise anything
         raise EngineMissing(
             f"--quantizer {path}: not an .npz with centroids; of a k-means of scikit-learn (.bin, "
             f".joblib, .pkl) one is made by: speechkit convert-quantizer {path} "
             f"{path.with_suffix('.npz')}"
         ) from e
+
+
+def _checked(found: object) -> Centroids:
+    centroids = np.asarray(found, dtype=np.float32)
+    if centroids.ndim != 2 or not centroids.size or not np.isfinite(centroids).all():
+        raise ValueError("its centroids are no table of numbers")
     return centroids

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from speechkit.compat import checkpoint, door
+from speechkit.compat import door
 from speechkit.engines.s2s.engine import Parts, SpeechToSpeech
 from speechkit.engines.s2s.features import Stretch, convolutions_of
 from speechkit.engines.s2s.layers import require_layer
+from speechkit.engines.s2s.vocoder import read_config, read_weights
+from speechkit.errors import UsageError
 
 
 def textless(**options: Any) -> SpeechToSpeech:
@@ -29,7 +31,9 @@ class TextlessFeatures:
     longest = math.inf
     reinitialised: list[str] = []  # noqa: RUF012
 
-    def __init__(self, model: Path, layer: int, device: torch.device, _: torch.dtype) -> None:
+    def __init__(self, model: Path, layer: int, device: torch.device, dtype: torch.dtype) -> None:
+        if dtype != torch.float32:
+            raise UsageError("--compute-type: textless has float32")
         package = door.textless()
         with door.sentences(model, "textlesslib"):
             self._reader = package.HubertFeatureReader(str(model), layer=layer).to(device)
@@ -47,7 +51,9 @@ class TextlessFeatures:
 
 def build_vocoder(model: Path, config: Path) -> Any:
     """textlesslib's generator. Raises `EngineMissing`."""
-    checkpoint.unpickled(model)  # refuses in a sentence what it would fail on
     package = door.textless()
     with door.sentences(model, "textlesslib"):
-        return package.CodeHiFiGANVocoder(str(model), str(config)).model
+        generator = package.vocoders.hifigan.generator.CodeGenerator(read_config(config))
+        generator.load_state_dict(read_weights(model))
+        generator.remove_weight_norm()
+        return generator

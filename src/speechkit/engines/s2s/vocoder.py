@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
 PIECE = 500  # frames synthesised at once, 10 s of the usual 20 ms; halved where memory runs out
+MOST_FRAMES = 720_000  # of an utterance, 4 hours of the usual 20 ms
 LONGEST_UNIT = 5000  # frames that one unit may be predicted to last: more is no speech
 NEEDED = (
     *("num_embeddings", "embedding_dim", "upsample_initial_channel", "upsample_rates"),
@@ -81,13 +82,17 @@ class Vocoder:
         """How many frames each unit, none of them repeated, is to last."""
         code = torch.from_numpy(units).to(self._device)[None]
         said = self._generator.dur_predictor(self._generator.dict(code))
-        frames = torch.clamp(torch.round(torch.exp(said) - 1).long(), min=1)[0].cpu().numpy()
-        if frames.size and frames.max() > LONGEST_UNIT:
-            raise UnitsInvalid(f"a unit is predicted to last {frames.max()} frames")
-        return np.asarray(frames, dtype=np.int64)
+        exact = torch.round(torch.exp(said) - 1)[0]
+        if not bool((exact <= LONGEST_UNIT).all()):  # or no number at all
+            raise UnitsInvalid(f"a unit is predicted to last {exact.max().item():g} frames")
+        frames: NDArray[np.int64] = exact.clamp(min=1).long().cpu().numpy()
+        return frames
 
     def synthesise(self, frames: NDArray[np.int64]) -> Waveform:
-        """Samples of the units, one a frame, `hop` samples each."""
+        """Samples of the units, one a frame, `hop` samples each. Raises `UnitsInvalid` for more
+        than `MOST_FRAMES`."""
+        if len(frames) > MOST_FRAMES:
+            raise UnitsInvalid(f"{len(frames)} frames: {MOST_FRAMES} at most are spoken at once")
         began = time.monotonic()
         samples = self._pieces.run(range(len(frames)), lambda part: self._piece(frames, part))
         self.seconds += time.monotonic() - began
@@ -132,6 +137,8 @@ def read_config(path: Path) -> dict[str, Any]:
         raise EngineMissing(f"--vocoder-config {path}: no such file") from e
     except (OSError, ValueError, TypeError) as e:
         raise EngineMissing(f"--vocoder-config {path}: not a configuration in JSON: {e}") from e
+    if not isinstance(config, dict):
+        raise EngineMissing(f"--vocoder-config {path}: not a configuration in JSON")
     if lacks:
         raise EngineMissing(f"--vocoder-config {path}: says nothing of {', '.join(lacks)}")
     for key, what in (("f0", "a pitch contour"), ("embedder_params", "a speaker's embedding")):
@@ -139,8 +146,13 @@ def read_config(path: Path) -> dict[str, Any]:
             raise EngineMissing(
                 f"--vocoder-config {path}: this vocoder needs {what}, which units don't carry"
             )
-    kernels = zip(config["upsample_rates"], config["upsample_kernel_sizes"], strict=False)
-    if any(kernel < rate or (kernel - rate) % 2 for rate, kernel in kernels):
+    try:
+        context(config)
+        rates = list(zip(config["upsample_rates"], config["upsample_kernel_sizes"], strict=True))
+        odd = any(rate < 1 or kernel < rate or (kernel - rate) % 2 for rate, kernel in rates)
+    except (TypeError, ValueError, ZeroDivisionError) as e:
+        raise EngineMissing(f"--vocoder-config {path}: its sizes are no numbers: {e}") from e
+    if odd:
         raise EngineMissing(
             f"--vocoder-config {path}: upsample_kernel_sizes must be as even or odd as "
             "upsample_rates, or frames and samples don't agree"
@@ -165,18 +177,25 @@ def context(config: Mapping[str, Any]) -> int:
 
 def build(model: Path, config: Path) -> CodeHiFiGan:
     """Our own generator with a checkpoint's weights. Raises `EngineMissing`."""
-    state = checkpoint.unpickled(model)
-    weights = state.get("generator") if isinstance(state, dict) else None
-    if not isinstance(weights, dict):
-        raise EngineMissing(f"{model}: holds no 'generator'; not a checkpoint of a unit HiFi-GAN")
+    weights = read_weights(model)
     try:
-        generator = CodeHiFiGan(read_config(config))
-        generator.load_state_dict(_without_weight_norm(weights))
+        with torch.device("meta"):  # nothing is allocated for what a configuration says
+            generator = CodeHiFiGan(read_config(config))
+        generator.load_state_dict(_without_weight_norm(weights), assign=True)
     except (RuntimeError, TypeError, ValueError, KeyError, ZeroDivisionError) as e:
         raise EngineMissing(
             f"{model}: does not fit its --vocoder-config: {' '.join(str(e).split())[:200]}"
         ) from e
     return generator
+
+
+def read_weights(model: Path) -> dict[str, Tensor]:
+    """A generator's, as they were saved. Raises `EngineMissing`."""
+    state = checkpoint.unpickled(model)
+    weights = state.get("generator") if isinstance(state, dict) else None
+    if not isinstance(weights, dict) or not checkpoint.are_weights(weights):
+        raise EngineMissing(f"{model}: holds no 'generator'; not a checkpoint of a unit HiFi-GAN")
+    return weights
 
 
 def _without_weight_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -185,7 +204,7 @@ def _without_weight_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, value in weights.items():
         if name.endswith(".weight_v"):
             length = weights[name.removesuffix("v") + "g"]
-            plain[name.removesuffix("_v")] = torch._weight_norm(value, length, 0)
+            plain[name.removesuffix("_v")] = torch._weight_norm(value.float(), length.float(), 0)
         elif not name.endswith(".weight_g"):
-            plain[name] = value
+            plain[name] = value.float()
     return plain

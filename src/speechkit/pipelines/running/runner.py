@@ -187,7 +187,7 @@ class _Run:
             stage.batch_audio,
             stage.batch_utterances,
         )
-        stage.task.survey(self._inputs)
+        stage.task.survey(self._inputs, restart=self._options.restart)
         aside = scratch.folder(stage.scratch) if stage.scratch else nullcontext()
         with aside as folder, self._drain.gently():
             pool = Pool(stage.task, self._options.pool, stage.error_keys, stall_ends, folder)

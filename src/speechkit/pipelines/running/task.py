@@ -49,7 +49,7 @@ class Task(Protocol):
         """The seconds of audio that an utterance counts as when its time is limited."""
         return seconds
 
-    def survey(self, inputs: Inputs) -> None:
+    def survey(self, inputs: Inputs, *, restart: bool) -> None:
         """May look at all of the input before a worker is started. Raises `UsageError`."""
         return
 

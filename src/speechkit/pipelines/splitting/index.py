@@ -36,8 +36,8 @@ class SplitIndex:
     utterances: int
     seconds: float
     splits: tuple[Split, ...]
-    audio_folder: str
-    audio_suffixes: list[str]
+    audio_folder: str = ""
+    audio_suffixes: tuple[str, ...] = ()
 
 
 def index_path(folder: str | Path, stem: str) -> Path:

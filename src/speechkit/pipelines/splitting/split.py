@@ -187,7 +187,7 @@ def _describe(parent: _Parent, by: str, names: list[str], assignment: array[int]
             for name, count, duration in zip(names, utterances, seconds, strict=True)
         ),
         audio_folder=parent.audio.path,
-        audio_suffixes=sorted(parent.audio.suffixes),
+        audio_suffixes=tuple(sorted(parent.audio.suffixes)),
     )
 
 

@@ -428,6 +428,34 @@ def test_speech_that_comes_out_short_is_an_error(s2s_models: Path) -> None:
         made.synthesise(some_units(100), predict=False)
 
 
+def test_a_vocoder_saved_in_half_precision(s2s_models: Path, tmp_path: Path) -> None:
+    """Is computed in float32, as by fairseq."""
+    state = checkpoint.unpickled(s2s_models / "vocoder" / "g.pt")
+    state["generator"] = {name: value.half() for name, value in state["generator"].items()}
+    torch.save(state, tmp_path / "g.pt")
+    config = str(s2s_models / "vocoder" / "config.json")
+    made = [
+        engine(name, vocoder=str(tmp_path / "g.pt"), vocoder_config=config)
+        for name in ("transformers", "fairseq")
+    ]
+    units = some_units(20)
+    assert np.array_equal(*(one.synthesise(units, predict=False) for one in made))
+
+
+@pytest.mark.parametrize("bias", [50.0, 200.0, float("nan")])
+def test_a_prediction_out_of_all_bounds(bias: float, s2s_models: Path) -> None:
+    made = vocoder(s2s_models, "vocoder-multi", speaker=0)
+    with torch.no_grad():
+        made._vocoder._generator.dur_predictor.proj.bias.fill_(bias)
+    with pytest.raises(UnitsInvalid, match="is predicted to last"):
+        made.synthesise(some_units(5), predict=True)
+
+
+def test_more_than_anybody_says(s2s_models: Path) -> None:
+    with pytest.raises(UnitsInvalid, match="720000 at most are spoken at once"):
+        vocoder(s2s_models).synthesise(Units((1,), (1_000_000,)), predict=False)
+
+
 def test_units_that_the_vocoder_has_not(s2s_models: Path) -> None:
     with pytest.raises(UnitsInvalid, match="unit 50: the vocoder has the units 0 to 49"):
         vocoder(s2s_models).synthesise(Units((3, 50), (1, 1)), predict=False)
@@ -457,6 +485,8 @@ def test_speakers_and_styles_that_are_not_there(
         ({"embedder_params": {"a": 1}}, "needs a speaker's embedding"),
         ({"upsample_kernel_sizes": [10, 8, 8, 4, 4]}, "as even or odd"),
         ({"embedding_dim": 31}, "does not fit its --vocoder-config"),
+        ({"upsample_rates": "abc"}, "are no numbers"),
+        ({"num_embeddings": 10**12}, "does not fit its --vocoder-config"),
     ],
 )
 def test_a_configuration_that_is_none(
