@@ -324,6 +324,8 @@ class _Drain:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.heard:  # what comes while the process ends is not to be told of either
+            return
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
