@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from io import StringIO
@@ -127,9 +128,10 @@ def _task_state(found: checkpoint.Checkpoint) -> dict[str, Any]:
 @contextmanager
 def sentences(model: Path, package: str) -> Iterator[None]:
     """While a package loads a checkpoint: what it fails with becomes `EngineMissing`, and what it
-    prints is lost."""
+    prints is lost, as are warnings that nobody can heed."""
     try:
-        with redirect_stdout(StringIO()):
+        with redirect_stdout(StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     except (RuntimeError, TypeError, ValueError, AttributeError, KeyError, AssertionError) as e:
         if isinstance(e, torch.OutOfMemoryError):
