@@ -60,7 +60,8 @@ def asr(
     """
     from speechkit.commands import stage
     from speechkit.formats import ASR_FORMATS
-    from speechkit.pipelines.asr import AsrOptions, Hardware, asr_stage
+    from speechkit.pipelines.asr import AsrOptions, asr_stage
+    from speechkit.pipelines.placement import Hardware
 
     words = words or not NEED_WORDS.isdisjoint(formats.format or ())
     options = AsrOptions(engine, model, words, chars, channel, decoding.given())

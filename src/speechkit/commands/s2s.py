@@ -57,7 +57,8 @@ def s2s(
     """
     from speechkit.commands import stage, train_quantizer
     from speechkit.formats import S2S_FORMATS
-    from speechkit.pipelines.s2s import Hardware, S2sOptions, s2s_stage
+    from speechkit.pipelines.placement import Hardware
+    from speechkit.pipelines.s2s import S2sOptions, s2s_stage
 
     hardware = Hardware(device.device, device.batch(), device.offline)
     training = quantizer.train_quantizer is not None

@@ -14,7 +14,8 @@ from speechkit.commands.s2s_options import QuantizerFlags
 from speechkit.errors import OutputConflict
 from speechkit.io import atomic
 from speechkit.io.inputs import Inputs
-from speechkit.pipelines.s2s import Hardware, S2sOptions
+from speechkit.pipelines.placement import Hardware
+from speechkit.pipelines.s2s import S2sOptions
 
 
 def train(

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from speechkit.compat import checkpoint, shims
+from speechkit.compat import INSTALL_FAIRSEQ, INSTALL_TEXTLESS, checkpoint, shims
 from speechkit.errors import EngineFailed, EngineMissing
 
 #: What is imported beside the package itself, while the shims are in force.
@@ -27,11 +27,6 @@ MODULES = {
     ),
     "textless": ("textless.data.speech_encoder",),
 }
-INSTALL_FAIRSEQ = "pip install --no-deps fairseq==0.12.2 bitarray"
-INSTALL_TEXTLESS = (
-    "pip install --no-deps git+https://github.com/facebookresearch/textlesslib && "
-    "pip install AMFM_decompy unidecode inflect npy-append-array"
-)
 
 
 def fairseq() -> ModuleType:

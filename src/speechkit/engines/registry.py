@@ -7,6 +7,7 @@ import importlib.metadata
 from dataclasses import dataclass
 from typing import Any
 
+from speechkit.compat import INSTALL_FAIRSEQ, INSTALL_TEXTLESS
 from speechkit.errors import EngineMissing, SpeechkitError, UsageError
 
 
@@ -150,23 +151,20 @@ ENGINES = (
         "fairseq",
         "speechkit.engines.s2s.fairseq:fairseq",
         ("torch", "fairseq"),
-        "pip install --no-deps fairseq==0.12.2 bitarray, after everything else",
+        f"{INSTALL_FAIRSEQ}, after everything else",
         note="fairseq's own HuBERT and unit HiFi-GAN",
         options=("device",),
         hub="{}",
-        weights=("*.pt",),
     ),
     EngineInfo(
         "s2s",
         "textless",
         "speechkit.engines.s2s.textless:textless",
         ("torch", "fairseq", "textless"),
-        "pip install --no-deps git+https://github.com/facebookresearch/textlesslib && "
-        "pip install AMFM_decompy unidecode inflect npy-append-array, after fairseq",
+        f"{INSTALL_TEXTLESS}, after fairseq",
         note="textlesslib's HuBERT reader and vocoder",
         options=("device",),
         hub="{}",
-        weights=("*.pt",),
     ),
 )
 

@@ -13,7 +13,7 @@ from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, DeviceUse
 from speechkit.engines.registry import EngineInfo
 from speechkit.errors import UsageError
 from speechkit.io.models import locate
-from speechkit.pipelines.placement import WINDOW_SECONDS, batch_windows, place
+from speechkit.pipelines.placement import WINDOW_SECONDS, Hardware, batch_windows, place
 from speechkit.pipelines.running.batching import MOST
 from speechkit.pipelines.running.task import Loaded, Stage, Task, load_audio
 from speechkit.pipelines.windows import (
@@ -41,17 +41,6 @@ class AsrOptions:
     chars: bool = False
     channel: int | None = None
     decoding: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """Where and how to run; changes no result. ``batch_size`` in windows, 0: the engine's choice.
-    ``more``: options of the engine's own."""
-
-    device: str = "auto"
-    batch_size: int = 0
-    offline: bool = False
-    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

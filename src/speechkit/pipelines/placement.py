@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from speechkit.engines.registry import EngineInfo
 from speechkit.io import models
@@ -16,6 +19,17 @@ CPU_WINDOWS = 16  # in a batch of utterances: what a model computes at once
 DEVICE_WINDOWS = 128  # twice that, so that the features of one half are made during the other
 WINDOW_SECONDS = 30.0  # about what batched ASR models take in at once
 MOST_LOADERS = 8  # threads that decode audio for one device
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Where and how to run; changes no result. ``batch_size`` in windows, 0: the engine's choice.
+    ``more``: options of the engine's own."""
+
+    device: str = "auto"
+    batch_size: int = 0
+    offline: bool = False
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 def place(info: EngineInfo, device: str, model: Path | None) -> Placement:

@@ -12,9 +12,10 @@ from speechkit.engines import registry
 from speechkit.engines.protocols import SAMPLE_RATE, S2sEngine
 from speechkit.errors import AudioTooShort, UsageError, UtteranceError
 from speechkit.io.inputs import Inputs
+from speechkit.pipelines.placement import Hardware
 from speechkit.pipelines.running.progress import Progress
 from speechkit.pipelines.running.task import load_audio
-from speechkit.pipelines.s2s import Hardware, S2sOptions, prepared
+from speechkit.pipelines.s2s import S2sOptions, prepared
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,7 +17,7 @@ from speechkit.io.inputs import Inputs
 from speechkit.io.models import locate
 from speechkit.io.units import UnitInputs
 from speechkit.pipelines.output_tree import OutputTree, audio_folder, claim, require_own_names
-from speechkit.pipelines.placement import WINDOW_SECONDS, batch_windows, place
+from speechkit.pipelines.placement import WINDOW_SECONDS, Hardware, batch_windows, place
 from speechkit.pipelines.running.task import Loaded, Stage, Task, load_audio
 from speechkit.records import Record, Units, Utterance
 
@@ -152,15 +152,6 @@ def _one_a_frame(units: Units) -> Units:
     pairs = zip(units.units, units.durations, strict=True)
     frames = tuple(unit for unit, duration in pairs for _ in range(duration))
     return Units(frames, (1,) * len(frames))
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """Where and how to run; changes no result. ``batch_size`` in windows, 0: the engine's."""
-
-    device: str = "auto"
-    batch_size: int = 0
-    offline: bool = False
 
 
 def s2s_stage(options: S2sOptions, hardware: Hardware | None = None) -> Stage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from speechkit.compat import door
 from speechkit.engines.s2s.engine import Parts, SpeechToSpeech
 from speechkit.engines.s2s.features import Stretch, convolutions_of
 from speechkit.engines.s2s.layers import require_layer
-from speechkit.engines.s2s.vocoder import read_config, read_weights
+from speechkit.engines.s2s.vocoder import read_weights
 
 WINDOW = 100.0  # seconds, as textlesslib's
 
@@ -62,12 +62,12 @@ class FairseqFeatures:
         return frames
 
 
-def build_vocoder(model: Path, config: Path) -> Any:
+def build_vocoder(model: Path, config: Mapping[str, Any]) -> Any:
     """fairseq's generator. Raises `EngineMissing`."""
     package = door.fairseq()
     with door.sentences(model, "fairseq"):
         speech = package.models.text_to_speech
-        generator = speech.codehifigan.CodeGenerator(read_config(config))
+        generator = speech.codehifigan.CodeGenerator(dict(config))
         generator.load_state_dict(read_weights(model))
         generator.remove_weight_norm()
         return generator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from speechkit.compat import door
 from speechkit.engines.s2s.engine import Parts, SpeechToSpeech
 from speechkit.engines.s2s.features import Stretch, convolutions_of
 from speechkit.engines.s2s.layers import require_layer
-from speechkit.engines.s2s.vocoder import read_config, read_weights
+from speechkit.engines.s2s.vocoder import read_weights
 from speechkit.errors import UsageError
 
 
@@ -49,11 +49,11 @@ class TextlessFeatures:
         return [self._reader(one.samples) for one in stretches]
 
 
-def build_vocoder(model: Path, config: Path) -> Any:
+def build_vocoder(model: Path, config: Mapping[str, Any]) -> Any:
     """textlesslib's generator. Raises `EngineMissing`."""
     package = door.textless()
     with door.sentences(model, "textlesslib"):
-        generator = package.vocoders.hifigan.generator.CodeGenerator(read_config(config))
+        generator = package.vocoders.hifigan.generator.CodeGenerator(dict(config))
         generator.load_state_dict(read_weights(model))
         generator.remove_weight_norm()
         return generator

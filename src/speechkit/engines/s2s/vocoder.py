@@ -34,7 +34,7 @@ NEEDED = (
 #: Builds a generator from a checkpoint and its configuration: a module with the parts ``dict`` and
 #: ``dur_predictor``, called with ``code`` [1, frames] and, where it has them, ``spkr`` and
 #: ``style`` [1, 1].
-Build = Callable[[Path, Path], Any]
+Build = Callable[[Path, Mapping[str, Any]], Any]
 
 
 class Vocoder:
@@ -60,7 +60,7 @@ class Vocoder:
             )
             if number is not None
         }
-        self._generator: Any = build(model, config).to(device).eval()
+        self._generator: Any = build(model, self._config).to(device).eval()
         self.units: int = self._config["num_embeddings"]
         self.sample_rate = int(self._config.get("sampling_rate", 16_000))
         self.predicts_durations = self._generator.dur_predictor is not None
@@ -175,12 +175,12 @@ def context(config: Mapping[str, Any]) -> int:
     return reach + 3
 
 
-def build(model: Path, config: Path) -> CodeHiFiGan:
+def build(model: Path, config: Mapping[str, Any]) -> CodeHiFiGan:
     """Our own generator with a checkpoint's weights. Raises `EngineMissing`."""
     weights = read_weights(model)
     try:
         with torch.device("meta"):  # nothing is allocated for what a configuration says
-            generator = CodeHiFiGan(read_config(config))
+            generator = CodeHiFiGan(config)
         generator.load_state_dict(_without_weight_norm(weights), assign=True)
     except (RuntimeError, TypeError, ValueError, KeyError, ZeroDivisionError) as e:
         raise EngineMissing(
