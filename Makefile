@@ -7,11 +7,12 @@ SPEECHKIT := $(BIN)/speechkit
 TORCH ?= torch==2.13.0
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup setup-light demo models test check bench pipeline clean
+.PHONY: help setup setup-light demo models test test-slurm check bench pipeline clean
 
 help:
 	@echo "make demo        set up the light core, then VAD, ASR and score on the bundled speech"
 	@echo "make test        set up everything, then run all tests"
+	@echo "make test-slurm  run the tests on a SLURM cluster of one node, which they start and stop"
 	@echo "make pipeline INPUT=folder OUTPUT=folder    manifest, VAD, ASR and score of a folder"
 	@echo "make setup-light the command line and its embedded engines, without torch"
 	@echo "make setup       all engines, and what the tests and benchmarks need"
@@ -104,11 +105,14 @@ models: $(VENV)/.full
 test: models
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+test-slurm: $(VENV)/.full
+	$(BIN)/python -m pytest tests/slurm
+
 check: $(VENV)/.full
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	shellcheck scripts/*.sh .ci/run
+	shellcheck scripts/*.sh slurm/* .ci/run
 
 bench: models
 	$(BIN)/python scripts/bench/startup.py

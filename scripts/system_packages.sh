@@ -14,11 +14,18 @@ fi
 if [ "${1:-}" = tests ]; then
     command -v ffmpeg >/dev/null || missing+=(ffmpeg)
     command -v shellcheck >/dev/null || missing+=(shellcheck)
+    command -v parallel >/dev/null || missing+=(parallel)
+    if [ "$(uname -s)" = Linux ]; then # as root; else in sbin, out of the path
+        PATH=$PATH:/usr/sbin
+        for name in slurmctld slurmd munged:munge sbatch:slurm-client; do
+            command -v "${name%:*}" >/dev/null || missing+=("${name#*:}")
+        done
+    fi
 fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    export DEBIAN_FRONTEND=noninteractive
+    export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 # the packages' own services stay off
     if { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >/dev/null; then
         exit 0
     fi

@@ -21,6 +21,7 @@ from speechkit.commands.merge_results import merge_results
 from speechkit.commands.options import Option
 from speechkit.commands.s2s import s2s
 from speechkit.commands.score import score
+from speechkit.commands.slurm import app as slurm
 from speechkit.commands.split_manifest import split_manifest
 from speechkit.commands.vad import vad
 from speechkit.errors import SpeechkitError
@@ -54,6 +55,7 @@ for command in (
     *(split_manifest, merge_results, convert_quantizer, doctor),
 ):
     app.command(command.__name__.replace("_", "-"), cls=Command)(command)
+app.add_typer(slurm, name="slurm")
 
 
 def _show_version(wanted: bool) -> None:

@@ -7,6 +7,7 @@ SpeechkitError                 1  fatal
 ├── EngineMissing              1  a package or model is not installed (install command named)
 ├── EngineFailed               1  an engine's worker can't start
 ├── OutputFailed               1  disk full, folder read-only
+├── SchedulerFailed            1  SLURM is not there, does not answer or refuses
 ├── UtteranceError             -  costs one utterance: becomes its error record
 │   ├── AudioNotFound             no such file, dangling link, directory
 │   ├── AudioUnreadable           not audio, corrupt, permission denied
@@ -54,6 +55,10 @@ class EngineFailed(SpeechkitError):
 
 
 class OutputFailed(SpeechkitError):
+    pass
+
+
+class SchedulerFailed(SpeechkitError):
     pass
 
 

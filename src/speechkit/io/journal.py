@@ -12,18 +12,24 @@ work.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
+import logging
 import os
 import zlib
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from speechkit.errors import OutputConflict
 from speechkit.io import atomic
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1  # of the part file; another number is another format
 MAGIC = b'{"speechkit_part": '  # what every part begins with
@@ -167,7 +173,13 @@ class Journal:
             for index, offset in enumerate(self._offsets):
                 if offset:
                     self._file.seek(offset)
-                    yield index, self._file.readline().rstrip(b"\n").split(b"\t")[2:]
+                    checksum, _, body = self._file.readline().rstrip(b"\n").partition(b"\t")
+                    if checksum != b"%08x" % zlib.crc32(body):
+                        raise OutputConflict(
+                            f"{self.part}: was written by another run at the same time; "
+                            "run the same command again"
+                        )
+                    yield index, body.split(b"\t")[1:]
             self._file.seek(0, os.SEEK_END)
 
     def _locked(self) -> IO[bytes]:
@@ -176,8 +188,15 @@ class Journal:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as e:
-                file.close()
-                raise OutputConflict(f"{self.part}: another run is writing this output") from e
+                if e.errno == errno.EWOULDBLOCK:
+                    file.close()
+                    raise OutputConflict(f"{self.part}: another run is writing this output") from e
+                log.warning(
+                    "%s: this file system has no locks (%s): see to it that no second run writes "
+                    "this output",
+                    self.part,
+                    e.strerror,
+                )
             # The run that held the lock may have renamed and removed what we just opened.
             if self.part.exists() and self.part.stat().st_ino == os.fstat(file.fileno()).st_ino:
                 return file
@@ -252,6 +271,42 @@ def published(output: Path, identity: RunIdentity) -> dict[str, Any]:
     if output.stat().st_size != size:
         raise OutputConflict(f"{output}: changed since a run has made it; {way_out}")
     return account
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far an output is: utterances answered, and the types of those answers' errors.
+    ``written``: a run is at it."""
+
+    answered: int = 0
+    errors: Mapping[str, int] = field(default_factory=dict)
+    written: bool = False
+
+
+def standing(output: Path) -> Standing:
+    """From the outside, while a run may be writing it; nothing where there is no output yet."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        if output.exists():
+            account = json.loads(marker_path(output).read_bytes())
+            return Standing(account["utterances"], account["errors"])
+        errors: Counter[str] = Counter()
+        with open(part_path(output), "rb") as part:
+            answered = 0
+            for line in islice(part, 1, None):
+                answered += 1
+                if b'"error"' in line and line.endswith(b"\n"):
+                    kinds = map(error_type, line.rstrip(b"\n").split(b"\t")[2:])
+                    errors.update(kind for kind in kinds if kind)
+            return Standing(answered, errors, _locked_by_other(part))
+    return Standing()
+
+
+def _locked_by_other(part: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(part, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as e:
+        return e.errno == errno.EWOULDBLOCK
+    return False
 
 
 def error_type(line: bytes) -> str | None:

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import resource
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,11 +56,34 @@ def present_memory() -> int:
 
 def gpus(root: Path = _ROOT) -> int:
     """NVIDIA GPUs granted: those that CUDA_VISIBLE_DEVICES leaves, else those fitted."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = visible_gpus()
     if visible is not None:
-        return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
+        return len(visible)
     fitted = root / "proc/driver/nvidia/gpus"
     return len(list(fitted.iterdir())) if fitted.is_dir() else 0
+
+
+def visible_gpus() -> list[str] | None:
+    """The indices or names in CUDA_VISIBLE_DEVICES; None where it isn't set."""
+    value = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if value is None:
+        return None
+    names = [name.strip() for name in value.split(",")]
+    return [name for name in names if name not in ("", "-1", "NoDevFiles")]  # SLURM's word
+
+
+def gpu_memory() -> int:
+    """Bytes of the first GPU granted, by nvidia-smi; 0 where there is none."""
+    visible = visible_gpus()
+    if visible == []:
+        return 0
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    query += [f"--id={visible[0]}"] if visible else []
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True)
+        return int(answer.stdout.split()[0]) * _MIB
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return 0
 
 
 def peak_memory() -> int:

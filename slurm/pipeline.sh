@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# A manifest through VAD, ASR and merge, as job arrays that depend on each other.
+#
+#   slurm/pipeline.sh data.jsonl 30 results [ASR-OPTION...]
+#
+# SBATCH_PARTITION, SBATCH_ACCOUNT and the like hold for all jobs. A cluster has a limit of tasks in
+# an array (often 1001); `speechkit slurm submit` goes beyond it.
+set -euo pipefail
+
+if [ $# -lt 3 ]; then
+    echo "usage: slurm/pipeline.sh MANIFEST SPLITS RESULTS [ASR-OPTION...]" >&2
+    exit 2
+fi
+manifest=$1 splits=$2 results=$(realpath -m "$3")
+shift 3
+scripts=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
+
+export SPLITS_DIR=$results/splits
+speechkit split-manifest --input "$manifest" --splits "$splits"
+mkdir -p "$results/logs"
+submit() { # NAME SBATCH-OPTION... SCRIPT [OPTION...]
+    local name=$1
+    shift
+    sbatch --parsable --export=ALL --output="$results/logs/$name-%A_%a.log" "$@" | cut -d ';' -f 1
+}
+tasks=--array=0-$((splits - 1))
+
+export OUTPUT_DIR=$results/vad
+vad=$(submit vad "$tasks" "$scripts/vad.slurm")
+export INPUT_DIR=$results/vad OUTPUT_DIR=$results/asr
+asr=$(submit asr "$tasks" --dependency="afterany:$vad" "$scripts/asr.slurm" "$@")
+export MERGED=$results/final.jsonl
+merge=$(submit merge --dependency="afterany:$asr" "$scripts/merge.slurm")
+
+echo "jobs $vad (vad), $asr (asr), $merge (merge into $MERGED)"
+echo "how far they are: SPLITS_DIR='$SPLITS_DIR' speechkit slurm status '$OUTPUT_DIR'"

@@ -1,0 +1,105 @@
+"""SLURM, by way of its own commands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechkit.errors import SchedulerFailed
+
+#: Of the job that submits; a task must not take them for its own.
+_OF_A_JOB = re.compile(r"SLURM_(?!CONF$)")
+_QUEUE_SECONDS = 60.0  # for an answer
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A job or a task of a job array (``index``, None for a plain job). ``job`` is its own number,
+    ``state`` SLURM's word for it: RUNNING, PENDING, or for a while after its end TIMEOUT, …"""
+
+    array: int
+    index: int | None
+    job: int
+    state: str
+
+    @property
+    def runs(self) -> bool:
+        return self.state in ("RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "SUSPENDED")
+
+    @property
+    def waits(self) -> bool:
+        return self.state in (
+            *("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD"),
+            *("SPECIAL_EXIT", "RESIZING", "STOPPED"),
+        )
+
+    @property
+    def lives(self) -> bool:
+        return self.runs or self.waits
+
+
+def submit(
+    script: Path,
+    arguments: Sequence[str],
+    options: Sequence[str],
+    environment: Mapping[str, str],
+) -> int:
+    """The number of the new job. ``environment`` is added to the one that the job inherits."""
+    inherited = {name: v for name, v in os.environ.items() if not _OF_A_JOB.match(name)}
+    command = ["sbatch", "--parsable", "--export=ALL", *options, str(script), *arguments]
+    answer = _ask(command, {**inherited, **environment})
+    return int(answer.strip().partition(";")[0])  # a cluster's name may follow
+
+
+def array_limit() -> int:
+    """The tasks that one array can have; their indices are below it."""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask(["scontrol", "show", "config"]), re.M)
+    if not found:
+        raise SchedulerFailed("scontrol show config: names no MaxArraySize")
+    return int(found[1])
+
+
+def queue() -> list[Queued]:
+    """Every job and every task of this user's that SLURM knows of, those just ended included."""
+    known = ["squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}"]
+    lines = _ask([*known, "--format=%F|%K|%A|%T"]).splitlines()
+    found = []
+    for line in lines:
+        array, index, job, state = line.split("|")
+        found.append(Queued(int(array), int(index) if index.isdecimal() else None, int(job), state))
+    return found
+
+
+def requeue(job: str) -> None:
+    """Ends the job and queues it again under the same number."""
+    _ask(["scontrol", "requeue", job])
+
+
+def cancel(job: int) -> None:
+    _ask(["scancel", str(job)])
+
+
+def _ask(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """What it prints. Raises `SchedulerFailed` with SLURM's own words."""
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_QUEUE_SECONDS,
+        )
+    except FileNotFoundError as e:
+        raise SchedulerFailed(f"{command[0]}: not found; is this a machine with SLURM?") from e
+    except subprocess.TimeoutExpired as e:
+        raise SchedulerFailed(f"{command[0]}: no answer in {_QUEUE_SECONDS:g} s") from e
+    if done.returncode:
+        words = done.stderr.strip().replace("\n", "; ") or f"ended with {done.returncode}"
+        raise SchedulerFailed(f"{command[0]} refused: {words}")
+    return done.stdout

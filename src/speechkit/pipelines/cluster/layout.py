@@ -1,0 +1,74 @@
+"""Where the splits of a manifest are, and where their results go."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechkit.errors import UsageError
+from speechkit.pipelines.splitting.index import SplitIndex, read_index
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Absolute folders: of the splits and their index, of what a stage reads, of what it makes.
+    ``input`` is that of the splits, or an earlier stage's ``output``."""
+
+    splits: str
+    input: str
+    output: str
+    index: SplitIndex
+
+    def source(self, number: int) -> Path:
+        if self.input == self.splits:
+            return Path(self.splits) / self.index.splits[number].file
+        return Path(self.input) / self._result_name(number)
+
+    def result(self, number: int) -> Path:
+        return Path(self.output) / self._result_name(number)
+
+    def _result_name(self, number: int) -> str:
+        return self.index.splits[number].file.removesuffix(".gz")
+
+    def require_source(self, number: int) -> None:
+        """Raises `UsageError` where what a split is made of is not there, or not all of it."""
+        source, split = self.source(number), self.index.splits[number]
+        try:
+            size = source.stat().st_size
+        except OSError as e:
+            way_out = (
+                "run split-manifest again: the same command gives the same splits"
+                if self.input == self.splits
+                else "the stage before has not finished this split"
+            )
+            raise UsageError(f"{source}: can't be read: {e.strerror}; {way_out}") from e
+        if self.input == self.splits and size != split.bytes:
+            raise UsageError(
+                f"{source}: has {size} bytes and not the {split.bytes} of the split; "
+                "run split-manifest again: the same command gives the same splits"
+            )
+
+
+def find(splits_dir: str, input_dir: str | None, output_dir: str) -> Layout:
+    """Raises `UsageError` where ``splits_dir`` doesn't hold the splits of one manifest, or the
+    results would be written over what they are made of."""
+    splits = os.path.abspath(splits_dir)  # noqa: PTH100
+    indices = sorted(Path(splits).glob("*_splits.json"))
+    if not indices:
+        raise UsageError(
+            f"{splits}: no index of splits (…_splits.json) in it; "
+            "make them with split-manifest, or name their folder with SPLITS_DIR"
+        )
+    if len(indices) > 1:
+        names = ", ".join(path.name for path in indices)
+        raise UsageError(
+            f"{splits}: holds the splits of several manifests ({names}): separate them"
+        )
+    index = read_index(indices[0])
+    assert index
+    source = os.path.abspath(input_dir) if input_dir else splits  # noqa: PTH100
+    output = os.path.abspath(output_dir)  # noqa: PTH100
+    if output in (splits, source):
+        raise UsageError(f"{output}: results would be written over what they are made of")
+    return Layout(splits, source, output, index)

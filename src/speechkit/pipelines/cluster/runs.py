@@ -1,0 +1,96 @@
+"""What `speechkit slurm submit` remembers of a run, beside its results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from speechkit.errors import UsageError
+from speechkit.io import atomic
+from speechkit.io.slurm import Queued
+from speechkit.pipelines.cluster.layout import Layout, find
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """A job array whose task ``i`` has the split ``offset + i``."""
+
+    job: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRun:
+    """Absolute paths. ``folder``: where the stage runs, so that its options' paths hold.
+    ``options`` are the stage's, ``sbatch`` more of sbatch's. ``merged``: the merged output, None
+    for none. ``at_once``: tasks of an array that run at once, 0 for no limit. ``reruns``: how
+    often the merge has what is missing run again. ``after``: another run's ``output``, whose
+    results are the input."""
+
+    stage: str
+    options: tuple[str, ...]
+    splits: str
+    output: str
+    folder: str
+    merged: str | None = None
+    after: str | None = None
+    sbatch: tuple[str, ...] = ()
+    at_once: int = 0
+    reruns: int = 0
+    requeues: int = 0
+
+    @property
+    def layout(self) -> Layout:
+        return find(self.splits, self.after, self.output)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The job arrays so far, the oldest first, and the latest merge."""
+
+    run: ClusterRun
+    arrays: tuple[Array, ...] = ()
+    merge: int | None = None
+
+    def split_of(self, task: Queued) -> int | None:
+        """None for a task of another run."""
+        for array in self.arrays:
+            if task.array == array.job and task.index is not None:
+                return array.offset + task.index
+        return None
+
+
+def record(output: str) -> Path:
+    return Path(output) / "slurm" / "run.json"
+
+
+def save(submitted: Submitted) -> None:
+    atomic.write_text(
+        record(submitted.run.output), json.dumps(asdict(submitted), indent=1, ensure_ascii=False)
+    )
+
+
+def load(output: str) -> Submitted | None:
+    """None where nothing was submitted. Raises `UsageError` for a file that is no such record."""
+    at = record(output)
+    try:
+        fields = json.loads(at.read_bytes())
+        run = fields["run"]
+        lists = {name: tuple(run[name]) for name in ("options", "sbatch")}
+        arrays = tuple(Array(**array) for array in fields["arrays"])
+        return Submitted(ClusterRun(**{**run, **lists}), arrays, fields["merge"])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as e:
+        raise UsageError(f"{at}: no record of a submitted run ({e})") from e
+
+
+def chunks(splits: Iterable[int], limit: int) -> dict[int, list[int]]:
+    """The splits by the offset of their array, as indices below ``limit``."""
+    found: dict[int, list[int]] = {}
+    for split in sorted(splits):
+        offset = split // limit * limit
+        found.setdefault(offset, []).append(split - offset)
+    return found

@@ -1,0 +1,238 @@
+"""How far the splits of a manifest are: from their results, their tries, and SLURM's queue."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from speechkit.errors import SchedulerFailed
+from speechkit.io import journal, slurm
+from speechkit.io.slurm import Queued
+from speechkit.pipelines.cluster import attempts, runs
+from speechkit.pipelines.cluster.attempts import Attempt, End
+from speechkit.pipelines.cluster.layout import Layout, find
+from speechkit.pipelines.cluster.runs import Submitted
+from speechkit.pipelines.splitting.index import array_text
+
+DONE, RUNNING, QUEUED, FAILED, NOT_STARTED = "done", "running", "queued", "failed", "not started"
+STATES = (DONE, RUNNING, QUEUED, FAILED, NOT_STARTED)
+_NAMED = 20  # failed splits in the text
+_LOG_TAIL = 4096  # bytes of a log in which a failure's sentence is looked for
+#: What SLURM says of a task that it has ended itself.
+_ENDS = {
+    "OUT_OF_MEMORY": "out of memory: SLURM has killed it",
+    "TIMEOUT": "over its time limit: SLURM has killed it",
+    "NODE_FAIL": "its node has failed",
+    "CANCELLED": "cancelled",
+    "PREEMPTED": "preempted",
+    "BOOT_FAIL": "its node has failed",
+    "DEADLINE": "past its deadline",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SplitStatus:
+    """``state`` is one of `STATES`; ``answered`` of its ``utterances`` have a result or an error,
+    ``errors`` by type once it is done. ``seconds`` of audio. ``reason``: why it failed."""
+
+    number: int
+    state: str
+    utterances: int
+    answered: int
+    seconds: float
+    errors: dict[str, int]
+    reason: str = ""
+    log: str = ""
+
+    @property
+    def answered_seconds(self) -> float:
+        """By the share of utterances, as only these are counted."""
+        return self.seconds * self.answered / self.utterances if self.utterances else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """``merged``: whether the merged output is there, ``merging``: whether its job is queued or
+    runs. ``remaining``: seconds until all is done, None where nothing tells."""
+
+    output: str
+    splits: tuple[SplitStatus, ...]
+    remaining: float | None
+    merge: str | None
+    merged: bool
+    merging: bool
+
+    @property
+    def incomplete(self) -> list[SplitStatus]:
+        """Neither done nor under way."""
+        return [split for split in self.splits if split.state in (FAILED, NOT_STARTED)]
+
+    @property
+    def finished(self) -> list[SplitStatus]:
+        return [split for split in self.splits if split.state == DONE]
+
+    @property
+    def live(self) -> bool:
+        return any(split.state in (RUNNING, QUEUED) for split in self.splits)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.finished) == len(self.splits) and (self.merge is None or self.merged)
+
+    def text(self) -> str:
+        states = Counter(split.state for split in self.splits)
+        counted = ", ".join(f"{states[state]} {state}" for state in STATES if states[state])
+        lines = [f"{self.output}: {len(self.splits)} splits: {counted}", f"  {self._work()}"]
+        errors = sum((Counter(split.errors) for split in self.splits), Counter())
+        lines += [f"  {count} x {kind}" for kind, count in sorted(errors.items())]
+        failed = [split for split in self.splits if split.state == FAILED]
+        for split in failed[:_NAMED]:
+            log = f" ({split.log})" if split.log else ""
+            lines.append(f"  split {split.number} failed: {split.reason}{log}")
+        if len(failed) > _NAMED:
+            lines.append(f"  … and {len(failed) - _NAMED} more failed")
+        if self.incomplete:
+            array = array_text(split.number for split in self.incomplete)
+            lines.append(f"  incomplete: --array={array} (speechkit slurm rerun {self.output})")
+        if self.merge:
+            state = "is there" if self.merged else "queued" if self.merging else "not there"
+            lines.append(f"  merged output {state}: {self.merge}")
+        return "\n".join(lines)
+
+    def _work(self) -> str:
+        answered = sum(split.answered for split in self.splits)
+        utterances = sum(split.utterances for split in self.splits)
+        hours = sum(split.answered_seconds for split in self.splits) / 3600
+        total = sum(split.seconds for split in self.splits) / 3600
+        eta = "" if self.remaining is None else f", about {_duration(self.remaining)} to go"
+        return f"{answered} of {utterances} utterances, {hours:.2f} of {total:.2f} h{eta}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "complete": self.complete}
+
+
+def status(output: str, splits_dir: str = "splits") -> Status:
+    """Of the run submitted from ``output``, or else of the splits in ``splits_dir``.
+
+    Raises `UsageError` where there are no splits. Without SLURM, what it alone knows is missing.
+    """
+    submitted = runs.load(output)
+    layout = submitted.run.layout if submitted else find(splits_dir, None, output)
+    try:
+        queue = slurm.queue()
+    except SchedulerFailed:
+        queue = []
+    tasks = _by_split(submitted, queue)
+    tries = [attempts.read(layout.result(n)) for n in range(len(layout.index.splits))]
+    splits = tuple(
+        _split(layout, number, tried, _task(tasks.get(number), tried, queue))
+        for number, tried in enumerate(tries)
+    )
+    merge = submitted.run.merged if submitted else None
+    return Status(
+        output=layout.output,
+        splits=splits,
+        remaining=_remaining(splits, tries),
+        merge=merge,
+        merged=merge is not None and Path(merge).exists(),
+        merging=any(submitted and task.job == submitted.merge and task.lives for task in queue),
+    )
+
+
+def _by_split(submitted: Submitted | None, queue: Sequence[Queued]) -> dict[int, Queued]:
+    """The latest task of each split, going by the arrays that were submitted."""
+    found: dict[int, Queued] = {}
+    for task in sorted(queue, key=lambda task: (task.lives, task.array)):
+        split = submitted.split_of(task) if submitted else None
+        if split is not None:
+            found[split] = task
+    return found
+
+
+def _task(task: Queued | None, tried: Sequence[Attempt], queue: Sequence[Queued]) -> Queued | None:
+    """Else that of the last try, where sbatch was called by hand."""
+    if task or not (tried and tried[-1].job):
+        return task
+    return next((one for one in queue if one.job == tried[-1].job), None)
+
+
+def _split(
+    layout: Layout, number: int, tried: Sequence[Attempt], task: Queued | None
+) -> SplitStatus:
+    output, split = layout.result(number), layout.index.splits[number]
+    there = journal.standing(output)
+    end = tried[-1].end if tried else None
+    state, reason = NOT_STARTED, ""
+    if task and task.lives:
+        state = RUNNING if task.runs else QUEUED
+    elif output.exists() and (end is None or end.code in (0, 3)):
+        state = DONE
+    elif there.written:
+        state = RUNNING
+    elif task or tried:
+        state, reason = FAILED, _reason(end, task, tried)
+    return SplitStatus(
+        number=number,
+        state=state,
+        utterances=split.utterances,
+        answered=min(there.answered, split.utterances),
+        seconds=split.seconds,
+        errors=dict(there.errors),
+        reason=reason,
+        log=tried[-1].log if tried else "",
+    )
+
+
+def _reason(end: End | None, task: Queued | None, tried: Sequence[Attempt]) -> str:
+    if task and task.state in _ENDS:
+        return _ENDS[task.state]
+    if end is None:
+        word = f" (SLURM: {task.state})" if task else ""
+        return f"killed, or its node failed{word}" if tried else f"ended before it began{word}"
+    if end.code in (0, 3):
+        return "its output is gone"
+    return _last_sentence(tried[-1].log) or end.reason
+
+
+def _last_sentence(log: str) -> str:
+    """Speechkit's last word in a log."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _LOG_TAIL))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    words = [line.removeprefix("speechkit: ") for line in lines if line.startswith("speechkit: ")]
+    return words[-1] if words else ""
+
+
+def _remaining(splits: Sequence[SplitStatus], tries: Sequence[Sequence[Attempt]]) -> float | None:
+    """By the audio that the tries so far have got through in their time, and the tasks at work."""
+    audio = wall = 0.0
+    for split, tried in zip(splits, tries, strict=True):
+        for attempt in tried:
+            if attempt.end:
+                done, until = attempt.end.done, attempt.end.time
+            elif split.state == RUNNING and attempt is tried[-1]:
+                done, until = split.answered, time.time()
+            else:
+                continue
+            share = max(0, done - attempt.done) / max(1, split.utterances)
+            audio += share * split.seconds
+            wall += until - attempt.time
+    running = sum(split.state == RUNNING for split in splits)
+    left = sum(split.seconds - split.answered_seconds for split in splits)
+    return left / (audio / wall) / running if audio and running else None
+
+
+def _duration(seconds: float) -> str:
+    minutes = math.ceil(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours / 24:.1f} days"

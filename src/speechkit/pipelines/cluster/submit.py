@@ -1,0 +1,172 @@
+"""Job arrays over the splits of a manifest, and the merge after them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import speechkit
+from speechkit.errors import OutputConflict, UsageError
+from speechkit.io import slurm
+from speechkit.pipelines.cluster import runs
+from speechkit.pipelines.cluster.runs import Array, ClusterRun, Submitted, chunks
+from speechkit.pipelines.cluster.status import status
+from speechkit.pipelines.splitting.index import array_text
+from speechkit.pipelines.splitting.split import SplitOptions, split_manifest
+
+
+def submit(run: ClusterRun) -> str:
+    """Submits arrays for all splits, and the merge; says what it has submitted.
+
+    The stage is first run over nothing, which checks its options and fetches its model. The same
+    run once more is only reported on. Raises `OutputConflict` where another one has this folder.
+    """
+    before = runs.load(run.output)
+    if before and before.run == run:
+        return f"submitted already\n{status(run.output).text()}"
+    if before:
+        raise OutputConflict(
+            f"{run.output}: has the results of another run; name another --output-dir, or go on "
+            f"with that one: speechkit slurm rerun {run.output}"
+        )
+    layout = run.layout
+    everything = range(len(layout.index.splits))
+    if run.after is None:
+        for number in everything:
+            layout.require_source(number)
+    _rehearse(run)
+    return _submit(Submitted(run), everything, _arrays(run.after))
+
+
+def rerun(output: str, reruns: int = 0, *, retry_failed: bool = False) -> str:
+    """Submits what is neither done nor under way once more, and the merge after it.
+
+    With ``retry_failed`` also the splits in which utterances failed, for these. Split files that
+    are gone are made anew; where the input is another run's results, that one's come first.
+    ``reruns``: how often this is to happen again by itself.
+    """
+    submitted = runs.load(output)
+    if submitted is None:
+        raise UsageError(
+            f"{output}: nothing was submitted from here ({runs.record(output)} is not there); "
+            "run the splits that `speechkit slurm status` names with sbatch --array"
+        )
+    report = status(output)
+    todo = {split.number for split in report.incomplete}
+    if retry_failed:
+        todo |= {split.number for split in report.finished if split.errors}
+    if not todo and (report.merged or report.merging or report.live or not submitted.run.merged):
+        return f"nothing to run again\n{report.text()}"
+    run = replace(submitted.run, reruns=reruns)
+    lines = []
+    if run.after:
+        if status(run.after).incomplete:
+            lines.append(rerun(run.after))
+    elif todo:
+        _mend_splits(run)
+    if submitted.merge and report.merging:
+        slurm.cancel(submitted.merge)
+    more = ["--retry-failed"] if retry_failed else []
+    lines.append(_submit(replace(submitted, run=run), todo, _arrays(run.after), more))
+    return "\n".join(lines)
+
+
+def _rehearse(run: ClusterRun) -> None:
+    """The stage over an empty manifest: options, packages and model are there, or it says so."""
+    with tempfile.TemporaryDirectory() as folder:
+        nothing = Path(folder) / "nothing.jsonl"
+        nothing.touch()
+        command = [sys.executable, "-m", "speechkit", run.stage, str(nothing), *run.options]
+        command += ["--output", f"{folder}/out.jsonl", "--output-dir", folder]
+        done = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        words = done.stderr.strip().rpartition("speechkit: ")[2]
+        raise UsageError(f"{run.stage} would not run: {words}")
+
+
+def _mend_splits(run: ClusterRun) -> None:
+    """Writes split files that are gone or cut short once more: the same input, the same bytes."""
+    layout = run.layout
+    try:
+        for number in range(len(layout.index.splits)):
+            layout.require_source(number)
+    except UsageError:
+        index = layout.index
+        split_manifest(SplitOptions(index.parent, len(index.splits), layout.splits, index.by))
+
+
+def _arrays(output: str | None) -> list[int]:
+    """The job arrays of a run that SLURM still works on."""
+    submitted = runs.load(output) if output else None
+    ours = {array.job for array in submitted.arrays} if submitted else set()
+    return sorted({task.array for task in slurm.queue() if task.lives} & ours) if ours else []
+
+
+def _submit(
+    submitted: Submitted,
+    splits: Collection[int],
+    wait_for: Sequence[int],
+    more: Sequence[str] = (),
+) -> str:
+    """Keeps the record up to date at each step, so that no job is ever forgotten."""
+    run = submitted.run
+    logs = Path(run.output) / "slurm" / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    runs.save(submitted)
+    lines = []
+    for offset, indices in chunks(splits, slurm.array_limit()).items():
+        at_once = f"%{run.at_once}" if run.at_once else ""
+        array = f"--array={array_text(indices)}{at_once}"
+        job = slurm.submit(
+            scripts() / f"{run.stage}.slurm",
+            [*run.options, *more],
+            _options(run, f"{run.stage}-%A_%a", [array, *_after(wait_for)]),
+            {**_variables(run), "SPLIT_OFFSET": str(offset)},
+        )
+        submitted = replace(submitted, arrays=(*submitted.arrays, Array(job, offset)))
+        runs.save(submitted)
+        first = f", from split {offset} on" if offset else ""
+        lines.append(f"job {job}: {run.stage} {array}{first}")
+    if run.merged:
+        merge = slurm.submit(
+            scripts() / "merge.slurm",
+            [],
+            _options(run, "merge-%j", _after(_arrays(run.output))),
+            {**_variables(run), "MERGED": run.merged, "RERUNS": str(run.reruns)},
+        )
+        runs.save(replace(submitted, merge=merge))
+        lines.append(f"job {merge}: merges into {run.merged} when these have ended")
+    lines.append(f"how far it is: speechkit slurm status {run.output}")
+    return "\n".join(lines)
+
+
+def _options(run: ClusterRun, log: str, more: Sequence[str]) -> list[str]:
+    logs = f"{run.output}/slurm/logs".replace("%", "%%")
+    return [f"--chdir={run.folder}", f"--output={logs}/{log}.log", *run.sbatch, *more]
+
+
+def _after(jobs: Sequence[int]) -> list[str]:
+    """Whatever becomes of them: what is there and what isn't is for the merge to say."""
+    return [f"--dependency=afterany:{':'.join(map(str, jobs))}"] if jobs else []
+
+
+def _variables(run: ClusterRun) -> dict[str, str]:
+    layout = run.layout
+    return {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "SPLITS_DIR": layout.splits,
+        "INPUT_DIR": layout.input,
+        "OUTPUT_DIR": layout.output,
+        "REQUEUES": str(run.requeues),
+    }
+
+
+def scripts() -> Path:
+    """The folder of the batch scripts: the checkout's, or where an install puts it."""
+    checkout = Path(speechkit.__file__).parents[2] / "slurm"
+    return checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "speechkit" / "slurm"
