@@ -34,8 +34,8 @@ wait_for() { # WHAT COMMAND...
 runs() { # NAME: whether the process that was started under this name is still that one
     local pid
     pid=$(cat "$folder/pids/$1" 2>/dev/null) || return 1
-    tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$1" &&
-        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qxF "LOCAL_SLURM=$folder"
+    { tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$1" &&
+        tr '\0' '\n' <"/proc/$pid/environ" | grep -qxF "LOCAL_SLURM=$folder"; } 2>/dev/null
 }
 
 idle() {

@@ -3,8 +3,8 @@
 #
 #   slurm/pipeline.sh data.jsonl 30 results [ASR-OPTION...]
 #
-# SBATCH_PARTITION, SBATCH_ACCOUNT and the like hold for all jobs. A cluster has a limit of tasks in
-# an array (often 1001); `speechkit slurm submit` goes beyond it.
+# SBATCH_OPTIONS="--partition=gpu --gres=gpu:1" holds for the tasks of both stages. A cluster has a
+# limit of tasks in an array (often 1001); `speechkit slurm submit` goes beyond it.
 set -euo pipefail
 
 if [ $# -lt 3 ]; then
@@ -23,12 +23,12 @@ submit() { # NAME SBATCH-OPTION... SCRIPT [OPTION...]
     shift
     sbatch --parsable --export=ALL --output="$results/logs/$name-%A_%a.log" "$@" | cut -d ';' -f 1
 }
-tasks=--array=0-$((splits - 1))
+read -ra tasks <<<"--array=0-$((splits - 1)) ${SBATCH_OPTIONS:-}"
 
 export OUTPUT_DIR=$results/vad
-vad=$(submit vad "$tasks" "$scripts/vad.slurm")
+vad=$(submit vad "${tasks[@]}" "$scripts/vad.slurm")
 export INPUT_DIR=$results/vad OUTPUT_DIR=$results/asr
-asr=$(submit asr "$tasks" --dependency="afterany:$vad" "$scripts/asr.slurm" "$@")
+asr=$(submit asr "${tasks[@]}" --dependency="afterany:$vad" "$scripts/asr.slurm" "$@")
 export MERGED=$results/final.jsonl
 merge=$(submit merge --dependency="afterany:$asr" "$scripts/merge.slurm")
 

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from faultkit import Unbroken, cut_speech, run
+from faultkit import Unbroken, run
+
+from audiokit import cut_speech
 
 
 @pytest.fixture(scope="session")

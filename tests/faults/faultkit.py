@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import subprocess
 import sys
 import time
@@ -19,7 +18,6 @@ import psutil
 import pytest
 
 HERE = Path(__file__).parent
-EXAMPLES = HERE.parents[1] / "examples" / "speech"
 SPEECHKIT = (sys.executable, "-m", "speechkit")
 MARK = "FAULTS_RUN"  # a variable that marks a run's main process and its workers
 
@@ -150,22 +148,6 @@ def one_sentence(result: Result) -> str:
     assert result.err.count("\n") == 1, result.err
     assert result.err.startswith("speechkit: "), result.err
     return result.err
-
-
-def cut_speech(folder: Path, count: int, longest: float, seed: int) -> Path:
-    """``count`` pieces of the examples, 0.3 s to ``longest`` s, WAV, in two folders."""
-    import soundfile
-
-    rng = random.Random(seed)
-    recordings = [soundfile.read(path, dtype="int16") for path in sorted(EXAMPLES.glob("*/*.flac"))]
-    for number in range(count):
-        samples, rate = rng.choice(recordings)
-        length = int(rng.uniform(0.3, longest) * rate)
-        start = rng.randrange(len(samples) - length)
-        path = folder / f"part{number % 2}" / f"{number:04}.wav"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, samples[start : start + length], rate)
-    return folder
 
 
 @contextlib.contextmanager

@@ -14,12 +14,13 @@ import pytest
 from faultkit import (
     Run,
     Unbroken,
-    cut_speech,
     entries,
     kill_in_mid_run,
     run,
     write_manifest,
 )
+
+from audiokit import cut_speech
 
 DYING = (sys.executable, "-m", "dying")
 

@@ -12,7 +12,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from faultkit import EXAMPLES, cut_speech, one_sentence, records, run
+from faultkit import one_sentence, records, run
+
+from audiokit import EXAMPLES, cut_speech
 
 ERRORS = {"AudioNotFound", "AudioUnreadable", "AudioEmpty", "AudioTruncated", "AudioInvalid"}
 SUFFIXES = ("wav", "flac", "mp3", "ogg", "m4a", "aiff")

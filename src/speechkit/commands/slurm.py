@@ -7,7 +7,6 @@ import os
 from typing import Annotated
 
 import typer
-from click.core import ParameterSource
 
 from speechkit.commands.options import DebugOption, Option, one_of
 from speechkit.errors import UsageError
@@ -205,6 +204,7 @@ def _leaves_batch_size(context: typer.Context, stage: str, options: list[str]) -
         given = stated.params
         if given["output"]:
             raise UsageError("--output: is the split's own here")
-        if stated.get_parameter_source("batch_size") not in (None, ParameterSource.DEFAULT):
+        source = stated.get_parameter_source("batch_size")
+        if source is None or source.name != "DEFAULT" or given["device"] == "cpu":
             return False
         return "batch_size" in registry.find(stage, given["engine"]).options

@@ -69,8 +69,9 @@ def rerun(output: str, reruns: int = 0, *, retry_failed: bool = False) -> str:
             lines.append(rerun(run.after))
     elif todo:
         _mend_splits(run)
-    if submitted.merge and report.merging:
-        slurm.cancel(submitted.merge)
+    for task in slurm.queue():
+        if task.job == submitted.merge and task.waits:  # one that runs may be who asks for this
+            slurm.cancel(task.job)
     more = ["--retry-failed"] if retry_failed else []
     lines.append(_submit(replace(submitted, run=run), todo, _arrays(run.after), more))
     return "\n".join(lines)

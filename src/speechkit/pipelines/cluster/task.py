@@ -99,8 +99,8 @@ def run_task(layout: Layout, options: TaskOptions) -> TaskResult:
 
 def _headline(split: int, count: int, memory: int, batch: int | None) -> str:
     job = os.environ.get("SLURM_JOB_ID")
-    restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
-    where = f"job {job}, restarted {restarts} times, " if job else ""
+    restarts = os.environ.get("SLURM_RESTART_COUNT")
+    where = f"job {job}, " + f"restart {restarts}, " * bool(restarts) if job else ""
     gpu = f", a GPU of {memory / _GIB:.0f} GiB: batch size {batch}" if batch else ""
     return f"split {split} of {count} ({where}{granted_cpus()} CPUs{gpu})"
 
@@ -157,7 +157,7 @@ def _queued_again(output: Path, job: int, end: End, limit: int) -> End:
     fruitless = attempts.fruitless(attempts.read(output), job)
     if fruitless >= limit:
         return replace(
-            end, reason=f"{end.reason}; not queued again: {fruitless} tries have finished nothing"
+            end, reason=f"{end.reason}; not queued again: {fruitless} in a row finished nothing"
         )
     try:
         slurm.requeue(str(job))

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from clusterkit import BIN, Cluster, Work, running
+
+from audiokit import cut_speech
+
+NEEDED = ("slurmctld", "slurmd", "munged", "sbatch")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    path = f"{os.environ['PATH']}:/usr/sbin"
+    missing = [name for name in NEEDED if not shutil.which(name, path=path)]
+    if missing or os.getuid() != 0:
+        pytest.skip(f"a cluster needs root and {', '.join(NEEDED)}: scripts/system_packages.sh")
+    with running(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 utterances, about half a minute in all."""
+    folder = tmp_path_factory.mktemp("spoken here")
+    return cut_speech(folder, 48, longest=1.2, seed=6)
+
+
+@pytest.fixture(scope="session")
+def manifest(speech: Path) -> Path:
+    out = speech / "data.jsonl"
+    command = [sys.executable, "-m", "speechkit", "manifest", speech, "-o", out]
+    subprocess.run(command, check=True, capture_output=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def unsplit(manifest: Path) -> Callable[[str], bytes]:
+    """``unsplit("vad")``: what a single process makes of it all."""
+    made: dict[str, bytes] = {}
+
+    def make(stage: str) -> bytes:
+        if stage not in made:
+            out = manifest.with_name(f"{stage}.jsonl")
+            command = [BIN / "speechkit", stage, manifest, "-o", out, "--workers", "1"]
+            subprocess.run(command, check=True, capture_output=True)
+            made[stage] = out.read_bytes()
+        return made[stage]
+
+    return make
+
+
+@pytest.fixture
+def work(cluster: Cluster, manifest: Path, tmp_path: Path) -> Iterator[Work]:
+    folder = tmp_path / "a run"
+    folder.mkdir()
+    yield Work(cluster, folder, manifest)
+    cluster.ask("scancel", "--user=root")

@@ -1,0 +1,244 @@
+"""Splits through a real SLURM: submitted, harmed, repaired, and nothing lost."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from clusterkit import ROOT, Cluster, Work, kill, stage_of, supervisor_of, until
+
+SCRIPTS = ROOT / "slurm"
+LATER = "--sbatch=--begin=now+2"  # time to harm what was submitted
+
+
+@pytest.mark.parametrize("stage", ["vad", "asr"])
+def test_the_classic_use(work: Work, stage: str, unsplit: Callable[[str], bytes]) -> None:
+    """split-manifest, sbatch by hand, merge-results: byte for byte the unsplit run."""
+    work.speechkit("split-manifest", "--input", work.manifest, "--splits", 8)
+    job = work.cluster.sbatch(
+        *("--array=0-7", "--cpus-per-task=1", "--output=%a.log", SCRIPTS / f"{stage}.slurm"),
+        cwd=work.folder,
+        SPLITS_DIR="splits",
+    )
+    assert set(work.cluster.wait(job).values()) == {"COMPLETED"}
+    work.speechkit(
+        *("merge-results", "--input-pattern", "output/*_split_*.jsonl", "--output", "final.jsonl")
+    )
+    assert (work.folder / "final.jsonl").read_bytes() == unsplit(stage)
+    said = work.speechkit("slurm", "status", "output").stdout
+    assert "8 splits: 8 done\n  48 of 48 utterances" in said
+
+
+def test_submit_merges_by_itself(work: Work, unsplit: Callable[[str], bytes]) -> None:
+    """One command from anywhere; what is submitted once is not submitted twice."""
+    command = ["asr", "--input", work.manifest, "--splits", 8, "-o", "final.jsonl"]
+    array, merge = work.submit(*command)
+    assert "complete" not in work.submit(*command)
+    states = work.cluster.wait(array, merge)
+    assert set(states.values()) == {"COMPLETED"}
+    assert len(states) == 9
+    assert (work.folder / "final.jsonl").read_bytes() == unsplit("asr")
+    assert work.status()["complete"]
+    assert "nothing to run again" in work.speechkit("slurm", "rerun", work.output).stderr
+
+
+def test_what_fails_is_named_and_repaired(work: Work, unsplit: Callable[[str], bytes]) -> None:
+    """Killed outright, preempted, over its time limit, its split gone: all of it at once."""
+    work.speechkit("split-manifest", "--input", work.manifest, "--splits", 6)
+    array, merge = work.submit(*("asr", "-o", "final.jsonl", "--reruns", 0, "--requeues", 0, LATER))
+    (work.folder / "splits" / "data_split_05.jsonl").unlink()
+    work.cluster.ask("scontrol", "update", f"JobId={array}_3", "TimeLimit=1")
+    stage_of(array, 3).send_signal(signal.SIGSTOP)
+    until(lambda: work.part(1).exists(), what="split 1 never began")
+    kill(array, 1)
+    until(lambda: work.part(2).exists(), what="split 2 never began")
+    supervisor_of(array, 2).send_signal(signal.SIGUSR1)
+    states = work.cluster.wait(array, merge)
+    assert states[f"{array}_3"] == "TIMEOUT"
+
+    report = work.status()
+    reasons = {
+        split["number"]: split["reason"] for split in report["splits"] if split["state"] == "failed"
+    }
+    assert [split["state"] for split in report["splits"]][:1] == ["done"]
+    assert list(reasons) == [1, 2, 3, 5]
+    assert "killed" in reasons[1]
+    assert "USR1" in reasons[2]
+    assert "time limit" in reasons[3]
+    assert "data_split_05.jsonl" in reasons[5]
+    assert states[str(merge)] == "FAILED"
+    log = work.log("merge")
+    assert "rerun --array=1-3,5" in log
+    assert not (work.folder / "final.jsonl").exists()
+    said = work.speechkit("slurm", "status", work.output, code=4).stdout
+    assert "incomplete: --array=1-3,5" in said
+
+    jobs = work.rerun()
+    assert len(jobs) == 2
+    assert set(work.cluster.wait(*jobs).values()) == {"COMPLETED"}
+    assert (work.folder / "final.jsonl").read_bytes() == unsplit("asr")
+    assert work.status()["complete"]
+
+
+@pytest.mark.parametrize("harm", ["preempted", "killed"])
+def test_a_requeued_task_goes_on(work: Work, harm: str, unsplit: Callable[[str], bytes]) -> None:
+    """By itself, and no utterance is computed twice."""
+    array, merge = work.submit(*("asr", "--input", work.manifest, "--splits", 1, "-o", "all.jsonl"))
+    until(lambda: work.answered(0) >= 5, what="nothing was computed")
+    if harm == "preempted":
+        work.cluster.preempt(array, 0)
+    else:
+        stage_of(array, 0).kill()
+    until(lambda: "queued again" in work.log(), what="it wasn't queued again")
+    before = work.answered(0)
+    assert 5 <= before < 48
+    assert set(work.cluster.wait(array, merge).values()) == {"COMPLETED"}
+    assert f"  {before} of them were done by an earlier run" in work.log()
+    assert (work.folder / "all.jsonl").read_bytes() == unsplit("asr")
+
+
+def test_what_gets_nowhere_is_not_queued_for_ever(work: Work) -> None:
+    """A second stop in a row with nothing done in between is the last."""
+    work.speechkit("split-manifest", "--input", work.manifest, "--splits", 1)
+    (array,) = work.submit("asr", "--requeues", 2)
+    for tries in (1, 2):
+        stage_of(array, 0).kill()  # before it has done anything
+        until(lambda n=tries: work.log().count("split 0: killed") == n, 30)
+    assert work.cluster.wait(array) == {f"{array}_0": "FAILED"}
+    assert "not queued again: 2 in a row finished nothing" in work.log()
+    assert work.states() == ["failed"]
+
+
+def test_what_is_missing_is_run_again_by_the_merge(
+    work: Work, unsplit: Callable[[str], bytes]
+) -> None:
+    array, merge = work.submit(
+        *("vad", "--input", work.manifest, "--splits", 3, "-o", "final.jsonl", LATER)
+    )
+    (work.folder / "splits" / "data_split_01.jsonl").unlink()
+    work.cluster.wait(array, merge)
+    until(lambda: len(list((work.output / "slurm" / "logs").glob("merge-*.log"))) == 2)
+    until(lambda: work.status()["complete"], 60)
+    assert (work.folder / "final.jsonl").read_bytes() == unsplit("vad")
+
+
+def test_more_splits_than_an_array_can_have(work: Work, tmp_path: Path) -> None:
+    """The limit is 1001; the second array's tasks have the splits from 1001 on."""
+    many = tmp_path / "data.jsonl"
+    line = work.manifest.read_text().splitlines()[0].rstrip("}")
+    many.write_text("".join(f'{line}, "id": "{n}"}}\n' for n in range(1200)))
+    first, second = work.submit("vad", "--input", many, "--splits", 1200, "--sbatch=--hold")
+    assert len(work.cluster.states(first)) == 1001
+    assert len(work.cluster.states(second)) == 199
+    for task in (f"{first}_0", f"{first}_1000", f"{second}_0", f"{second}_198"):
+        work.cluster.ask("scontrol", "release", task)
+    chosen = [0, 1000, 1001, 1199]
+    done = [work.output / f"data_split_{split:04}.jsonl" for split in chosen]
+    until(lambda: all(path.exists() for path in done))
+    states = work.states()
+    assert [number for number, state in enumerate(states) if state == "done"] == chosen
+    assert states.count("queued") == 1196
+    work.cluster.ask("scancel", str(first), str(second))
+    work.cluster.wait(first, second)
+    jobs = work.speechkit("slurm", "rerun", work.output).stderr
+    assert "--array=1-999\n" in jobs
+    assert "--array=1-197, from split 1001 on\n" in jobs
+    work.cluster.ask("scancel", *work.jobs(jobs))
+
+
+def test_the_pipeline(work: Work) -> None:
+    said = work.cluster.ask(
+        SCRIPTS / "pipeline.sh",
+        *(work.manifest, 2, "the results", "--words"),
+        cwd=work.folder,
+        SBATCH_OPTIONS="--cpus-per-task=1",
+    )
+    jobs = [int(word) for word in said.split("\n")[0].replace(",", "").split() if word.isdecimal()]
+    assert set(work.cluster.wait(*jobs).values()) == {"COMPLETED"}
+    results = work.folder / "the results"
+    work.speechkit("vad", work.manifest, "-o", "vad.jsonl")
+    work.speechkit("asr", "vad.jsonl", "-o", "asr.jsonl", "--words")
+    assert (results / "final.jsonl").read_bytes() == (work.folder / "asr.jsonl").read_bytes()
+
+
+def test_a_stage_after_another(work: Work) -> None:
+    """`--after`: on the other's results, and its missing splits come first in a rerun."""
+    output = ("--output-dir", "vad")
+    (vad,) = work.submit("vad", "--input", work.manifest, "--splits", 2, *output)
+    asr, merge = work.submit("asr", "--after", "vad", "-o", "final.jsonl")
+    work.cluster.wait(vad, asr, merge)
+    work.speechkit("vad", work.manifest, "-o", "vad.jsonl")
+    work.speechkit("asr", "vad.jsonl", "-o", "asr.jsonl")
+    final = work.folder / "final.jsonl"
+    assert final.read_bytes() == (work.folder / "asr.jsonl").read_bytes()
+    final.unlink()
+    for name in ("data_split_01.jsonl", ".data_split_01.jsonl.run.json"):
+        (work.folder / "vad" / name).unlink()
+        (work.output / name).unlink()
+    jobs = work.rerun()
+    assert len(jobs) == 3
+    work.cluster.wait(*jobs)
+    assert final.read_bytes() == (work.folder / "asr.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("asr", "--input", "{data}", "--splits", 2, "--", "--engine", "nope"), "no asr engine"),
+        (("asr", "--input", "{data}", "--splits", 2, "--", "--nope"), "No such option"),
+        (("asr", "--input", "{data}"), "--input and --splits come together"),
+        (("asr", "--splits-dir", "nowhere"), "no index of splits"),
+        (("score", "--input", "{data}", "--splits", 2), "there are vad, asr, s2s"),
+        (("asr", "--input", "gone.jsonl", "--splits", 2), "gone.jsonl: can't be read"),
+        (
+            ("asr", "--input", "{data}", "--splits", 2, "--sbatch=--partition=x"),
+            "invalid partition",
+        ),
+    ],
+)
+def test_what_would_fail_is_not_submitted(
+    work: Work, arguments: tuple[object, ...], words: str
+) -> None:
+    filled = [work.manifest if one == "{data}" else one for one in arguments]
+    code = 1 if "partition" in words else 2
+    done = work.speechkit("slurm", "submit", *filled, code=code)
+    assert words in done.stderr
+    assert not work.output.exists() or code == 1
+
+
+def test_another_run_in_the_same_folder(work: Work) -> None:
+    (job,) = work.submit("vad", "--input", work.manifest, "--splits", 2, "--sbatch=--hold")
+    done = work.speechkit("slurm", "submit", "asr", code=2)
+    assert "has the results of another run" in done.stderr
+    work.cluster.ask("scancel", str(job))
+
+
+def test_fake_gpus_and_their_memory(
+    cluster: Cluster, work: Work, whispers: dict[str, Path], tmp_path: Path
+) -> None:
+    """Each task asks for the memory of its own GPU, and its batches go by that."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    stub = programs / "nvidia-smi"
+    stub.write_text(
+        '#!/bin/sh\ncase "$*" in *--id=0*) echo 81559 ;; *--id=1*) echo 24564 ;; esac\n'
+    )
+    stub.chmod(0o755)
+    work.speechkit("split-manifest", "--input", work.manifest, "--splits", 2)
+    job = cluster.sbatch(
+        *("--array=0-1", "--cpus-per-task=1", "--gres=gpu:1", "--output=gpu%a.log"),
+        SCRIPTS / "asr.slurm",
+        *("--engine", "faster-whisper", "--model", whispers["faster-whisper"], "--language", "en"),
+        cwd=work.folder,
+        PATH=f"{programs}:{cluster.environment['PATH']}",
+    )
+    states = cluster.wait(job)
+    logs = sorted((work.folder / f"gpu{index}.log").read_text() for index in (0, 1))
+    assert set(states.values()) == {"COMPLETED"}, logs
+    said = "".join(logs)
+    assert "a GPU of 80 GiB: batch size 16" in said
+    assert "a GPU of 24 GiB: batch size 4" in said
+    assert "16 windows at once" in said
+    assert "4 windows at once" in said
