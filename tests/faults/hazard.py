@@ -1,6 +1,7 @@
 """A stage that does to its worker what each utterance says: a task for the runner, no model.
 
-``python -m hazard IN OUT [--batched] [--time-limit X] [--workers N] [--batch-audio X]``. An
+``python -m hazard IN OUT [--batched] [--time-limit X] [--workers N] [--batch-audio X] [--gpus N
+N]``. An
 utterance's ``do``: nothing, ``abort``, ``kill``, ``hang``, ``hang-gil`` (a C call that never lets
 go of the interpreter), ``slow`` (one second), ``raise``, ``exit``; of a list, in turn each time.
 """
@@ -45,7 +46,9 @@ class HazardTask(Task):
         for loaded in batch:
             if loaded.data:
                 _do(loaded.data)
-            yield [{**loaded.utterance.record, "pid_free": "done"}]
+            gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
+            seen = {"gpu": gpu} if gpu else {}
+            yield [{**loaded.utterance.record, "pid_free": "done", **seen}]
 
 
 def _do(what: str) -> None:
@@ -75,11 +78,13 @@ def main() -> None:
     parser.add_argument("--time-limit", type=float, default=20.0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--opening")
+    parser.add_argument("--gpus", nargs="*", default=())
     given = parser.parse_args()
     stage = Stage(
         "hazard", _task(not given.batched, given.opening), given.batch_audio, {"b": given.batched}
     )
-    options = runner.RunOptions(given.output, PoolOptions(given.workers, 1, given.time_limit))
+    pool = PoolOptions(given.workers, 1, given.time_limit, gpus=tuple(given.gpus))
+    options = runner.RunOptions(given.output, pool)
     try:
         with Inputs([given.input]) as inputs:
             summary = runner.run(stage, inputs, options, print)

@@ -134,3 +134,18 @@ def test_an_engine_that_cannot_start(
     monkeypatch.delenv("HAZARD_OPEN")
     assert run(tmp_path, source, out, command=HAZARD).code == 0
     assert not part_of(out).exists()
+
+
+def test_a_worker_a_gpu(tmp_path: Path) -> None:
+    """One that dies leaves its GPU to the next."""
+    deeds = dict.fromkeys(range(12), "slow") | {1: "kill"}
+    source = _utterances(tmp_path, deeds, 12)
+    out = tmp_path / "out.jsonl"
+    gpus = ("--workers", 2, "--gpus", "3", "GPU-5f", "--batch-audio", 0.5)
+    result = run(tmp_path, source, out, *gpus, command=HAZARD)
+    assert result.code == 3, result.err
+    assert errors(out) == [None, "WorkerDied", *[None] * 10]
+    seen = [record.get("gpu") for record in records(out)]
+    del seen[1]
+    assert set(seen) == {"3", "GPU-5f"}
+    assert min(seen.count(gpu) for gpu in set(seen)) >= 3

@@ -61,9 +61,8 @@ def asr(
     from speechkit.commands import stage
     from speechkit.formats import ASR_FORMATS
     from speechkit.pipelines.asr import AsrOptions, asr_stage
-    from speechkit.pipelines.placement import Hardware
 
     words = words or not NEED_WORDS.isdisjoint(formats.format or ())
     options = AsrOptions(engine, model, words, chars, channel, decoding.given())
-    hardware = Hardware(device.device, device.batch(), device.offline, nemo.given())
+    hardware = device.hardware(nemo.given())
     stage.run_with_formats(asr_stage(options, hardware), inputs, run, formats, ASR_FORMATS)

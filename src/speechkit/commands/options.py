@@ -5,14 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from speechkit.errors import UsageError
+from speechkit.io.machine import visible_gpus
+
+if TYPE_CHECKING:
+    from speechkit.pipelines.placement import Hardware
 
 SHARED = "Shared options"
 
@@ -186,6 +190,15 @@ class DeviceFlags:
             envvar="SPEECHKIT_DEVICE",
         ),
     ] = "auto"
+    devices: Annotated[
+        str | None,
+        Option(
+            metavar="0,1,2,3",
+            help="These GPUs, each with a worker process of its own. Default: one GPU.",
+            rich_help_panel=SHARED,
+            envvar="SPEECHKIT_DEVICES",
+        ),
+    ] = None
     batch_size: Annotated[
         str,
         Option(
@@ -204,7 +217,50 @@ class DeviceFlags:
         ),
     ] = False
 
-    def batch(self) -> int:
+    copy_models_to: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            help="Load models from a copy in this folder of the machine's own disk; the first "
+            "process to need one makes it.",
+            rich_help_panel=SHARED,
+            envvar="SPEECHKIT_COPY_MODELS_TO",
+        ),
+    ] = None
+
+    def hardware(self, more: Mapping[str, Any] | None = None) -> Hardware:
+        """With an engine's options of its own. Raises `UsageError`."""
+        from speechkit.pipelines.placement import Hardware
+
+        gpus = self._gpus()
+        return Hardware(
+            "cuda" if gpus else self.device,
+            self._batch(),
+            self.offline,
+            more or {},
+            gpus,
+            self.copy_models_to,
+        )
+
+    def _gpus(self) -> tuple[str, ...]:
+        """As CUDA_VISIBLE_DEVICES names them, whose first is number 0 where it is set."""
+        if self.devices is None:
+            return ()
+        numbers = self.devices.split(",")
+        if not all(number.isdecimal() for number in numbers) or len({*numbers}) < len(numbers):
+            raise UsageError(f"--devices {self.devices}: numbers of GPUs, each once, as 0,1,2,3")
+        if self.device != "auto":
+            raise UsageError("--device and --devices exclude each other")
+        visible = visible_gpus()
+        if visible is None:
+            return tuple(numbers)
+        if max(map(int, numbers)) >= len(visible):
+            raise UsageError(
+                f"--devices {self.devices}: CUDA_VISIBLE_DEVICES grants {len(visible)}, from 0 on"
+            )
+        return tuple(visible[int(number)] for number in numbers)
+
+    def _batch(self) -> int:
         """The number, 0 for auto. Raises `UsageError`."""
         if self.batch_size == "auto":
             return 0

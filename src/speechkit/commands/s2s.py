@@ -57,13 +57,14 @@ def s2s(
     """
     from speechkit.commands import stage, train_quantizer
     from speechkit.formats import S2S_FORMATS
-    from speechkit.pipelines.placement import Hardware
     from speechkit.pipelines.s2s import S2sOptions, s2s_stage
 
-    hardware = Hardware(device.device, device.batch(), device.offline)
+    hardware = device.hardware()
     training = quantizer.train_quantizer is not None
     _require_halves(units, speech, units_only=units_only, from_units=from_units, training=training)
     _require_effect(quantizer, formats, run, from_units=from_units, training=training)
+    if training and device.devices:
+        raise UsageError("--devices: --train-quantizer runs on one (--device)")
     if from_units and channel:
         raise UsageError("--channel: not needed with --from-units")
     options = S2sOptions(

@@ -98,9 +98,11 @@ def _run(
 
 def _pool_options(placement: Placement, flags: RunFlags) -> PoolOptions:
     cpus = granted_cpus()
+    if placement.gpus and flags.workers not in (0, len(placement.gpus)):
+        raise UsageError("--workers: with --devices there is one a GPU")
     workers = flags.workers or placement.workers or cpus
     threads = placement.threads or max(1, cpus // workers)
-    return PoolOptions(workers, threads, flags.time_limit, placement.loaders)
+    return PoolOptions(workers, threads, flags.time_limit, placement.loaders, placement.gpus)
 
 
 def _output(name: str | None) -> str | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from speechkit.errors import EngineMissing
+from speechkit.errors import EngineMissing, OutputFailed
+from speechkit.io.atomic import output_errors
 
 
 def locate(name: str, hub: str, weights: Sequence[str], *, offline: bool) -> Path:
@@ -40,6 +44,43 @@ def locate(name: str, hub: str, weights: Sequence[str], *, offline: bool) -> Pat
             f"run: {fetch}"
         ) from e
     return Path(found)
+
+
+def nearby(model: Path, folder: Path | None) -> Path:
+    """A copy of a model's folder or file below ``folder``, made by the first who asks for it; the
+    model itself where there is no folder.
+
+    For the disk of a machine on which many processes start at once: the file system they share is
+    then read once. A model that changes gets a copy of its own. Raises `OutputFailed`.
+    """
+    if folder is None:
+        return model
+    own = folder / f"speechkit-models-{os.getuid()}"
+    with output_errors(own):
+        own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = own.lstat()
+        if status.st_uid != os.getuid() or status.st_mode & 0o022 or own.is_symlink():
+            raise OutputFailed(f"{own}: others can write to it; name another --copy-models-to")
+        home = own / _fingerprint(model)
+        with open(home.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not home.exists():
+                unfinished = home.with_suffix(".part")
+                shutil.rmtree(unfinished, ignore_errors=True)
+                unfinished.mkdir()
+                copy = shutil.copytree if model.is_dir() else shutil.copy2
+                copy(model, unfinished / model.name)
+                unfinished.rename(home)
+    return home / model.name
+
+
+def _fingerprint(model: Path) -> str:
+    """Of the place, sizes and times of all its files."""
+    digest = hashlib.sha256(str(model.resolve()).encode())
+    for file in sorted(model.rglob("*")) if model.is_dir() else [model]:
+        status = file.stat()
+        digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:24]
 
 
 def size(folder: Path) -> int:

@@ -12,7 +12,7 @@ from speechkit.engines import registry
 from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, DeviceUse
 from speechkit.engines.registry import EngineInfo
 from speechkit.errors import UsageError
-from speechkit.io.models import locate
+from speechkit.io.models import locate, nearby
 from speechkit.pipelines.placement import WINDOW_SECONDS, Hardware, batch_windows, place
 from speechkit.pipelines.running.batching import MOST
 from speechkit.pipelines.running.task import Loaded, Stage, Task, load_audio
@@ -186,6 +186,7 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
         folder = locate(
             options.model or info.model, info.hub, info.weights, offline=hardware.offline
         )
+        folder = nearby(folder, hardware.local)
         located = replace(options, model=str(folder))
     device = {"device": hardware.device, "batch_size": hardware.batch_size} if info.hub else {}
     device |= hardware.more
@@ -198,7 +199,7 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
         packages=info.packages,
         error_keys={"pred_text": ""},
         batch_utterances=windows if info.batched else MOST,
-        placement=place(info, hardware.device, folder),
+        placement=place(info, hardware, folder),
         stalls=info.stalls,
         scratch=Path(tempfile.gettempdir()) if info.temporary else None,
     )
@@ -209,6 +210,7 @@ def _require_known(info: EngineInfo, options: AsrOptions, hardware: Hardware) ->
     given += ["chars"] if options.chars else []
     given += ["device"] if hardware.device not in ("auto", "cpu") else []
     given += ["batch_size"] if hardware.batch_size else []
+    given += ["copy_models_to"] if hardware.local and not info.hub else []
     unknown = [name for name in given if name not in info.options]
     if unknown:
         switched_off = ("timestamps", "cuda_graphs")

@@ -24,22 +24,27 @@ MOST_LOADERS = 8  # threads that decode audio for one device
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """Where and how to run; changes no result. ``batch_size`` in windows, 0: the engine's choice.
-    ``more``: options of the engine's own."""
+    ``more``: options of the engine's own. ``gpus``: as CUDA_VISIBLE_DEVICES names them, to be used
+    together. ``local``: a folder on the machine's own disk for copies of models."""
 
     device: str = "auto"
     batch_size: int = 0
     offline: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
+    gpus: tuple[str, ...] = ()
+    local: Path | None = None
 
 
-def place(info: EngineInfo, device: str, model: Path | None) -> Placement:
+def place(info: EngineInfo, hardware: Hardware, model: Path | None) -> Placement:
     """One process a device where there is one, else one a CPU as far as memory goes: on CPUs,
     processes of one thread do more than the threads of one process."""
     if "device" not in info.options:
         return Placement(threads=1)
     cpus = granted_cpus()
-    if _has_accelerator(device):
-        return Placement(workers=1, threads=0, loaders=max(1, min(cpus - 1, MOST_LOADERS)))
+    if _has_accelerator(hardware.device):
+        processes = max(1, len(hardware.gpus))
+        loaders = max(1, min(cpus // processes - 1, MOST_LOADERS))
+        return Placement(processes, threads=0, loaders=loaders, gpus=hardware.gpus)
     weights = models.size(model) if model else 0
     fitting = int(granted_memory() * 0.8) // (WORKER_BYTES + MODEL_COPIES * weights)
     return Placement(workers=max(1, min(cpus, fitting)), threads=0, loaders=1)

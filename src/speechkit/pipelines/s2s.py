@@ -14,7 +14,7 @@ from speechkit.engines.registry import EngineInfo
 from speechkit.errors import AudioTooShort, EngineMissing, UnitsInvalid, UsageError
 from speechkit.io import audio_out
 from speechkit.io.inputs import Inputs
-from speechkit.io.models import locate
+from speechkit.io.models import locate, nearby
 from speechkit.io.units import UnitInputs
 from speechkit.pipelines.output_tree import OutputTree, audio_folder, claim, require_own_names
 from speechkit.pipelines.placement import WINDOW_SECONDS, Hardware, batch_windows, place
@@ -168,7 +168,7 @@ def s2s_stage(options: S2sOptions, hardware: Hardware | None = None) -> Stage:
         options=asdict(options),
         packages=info.packages,
         batch_utterances=windows,
-        placement=place(info, hardware.device, Path(weights) if weights else None),
+        placement=place(info, hardware, Path(weights) if weights else None),
         scratch=Path(speech.folder) if speech else None,
         inputs=UnitInputs if options.model is None else Inputs,
     )
@@ -202,6 +202,9 @@ def prepared(
     if speech:
         own = ("vocoder", "vocoder_config", "speaker", "style")
         built_of |= {name: getattr(speech, name) for name in own}
+    for name in ("model", "vocoder"):
+        if built_of.get(name):
+            built_of[name] = str(nearby(Path(built_of[name]), hardware.local))
     return info, options, built_of
 
 

@@ -196,7 +196,7 @@ def _reason(end: End | None, task: Queued | None, tried: Sequence[Attempt]) -> s
         return f"killed, or its node failed{word}" if tried else f"ended before it began{word}"
     if end.code in (0, 3):
         return "its output is gone"
-    return _last_sentence(tried[-1].log) or end.reason
+    return end.reason or _last_sentence(tried[-1].log) or f"exit code {end.code}"
 
 
 def _last_sentence(log: str) -> str:

@@ -94,7 +94,7 @@ def run_task(layout: Layout, options: TaskOptions) -> TaskResult:
     if again and os.environ.get("SLURM_ARRAY_JOB_ID"):
         end = _queued_again(output, attempt.job, end, options.requeues)
     attempts.finish(output, end)
-    return TaskResult(exit_code, f"split {options.split}: {end.reason}")
+    return TaskResult(exit_code, end.reason and f"split {options.split}: {end.reason}")
 
 
 def _headline(split: int, count: int, memory: int, batch: int | None) -> str:
@@ -147,7 +147,7 @@ def _cause(code: int, heard: set[int]) -> tuple[int, str, bool]:
         return DRAINED, "stopped by SIGUSR1" if heard else "stalled", True
     if code < 0:
         return 1, f"killed by signal {-code} ({signal.strsignal(-code)})", False
-    return code, f"exit code {code}", False
+    return code, "", False  # the stage has said why
 
 
 def _queued_again(output: Path, job: int, end: End, limit: int) -> End:

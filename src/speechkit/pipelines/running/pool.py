@@ -67,12 +67,14 @@ DEATHS_IN_A_ROW = 10  # with no result between them: not the utterances are at f
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
     """``time_limit``: seconds of work allowed for each second of audio, and three times as many
-    for any utterance; 0 for no limit. ``threads``, ``loaders``: as in `task.Placement`."""
+    for any utterance; 0 for no limit. ``threads``, ``loaders``, ``gpus``: as in
+    `task.Placement`."""
 
     workers: int
     threads: int = 1
     time_limit: float = 20.0
     loaders: int = 0
+    gpus: tuple[str, ...] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -83,6 +85,7 @@ class _Worker:
     process: subprocess.Popen[bytes]
     connection: Connection
     stacks: int
+    gpu: str | None = None
     outbox: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
     sender: threading.Thread = field(init=False)
     ready: bool = False
@@ -309,7 +312,11 @@ class Pool:
         stacks, its_stacks = os.pipe()
         threads = str(self._options.threads)
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-        aside = {"TMPDIR": str(self._folder)} if self._folder else {}
+        own = {"TMPDIR": str(self._folder)} if self._folder else {}
+        taken = {worker.gpu for worker in self._workers}
+        gpu = next((name for name in self._options.gpus if name not in taken), None)
+        if gpu is not None:
+            own["CUDA_VISIBLE_DEVICES"] = gpu
         with theirs:
             # Ctrl-C reaches the workers too: held back until they are up and know to ignore it.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, DRAIN_SIGNALS)
@@ -318,12 +325,12 @@ class Pool:
                     [sys.executable, "-c", WORKER, str(theirs.fileno()), str(its_stacks)],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno(), its_stacks],
-                    env={**os.environ, **dict.fromkeys(names, threads), **aside},
+                    env={**os.environ, **dict.fromkeys(names, threads), **own},
                 )
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 os.close(its_stacks)
-        worker = _Worker(process, Connection(ours.detach()), stacks)
+        worker = _Worker(process, Connection(ours.detach()), stacks, gpu)
         self._workers.append(worker)
         worker.outbox.put((self._task, self._error_keys, self._options.loaders))
         return worker

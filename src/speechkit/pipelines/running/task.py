@@ -65,11 +65,13 @@ class Placement:
     ``workers``: processes, 0 for one a CPU granted. ``threads``: of each one's numeric libraries,
     0 for its share of the CPUs.
     ``loaders``: threads in each that load the next batch while the engine is at work; 0: none.
+    ``gpus``: as CUDA_VISIBLE_DEVICES names them, one for each process; none to leave that as it is.
     """
 
     workers: int = 0
     threads: int = 1
     loaders: int = 0
+    gpus: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

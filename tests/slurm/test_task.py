@@ -1,0 +1,207 @@
+"""One split at a time without a cluster: what a batch script, `parallel` and `make -j` run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from clusterkit import BIN, ROOT, until
+
+from speechkit.pipelines.cluster import attempts
+from speechkit.pipelines.cluster.attempts import Attempt, End
+from speechkit.pipelines.cluster.runs import chunks
+
+
+@pytest.fixture
+def folder(manifest: Path, tmp_path: Path, speechkit: Any) -> Path:
+    """With the manifest in three splits."""
+    speechkit("split-manifest", "--input", manifest, "--splits", 3, cwd=tmp_path)
+    return tmp_path
+
+
+def states(speechkit: Any, folder: Path, code: int = 4) -> list[dict[str, Any]]:
+    done = speechkit("slurm", "status", "output", "--json", cwd=folder, code=code)
+    found: list[dict[str, Any]] = json.loads(done.out)["splits"]
+    return found
+
+
+def test_each_split_once(speechkit: Any, folder: Path, unsplit: Callable[[str], bytes]) -> None:
+    assert {split["state"] for split in states(speechkit, folder)} == {"not started"}
+    for split in (2, 0, 1):
+        speechkit("slurm", "task", "vad", "--split", split, cwd=folder)
+    assert {split["state"] for split in states(speechkit, folder, code=0)} == {"done"}
+    speechkit(
+        *("merge-results", "--input-pattern", "output/*_split_*.jsonl", "-o", "all.jsonl"),
+        cwd=folder,
+    )
+    assert (folder / "all.jsonl").read_bytes() == unsplit("vad")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "which split?"),
+        (("--split", "three"), "which split?"),
+        (("--split", 3), "split 3: "),
+        (("--split", 0, "--", "-o", "mine.jsonl"), "--output: is the split's own here"),
+        (("--split", 0, "--", "--threshold", "x"), "threshold"),
+        (("--split", 0, "--output-dir", "splits"), "would be written over"),
+        (("--split", 0, "--input-dir", "gone"), "the stage before has not finished this split"),
+    ],
+)
+def test_wrong_arguments(
+    speechkit: Any, folder: Path, arguments: tuple[object, ...], words: str
+) -> None:
+    done = speechkit("slurm", "task", "vad", *arguments, cwd=folder, code=2)
+    assert words in done.err
+
+
+def test_a_split_cut_short(speechkit: Any, folder: Path) -> None:
+    split = folder / "splits" / "data_split_01.jsonl"
+    os.truncate(split, split.stat().st_size - 5)
+    done = speechkit("slurm", "task", "vad", "--split", 1, cwd=folder, code=2)
+    assert "and not the" in done.err
+    assert "split-manifest" in states(speechkit, folder)[1]["reason"]
+
+
+def test_failed_utterances_are_counted_by_kind(speechkit: Any, folder: Path) -> None:
+    lines = "".join(f'{{"audio_filepath": "/gone/{n}.wav"}}\n' for n in range(5))
+    (folder / "bad.jsonl").write_text(lines)
+    own = ("--splits-dir", "bad")
+    speechkit(
+        "split-manifest", "--input", "bad.jsonl", "--splits", 2, "--output-dir", "bad", cwd=folder
+    )
+    for split in (0, 1):
+        speechkit("slurm", "task", "vad", *own, "--split", split, cwd=folder, code=3)
+    said = speechkit("slurm", "status", "output", *own, cwd=folder).out.decode()
+    assert "2 splits: 2 done\n  5 of 5 utterances" in said
+    assert "5 x AudioNotFound" in said
+
+
+@pytest.mark.parametrize("harm", ["SIGTERM", "SIGKILL"])
+def test_a_stopped_split_goes_on(
+    speechkit: Any, folder: Path, harm: str, unsplit: Callable[[str], bytes]
+) -> None:
+    """SIGTERM to the task drains the stage; SIGKILL to the stage leaves somebody to say so."""
+    command = [BIN / "speechkit", "slurm", "task", "asr", "--split", "1", "--", "--workers", "1"]
+    part = folder / "output" / "data_split_01.jsonl.part"
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as going:
+        until(lambda: part.exists() and part.read_bytes().count(b"\n") > 2)
+        assert states(speechkit, folder)[1]["state"] == "running"
+        if harm == "SIGTERM":
+            going.terminate()
+        else:
+            psutil.Process(going.pid).children()[0].kill()
+        said = going.communicate(timeout=60)[1]
+    assert going.returncode == 75, said
+    assert ("ended by SIGTERM" if harm == "SIGTERM" else "killed (signal 9)") in said
+    assert "Traceback" not in said
+    failed = states(speechkit, folder)[1]
+    assert failed["state"] == "failed"
+    assert 0 < failed["answered"] < 16
+    done = speechkit("slurm", "task", "asr", "--split", 1, cwd=folder)
+    assert f"  {failed['answered']} of them were done by an earlier run" in done.err
+    own = {json.loads(line)["audio_filepath"] for line in unsplit("asr").splitlines()}
+    lines = (folder / "output" / "data_split_01.jsonl").read_bytes().splitlines()
+    assert len(lines) == 16
+    assert {json.loads(line)["audio_filepath"] for line in lines} <= own
+
+
+@pytest.mark.parametrize("runner", ["parallel", "make"])
+def test_without_slurm(
+    speechkit: Any, folder: Path, runner: str, unsplit: Callable[[str], bytes]
+) -> None:
+    commands = {
+        "parallel": [
+            *("parallel", "-j", "2", "--will-cite"),
+            "speechkit vad {} -o output/{/} --workers 1",
+            *(":::", *sorted(str(path) for path in (folder / "splits").glob("*_split_*"))),
+        ],
+        "make": ["make", "-j", "2", "-f", str(ROOT / "examples" / "splits.mk"), "STAGE=vad"],
+    }
+    if not shutil.which(runner):
+        pytest.skip(f"no {runner}")
+    path = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        commands[runner], cwd=folder, env=path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    speechkit(
+        *("merge-results", "--input-pattern", "output/*_split_*.jsonl", "-o", "all.jsonl"),
+        cwd=folder,
+    )
+    assert (folder / "all.jsonl").read_bytes() == unsplit("vad")
+    assert speechkit("slurm", "status", "output", cwd=folder).code == 0
+
+
+def test_the_scripts_say_what_they_lack(tmp_path: Path) -> None:
+    for script in sorted((ROOT / "slurm").glob("*.slurm")):
+        bare = {"PATH": "/usr/bin:/bin"}
+        done = subprocess.run(
+            ["bash", script], cwd=tmp_path, env=bare, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert "activate its environment" in done.stderr
+
+
+def test_every_script_can_be_preempted() -> None:
+    for stage in ("vad", "asr", "s2s"):
+        text = (ROOT / "slurm" / f"{stage}.slurm").read_text()
+        for option in ("--signal=B:USR1@90", "--requeue", "--open-mode=append"):
+            assert re.search(rf"^#SBATCH {re.escape(option)}$", text, re.MULTILINE)
+        assert f'exec speechkit slurm task {stage} -- "$@"' in text
+
+
+def tried(job: int, done: int, end: int | None) -> Attempt:
+    return Attempt(job, "", "", 0.0, done, None if end is None else End(0.0, end, 75))
+
+
+@pytest.mark.parametrize(
+    ("tries", "count"),
+    [
+        ([], 0),
+        ([tried(7, 0, 0)], 1),
+        ([tried(7, 0, 4)], 0),
+        ([tried(7, 0, 4), tried(7, 4, 4), tried(7, 4, None)], 2),
+        ([tried(6, 4, 4), tried(7, 4, 4)], 1),  # another job's tries don't count
+        ([tried(7, 0, None), tried(7, 4, 4)], 1),  # killed, but what it had done is there
+        ([tried(7, 0, None), tried(7, 0, 0)], 2),
+    ],
+)
+def test_tries_that_finished_nothing(tries: list[Attempt], count: int) -> None:
+    assert attempts.fruitless(tries, 7) == count
+
+
+def test_a_torn_record_is_passed_over(tmp_path: Path) -> None:
+    output = tmp_path / "data_split_00.jsonl"
+    attempts.begin(output)
+    attempts.finish(output, End(1.0, 3, 0))
+    record = tmp_path / "slurm" / "data_split_00.attempts"
+    record.write_text(record.read_text() + '{"job": 3, "ho')
+    (only,) = attempts.read(output)
+    assert only.end == End(1.0, 3, 0)
+
+
+def test_arrays_stay_below_the_limit() -> None:
+    assert chunks([0, 1000, 1001, 1200, 2002], 1001) == {0: [0, 1000], 1001: [0, 199], 2002: [0]}
+
+
+def test_a_signal_before_the_stage_is_up(folder: Path) -> None:
+    """It is neither lost nor taken for a crash."""
+    command = [sys.executable, "-m", "speechkit", "slurm", "task", "asr", "--split", "0"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as going:
+        until(lambda: psutil.Process(going.pid).children())
+        going.send_signal(signal.SIGUSR1)
+        said = going.communicate(timeout=60)[1]
+    assert going.returncode == 75, said
+    assert "stopped by SIGUSR1" in said

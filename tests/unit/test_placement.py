@@ -1,0 +1,96 @@
+"""Where a stage runs: GPUs named by number, models copied to the machine's own disk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from speechkit.commands.options import DeviceFlags
+from speechkit.engines import registry
+from speechkit.errors import OutputFailed, UsageError
+from speechkit.io import models
+from speechkit.pipelines.placement import place
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [(None, ("0", "2")), ("4,5,GPU-6f", ("4", "GPU-6f"))],
+)
+def test_gpus_are_numbered_among_those_granted(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, names: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    hardware = DeviceFlags(devices="0,2").hardware()
+    assert hardware.gpus == names
+    placement = place(registry.find("asr", "whisper"), hardware, None)
+    assert (placement.workers, placement.gpus) == (2, names)
+    assert hardware.device == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (DeviceFlags(devices="0,0"), "each once"),
+        (DeviceFlags(devices="cuda:0"), "numbers of GPUs"),
+        (DeviceFlags(devices=""), "numbers of GPUs"),
+        (DeviceFlags(devices="0", device="cpu"), "exclude each other"),
+        (DeviceFlags(devices="0,2"), "grants 2"),
+    ],
+)
+def test_gpus_that_are_not_there(
+    monkeypatch: pytest.MonkeyPatch, flags: DeviceFlags, words: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(UsageError, match=words):
+        flags.hardware()
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "shared" / "model"
+    folder.mkdir(parents=True)
+    (tmp_path / "shared" / "blob").write_bytes(b"weights")
+    (folder / "model.bin").symlink_to("../blob")  # as the hub's cache has them
+    return folder
+
+
+def test_a_model_is_copied_once(model: Path, tmp_path: Path) -> None:
+    local = tmp_path / "local"
+    code = (
+        "import sys; from pathlib import Path; from speechkit.io import models; "
+        "print(models.nearby(Path(sys.argv[1]), Path(sys.argv[2])))"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, model, local], stdout=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    (copy,) = {process.communicate()[0].decode().strip() for process in started}
+    assert Path(copy).name == "model"
+    assert (Path(copy) / "model.bin").read_bytes() == b"weights"
+    assert not (Path(copy) / "model.bin").is_symlink()
+    again = models.nearby(model, local)
+    assert str(again) == copy
+    (tmp_path / "shared" / "blob").write_bytes(b"other weights")
+    assert (models.nearby(model, local) / "model.bin").read_bytes() == b"other weights"
+    assert models.nearby(model, None) == model
+
+
+def test_a_single_file_is_copied(tmp_path: Path) -> None:
+    (tmp_path / "hubert.pt").write_bytes(b"weights")
+    copy = models.nearby(tmp_path / "hubert.pt", tmp_path / "local")
+    assert copy.name == "hubert.pt"
+    assert copy.read_bytes() == b"weights"
+
+
+def test_a_folder_that_others_can_write_to(model: Path, tmp_path: Path) -> None:
+    planted = tmp_path / f"speechkit-models-{os.getuid()}"
+    planted.mkdir()
+    planted.chmod(0o777)
+    with pytest.raises(OutputFailed, match="others can write to it"):
+        models.nearby(model, tmp_path)
