@@ -126,6 +126,7 @@ bench: models
 	$(BIN)/python scripts/bench/s2s.py --data "$(DATA)"
 	$(BIN)/python scripts/bench/s2s.py --data "$(DATA)" --memory
 	$(BIN)/python scripts/bench/split_merge.py
+	$(BIN)/python scripts/bench/slurm.py
 
 clean:
 	rm -rf $(VENV) .cache output build dist
