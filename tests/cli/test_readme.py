@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 EXAMPLES = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+ON_A_CLUSTER = re.findall(r"^```bash\n(.*?)^```", README, re.MULTILINE | re.DOTALL)  # tests/slurm
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def folder(s2s_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_readme_has_an_example_for_every_command() -> None:
-    text = "\n".join(EXAMPLES)
+    text = "\n".join([*EXAMPLES, *ON_A_CLUSTER])
     commands = [path.stem.replace("_", "-") for path in (ROOT / "src/speechkit/commands").iterdir()]
     help_text = subprocess.run(
         [sys.executable, "-m", "speechkit", "--help"], capture_output=True, text=True, check=True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -163,6 +165,16 @@ def test_the_pipeline(work: Work) -> None:
     assert (results / "final.jsonl").read_bytes() == (work.folder / "asr.jsonl").read_bytes()
 
 
+def test_the_readme(cluster: Cluster, examples: Path, tmp_path: Path) -> None:
+    """From nothing to a score, as it stands, but for the patience."""
+    readme = (ROOT / "README.md").read_text()
+    (block,) = re.findall(r"^```bash\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    shutil.copytree(examples / "slt", tmp_path / "talks")
+    said = cluster.ask("bash", "-euo", "pipefail", "-c", block.replace("60", "1"), cwd=tmp_path)
+    assert "8 splits: 8 done" in said
+    assert "WER" in said
+
+
 def test_a_stage_after_another(work: Work) -> None:
     """`--after`: on the other's results, and its missing splits come first in a rerun."""
     output = ("--output-dir", "vad")
@@ -188,6 +200,7 @@ def test_a_stage_after_another(work: Work) -> None:
     [
         (("asr", "--input", "{data}", "--splits", 2, "--", "--engine", "nope"), "no asr engine"),
         (("asr", "--input", "{data}", "--splits", 2, "--", "--nope"), "No such option"),
+        (("asr", "--splits-dir", "s", "--", "-o", "mine.jsonl"), "--output: is the split's own"),
         (("asr", "--input", "{data}"), "--input and --splits come together"),
         (("asr", "--splits-dir", "nowhere"), "no index of splits"),
         (("score", "--input", "{data}", "--splits", 2), "there are vad, asr, s2s"),
@@ -206,6 +219,27 @@ def test_what_would_fail_is_not_submitted(
     done = work.speechkit("slurm", "submit", *filled, code=code)
     assert words in done.stderr
     assert not work.output.exists() or code == 1
+
+
+def test_the_halves_of_s2s(work: Work, s2s_models: Path) -> None:
+    """Units by one array, speech by the next, in one tree: that of the unsplit run."""
+    units = ("--model", s2s_models / "hubert-six.pt", "--layer", 6, "--units-only")
+    units += ("--quantizer", s2s_models / "km.npz")
+    speech = ("--from-units", "--vocoder", s2s_models / "vocoder" / "g.pt", "--output-dir")
+    splits = ("--input", work.manifest, "--splits", 2)
+    first = work.submit("s2s", *splits, "--output-dir", "units", "--", *units)
+    second = work.submit("s2s", "--after", "units", "-o", "final.jsonl", "--", *speech, "spoken")
+    states = work.cluster.wait(*first, *second)
+    assert set(states.values()) == {"COMPLETED"}, work.log("s2s")
+    work.speechkit("s2s", work.manifest, "-o", "units.jsonl", *units)
+    work.speechkit("s2s", "units.jsonl", "-o", "whole.jsonl", *speech, "whole")
+    made = {path.relative_to(work.folder / "spoken"): path.read_bytes() for path in spoken(work)}
+    assert len(made) == 48
+    assert all((work.folder / "whole" / name).read_bytes() == made[name] for name in made)
+
+
+def spoken(work: Work) -> list[Path]:
+    return sorted((work.folder / "spoken").rglob("*.wav"))
 
 
 def test_another_run_in_the_same_folder(work: Work) -> None:

@@ -55,6 +55,7 @@ def slurm() -> None:
 
 @app.command()
 def submit(
+    context: typer.Context,
     stage: StageArgument,
     options: OptionsArgument = None,
     input: Annotated[
@@ -93,6 +94,7 @@ def submit(
     from speechkit.pipelines.splitting.split import SplitOptions, split_manifest
 
     one_of(stage, STAGES, "STAGE")
+    _leaves_batch_size(context, stage, options or [])  # and says so where they can't be meant
     if (input is None) != (splits is None):
         raise UsageError("--input and --splits come together")
     if input and splits:
@@ -183,9 +185,8 @@ def task(
 
     one_of(stage, STAGES, "STAGE")
     given = options or []
-    wanted = TaskOptions(
-        stage, split_number(split), given, _leaves_batch_size(context, stage, given), requeues
-    )
+    sized = _leaves_batch_size(context, stage, given)
+    wanted = TaskOptions(stage, split_number(split), given, sized, requeues)
     result = run_task(layout.find(splits_dir, input_dir, output_dir), wanted)
     if result.text:
         typer.echo(result.text, err=True)

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechkit.errors import UsageError
-from speechkit.pipelines.splitting.index import SplitIndex, read_index
+from speechkit.io import atomic
+from speechkit.pipelines.splitting.index import (
+    SplitIndex,
+    dump_index,
+    index_path,
+    read_index,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,12 @@ class Layout:
                 f"{source}: has {size} bytes and not the {split.bytes} of the split; "
                 "run split-manifest again: the same command gives the same splits"
             )
+
+    def keep_index(self) -> None:
+        """Beside the results, for a stage that takes them for splits in their turn."""
+        copy = index_path(self.output, self.index.stem)
+        if not copy.exists():
+            atomic.write_text(copy, dump_index(self.index))
 
 
 def find(splits_dir: str, input_dir: str | None, output_dir: str) -> Layout:

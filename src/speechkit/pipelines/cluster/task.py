@@ -87,6 +87,7 @@ def run_task(layout: Layout, options: TaskOptions) -> TaskResult:
     print(_headline(options.split, count, memory, batch), file=sys.stderr, flush=True)
     code, heard = _supervise(_command(layout, options, batch))
     if code in (0, 3):
+        layout.keep_index()
         attempts.finish(output, _end(output, code))
         return TaskResult(code, "")
     exit_code, reason, again = _cause(code, heard)

@@ -39,6 +39,11 @@ class SplitIndex:
     audio_folder: str = ""
     audio_suffixes: tuple[str, ...] = ()
 
+    @property
+    def stem(self) -> str:
+        """What the names of the splits begin with."""
+        return Path(self.parent).name.removesuffix(manifest_suffix(self.parent))
+
 
 def index_path(folder: str | Path, stem: str) -> Path:
     return Path(folder) / f"{stem}_splits.json"
