@@ -39,7 +39,7 @@ RequeuesOption = Annotated[
     ),
 ]
 RerunsOption = Annotated[
-    int,
+    int | None,
     Option(
         min=0,
         help="How often the merge has what is missing run again by itself.",
@@ -78,7 +78,7 @@ def submit(
         Option(metavar="OPTION", help="For sbatch, as --sbatch=--gres=gpu:1 (repeatable)."),
     ] = None,
     at_once: Annotated[
-        int, Option(min=0, help="Tasks that run at the same time at most; 0: no limit.")
+        int, Option(min=0, help="Tasks of an array that run at the same time; 0: no limit.")
     ] = 0,
     requeues: RequeuesOption = REQUEUES,
     reruns: RerunsOption = 2,
@@ -112,7 +112,7 @@ def submit(
         after=os.path.abspath(after) if after else None,  # noqa: PTH100
         sbatch=tuple(sbatch or ()),
         at_once=at_once,
-        reruns=reruns,
+        reruns=reruns or 0,
         requeues=requeues,
     )
     typer.echo(cluster.submit(run), err=True)
@@ -142,7 +142,7 @@ def rerun(
     retry_failed: Annotated[
         bool, Option("--retry-failed", help="Also the utterances that have an error.")
     ] = False,
-    reruns: RerunsOption = 0,
+    reruns: RerunsOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Submit the incomplete splits once more, and the merge after them.

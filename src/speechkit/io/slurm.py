@@ -49,7 +49,8 @@ def submit(
     environment: Mapping[str, str],
 ) -> int:
     """The number of the new job. ``environment`` is added to the one that the job inherits."""
-    inherited = {name: v for name, v in os.environ.items() if not _OF_A_JOB.match(name)}
+    inside = "SLURM_JOB_ID" in os.environ
+    inherited = {k: v for k, v in os.environ.items() if not (inside and _OF_A_JOB.match(k))}
     command = ["sbatch", "--parsable", "--export=ALL", *options, str(script), *arguments]
     answer = _ask(command, {**inherited, **environment})
     return int(answer.strip().partition(";")[0])  # a cluster's name may follow

@@ -21,6 +21,7 @@ from speechkit.pipelines.splitting.index import array_text
 
 DONE, RUNNING, QUEUED, FAILED, NOT_STARTED = "done", "running", "queued", "failed", "not started"
 STATES = (DONE, RUNNING, QUEUED, FAILED, NOT_STARTED)
+CANCELLED = "cancelled"
 _NAMED = 20  # failed splits in the text
 _LOG_TAIL = 4096  # bytes of a log in which a failure's sentence is looked for
 #: What SLURM says of a task that it has ended itself.
@@ -28,7 +29,7 @@ _ENDS = {
     "OUT_OF_MEMORY": "out of memory: SLURM has killed it",
     "TIMEOUT": "over its time limit: SLURM has killed it",
     "NODE_FAIL": "its node has failed",
-    "CANCELLED": "cancelled",
+    "CANCELLED": CANCELLED,
     "PREEMPTED": "preempted",
     "BOOT_FAIL": "its node has failed",
     "DEADLINE": "past its deadline",
@@ -170,7 +171,7 @@ def _split(
     state, reason = NOT_STARTED, ""
     if task and task.lives:
         state = RUNNING if task.runs else QUEUED
-    elif output.exists() and (end is None or end.code in (0, 3)):
+    elif output.exists() and (end is None or end.code in (0, 3, 75)):
         state = DONE
     elif there.written:
         state = RUNNING

@@ -15,7 +15,7 @@ from speechkit.errors import OutputConflict, UsageError
 from speechkit.io import slurm
 from speechkit.pipelines.cluster import runs
 from speechkit.pipelines.cluster.runs import Array, ClusterRun, Submitted, chunks
-from speechkit.pipelines.cluster.status import status
+from speechkit.pipelines.cluster.status import CANCELLED, status
 from speechkit.pipelines.splitting.index import array_text
 from speechkit.pipelines.splitting.split import SplitOptions, split_manifest
 
@@ -27,9 +27,9 @@ def submit(run: ClusterRun) -> str:
     run once more is only reported on. Raises `OutputConflict` where another one has this folder.
     """
     before = runs.load(run.output)
-    if before and before.run == run:
+    if before and before.arrays and before.run == run:
         return f"submitted already\n{status(run.output).text()}"
-    if before:
+    if before and before.arrays:
         raise OutputConflict(
             f"{run.output}: has the results of another run; name another --output-dir, or go on "
             f"with that one: speechkit slurm rerun {run.output}"
@@ -40,15 +40,16 @@ def submit(run: ClusterRun) -> str:
         for number in everything:
             layout.require_source(number)
     _rehearse(run)
-    return _submit(Submitted(run), everything, _arrays(run.after))
+    return _submit(Submitted(run), everything, _arrays(run.after), run.reruns)
 
 
-def rerun(output: str, reruns: int = 0, *, retry_failed: bool = False) -> str:
+def rerun(output: str, reruns: int | None = None, *, retry_failed: bool = False) -> str:
     """Submits what is neither done nor under way once more, and the merge after it.
 
     With ``retry_failed`` also the splits in which utterances failed, for these. Split files that
     are gone are made anew; where the input is another run's results, that one's come first.
-    ``reruns``: how often this is to happen again by itself.
+    ``reruns``: how often the merge is to do this again, None: as often as it was submitted with.
+    What was cancelled is left alone where the run's own merge asks.
     """
     submitted = runs.load(output)
     if submitted is None:
@@ -57,12 +58,14 @@ def rerun(output: str, reruns: int = 0, *, retry_failed: bool = False) -> str:
             "run the splits that `speechkit slurm status` names with sbatch --array"
         )
     report = status(output)
-    todo = {split.number for split in report.incomplete}
+    by_merge = os.environ.get("SLURM_JOB_ID") == str(submitted.merge)
+    left = [split for split in report.incomplete if not (by_merge and split.reason == CANCELLED)]
+    todo = {split.number for split in left}
     if retry_failed:
         todo |= {split.number for split in report.finished if split.errors}
     if not todo and (report.merged or report.merging or report.live or not submitted.run.merged):
         return f"nothing to run again\n{report.text()}"
-    run = replace(submitted.run, reruns=reruns)
+    run = submitted.run
     lines = []
     if run.after:
         if status(run.after).incomplete:
@@ -73,7 +76,8 @@ def rerun(output: str, reruns: int = 0, *, retry_failed: bool = False) -> str:
         if task.job == submitted.merge and task.waits:  # one that runs may be who asks for this
             slurm.cancel(task.job)
     more = ["--retry-failed"] if retry_failed else []
-    lines.append(_submit(replace(submitted, run=run), todo, _arrays(run.after), more))
+    times = run.reruns if reruns is None else reruns
+    lines.append(_submit(submitted, todo, _arrays(run.after), times, more))
     return "\n".join(lines)
 
 
@@ -112,6 +116,7 @@ def _submit(
     submitted: Submitted,
     splits: Collection[int],
     wait_for: Sequence[int],
+    reruns: int,
     more: Sequence[str] = (),
 ) -> str:
     """Keeps the record up to date at each step, so that no job is ever forgotten."""
@@ -138,7 +143,7 @@ def _submit(
             scripts() / "merge.slurm",
             [],
             _options(run, "merge-%j", _after(_arrays(run.output))),
-            {**_variables(run), "MERGED": run.merged, "RERUNS": str(run.reruns)},
+            {**_variables(run), "MERGED": run.merged, "RERUNS": str(reruns)},
         )
         runs.save(replace(submitted, merge=merge))
         lines.append(f"job {merge}: merges into {run.merged} when these have ended")
@@ -169,5 +174,6 @@ def _variables(run: ClusterRun) -> dict[str, str]:
 
 def scripts() -> Path:
     """The folder of the batch scripts: the checkout's, or where an install puts it."""
-    checkout = Path(speechkit.__file__).parents[2] / "slurm"
-    return checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "speechkit" / "slurm"
+    above = Path(speechkit.__file__).parents
+    checkout = above[2] / "slurm"
+    return checkout if checkout.is_dir() else above[4] / "share" / "speechkit" / "slurm"

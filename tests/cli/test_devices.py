@@ -1,0 +1,53 @@
+"""Several GPUs, and models from the machine's own disk, on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_gpus_that_nothing_sees(
+    speechkit: Any, whispers: dict[str, Path], held_out: Path, tmp_path: Path
+) -> None:
+    model = ("--engine", "whisper", "--model", whispers["whisper"])
+    out = tmp_path / "out.jsonl"
+    done = speechkit("asr", held_out, *model, "--devices", "0,1", "-o", out, code=2)
+    assert "sees no CUDA device" in done.err
+    done = speechkit("asr", held_out, *model, "--devices", "0,1", "--workers", 3, "-o", out, code=2)
+    assert "with --devices there is one a GPU" in done.err
+    done = speechkit("asr", held_out, "--devices", "0", "-o", out, code=2)
+    assert "not for the engine pocketsphinx" in done.err
+
+
+@pytest.mark.parametrize("engine", ["whisper", "faster-whisper"])
+def test_a_model_from_the_own_disk(
+    speechkit: Any, engine: str, whispers: dict[str, Path], held_out: Path, tmp_path: Path
+) -> None:
+    """The results are the same, and the run is: it can go on without."""
+    command = ["asr", held_out, "--engine", engine, "--model", whispers[engine], "--language", "en"]
+    command += ["--limit", 4]
+    there, copied = tmp_path / "there.jsonl", tmp_path / "copied.jsonl"
+    speechkit(*command, "-o", there)
+    speechkit(*command, "-o", copied, "--copy-models-to", tmp_path / "disk")
+    assert copied.read_bytes() == there.read_bytes()
+    (folder,) = (tmp_path / "disk").glob("speechkit-models-*/*/*/")
+    assert {path.name for path in whispers[engine].iterdir()} == {p.name for p in folder.iterdir()}
+    assert "complete already" in speechkit(*command, "-o", copied).err
+
+
+def test_a_vocoder_and_a_hubert_from_the_own_disk(
+    speechkit: Any, s2s_models: Path, examples: Path, tmp_path: Path
+) -> None:
+    command = ["s2s", examples / "slt", "--model", s2s_models / "hubert-six.pt", "--layer", 6]
+    command += ["--quantizer", s2s_models / "km.npz", "--vocoder", s2s_models / "vocoder" / "g.pt"]
+    for name, more in (("there", []), ("copied", ["--copy-models-to", tmp_path / "disk"])):
+        speechkit(*command, "--output-dir", tmp_path / name, *more)
+    made = sorted((tmp_path / "there").rglob("*.wav"))
+    assert made
+    for path in made:
+        same = tmp_path / "copied" / path.relative_to(tmp_path / "there")
+        assert same.read_bytes() == path.read_bytes()
+    copies = {path.name for path in (tmp_path / "disk").glob("speechkit-models-*/*/*")}
+    assert copies == {"hubert-six.pt", "g.pt"}
