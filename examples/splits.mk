@@ -10,12 +10,14 @@ OPTIONS ?=
 SPLITS_DIR ?= splits
 OUTPUT_DIR ?= output
 
-splits := $(wildcard $(SPLITS_DIR)/*_split_*.jsonl)
-results := $(splits:$(SPLITS_DIR)/%=$(OUTPUT_DIR)/%)
+names := $(patsubst $(SPLITS_DIR)/%,%,$(wildcard $(SPLITS_DIR)/*_split_*.json*))
+results := $(patsubst %,$(OUTPUT_DIR)/%,$(names:.gz=))
 
 .PHONY: all
 all: $(results)
+	@test -n "$(results)" || { echo "no splits in $(SPLITS_DIR)" >&2; exit 2; }
 
 # A result that is there is done, whatever the age of its split.
-$(OUTPUT_DIR)/%.jsonl: | $(SPLITS_DIR)/%.jsonl
-	speechkit $(STAGE) $| --output $@ --workers 1 $(OPTIONS) || test $$? -eq 3
+$(results): $(OUTPUT_DIR)/%:
+	speechkit $(STAGE) $(wildcard $(SPLITS_DIR)/$* $(SPLITS_DIR)/$*.gz) --output $@ \
+	    --workers 1 $(OPTIONS) || test $$? -eq 3

@@ -102,6 +102,10 @@ start() {
         echo "runs already: source $folder/env.sh"
         return
     fi
+    if [ -L "$folder" ] || { [ -e "$folder" ] && [ ! -O "$folder" ]; }; then
+        fail "$folder is somebody else's: name another folder"
+    fi
+    umask 022
     mkdir -p "$folder"/{log,pids,state,spool}
     chmod 755 "$folder" "$folder"/*/ # munged refuses a socket in a folder that others can write to
     configure

@@ -15,22 +15,28 @@ manifest=$1 splits=$2 results=$(realpath -m "$3")
 shift 3
 scripts=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 
+unset INPUT_DIR SPLIT_OFFSET
+mkdir -p "$results/logs"
+: >"$results/nothing.jsonl" # whether ASR would run is known before VAD has run for hours
+speechkit asr "$results/nothing.jsonl" "$@" >/dev/null 2>"$results/logs/options.log" || {
+    cat "$results/logs/options.log" >&2
+    exit 2
+}
 export SPLITS_DIR=$results/splits
 speechkit split-manifest --input "$manifest" --splits "$splits"
-mkdir -p "$results/logs"
 submit() { # NAME SBATCH-OPTION... SCRIPT [OPTION...]
     local name=$1
     shift
-    sbatch --parsable --export=ALL --output="$results/logs/$name-%A_%a.log" "$@" | cut -d ';' -f 1
+    sbatch --parsable --export=ALL --output="${results//%/%%}/logs/$name.log" "$@" | cut -d ';' -f 1
 }
-read -ra tasks <<<"--array=0-$((splits - 1)) ${SBATCH_OPTIONS:-}"
+read -ra tasks <<<"--array=0-$((10#$splits - 1)) ${SBATCH_OPTIONS:-}"
 
 export OUTPUT_DIR=$results/vad
-vad=$(submit vad "${tasks[@]}" "$scripts/vad.slurm")
+vad=$(submit vad-%A_%a "${tasks[@]}" "$scripts/vad.slurm")
 export INPUT_DIR=$results/vad OUTPUT_DIR=$results/asr
-asr=$(submit asr "${tasks[@]}" --dependency="afterany:$vad" "$scripts/asr.slurm" "$@")
+asr=$(submit asr-%A_%a "${tasks[@]}" --dependency="afterany:$vad" "$scripts/asr.slurm" "$@")
 export MERGED=$results/final.jsonl
-merge=$(submit merge --dependency="afterany:$asr" "$scripts/merge.slurm")
+merge=$(submit merge-%j --dependency="afterany:$asr" "$scripts/merge.slurm")
 
 echo "jobs $vad (vad), $asr (asr), $merge (merge into $MERGED)"
-echo "how far they are: SPLITS_DIR='$SPLITS_DIR' speechkit slurm status '$OUTPUT_DIR'"
+printf 'how far they are: SPLITS_DIR=%q speechkit slurm status %q\n' "$SPLITS_DIR" "$OUTPUT_DIR"

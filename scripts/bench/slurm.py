@@ -24,6 +24,7 @@ SPEECHKIT = str(Path(sys.executable).with_name("speechkit"))
 LOCAL_SLURM = str(ROOT / "scripts" / "local_slurm.sh")
 TARGET = 1.25  # times the unsplit run, at most
 CPUS, SPLITS = 2, 8
+MOST_SECONDS = 1800
 
 
 def main() -> None:
@@ -60,6 +61,8 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
         began = time.perf_counter()
         timed(["slurm", "submit", "asr", *arguments])
         while not merged.exists():
+            if time.perf_counter() - began > MOST_SECONDS:
+                sys.exit(f"no merged result after {MOST_SECONDS} s")
             time.sleep(0.05)
         times["array"].append(time.perf_counter() - began)
         if merged.read_bytes() != whole.read_bytes():

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from faultkit import EXAMPLES, one_sentence, records, run
+from faultkit import one_sentence, records, run
+
+from audiokit import EXAMPLES
 
 
 def test_many_slow_utterances_cost_themselves_alone(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from clusterkit import BIN, Cluster, Work, running
+from clusterkit import BIN, UTTERANCES, Cluster, Work, running
 
 from audiokit import cut_speech
 
@@ -27,9 +27,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """48 utterances, about half a minute in all."""
+    """A quarter of a minute in all."""
     folder = tmp_path_factory.mktemp("spoken here")
-    return cut_speech(folder, 48, longest=1.2, seed=6)
+    return cut_speech(folder, UTTERANCES, longest=1.2, seed=6)
 
 
 @pytest.fixture(scope="session")

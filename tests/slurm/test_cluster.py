@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from clusterkit import ROOT, Cluster, Work, kill, stage_of, supervisor_of, until
+from clusterkit import ROOT, UTTERANCES, Cluster, Work, kill, stage_of, supervisor_of, until
+
+from speechkit.pipelines.cluster import attempts
 
 SCRIPTS = ROOT / "slurm"
 LATER = "--sbatch=--begin=now+2"  # time to harm what was submitted
@@ -30,19 +32,22 @@ def test_the_classic_use(work: Work, stage: str, unsplit: Callable[[str], bytes]
     )
     assert (work.folder / "final.jsonl").read_bytes() == unsplit(stage)
     said = work.speechkit("slurm", "status", "output").stdout
-    assert "8 splits: 8 done\n  48 of 48 utterances" in said
+    assert f"8 splits: 8 done\n  {UTTERANCES} of {UTTERANCES} utterances" in said
 
 
 def test_submit_merges_by_itself(work: Work, unsplit: Callable[[str], bytes]) -> None:
     """One command from anywhere; what is submitted once is not submitted twice."""
     command = ["asr", "--input", work.manifest, "--splits", 8, "-o", "final.jsonl"]
     array, merge = work.submit(*command)
-    assert "complete" not in work.submit(*command)
+    assert work.submit(*command) == []
     states = work.cluster.wait(array, merge)
     assert set(states.values()) == {"COMPLETED"}
     assert len(states) == 9
     assert (work.folder / "final.jsonl").read_bytes() == unsplit("asr")
     assert work.status()["complete"]
+    work.result(3).touch()  # as after a retry, whose merge is still to come
+    assert not work.status()["complete"]
+    (work.folder / "final.jsonl").touch()
     assert "nothing to run again" in work.speechkit("slurm", "rerun", work.output).stderr
 
 
@@ -87,17 +92,19 @@ def test_what_fails_is_named_and_repaired(work: Work, unsplit: Callable[[str], b
 @pytest.mark.parametrize("harm", ["preempted", "killed"])
 def test_a_requeued_task_goes_on(work: Work, harm: str, unsplit: Callable[[str], bytes]) -> None:
     """By itself, and no utterance is computed twice."""
-    array, merge = work.submit(*("asr", "--input", work.manifest, "--splits", 1, "-o", "all.jsonl"))
-    until(lambda: work.answered(0) >= 5, what="nothing was computed")
+    array, merge = work.submit(*("asr", "--input", work.manifest, "--splits", 3, "-o", "all.jsonl"))
+    # The last task's number is that of the array, which must not all be queued again.
+    until(lambda: work.answered(2) >= 2, what="nothing was computed")
     if harm == "preempted":
-        work.cluster.preempt(array, 0)
+        work.cluster.preempt(array, 2)
     else:
-        stage_of(array, 0).kill()
+        stage_of(array, 2).kill()
     until(lambda: "queued again" in work.log(), what="it wasn't queued again")
-    before = work.answered(0)
-    assert 5 <= before < 48
+    before = work.answered(2)
+    assert 2 <= before < UTTERANCES // 3
     assert set(work.cluster.wait(array, merge).values()) == {"COMPLETED"}
     assert f"  {before} of them were done by an earlier run" in work.log()
+    assert [len(attempts.read(work.result(split))) for split in range(3)] == [1, 1, 2]
     assert (work.folder / "all.jsonl").read_bytes() == unsplit("asr")
 
 
@@ -113,13 +120,16 @@ def test_what_gets_nowhere_is_not_queued_for_ever(work: Work) -> None:
     assert work.states() == ["failed"]
 
 
+@pytest.mark.parametrize("splits", [1, 3])
 def test_what_is_missing_is_run_again_by_the_merge(
-    work: Work, unsplit: Callable[[str], bytes]
+    work: Work, splits: int, unsplit: Callable[[str], bytes]
 ) -> None:
+    """Some of it or all of it; of a manifest that is named otherwise."""
+    shutil.copy(work.manifest, work.folder / "data.json")
     array, merge = work.submit(
-        *("vad", "--input", work.manifest, "--splits", 3, "-o", "final.jsonl", LATER)
+        *("vad", "--input", "data.json", "--splits", splits, "-o", "final.jsonl", LATER)
     )
-    (work.folder / "splits" / "data_split_01.jsonl").unlink()
+    (work.folder / "splits" / "data_split_00.json").unlink()
     work.cluster.wait(array, merge)
     until(lambda: len(list((work.output / "slurm" / "logs").glob("merge-*.log"))) == 2)
     until(lambda: work.status()["complete"], 60)
@@ -170,7 +180,9 @@ def test_the_readme(cluster: Cluster, examples: Path, tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text()
     (block,) = re.findall(r"^```bash\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     shutil.copytree(examples / "slt", tmp_path / "talks")
-    said = cluster.ask("bash", "-euo", "pipefail", "-c", block.replace("60", "1"), cwd=tmp_path)
+    said = cluster.ask(
+        "bash", "-euo", "pipefail", "-c", block.replace("--wait 60", "--wait 1"), cwd=tmp_path
+    )
     assert "8 splits: 8 done" in said
     assert "WER" in said
 
@@ -200,9 +212,10 @@ def test_a_stage_after_another(work: Work) -> None:
     [
         (("asr", "--input", "{data}", "--splits", 2, "--", "--engine", "nope"), "no asr engine"),
         (("asr", "--input", "{data}", "--splits", 2, "--", "--nope"), "No such option"),
-        (("asr", "--splits-dir", "s", "--", "-o", "mine.jsonl"), "--output: is the split's own"),
+        (("asr", "--splits-dir", "s", "--", "-o", "mine.jsonl"), "--output: is not for a split"),
         (("asr", "--input", "{data}"), "--input and --splits come together"),
         (("asr", "--splits-dir", "nowhere"), "no index of splits"),
+        (("asr", "--after", "nowhere"), "--after nowhere: no such folder"),
         (("score", "--input", "{data}", "--splits", 2), "there are vad, asr, s2s"),
         (("asr", "--input", "gone.jsonl", "--splits", 2), "gone.jsonl: can't be read"),
         (
@@ -234,7 +247,7 @@ def test_the_halves_of_s2s(work: Work, s2s_models: Path) -> None:
     work.speechkit("s2s", work.manifest, "-o", "units.jsonl", *units)
     work.speechkit("s2s", "units.jsonl", "-o", "whole.jsonl", *speech, "whole")
     made = {path.relative_to(work.folder / "spoken"): path.read_bytes() for path in spoken(work)}
-    assert len(made) == 48
+    assert len(made) == UTTERANCES
     assert all((work.folder / "whole" / name).read_bytes() == made[name] for name in made)
 
 

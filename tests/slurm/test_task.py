@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from clusterkit import BIN, ROOT, until
+from clusterkit import BIN, ROOT, UTTERANCES, until
 
 from speechkit.pipelines.cluster import attempts
 from speechkit.pipelines.cluster.attempts import Attempt, End
@@ -53,7 +53,9 @@ def test_each_split_once(speechkit: Any, folder: Path, unsplit: Callable[[str], 
         ((), "which split?"),
         (("--split", "three"), "which split?"),
         (("--split", 3), "split 3: "),
-        (("--split", 0, "--", "-o", "mine.jsonl"), "--output: is the split's own here"),
+        (("--split", 0, "--", "-o", "mine.jsonl"), "--output: is not for a split"),
+        (("--split", 0, "--", "--restart"), "--restart: is not for a split"),
+        (("--split", 0, "--", "talks"), "talks: the input is the split"),
         (("--split", 0, "--", "--threshold", "x"), "threshold"),
         (("--split", 0, "--output-dir", "splits"), "would be written over"),
         (("--split", 0, "--input-dir", "gone"), "the stage before has not finished this split"),
@@ -108,12 +110,12 @@ def test_a_stopped_split_goes_on(
     assert "Traceback" not in said
     failed = states(speechkit, folder)[1]
     assert failed["state"] == "failed"
-    assert 0 < failed["answered"] < 16
+    assert 0 < failed["answered"] < UTTERANCES // 3
     done = speechkit("slurm", "task", "asr", "--split", 1, cwd=folder)
     assert f"  {failed['answered']} of them were done by an earlier run" in done.err
     own = {json.loads(line)["audio_filepath"] for line in unsplit("asr").splitlines()}
     lines = (folder / "output" / "data_split_01.jsonl").read_bytes().splitlines()
-    assert len(lines) == 16
+    assert len(lines) == UTTERANCES // 3
     assert {json.loads(line)["audio_filepath"] for line in lines} <= own
 
 

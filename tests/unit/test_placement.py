@@ -74,8 +74,10 @@ def test_a_model_is_copied_once(model: Path, tmp_path: Path) -> None:
     assert Path(copy).name == "model"
     assert (Path(copy) / "model.bin").read_bytes() == b"weights"
     assert not (Path(copy) / "model.bin").is_symlink()
+    made = Path(copy).stat()
     again = models.nearby(model, local)
     assert str(again) == copy
+    assert (again.stat().st_ino, again.stat().st_ctime_ns) == (made.st_ino, made.st_ctime_ns)
     (tmp_path / "shared" / "blob").write_bytes(b"other weights")
     assert (models.nearby(model, local) / "model.bin").read_bytes() == b"other weights"
     assert models.nearby(model, None) == model

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,6 +31,10 @@ SplitsDirOption = Annotated[
 ]
 OutputDirOption = Annotated[
     str, Option(metavar="DIR", help="Where the splits' results go.", envvar="OUTPUT_DIR")
+]
+SbatchOption = Annotated[
+    list[str] | None,
+    Option(metavar="OPTION", help="For sbatch, as --sbatch=--gres=gpu:1 (repeatable)."),
 ]
 RequeuesOption = Annotated[
     int,
@@ -73,10 +79,7 @@ def submit(
     output: Annotated[
         str | None, Option("--output", "-o", metavar="FILE", help="Merge the results into this.")
     ] = None,
-    sbatch: Annotated[
-        list[str] | None,
-        Option(metavar="OPTION", help="For sbatch, as --sbatch=--gres=gpu:1 (repeatable)."),
-    ] = None,
+    sbatch: SbatchOption = None,
     at_once: Annotated[
         int, Option(min=0, help="Tasks of an array that run at the same time; 0: no limit.")
     ] = 0,
@@ -94,7 +97,7 @@ def submit(
     from speechkit.pipelines.splitting.split import SplitOptions, split_manifest
 
     one_of(stage, STAGES, "STAGE")
-    _leaves_batch_size(context, stage, options or [])  # and says so where they can't be meant
+    _stated(context, stage, options or [])
     if (input is None) != (splits is None):
         raise UsageError("--input and --splits come together")
     if input and splits:
@@ -102,6 +105,8 @@ def submit(
         typer.echo(split.text(), err=True)
     if after and (earlier := load(after)):
         splits_dir = earlier.run.splits
+    elif after and not Path(after).is_dir():
+        raise UsageError(f"--after {after}: no such folder")
     run = ClusterRun(
         stage,
         tuple(options or ()),
@@ -122,16 +127,28 @@ def submit(
 def status(
     output_dir: FolderArgument,
     splits_dir: SplitsDirOption = "splits",
+    wait: Annotated[
+        float,
+        Option(
+            min=0.0,
+            metavar="SECONDS",
+            help="Look again every so often, until nothing is queued or runs any more.",
+        ),
+    ] = 0.0,
     as_json: Annotated[bool, Option("--json", help="Everything, as JSON on stdout.")] = False,
     debug: DebugOption = False,
 ) -> None:
     """How far the splits are, what failed and why. Exits with 0 once all is done, else with 4.
 
-    Example: speechkit slurm status output
+    Example: speechkit slurm status output --wait 60
     """
     from speechkit.pipelines.cluster.status import status as report
 
     found = report(output_dir, splits_dir)
+    while wait and (found.live or found.merging):
+        typer.echo(found.text(), err=True)
+        time.sleep(wait)
+        found = report(output_dir, splits_dir)
     typer.echo(json.dumps(found.to_json(), indent=1) if as_json else found.text())
     raise typer.Exit(0 if found.complete else 4)
 
@@ -142,6 +159,7 @@ def rerun(
     retry_failed: Annotated[
         bool, Option("--retry-failed", help="Also the utterances that have an error.")
     ] = False,
+    sbatch: SbatchOption = None,
     reruns: RerunsOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -151,7 +169,7 @@ def rerun(
     """
     from speechkit.pipelines.cluster.submit import rerun as again
 
-    typer.echo(again(output_dir, reruns, retry_failed=retry_failed), err=True)
+    typer.echo(again(output_dir, reruns, sbatch=sbatch or (), retry_failed=retry_failed), err=True)
 
 
 @app.command()
@@ -185,27 +203,37 @@ def task(
 
     one_of(stage, STAGES, "STAGE")
     given = options or []
-    sized = _leaves_batch_size(context, stage, given)
-    wanted = TaskOptions(stage, split_number(split), given, sized, requeues)
+    sized = _leaves_batch_size(_stated(context, stage, given), stage)
+    own_task = split is None and "SLURM_ARRAY_JOB_ID" in os.environ
+    wanted = TaskOptions(stage, split_number(split), given, sized, requeues, own_task)
     result = run_task(layout.find(splits_dir, input_dir, output_dir), wanted)
     if result.text:
         typer.echo(result.text, err=True)
     raise typer.Exit(result.exit_code)
 
 
-def _leaves_batch_size(context: typer.Context, stage: str, options: list[str]) -> bool:
-    """Whether the stage's engine takes a batch size and its options state none.
+def _stated(context: typer.Context, stage: str, options: list[str]) -> typer.Context:
+    """The stage's options, read as the stage itself reads them.
 
-    Raises what the stage itself raises for options that it doesn't have.
+    Raises what it raises for those that can't be meant, and `UsageError` for those that are not for
+    a split: each has an output of its own, and a task that goes on must not begin anew.
     """
-    from speechkit.engines import registry
-
     command = context.find_root().command.commands[stage]  # type: ignore[attr-defined]
     with command.make_context(stage, ["-", *options], context.find_root()) as stated:
         given = stated.params
-        if given["output"]:
-            raise UsageError("--output: is the split's own here")
-        source = stated.get_parameter_source("batch_size")
-        if source is None or source.name != "DEFAULT" or given["device"] == "cpu":
-            return False
-        return "batch_size" in registry.find(stage, given["engine"]).options
+    for name in ("output", "summary", "restart"):
+        if given[name]:
+            raise UsageError(f"--{name}: is not for a split")
+    if len(given["inputs"]) > 1:
+        raise UsageError(f"{given['inputs'][1]}: the input is the split")
+    return stated  # type: ignore[no-any-return]
+
+
+def _leaves_batch_size(stated: typer.Context, stage: str) -> bool:
+    """Whether the stage's engine takes a batch size for a GPU and its options state none."""
+    from speechkit.engines import registry
+
+    source = stated.get_parameter_source("batch_size")
+    if source is None or source.name != "DEFAULT" or stated.params["device"] == "cpu":
+        return False
+    return "batch_size" in registry.find(stage, stated.params["engine"]).options

@@ -17,6 +17,7 @@ import fcntl
 import json
 import logging
 import os
+import time
 import zlib
 from array import array
 from collections import Counter
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1  # of the part file; another number is another format
 MAGIC = b'{"speechkit_part": '  # what every part begins with
 STALLED = "stalled"  # in the place of an index
+LOOKS, LOOK_SECONDS = 5, 0.1  # how often and for how long a lock may be another's
 HEADER_BYTES = 1 << 20  # at most; a foreign file may hold no newline at all
 
 
@@ -174,19 +176,20 @@ class Journal:
                 if offset:
                     self._file.seek(offset)
                     checksum, _, body = self._file.readline().rstrip(b"\n").partition(b"\t")
-                    if checksum != b"%08x" % zlib.crc32(body):
+                    own, _, lines = body.partition(b"\t")
+                    if checksum != b"%08x" % zlib.crc32(body) or own != b"%d" % index:
                         raise OutputConflict(
                             f"{self.part}: was written by another run at the same time; "
                             "run the same command again"
                         )
-                    yield index, body.split(b"\t")[1:]
+                    yield index, lines.split(b"\t") if lines else []
             self._file.seek(0, os.SEEK_END)
 
     def _locked(self) -> IO[bytes]:
         while True:
             file = open(self.part, "a+b")  # noqa: SIM115
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(file)
             except OSError as e:
                 if e.errno == errno.EWOULDBLOCK:
                     file.close()
@@ -289,16 +292,27 @@ def standing(output: Path) -> Standing:
         if output.exists():
             account = json.loads(marker_path(output).read_bytes())
             return Standing(account["utterances"], account["errors"])
-        errors: Counter[str] = Counter()
+        failed: dict[bytes, list[str]] = {}  # the types of each answered utterance's errors
         with open(part_path(output), "rb") as part:
-            answered = 0
             for line in islice(part, 1, None):
-                answered += 1
-                if b'"error"' in line and line.endswith(b"\n"):
-                    kinds = map(error_type, line.rstrip(b"\n").split(b"\t")[2:])
-                    errors.update(kind for kind in kinds if kind)
-            return Standing(answered, errors, _locked_by_other(part))
+                index, *lines = line.rstrip(b"\n").split(b"\t")[1:]
+                if index.isdigit() and line.endswith(b"\n"):
+                    failed[index] = [kind for kind in map(error_type, lines) if kind]
+            errors = Counter(kind for kinds in failed.values() for kind in kinds)
+            return Standing(len(failed), errors, _locked_by_other(part))
     return Standing()
+
+
+def _lock(file: IO[bytes]) -> None:
+    """For itself alone; who only looks (`standing`) has it for a moment."""
+    for wait in (*[LOOK_SECONDS] * LOOKS, None):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as e:
+            if e.errno != errno.EWOULDBLOCK or wait is None:
+                raise
+            time.sleep(wait)
 
 
 def _locked_by_other(part: IO[bytes]) -> bool:

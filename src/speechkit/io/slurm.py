@@ -13,7 +13,7 @@ from speechkit.errors import SchedulerFailed
 
 #: Of the job that submits; a task must not take them for its own.
 _OF_A_JOB = re.compile(r"SLURM_(?!CONF$)")
-_QUEUE_SECONDS = 60.0  # for an answer
+_ANSWER_SECONDS = 60.0  # but for sbatch, which must not be left between done and not done
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,9 @@ def array_limit() -> int:
     return int(found[1])
 
 
-def queue() -> list[Queued]:
-    """Every job and every task of this user's that SLURM knows of, those just ended included."""
-    known = ["squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}"]
+def queue(user: int) -> list[Queued]:
+    """Every job and every task of a user's that SLURM knows of, those just ended included."""
+    known = ["squeue", "--noheader", "--array", "--states=all", f"--user={user}"]
     lines = _ask([*known, "--format=%F|%K|%A|%T"]).splitlines()
     found = []
     for line in lines:
@@ -75,9 +75,11 @@ def queue() -> list[Queued]:
     return found
 
 
-def requeue(job: str) -> None:
-    """Ends the job and queues it again under the same number."""
-    _ask(["scontrol", "requeue", job])
+def requeue_own_task() -> None:
+    """Ends this task of a job array and queues it again."""
+    # By its place in the array: the last task's own number is that of the whole array.
+    task = "{SLURM_ARRAY_JOB_ID}_{SLURM_ARRAY_TASK_ID}".format(**os.environ)
+    _ask(["scontrol", "requeue", task])
 
 
 def cancel(job: int) -> None:
@@ -94,12 +96,12 @@ def _ask(command: Sequence[str], environment: Mapping[str, str] | None = None) -
             capture_output=True,
             text=True,
             check=False,
-            timeout=_QUEUE_SECONDS,
+            timeout=None if command[0] == "sbatch" else _ANSWER_SECONDS,
         )
     except FileNotFoundError as e:
         raise SchedulerFailed(f"{command[0]}: not found; is this a machine with SLURM?") from e
     except subprocess.TimeoutExpired as e:
-        raise SchedulerFailed(f"{command[0]}: no answer in {_QUEUE_SECONDS:g} s") from e
+        raise SchedulerFailed(f"{command[0]}: no answer in {_ANSWER_SECONDS:g} s") from e
     if done.returncode:
         words = done.stderr.strip().replace("\n", "; ") or f"ended with {done.returncode}"
         raise SchedulerFailed(f"{command[0]} refused: {words}")

@@ -45,11 +45,13 @@ class AsrOptions:
 
 @dataclass(slots=True)
 class AsrTask(Task):
-    """`task.Task` of the asr stage. ``device``: the engine's options that change no result."""
+    """`task.Task` of the asr stage. ``device``: the engine's options that change no result.
+    ``local``: where copies of models are wanted, as in `Hardware`."""
 
     options: AsrOptions
     device: Mapping[str, Any]
     one_by_one: bool
+    local: Path | None = None
     _engine: AsrEngine = field(init=False)
 
     def open(self) -> None:
@@ -57,7 +59,10 @@ class AsrTask(Task):
         can = registry.find("asr", self.options.engine).options
         wanted = {"words": self.options.words, "chars": self.options.chars}
         own |= {name: True for name, is_wanted in wanted.items() if is_wanted and name in can}
-        self._engine = registry.create("asr", self.options.engine, model=self.options.model, **own)
+        model = self.options.model
+        if model and registry.find("asr", self.options.engine).hub:
+            model = str(nearby(Path(model), self.local))
+        self._engine = registry.create("asr", self.options.engine, model=model, **own)
 
     def load(self, utterance: Utterance) -> Loaded:
         return load_audio(utterance, SAMPLE_RATE, self.options.channel)
@@ -186,14 +191,13 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
         folder = locate(
             options.model or info.model, info.hub, info.weights, offline=hardware.offline
         )
-        folder = nearby(folder, hardware.local)
         located = replace(options, model=str(folder))
     device = {"device": hardware.device, "batch_size": hardware.batch_size} if info.hub else {}
     device |= hardware.more
     windows = batch_windows(hardware.device, hardware.batch_size)
     return Stage(
         name="asr",
-        task=AsrTask(located, device, one_by_one=not info.batched),
+        task=AsrTask(located, device, not info.batched, hardware.local),
         batch_audio=info.batch_audio or windows * WINDOW_SECONDS,
         options={**asdict(options), "decoding": dict(options.decoding)},
         packages=info.packages,
@@ -210,7 +214,6 @@ def _require_known(info: EngineInfo, options: AsrOptions, hardware: Hardware) ->
     given += ["chars"] if options.chars else []
     given += ["device"] if hardware.device not in ("auto", "cpu") else []
     given += ["batch_size"] if hardware.batch_size else []
-    given += ["copy_models_to"] if hardware.local and not info.hub else []
     unknown = [name for name in given if name not in info.options]
     if unknown:
         switched_off = ("timestamps", "cuda_graphs")

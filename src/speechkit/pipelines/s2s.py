@@ -62,10 +62,12 @@ class S2sOptions:
 
 @dataclass(slots=True)
 class S2sTask(Task):
-    """`task.Task` of the s2s stage. ``engine``: what the engine is built of."""
+    """`task.Task` of the s2s stage. ``engine``: what the engine is built of. ``local``: where
+    copies of models are wanted, as in `Hardware`."""
 
     options: S2sOptions
     engine: Mapping[str, Any]
+    local: Path | None = None
     one_by_one: bool = False
     tree: OutputTree | None = None
     _engine: S2sEngine = field(init=False)
@@ -89,7 +91,11 @@ class S2sTask(Task):
             claim(self.tree, asdict(self.options), restart=restart)
 
     def open(self) -> None:
-        self._engine = registry.create("s2s", self.options.engine, **self.engine)
+        own = dict(self.engine)
+        for name in ("model", "vocoder"):
+            if own.get(name):
+                own[name] = str(nearby(Path(own[name]), self.local))
+        self._engine = registry.create("s2s", self.options.engine, **own)
         speech = self.options.speech
         if speech and speech.durations == "predict" and not self._engine.predicts_durations:
             raise UsageError("--durations predict: this vocoder predicts none; take keep")
@@ -163,7 +169,7 @@ def s2s_stage(options: S2sOptions, hardware: Hardware | None = None) -> Stage:
     weights = options.model or (speech.vocoder if speech else None)
     return Stage(
         name="s2s",
-        task=S2sTask(options, built_of),
+        task=S2sTask(options, built_of, hardware.local),
         batch_audio=windows * WINDOW_SECONDS,
         options=asdict(options),
         packages=info.packages,
@@ -202,9 +208,6 @@ def prepared(
     if speech:
         own = ("vocoder", "vocoder_config", "speaker", "style")
         built_of |= {name: getattr(speech, name) for name in own}
-    for name in ("model", "vocoder"):
-        if built_of.get(name):
-            built_of[name] = str(nearby(Path(built_of[name]), hardware.local))
     return info, options, built_of
 
 

@@ -75,7 +75,7 @@ def read(output: Path) -> list[Attempt]:
     for line in lines:
         try:
             record = json.loads(line)
-        except ValueError:  # torn by a crash of the machine
+        except ValueError:  # empty, or torn by a crash of the machine
             continue
         if "end" in record and found:
             found[-1]["end"] = End(**record["end"])
@@ -106,4 +106,4 @@ def _append(output: Path, record: dict[str, Any]) -> None:
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(f"\n{json.dumps(record)}\n")  # apart from what a crash may have torn

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from speechkit.errors import UsageError
@@ -45,6 +48,10 @@ class ClusterRun:
     def layout(self) -> Layout:
         return find(self.splits, self.after, self.output)
 
+    def same(self, other: ClusterRun) -> bool:
+        """Whether both give the same results, however SLURM is to go about it."""
+        return _bare(self) == _bare(other)
+
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
@@ -62,8 +69,32 @@ class Submitted:
         return None
 
 
+def _bare(run: ClusterRun) -> ClusterRun:
+    return replace(run, sbatch=(), at_once=0, reruns=0, requeues=0)
+
+
+@contextmanager
+def locked(output: str) -> Iterator[None]:
+    """One at a time submits for a run, as far as the file system has locks."""
+    path = record(output).with_name("run.lock")
+    with atomic.output_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w") as file:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
 def record(output: str) -> Path:
     return Path(output) / "slurm" / "run.json"
+
+
+def owner(output: str) -> int:
+    """Whose jobs they are: the number of the user who submitted, or else of who asks."""
+    try:
+        return record(output).stat().st_uid
+    except OSError:
+        return os.getuid()
 
 
 def save(submitted: Submitted) -> None:

@@ -58,8 +58,9 @@ class SplitStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """``merged``: whether the merged output is there, ``merging``: whether its job is queued or
-    runs. ``remaining``: seconds until all is done, None where nothing tells."""
+    """``merged``: whether the merged output of these results is there, ``merging``: whether its job
+    is queued or runs. ``remaining``: seconds until all is done, None where nothing tells.
+    ``submitted``: by `speechkit slurm submit`. ``known``: SLURM has said what is queued."""
 
     output: str
     splits: tuple[SplitStatus, ...]
@@ -67,6 +68,8 @@ class Status:
     merge: str | None
     merged: bool
     merging: bool
+    submitted: bool
+    known: bool
 
     @property
     def incomplete(self) -> list[SplitStatus]:
@@ -79,6 +82,7 @@ class Status:
 
     @property
     def live(self) -> bool:
+        """Whether splits are under way."""
         return any(split.state in (RUNNING, QUEUED) for split in self.splits)
 
     @property
@@ -99,7 +103,12 @@ class Status:
             lines.append(f"  … and {len(failed) - _NAMED} more failed")
         if self.incomplete:
             array = array_text(split.number for split in self.incomplete)
-            lines.append(f"  incomplete: --array={array} (speechkit slurm rerun {self.output})")
+            way = f" (speechkit slurm rerun {self.output})" if self.submitted else ""
+            lines.append(f"  incomplete: --array={array}{way}")
+        if not self.known:
+            lines.append("  SLURM doesn't answer: what is queued or runs elsewhere is not known")
+        elif not self.submitted and self.incomplete:
+            lines.append("  (tasks that sbatch was given by hand are seen once they have begun)")
         if self.merge:
             state = "is there" if self.merged else "queued" if self.merging else "not there"
             lines.append(f"  merged output {state}: {self.merge}")
@@ -117,17 +126,21 @@ class Status:
         return {**asdict(self), "complete": self.complete}
 
 
-def status(output: str, splits_dir: str = "splits") -> Status:
+def status(output: str, splits_dir: str = "splits", *, ask: bool = False) -> Status:
     """Of the run submitted from ``output``, or else of the splits in ``splits_dir``.
 
-    Raises `UsageError` where there are no splits. Without SLURM, what it alone knows is missing.
+    Raises `UsageError` where there are no splits. Without SLURM, what it alone knows is missing;
+    with ``ask`` that raises `SchedulerFailed`.
     """
     submitted = runs.load(output)
     layout = submitted.run.layout if submitted else find(splits_dir, None, output)
+    known, queue = True, []
     try:
-        queue = slurm.queue()
+        queue = slurm.queue(runs.owner(output))
     except SchedulerFailed:
-        queue = []
+        if ask:
+            raise
+        known = False
     tasks = _by_split(submitted, queue)
     tries = [attempts.read(layout.result(n)) for n in range(len(layout.index.splits))]
     splits = tuple(
@@ -135,14 +148,27 @@ def status(output: str, splits_dir: str = "splits") -> Status:
         for number, tried in enumerate(tries)
     )
     merge = submitted.run.merged if submitted else None
+    merging = any(submitted and task.job == submitted.merge and task.lives for task in queue)
     return Status(
         output=layout.output,
         splits=splits,
         remaining=_remaining(splits, tries),
         merge=merge,
-        merged=merge is not None and Path(merge).exists(),
-        merging=any(submitted and task.job == submitted.merge and task.lives for task in queue),
+        merged=not merging and merge is not None and _is_of(merge, layout),
+        merging=merging,
+        submitted=submitted is not None,
+        known=known,
     )
+
+
+def _is_of(merged: str, layout: Layout) -> bool:
+    """Whether it is there, and no result is younger."""
+    results = map(layout.result, range(len(layout.index.splits)))
+    try:
+        made = Path(merged).stat().st_mtime_ns
+    except OSError:
+        return False
+    return all(path.stat().st_mtime_ns <= made for path in results if path.exists())
 
 
 def _by_split(submitted: Submitted | None, queue: Sequence[Queued]) -> dict[int, Queued]:
@@ -167,11 +193,12 @@ def _split(
 ) -> SplitStatus:
     output, split = layout.result(number), layout.index.splits[number]
     there = journal.standing(output)
+    unfinished = journal.part_path(output).exists()  # beside an output it is a retry
     end = tried[-1].end if tried else None
     state, reason = NOT_STARTED, ""
     if task and task.lives:
         state = RUNNING if task.runs else QUEUED
-    elif output.exists() and (end is None or end.code in (0, 3, 75)):
+    elif output.exists() and not unfinished and (end is None or end.code in (0, 3, 75)):
         state = DONE
     elif there.written:
         state = RUNNING
@@ -225,10 +252,10 @@ def _remaining(splits: Sequence[SplitStatus], tries: Sequence[Sequence[Attempt]]
                 continue
             share = max(0, done - attempt.done) / max(1, split.utterances)
             audio += share * split.seconds
-            wall += until - attempt.time
+            wall += max(0.0, until - attempt.time)  # clocks may differ
     running = sum(split.state == RUNNING for split in splits)
     left = sum(split.seconds - split.answered_seconds for split in splits)
-    return left / (audio / wall) / running if audio and running else None
+    return left / (audio / wall) / running if audio and wall and running else None
 
 
 def _duration(seconds: float) -> str:

@@ -15,7 +15,7 @@ from speechkit.errors import OutputConflict, UsageError
 from speechkit.io import slurm
 from speechkit.pipelines.cluster import runs
 from speechkit.pipelines.cluster.runs import Array, ClusterRun, Submitted, chunks
-from speechkit.pipelines.cluster.status import CANCELLED, status
+from speechkit.pipelines.cluster.status import CANCELLED, Status, status
 from speechkit.pipelines.splitting.index import array_text
 from speechkit.pipelines.splitting.split import SplitOptions, split_manifest
 
@@ -26,59 +26,75 @@ def submit(run: ClusterRun) -> str:
     The stage is first run over nothing, which checks its options and fetches its model. The same
     run once more is only reported on. Raises `OutputConflict` where another one has this folder.
     """
-    before = runs.load(run.output)
-    if before and before.arrays and before.run == run:
-        return f"submitted already\n{status(run.output).text()}"
-    if before and before.arrays:
-        raise OutputConflict(
-            f"{run.output}: has the results of another run; name another --output-dir, or go on "
-            f"with that one: speechkit slurm rerun {run.output}"
-        )
     layout = run.layout
-    everything = range(len(layout.index.splits))
-    if run.after is None:
-        for number in everything:
-            layout.require_source(number)
-    _rehearse(run)
-    return _submit(Submitted(run), everything, _arrays(run.after), run.reruns)
+    if runs.load(run.output) is None:
+        _rehearse(run)
+    with runs.locked(run.output):
+        before = runs.load(run.output)
+        if before and before.arrays and before.run.same(run):
+            return f"submitted already\n{status(run.output).text()}"
+        if before and before.arrays:
+            raise OutputConflict(
+                f"{run.output}: has the results of another run; name another --output-dir, or go "
+                f"on with that one: speechkit slurm rerun {run.output}"
+            )
+        everything = range(len(layout.index.splits))
+        if run.after is None:
+            for number in everything:
+                layout.require_source(number)
+        return _submit(Submitted(run), everything, _arrays(run.after), run.reruns)
 
 
-def rerun(output: str, reruns: int | None = None, *, retry_failed: bool = False) -> str:
+def rerun(
+    output: str,
+    reruns: int | None = None,
+    *,
+    sbatch: Sequence[str] = (),
+    retry_failed: bool = False,
+) -> str:
     """Submits what is neither done nor under way once more, and the merge after it.
 
     With ``retry_failed`` also the splits in which utterances failed, for these. Split files that
     are gone are made anew; where the input is another run's results, that one's come first.
     ``reruns``: how often the merge is to do this again, None: as often as it was submitted with.
-    What was cancelled is left alone where the run's own merge asks.
+    ``sbatch``: options that come after the run's own, from now on. What SLURM knows to be
+    cancelled is left alone where the run's own merge asks. Raises `SchedulerFailed` where SLURM
+    doesn't say what is under way.
     """
-    submitted = runs.load(output)
-    if submitted is None:
-        raise UsageError(
-            f"{output}: nothing was submitted from here ({runs.record(output)} is not there); "
-            "run the splits that `speechkit slurm status` names with sbatch --array"
-        )
-    report = status(output)
+    with runs.locked(output):
+        submitted = runs.load(output)
+        if submitted is None:
+            raise UsageError(
+                f"{output}: nothing was submitted from here ({runs.record(output)} is not there); "
+                "run the splits that `speechkit slurm status` names with sbatch --array"
+            )
+        report = status(output, ask=True)
+        run = replace(submitted.run, sbatch=(*submitted.run.sbatch, *sbatch))
+        todo = _todo(submitted, report, retry_failed=retry_failed)
+        if not todo and (report.merged or report.merging or report.live or not run.merged):
+            return f"nothing to run again\n{report.text()}"
+        lines = []
+        if run.after is None:
+            _mend_splits(run)
+        elif runs.load(run.after) and status(run.after, ask=True).incomplete:
+            lines.append(rerun(run.after))
+        for task in slurm.queue(os.getuid()):
+            if task.job == submitted.merge and task.waits:  # one that runs may be who asks for this
+                slurm.cancel(task.job)
+        more = ["--retry-failed"] if retry_failed else []
+        times = run.reruns if reruns is None else reruns
+        lines.append(_submit(replace(submitted, run=run), todo, _arrays(run.after), times, more))
+        return "\n".join(lines)
+
+
+def _todo(submitted: Submitted, report: Status, *, retry_failed: bool) -> set[int]:
     by_merge = os.environ.get("SLURM_JOB_ID") == str(submitted.merge)
-    left = [split for split in report.incomplete if not (by_merge and split.reason == CANCELLED)]
-    todo = {split.number for split in left}
+    todo = {
+        split.number for split in report.incomplete if not (by_merge and split.reason == CANCELLED)
+    }
     if retry_failed:
         todo |= {split.number for split in report.finished if split.errors}
-    if not todo and (report.merged or report.merging or report.live or not submitted.run.merged):
-        return f"nothing to run again\n{report.text()}"
-    run = submitted.run
-    lines = []
-    if run.after:
-        if status(run.after).incomplete:
-            lines.append(rerun(run.after))
-    elif todo:
-        _mend_splits(run)
-    for task in slurm.queue():
-        if task.job == submitted.merge and task.waits:  # one that runs may be who asks for this
-            slurm.cancel(task.job)
-    more = ["--retry-failed"] if retry_failed else []
-    times = run.reruns if reruns is None else reruns
-    lines.append(_submit(submitted, todo, _arrays(run.after), times, more))
-    return "\n".join(lines)
+    return todo
 
 
 def _rehearse(run: ClusterRun) -> None:
@@ -87,7 +103,9 @@ def _rehearse(run: ClusterRun) -> None:
         nothing = Path(folder) / "nothing.jsonl"
         nothing.touch()
         command = [sys.executable, "-m", "speechkit", run.stage, str(nothing), *run.options]
-        command += ["--output", f"{folder}/out.jsonl", "--output-dir", folder]
+        command += ["--output", f"{folder}/out.jsonl"]
+        if any(option.partition("=")[0] == "--output-dir" for option in run.options):
+            command += ["--output-dir", folder]
         done = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, check=False)
     if done.returncode:
         words = done.stderr.strip().rpartition("speechkit: ")[2]
@@ -108,8 +126,10 @@ def _mend_splits(run: ClusterRun) -> None:
 def _arrays(output: str | None) -> list[int]:
     """The job arrays of a run that SLURM still works on."""
     submitted = runs.load(output) if output else None
-    ours = {array.job for array in submitted.arrays} if submitted else set()
-    return sorted({task.array for task in slurm.queue() if task.lives} & ours) if ours else []
+    if not (output and submitted):
+        return []
+    ours = {array.job for array in submitted.arrays}
+    return sorted({task.array for task in slurm.queue(runs.owner(output)) if task.lives} & ours)
 
 
 def _submit(
@@ -142,7 +162,7 @@ def _submit(
         merge = slurm.submit(
             scripts() / "merge.slurm",
             [],
-            _options(run, "merge-%j", _after(_arrays(run.output))),
+            _options(_without_gpus(run), "merge-%j", _after(_arrays(run.output))),
             {**_variables(run), "MERGED": run.merged, "RERUNS": str(reruns)},
         )
         runs.save(replace(submitted, merge=merge))
@@ -156,6 +176,12 @@ def _options(run: ClusterRun, log: str, more: Sequence[str]) -> list[str]:
     return [f"--chdir={run.folder}", f"--output={logs}/{log}.log", *run.sbatch, *more]
 
 
+def _without_gpus(run: ClusterRun) -> ClusterRun:
+    """For the merge, which has no use for any."""
+    gpus = ("--gres", "--gpu", "--cpus-per-gpu", "--mem-per-gpu", "-G")
+    return replace(run, sbatch=tuple(one for one in run.sbatch if not one.startswith(gpus)))
+
+
 def _after(jobs: Sequence[int]) -> list[str]:
     """Whatever becomes of them: what is there and what isn't is for the merge to say."""
     return [f"--dependency=afterany:{':'.join(map(str, jobs))}"] if jobs else []
@@ -164,6 +190,7 @@ def _after(jobs: Sequence[int]) -> list[str]:
 def _variables(run: ClusterRun) -> dict[str, str]:
     layout = run.layout
     return {
+        "VIRTUAL_ENV": sys.prefix,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "SPLITS_DIR": layout.splits,
         "INPUT_DIR": layout.input,

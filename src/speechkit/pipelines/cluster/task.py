@@ -32,13 +32,15 @@ _GIB = 1 << 30
 @dataclass(frozen=True, slots=True)
 class TaskOptions:
     """``options`` are the stage's. ``sized``: they leave the engine a batch size to be told.
-    ``requeues``: after so many tries in a row that finished nothing the job isn't queued again."""
+    ``requeues``: after so many tries in a row that finished nothing the job isn't queued again.
+    ``own_task``: the split is that of SLURM's task, which may be queued again for it."""
 
     stage: str
     split: int
     options: Sequence[str]
     sized: bool
     requeues: int
+    own_task: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def run_task(layout: Layout, options: TaskOptions) -> TaskResult:
         return TaskResult(code, "")
     exit_code, reason, again = _cause(code, heard)
     end = _end(output, exit_code, reason=reason)
-    if again and os.environ.get("SLURM_ARRAY_JOB_ID"):
+    if again and options.own_task:
         end = _queued_again(output, attempt.job, end, options.requeues)
     attempts.finish(output, end)
     return TaskResult(exit_code, end.reason and f"split {options.split}: {end.reason}")
@@ -140,11 +142,13 @@ def _supervise(command: Sequence[str]) -> tuple[int, set[int]]:
 
 def _cause(code: int, heard: set[int]) -> tuple[int, str, bool]:
     """The exit code, why the stage ended, and whether the task is to go on by itself."""
+    unfinished = code in (DRAINED, -signal.SIGKILL) or -code in heard
+    if unfinished and heard & {signal.SIGTERM, signal.SIGINT}:
+        # Then SLURM queues it again, or nobody wants it any more.
+        return DRAINED, "ended by SIGTERM: cancelled, preempted or out of time", False
     if code == -signal.SIGKILL:
         return DRAINED, "killed (signal 9); out of memory?", True
-    if code == DRAINED or -code in heard:
-        if heard & {signal.SIGTERM, signal.SIGINT}:  # then SLURM queues it again, or nobody wants
-            return DRAINED, "ended by SIGTERM: cancelled, preempted or out of time", False
+    if unfinished:
         return DRAINED, "stopped by SIGUSR1" if heard else "stalled", True
     if code < 0:
         return 1, f"killed by signal {-code} ({signal.strsignal(-code)})", False
@@ -161,7 +165,7 @@ def _queued_again(output: Path, job: int, end: End, limit: int) -> End:
             end, reason=f"{end.reason}; not queued again: {fruitless} in a row finished nothing"
         )
     try:
-        slurm.requeue(str(job))
+        slurm.requeue_own_task()
     except SchedulerFailed as e:
         return replace(end, reason=f"{end.reason}; not queued again: {e}")
     return replace(again, reason=f"{end.reason}; queued again with {end.done} utterances done")
