@@ -103,7 +103,7 @@ models: $(VENV)/.full
 	$(BIN)/python scripts/make_tiny_models.py s2s --data "$(DATA)"
 
 test: models
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-slurm: $(VENV)/.full
 	$(BIN)/python -m pytest tests/slurm

@@ -4,8 +4,7 @@
 #   scripts/local_slurm.sh stop FOLDER
 # Needs slurmctld, slurmd, slurm-client and munge, and root. Everything it writes is in FOLDER, and
 # it listens on the loopback address alone. CPUS (those of the machine) and GPUS (2, fake: they are
-# granted, and nothing is behind them) say what the node offers, PORT (6817) and the one after it
-# where it listens.
+# granted, and nothing is behind them) say what the node offers.
 set -euo pipefail
 
 fail() {
@@ -28,6 +27,7 @@ wait_for() { # WHAT COMMAND...
         sleep 0.1
     done
     tail -n 5 -- "$folder"/log/* >&2 || true
+    stop
     fail "$what doesn't answer"
 }
 
@@ -42,8 +42,13 @@ idle() {
     sinfo --noheader --format %t | grep -qE '^(idle|mix|alloc)'
 }
 
+free() { # PORT
+    ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
 configure() {
-    local gpu cpus=${CPUS:-$(nproc)} gpus=${GPUS:-2} port=${PORT:-6817}
+    local gpu cpus=${CPUS:-$(nproc)} gpus=${GPUS:-2} port=$((20000 + RANDOM % 10000))
+    until free $port && free $((port + 1)); do port=$((port + 2)); done
     local memory=$(($(awk '/^MemTotal/ { print $2 }' /proc/meminfo) / 1024))
     cat >"$folder/slurm.conf" <<EOF
 ClusterName=local

@@ -111,7 +111,7 @@ def kill_in_mid_run(folder: Path, *args: object, out: Path) -> None:
     """Leaves the part of a run that was killed with over a hundred utterances done."""
     for _ in range(5):
         going = Run(folder, *args, "-o", out)
-        until(lambda: entries(out) > 100 or out.exists())
+        until(lambda: entries(out) > 100 or out.exists(), 120)
         going.process.kill()
         if going.wait().code == -9 and not out.exists():
             return

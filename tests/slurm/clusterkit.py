@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -80,23 +79,12 @@ class Cluster:
         return self.states(*jobs)
 
 
-def _two_free_ports() -> int | None:
-    """The first of two in a row."""
-    with suppress(OSError), socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        two.bind(("127.0.0.1", port + 1))
-        return port
-    return None
-
-
 @contextmanager
 def running(folder: Path) -> Iterator[Cluster]:
-    port = until(_two_free_ports)
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}:/usr/sbin"}
     started = subprocess.run(
         [LOCAL_SLURM, "start", folder],
-        env={**environment, "PORT": str(port), "CPUS": "2"},
+        env={**environment, "CPUS": "2"},
         capture_output=True,
         text=True,
         check=False,

@@ -27,7 +27,8 @@ def submit(run: ClusterRun) -> str:
     run once more is only reported on. Raises `OutputConflict` where another one has this folder.
     """
     layout = run.layout
-    if runs.load(run.output) is None:
+    before = runs.load(run.output)
+    if not (before and before.arrays):
         _rehearse(run)
     with runs.locked(run.output):
         before = runs.load(run.output)
