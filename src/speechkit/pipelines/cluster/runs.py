@@ -79,10 +79,11 @@ def locked(output: str) -> Iterator[None]:
     path = record(output).with_name("run.lock")
     with atomic.output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "w") as file:
-            with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        file = open(path, "w")  # noqa: SIM115
+    with file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def record(output: str) -> Path:

@@ -39,7 +39,7 @@ _ENDS = {
 @dataclass(frozen=True, slots=True)
 class SplitStatus:
     """``state`` is one of `STATES`; ``answered`` of its ``utterances`` have a result or an error,
-    ``errors`` by type once it is done. ``seconds`` of audio. ``reason``: why it failed."""
+    ``errors`` by type. ``seconds`` of audio. ``reason``: why it failed."""
 
     number: int
     state: str

@@ -62,13 +62,14 @@ def rerun(
     cancelled is left alone where the run's own merge asks. Raises `SchedulerFailed` where SLURM
     doesn't say what is under way.
     """
+    if runs.load(output) is None:
+        raise UsageError(
+            f"{output}: nothing was submitted from here ({runs.record(output)} is not there); "
+            "run the splits that `speechkit slurm status` names with sbatch --array"
+        )
     with runs.locked(output):
         submitted = runs.load(output)
-        if submitted is None:
-            raise UsageError(
-                f"{output}: nothing was submitted from here ({runs.record(output)} is not there); "
-                "run the splits that `speechkit slurm status` names with sbatch --array"
-            )
+        assert submitted
         report = status(output, ask=True)
         run = replace(submitted.run, sbatch=(*submitted.run.sbatch, *sbatch))
         todo = _todo(submitted, report, retry_failed=retry_failed)
