@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 
-
 def test_gpus_that_nothing_sees(
     speechkit: Any, whispers: dict[str, Path], held_out: Path, tmp_path: Path
 ) -> None:
