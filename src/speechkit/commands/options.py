@@ -216,7 +216,6 @@ class DeviceFlags:
             envvar="SPEECHKIT_OFFLINE",
         ),
     ] = False
-
     copy_models_to: Annotated[
         Path | None,
         Option(

@@ -8,12 +8,9 @@ from pathlib import Path
 
 from speechkit.errors import UsageError
 from speechkit.io import atomic
-from speechkit.pipelines.splitting.index import (
-    SplitIndex,
-    dump_index,
-    index_path,
-    read_index,
-)
+from speechkit.pipelines.splitting.index import SplitIndex, dump_index, index_path, read_index
+
+_SPLIT_AGAIN = "run split-manifest again: the same command gives the same splits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +37,21 @@ class Layout:
     def require_source(self, number: int) -> None:
         """Raises `UsageError` where what a split is made of is not there, or not all of it."""
         source, split = self.source(number), self.index.splits[number]
+        original = self.input == self.splits
         try:
             size = source.stat().st_size
         except OSError as e:
-            way_out = (
-                "run split-manifest again: the same command gives the same splits"
-                if self.input == self.splits
-                else "the stage before has not finished this split"
-            )
+            way_out = _SPLIT_AGAIN if original else "the stage before has not finished this split"
             raise UsageError(f"{source}: can't be read: {e.strerror}; {way_out}") from e
-        if self.input == self.splits and size != split.bytes:
+        if original and size != split.bytes:
             raise UsageError(
-                f"{source}: has {size} bytes and not the {split.bytes} of the split; "
-                "run split-manifest again: the same command gives the same splits"
+                f"{source}: has {size} bytes and not the {split.bytes} of the split; {_SPLIT_AGAIN}"
             )
+
+    def require_sources(self) -> None:
+        """As `require_source`, for every split."""
+        for number in range(len(self.index.splits)):
+            self.require_source(number)
 
     def keep_index(self) -> None:
         """Beside the results, for a stage that takes them for splits in their turn."""

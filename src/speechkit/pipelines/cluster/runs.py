@@ -50,7 +50,13 @@ class ClusterRun:
 
     def same(self, other: ClusterRun) -> bool:
         """Whether both give the same results, however SLURM is to go about it."""
-        return _bare(self) == _bare(other)
+        return self == replace(
+            other,
+            sbatch=self.sbatch,
+            at_once=self.at_once,
+            reruns=self.reruns,
+            requeues=self.requeues,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +73,6 @@ class Submitted:
             if task.array == array.job and task.index is not None:
                 return array.offset + task.index
         return None
-
-
-def _bare(run: ClusterRun) -> ClusterRun:
-    return replace(run, sbatch=(), at_once=0, reruns=0, requeues=0)
 
 
 @contextmanager

@@ -142,9 +142,11 @@ def status(output: str, splits_dir: str = "splits", *, ask: bool = False) -> Sta
             raise
         known = False
     tasks = _by_split(submitted, queue)
+    by_job = {task.job: task for task in reversed(queue)}
     tries = [attempts.read(layout.result(n)) for n in range(len(layout.index.splits))]
     splits = tuple(
-        _split(layout, number, tried, _task(tasks.get(number), tried, queue))
+        # Where sbatch was called by hand, only the last try tells which task it was.
+        _split(layout, number, tried, tasks.get(number) or by_job.get(_job(tried)))
         for number, tried in enumerate(tries)
     )
     merge = submitted.run.merged if submitted else None
@@ -181,11 +183,9 @@ def _by_split(submitted: Submitted | None, queue: Sequence[Queued]) -> dict[int,
     return found
 
 
-def _task(task: Queued | None, tried: Sequence[Attempt], queue: Sequence[Queued]) -> Queued | None:
-    """Else that of the last try, where sbatch was called by hand."""
-    if task or not (tried and tried[-1].job):
-        return task
-    return next((one for one in queue if one.job == tried[-1].job), None)
+def _job(tried: Sequence[Attempt]) -> int:
+    """SLURM's number of the last try, 0 where there is none."""
+    return tried[-1].job if tried else 0
 
 
 def _split(

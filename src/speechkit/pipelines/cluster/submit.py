@@ -39,10 +39,9 @@ def submit(run: ClusterRun) -> str:
                 f"{run.output}: has the results of another run; name another --output-dir, or go "
                 f"on with that one: speechkit slurm rerun {run.output}"
             )
-        everything = range(len(layout.index.splits))
         if run.after is None:
-            for number in everything:
-                layout.require_source(number)
+            layout.require_sources()
+        everything = range(len(layout.index.splits))
         return _submit(Submitted(run), everything, _arrays(run.after), run.reruns)
 
 
@@ -118,8 +117,7 @@ def _mend_splits(run: ClusterRun) -> None:
     """Writes split files that are gone or cut short once more: the same input, the same bytes."""
     layout = run.layout
     try:
-        for number in range(len(layout.index.splits)):
-            layout.require_source(number)
+        layout.require_sources()
     except UsageError:
         index = layout.index
         split_manifest(SplitOptions(index.parent, len(index.splits), layout.splits, index.by))
