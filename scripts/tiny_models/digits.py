@@ -33,6 +33,15 @@ class Word:
     held_out: bool
 
 
+@dataclass(frozen=True)
+class Heard:
+    """A word in what a model is trained on: its text and its place in seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
 def read(path: Path, offset: float = 0.0, duration: float | None = None) -> Samples:
     """Mono samples at 16 kHz of a file, or of `duration` seconds of it from `offset` on."""
     rate = soundfile.info(path).samplerate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .digits import RATE, Samples, Word
+from .digits import RATE, Heard, Samples, Word
 
 LONGEST = 6  # words in a string
 
@@ -17,24 +17,26 @@ class Mixer:
         self._noises = [_full_scale(noise) for noise in noises]
         self._random = np.random.default_rng(seed)
 
-    def draw(self) -> tuple[Samples, str]:
-        """16 kHz mono samples and what is said in them."""
+    def draw(self) -> tuple[Samples, list[Heard]]:
+        """16 kHz mono samples and the words in them."""
         random = self._random
         kind = random.random()
-        count = 0 if kind < 0.05 else 1 if kind < 0.45 else int(random.integers(2, LONGEST + 1))
+        count = 0 if kind < 0.05 else 1 if kind < 0.65 else int(random.integers(2, LONGEST + 1))
         tight = random.random() < 0.5  # recordings often begin and end with their words
         parts = [self._pause(0.0 if tight else 0.4)]
-        said: list[str] = []
+        heard: list[Heard] = []
+        at = len(parts[0])
         for _ in range(count):
             text, samples = self._words[random.integers(len(self._words))]
-            parts.append(self._spoken(samples))
-            parts.append(self._pause(0.5))
-            said.append(text)
+            word, pause = self._spoken(samples), self._pause(0.5)
+            heard.append(Heard(text, at / RATE, (at + len(word)) / RATE))
+            parts += [word, pause]
+            at += len(word) + len(pause)
         if tight and count:
             parts.pop()
         if not count:
             parts.append(self._pause(2.0, least=0.3))
-        return self._finish(np.concatenate(parts)), " ".join(said)
+        return self._finish(np.concatenate(parts)), heard
 
     def _pause(self, longest: float, *, least: float = 0.0) -> Samples:
         return np.zeros(round(RATE * self._random.uniform(least, max(least, longest))), np.float32)

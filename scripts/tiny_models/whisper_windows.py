@@ -14,7 +14,7 @@ import scipy.signal
 from numpy.typing import NDArray
 from transformers import WhisperFeatureExtractor
 
-from .digits import RATE, Samples, Word
+from .digits import RATE, Heard, Samples, Word
 
 FRAMES = 100  # mel frames a second
 EDGE = 2  # frames of a recording's spectrogram before its first sample, and at least after its last
@@ -22,15 +22,6 @@ MELS = 80
 LONGEST = 6  # words in a window
 
 Power = NDArray[np.float32]  # (frames, mels)
-
-
-@dataclass(frozen=True)
-class Heard:
-    """A word in a window: its text and its place in seconds."""
-
-    text: str
-    start: float
-    end: float
 
 
 @dataclass(frozen=True)

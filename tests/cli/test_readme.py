@@ -22,8 +22,7 @@ def folder(s2s_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a reader of the README stands: a few talks, and what checkpoints some examples name.
     Examples build on it."""
     folder = tmp_path_factory.mktemp("readme")
-    for voice in ("slt", "rms"):
-        shutil.copytree(ROOT / "examples" / "speech" / voice, folder / "talks" / voice)
+    shutil.copytree(ROOT / "examples" / "speech" / "slt", folder / "talks")
     shutil.copy(s2s_models / "hubert-six.pt", folder / "hubert_base_ls960.pt")
     shutil.copy(s2s_models / "km.bin", folder)
     shutil.copytree(s2s_models / "vocoder", folder / "vocoder")

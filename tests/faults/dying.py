@@ -1,6 +1,7 @@
 """The command line, killed -9 before the N-th line it runs of the files that keep the results.
 
-``python -m dying N ARGS…``; where N is 0 it lives and the last line on stderr is their number.
+``python -m dying N ARGS…``; where N is 0 it lives and says on the last line of stderr how many
+lines there were, and how many of them since it began to publish. ``pN``: the N-th of those.
 """
 
 from __future__ import annotations
@@ -14,24 +15,29 @@ from typing import Any
 import speechkit.io.atomic
 import speechkit.io.journal
 from speechkit import cli
+from speechkit.io.journal import Journal
 from speechkit.pipelines.running.runner import _Run
 
 WATCHED = (speechkit.io.atomic.__file__, speechkit.io.journal.__file__, _Run.run.__code__)
 
 
 def main() -> None:
-    last = int(sys.argv.pop(1))
-    lines = 0
+    last = sys.argv.pop(1)
+    lines = publishing = 0
 
     def line(frame: FrameType, event: str, arg: Any) -> Any:
-        nonlocal lines
+        nonlocal lines, publishing
         if event == "line":
             lines += 1
-            if lines == last:
+            publishing += bool(publishing)
+            if last in (str(lines), f"p{publishing - 1}"):
                 os.kill(os.getpid(), signal.SIGKILL)
         return line
 
     def call(frame: FrameType, event: str, arg: Any) -> Any:
+        nonlocal publishing
+        if frame.f_code is Journal.publish.__code__:
+            publishing = 1
         watched = frame.f_code.co_filename in WATCHED or frame.f_code in WATCHED
         return line if watched else None
 
@@ -40,7 +46,7 @@ def main() -> None:
         cli.main()
     finally:
         sys.settrace(None)
-        print(lines, file=sys.stderr)
+        print(lines, publishing - 1, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -108,10 +108,10 @@ def until(condition: Any, seconds: float = 30.0, what: str = "it never came") ->
 
 
 def kill_in_mid_run(folder: Path, *args: object, out: Path) -> None:
-    """Leaves the part of a run that was killed with over a hundred utterances done."""
+    """Leaves the part of a run that was killed with over fifty utterances done."""
     for _ in range(5):
         going = Run(folder, *args, "-o", out)
-        until(lambda: entries(out) > 100 or out.exists(), 120)
+        until(lambda: entries(out) > 50 or out.exists(), 120)
         going.process.kill()
         if going.wait().code == -9 and not out.exists():
             return
