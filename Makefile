@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SPEECHKIT := $(BIN)/speechkit
 TORCH ?= torch==2.13.0
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Python itself compiles what is imported: few of all the files.
+INSTALL := $(PIP) install --no-compile
 export HF_HUB_OFFLINE ?= 1
 
 .PHONY: help setup setup-light demo models test test-slurm check bench pipeline clean
@@ -25,16 +28,16 @@ $(VENV)/.light: pyproject.toml scripts/system_packages.sh
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 10) and f"speechkit needs Python 3.10 or newer, {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.11 …")'
 	@scripts/system_packages.sh libc++
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(INSTALL) -e .
 	touch $@
 
-# torch first and pinned: everything after takes the one that is there. fairseq last and without
-# what it asks for, which would take NeMo's away; that goes into a folder of its own, for a test.
+# torch first and pinned: everything after takes the one that is there. fairseq, built meanwhile,
+# last and without what it asks for, which would take NeMo's away; that goes into a folder of its
+# own, for a test.
 $(VENV)/.full: $(VENV)/.light scripts/old_hydra.sh
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,dev]"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps silero-vad==6.2.3
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps fairseq==0.12.2 bitarray
+	$(PIP) wheel --no-deps --wheel-dir .cache/wheels fairseq==0.12.2 & built=$$!; \
+	    $(INSTALL) "$(TORCH)" && $(INSTALL) -e ".[test,dev]" && wait $$built
+	$(INSTALL) --no-deps silero-vad==6.2.3 bitarray .cache/wheels/fairseq-0.12.2-*.whl
 	scripts/old_hydra.sh .cache/old-hydra
 	touch $@
 

@@ -31,7 +31,7 @@ for name in list(os.environ):  # a variable set outside must not change what the
         del os.environ[name]
 os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:  # the tests' processes have a CPU each
-    os.environ["OMP_NUM_THREADS"] = os.environ["SPEECHKIT_WORKERS"] = "1"
+    os.environ["OMP_NUM_THREADS"] = os.environ["SLURM_CPUS_PER_TASK"] = "1"
 
 
 def _forbid_skip(report: Any) -> None:

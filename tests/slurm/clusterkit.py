@@ -82,6 +82,7 @@ class Cluster:
 @contextmanager
 def running(folder: Path) -> Iterator[Cluster]:
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}:/usr/sbin"}
+    environment.pop("SLURM_CPUS_PER_TASK", None)
     started = subprocess.run(
         [LOCAL_SLURM, "start", folder],
         env={**environment, "CPUS": "2"},
