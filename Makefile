@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Python itself compiles what is imported: few of all the files.
 INSTALL := $(PIP) install --no-compile
 export HF_HUB_OFFLINE ?= 1
+# Hundreds of processes would each compile anew what they import.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup setup-light demo models test test-slurm check bench pipeline clean
 
