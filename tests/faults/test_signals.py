@@ -107,6 +107,25 @@ def test_a_drain_does_not_wait_for_what_takes_long(tmp_path: Path) -> None:
         going.assert_no_survivors(seconds=0.5)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["workers start", "some done"])
+def test_signals_until_the_process_is_gone(
+    number: signal.Signals, moment: str, ten: Unbroken, tmp_path: Path
+) -> None:
+    """A second one, sent at any moment of the drain and the interpreter's own end."""
+    for attempt in range(3):
+        out = tmp_path / f"{attempt}.jsonl"
+        going = Run(tmp_path, *ten.args, "-o", out)
+        if moment == "workers start":
+            until(partial(_started, going))
+        else:
+            until(lambda out=out: entries(out) > 20)
+        while going.process.poll() is None:
+            going.process.send_signal(number)
+            time.sleep(0.0005)
+        assert going.wait().code == 75
+
+
 class Terminal:
     """A run in a terminal of its own: stdin and stderr are it, stdout where ``out`` is None."""
 

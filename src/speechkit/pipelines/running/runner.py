@@ -324,10 +324,10 @@ class _Drain:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.heard:  # what comes while the process ends is not to be told of either
-            return
+        # A second signal while the process ends must not change its exit code: a handler of ours
+        # would be taken down before the process is gone, what is ignored stays ignored.
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if self.heard else handler)
 
     @contextmanager
     def gently(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
 
 CPU_POSITIONS = 1500  # encoded at once on a CPU, whose caches a batch of windows would overflow
 FIRST_TIMESTAMP = 1.0  # seconds; no first segment begins later, if the checkpoint is silent
+#: What generate() calls its cache: transformers 5.24 renamed it, and warns of the old name.
+CACHE = next(
+    name
+    for name in ("cache", "past_key_values")
+    if name in inspect.signature(GenerationMixin.prepare_inputs_for_generation).parameters
+)
 
 
 def whisper(
@@ -163,7 +170,7 @@ class _Transformers:
             torch.manual_seed(seed)
             how = {"do_sample": True, "temperature": temperature, "num_beams": 1}
         if how or self._generation.num_beams == 1:  # beams have no use for a cache of windows
-            how["past_key_values"] = EncoderDecoderCache(DynamicCache(), encoded.attended)
+            how[CACHE] = EncoderDecoderCache(DynamicCache(), encoded.attended)
         tokens = torch.tensor(prompts, device=self._device)
         with torch.inference_mode():
             made: Any = GenerationMixin.generate(
