@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,20 +12,30 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One recognised word; ``start`` and ``end`` in seconds, ``confidence`` in 0..1."""
+    """One recognised word; ``start`` and ``end`` in seconds, ``confidence`` in 0..1.
+
+    ``spaced``: a space stands between it and the word before. ``chars``: its characters, or
+    whatever tokens its model writes, with their times.
+    """
 
     text: str
     start: float
     end: float
     confidence: float | None = None
+    spaced: bool = True
+    chars: tuple[Word, ...] = ()
+
+
+def text_of(words: Iterable[Word]) -> str:
+    """The words with the spaces between them."""
+    return "".join(" " * word.spaced + word.text for word in words).strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of speech in seconds from the recording's beginning, with its text if known.
 
-    ``chars``: the times of its characters, or of whatever tokens its model writes. ``units``: what
-    it says in discrete units.
+    ``units``: what it says in discrete units. ``flags`` name doubts about its text.
     """
 
     start: float
@@ -32,20 +43,20 @@ class Segment:
     text: str | None = None
     words: tuple[Word, ...] = ()
     confidence: float | None = None
-    chars: tuple[Word, ...] = ()
     units: tuple[int, ...] = ()
+    language: str | None = None
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What an ASR engine heard in one waveform; times are relative to the waveform's start.
+    """What an ASR engine heard in one clip; times are relative to the clip's start.
 
-    ``segments`` in order of time, none where nothing was said. ``flags`` name doubts.
+    ``segments`` in order of time, none where nothing was said.
     """
 
     segments: tuple[Segment, ...] = ()
     language: str | None = None
-    flags: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from speechkit.engines.asr.whisper.backend import Alignment, Draft
 from speechkit.engines.asr.whisper.decoder import Whisper, WhisperOptions
 from speechkit.engines.asr.whisper.vocabulary import Vocabulary
+from speechkit.engines.protocols import Clip
+from speechkit.errors import UsageError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from tiny_models.whisper_text import build_tokenizer
@@ -22,52 +24,86 @@ LANGUAGES = ("en", "de", "fr")
 WORDS = ("one", "two", "three", "four")
 
 
-def window(language: str, word: str, seconds: float = 1.0) -> NDArray[np.float32]:
-    """Its first samples say what a model would hear in it."""
+def clip(
+    language: str,
+    word: str,
+    seconds: float = 1.0,
+    *,
+    speech: float | None = None,
+    sure: float = 1.0,
+    told: str | None = None,
+) -> Clip:
+    """Its first samples say what a model would hear in it, and how sure it is of the language."""
     samples = np.zeros(round(seconds * 16_000), np.float32)
-    samples[:2] = (LANGUAGES.index(language) + 1) / 10, WORDS.index(word) / 10
-    return samples
+    samples[:3] = (LANGUAGES.index(language) + 1) / 10, WORDS.index(word) / 10, sure
+    return Clip(samples, seconds if speech is None else speech, told)
 
 
-SILENCE: NDArray[np.float32] = np.zeros(16_000, np.float32)
+SILENCE = Clip(np.zeros(16_000, np.float32), 0.0)
 
 
 class Reading:
     """A `Backend` of three seconds; where more than ``fits`` windows are decoded at once, its
-    memory runs out, after their languages were told. ``decoded``: (prompts, temperature, seed)."""
+    memory runs out, after their languages were told. ``decoded``: (prompts, temperature, seed).
+    ``drafts``: what it says at each temperature instead of the word."""
 
     chunk, longest, device, compute_type, detects = float(WINDOW), 100, "cpu", "float32", True
 
-    def __init__(self, fits: int = 99) -> None:
+    def __init__(
+        self, fits: int = 99, drafts: dict[float, tuple[str, float]] | None = None
+    ) -> None:
         self.vocabulary = Vocabulary(build_tokenizer(WINDOW).backend_tokenizer, multilingual=True)
         self.fits = fits
+        self.drafts = drafts or {}
         self.decoded: list[tuple[int, float, int]] = []
+        self.most: list[int] = []
 
     def batch_size(self) -> int:
         return 4
 
     def features(self, waveforms: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return np.stack([waveform[:2] for waveform in waveforms])
+        return np.stack([waveform[:3] for waveform in waveforms])
 
     def encode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         return features
 
-    def languages(self, encoded: NDArray[np.float32]) -> list[str]:
-        return [LANGUAGES[round(row[0] * 10) - 1] for row in encoded]
+    def languages(self, encoded: NDArray[np.float32]) -> list[dict[str, float]]:
+        found = []
+        for language, _, sure in encoded:
+            shares = dict.fromkeys(LANGUAGES, float(1 - sure) / len(LANGUAGES))
+            shares[LANGUAGES[round(language * 10) - 1]] += float(sure)
+            found.append(shares)
+        return found
 
     def decode(
-        self, encoded: NDArray[np.float32], prompts: list[list[int]], temperature: float, seed: int
+        self,
+        encoded: NDArray[np.float32],
+        prompts: list[list[int]],
+        temperature: float,
+        seed: int,
+        most: int,
     ) -> list[Draft]:
         if len(encoded) > self.fits:
             raise MemoryError
         self.decoded.append((len(encoded), temperature, seed))
-        return [
-            Draft(self.vocabulary.context(WORDS[round(row[1] * 10)], 9)[1:], -0.1, 0.0)
-            for row in encoded
-        ]
+        self.most.append(most)
+        texts = [self.drafts.get(temperature, (WORDS[round(row[1] * 10)], -0.1)) for row in encoded]
+        return [Draft(self.vocabulary.context(text, 99)[1:], sure, 0.0) for text, sure in texts]
 
-    def align(self, *_: object) -> list[Alignment]:
-        raise NotImplementedError
+    def align(
+        self,
+        encoded: NDArray[np.float32],
+        start: list[int],
+        texts: list[list[int]],
+        seconds: list[float],
+    ) -> list[Alignment]:
+        """Each token as long as the others."""
+        return [
+            Alignment(
+                [at * length / max(1, len(text)) for at in range(len(text) + 1)], [0.9] * len(text)
+            )
+            for text, length in zip(texts, seconds, strict=True)
+        ]
 
     def out_of_memory(self, error: Exception) -> bool:
         return isinstance(error, MemoryError)
@@ -76,12 +112,12 @@ class Reading:
 
 
 UTTERANCES = [
-    [window("de", "one")],
-    [SILENCE, window("fr", "two"), window("en", "three")],
+    [clip("de", "one")],
+    [SILENCE, clip("fr", "two"), clip("en", "three")],
     [],
-    [window("en", "four"), window("de", "one"), window("de", "two"), window("de", "three")],
+    [clip("en", "four"), clip("de", "one"), clip("de", "two"), clip("de", "three")],
     [SILENCE],
-    [window("de", "four")],
+    [clip("de", "four")],
 ]
 EXPECTED = [
     [("de", "one")],
@@ -112,10 +148,87 @@ def test_what_is_sampled_is_alone() -> None:
     assert len({seed for _, _, seed in backend.decoded}) == 7  # two windows sound alike
 
 
-def test_a_long_waveform_keeps_its_language_in_sequence() -> None:
-    long = np.concatenate([SILENCE[:100], window("de", "one", 3), window("fr", "two", 3)])
-    long[:2] = window("de", "one")[:2]
-    whisper = Whisper(Reading(), WhisperOptions())
-    (((first,)), ((second,))) = whisper.transcribe([[long], [window("en", "four")]])
-    assert first.language == "de"
-    assert second.language == "en"
+def heard(whisper: Whisper, *clips: Clip) -> list[tuple[str | None, str]]:
+    (found,) = whisper.transcribe([clips])
+    return [(one.language, one.text) for one in found]
+
+
+def test_the_language_is_that_of_the_clip_with_speech() -> None:
+    """Though others come before it, and though it is decoded in a later batch."""
+    noise = [clip("fr", "one", 3.0, speech=0.1, sure=0.2) for _ in range(6)]
+    german = clip("de", "two", 3.0, speech=2.5)
+    found = heard(Whisper(Reading(), WhisperOptions()), *noise, german)
+    assert {language for language, _ in found} == {"de"}
+
+
+def test_where_a_clip_leaves_the_language_in_doubt_others_are_asked() -> None:
+    unsure = clip("fr", "one", 3.0, sure=0.1)
+    found = heard(Whisper(Reading(), WhisperOptions()), unsure, clip("de", "two", 2.0))
+    assert {language for language, _ in found} == {"de"}
+
+
+def test_the_languages_that_are_allowed() -> None:
+    options = WhisperOptions(language="de,en")
+    found = heard(Whisper(Reading(), options), clip("fr", "one"), clip("en", "two", 0.5))
+    assert {language for language, _ in found} <= {"de", "en"}
+
+
+def test_the_language_of_each_clip() -> None:
+    whisper = Whisper(Reading(), WhisperOptions(language="each"))
+    assert heard(whisper, clip("fr", "one"), clip("en", "two"), clip("de", "three")) == [
+        ("fr", "one"),
+        ("en", "two"),
+        ("de", "three"),
+    ]
+
+
+def test_a_language_that_is_told_is_not_asked_for() -> None:
+    assert heard(Whisper(Reading(), WhisperOptions()), clip("fr", "one", told="de")) == [
+        ("de", "one")
+    ]
+
+
+@pytest.mark.parametrize("text", ["klingon", "", ",", "de,klingon"])
+def test_what_is_no_language(text: str) -> None:
+    with pytest.raises(UsageError, match="--language"):
+        Whisper(Reading(), WhisperOptions(language=text))
+
+
+def flags(drafts: dict[float, tuple[str, float]]) -> tuple[str, tuple[str, ...]]:
+    whisper = Whisper(Reading(drafts=drafts), WhisperOptions(temperature=(0.0, 0.4, 1.0)))
+    (((hypothesis,)),) = whisper.transcribe([[clip("en", "one", 3.0)]])
+    (segment,) = hypothesis.segments
+    return str(segment.text), segment.flags
+
+
+def test_doubts_are_decoded_again_until_there_is_none() -> None:
+    assert flags({0.0: ("one", -2.0), 0.4: ("two", -0.5)}) == ("two", ())
+
+
+def test_of_doubtful_drafts_the_likeliest_is_kept_and_flagged() -> None:
+    drafts = {0.0: ("one", -1.5), 0.4: ("two", -1.2), 1.0: ("three", -3.0)}
+    assert flags(drafts) == ("two", ("doubtful",))
+
+
+def test_what_repeats_itself_is_kept_only_where_all_does() -> None:
+    again = "one two " * 12
+    drafts = {0.0: (again, -0.1), 0.4: ("two", -2.0), 1.0: (again, -0.2)}
+    assert flags(drafts) == ("two", ("doubtful",))
+    text, found = flags(dict.fromkeys((0.0, 0.4, 1.0), (again, -0.1)))
+    assert found == ("hallucination",)
+    assert len(text) < len(again)
+
+
+def test_a_draft_is_no_longer_than_its_clip_has_room_for() -> None:
+    backend = Reading()
+    list(Whisper(backend, WhisperOptions()).transcribe([[clip("en", "one", 0.5)]]))
+    assert backend.most[0] < 40
+
+
+def test_the_last_bit_of_a_word_comes_after_the_decoder_has_left_it() -> None:
+    """A quarter of it, which its share of the text tells."""
+    whisper = Whisper(Reading(drafts={0.0: ("three one", -0.1)}), WhisperOptions())
+    (((hypothesis,)),) = whisper.transcribe([[clip("en", "one", 3.0)]])
+    three, one = hypothesis.segments[0].words
+    assert three.start == 0.0
+    assert one.start == three.end > 1.5

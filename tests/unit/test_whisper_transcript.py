@@ -13,7 +13,6 @@ from speechkit.engines.asr.whisper.alignment import _first_frames, align
 from speechkit.engines.asr.whisper.transcript import (
     Span,
     repeats_itself,
-    resume_at,
     spans,
     without_loops,
 )
@@ -61,24 +60,6 @@ def test_segments_stay_in_their_window(vocabulary: Vocabulary) -> None:
         (0.0, 2.5, "one two")
     ]
     assert spans(tokens(vocabulary, 0.0, 0.0), vocabulary, 2.5) == []
-
-
-@pytest.mark.parametrize(
-    ("parts", "expected"),
-    [
-        ((0.0, "one", 1.0, 1.0, "two"), 1.0),  # the second was not heard to its end
-        ((0.0, "one", 1.0, 1.2, "two", 2.0, 2.0), 2.0),
-        ((0.0, "one", 1.0), 3.0),  # one segment that ends: the rest is silence
-        ((0.0, "one", 1.0, 1.2, "two", 2.0), 3.0),
-        (("one",), 3.0),
-        ((), 3.0),
-        ((0.0, 0.0), 3.0),  # going nowhere would never end
-    ],
-)
-def test_where_the_next_window_begins(
-    parts: tuple[str | float, ...], expected: float, vocabulary: Vocabulary
-) -> None:
-    assert resume_at(tokens(vocabulary, *parts), vocabulary, 3.0) == pytest.approx(expected)
 
 
 def test_loops_are_seen_and_cut() -> None:

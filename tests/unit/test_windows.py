@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from speechkit.pipelines.windows import (
     JOIN,
     PAD,
+    PAUSE,
     Window,
     cut,
     overlap,
     packed,
     speech_windows,
     united,
+    within_a_stretch,
     within_speech,
 )
 
@@ -65,7 +67,7 @@ def test_close_speech_is_joined_and_padded() -> None:
 @pytest.mark.parametrize(("start", "end"), [(0.0, 100.0), (3.25, 64.9), (0.0, 30.01), (5.0, 20.0)])
 def test_a_long_window_is_cut_without_loss(start: float, end: float) -> None:
     noise = np.random.default_rng(3).normal(0, 0.1, 100 * RATE).astype(np.float32)
-    pieces = cut(noise, RATE, (start, end), 30.0)
+    pieces = cut(noise, RATE, (start, end), 30.0, [(0.0, 100.0)])
     assert pieces[0][0] == start
     assert pieces[-1][1] == end
     assert all(a[1] == b[0] for a, b in itertools.pairwise(pieces))
@@ -73,12 +75,31 @@ def test_a_long_window_is_cut_without_loss(start: float, end: float) -> None:
     assert len(pieces) <= (end - start) // 15 + 1
 
 
-def test_cuts_lie_in_the_pauses() -> None:
+@given(speech(), st.floats(1, 40))
+def test_cuts_go_through_no_speech_where_there_are_pauses(
+    case: tuple[Spans, float], longest: float
+) -> None:
+    segments, duration = case
+    spans = united(segments, duration)
+    noise = np.random.default_rng(3).normal(0, 0.1, round(duration * RATE)).astype(np.float32)
+    pieces = cut(noise, RATE, (0.0, duration), longest, spans)
+    assert (pieces[0][0], pieces[-1][1]) == (0.0, duration)
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(pieces))
+    assert all(b - a <= longest + 1e-6 for a, b in pieces)
+    for start, end in pieces[:-1]:
+        half = (start + longest / 2, start + longest)
+        pause = (half[1] - half[0]) - overlap(spans, [half])
+        inside = any(first + 1e-6 < end < last - 1e-6 for first, last in spans)
+        parts = 1 + sum(first < half[1] and last > half[0] for first, last in spans)
+        assert not inside or pause < PAUSE * parts
+
+
+def test_cuts_lie_at_the_quietest_place_without_a_pause() -> None:
     waveform = np.random.default_rng(4).normal(0, 0.1, 90 * RATE).astype(np.float32)
     pauses = [(22.0, 22.3), (47.5, 47.7), (70.1, 70.3)]
     for start, end in pauses:
         waveform[int(start * RATE) : int(end * RATE)] *= 0.01
-    cuts = [end for _, end in cut(waveform, RATE, (0.0, 90.0), 30.0)][:-1]
+    cuts = [end for _, end in cut(waveform, RATE, (0.0, 90.0), 30.0, [(0.0, 90.0)])][:-1]
     assert len(cuts) == 3
     assert all(start <= at <= end for at, (start, end) in zip(cuts, pauses, strict=True))
 
@@ -98,24 +119,14 @@ def test_packed_windows_hold_each_piece_once_in_order(
         assert sum(e - s for s, e in one.pieces) + end - start > longest - 1e-6
 
 
-def test_a_time_in_a_packed_window_comes_back_to_its_place() -> None:
-    window = Window(((1.0, 2.0), (5.0, 5.5), (9.0, 10.0)))
-    assert window.place(0.2, 0.6) == pytest.approx((1.2, 1.6))
-    assert window.place(1.1, 1.4) == pytest.approx((5.1, 5.4))
-    assert window.place(0.95, 1.4) == pytest.approx((5.0, 5.4))  # it began just before the seam
-    assert window.place(0.5, 1.05) == pytest.approx((1.5, 2.0))
-    assert window.place(0.5, 2.0) == pytest.approx((1.5, 9.5))
-    assert window.place(2.4, 9.9) == pytest.approx((9.9, 10.0))
-
-
 def test_foreign_segments_lose_nothing() -> None:
     """Overlapping, nested, unordered, beyond the recording, empty."""
     given = [(5.0, 35.0), (0.0, 40.0), (45.0, 44.0), (50.0, 99.0), (-3.0, -1.0), (60.0, 60.0)]
     assert united(given, 55.0) == [(0.0, 40.0), (50.0, 55.0)]
     windows = speech_windows(united(given, 55.0), 55.0, 30.0)
     assert [(round(start, 6), round(end, 6)) for start, end in windows] == [
-        (0.0, 40.2),
-        (49.8, 55.0),
+        (0.0, 40.0 + PAD),
+        (50.0 - PAD, 55.0),
     ]
 
 
@@ -124,12 +135,13 @@ def test_the_overlap_of_speech_and_text() -> None:
     assert overlap([(0.0, 1.0)], []) == 0.0
 
 
-def test_a_word_lies_in_one_piece() -> None:
-    """Though an aligner gives it the silence at the end of the piece before."""
-    window = Window(((1.0, 2.0), (5.0, 5.5)))
-    assert window.place_word(0.7, 1.4) == pytest.approx((5.0, 5.4))
-    assert window.place_word(0.5, 1.2) == pytest.approx((1.5, 2.0))
-    assert window.place_word(0.2, 0.6) == pytest.approx((1.2, 1.6))
+def test_a_word_of_a_packed_window_comes_back_to_its_place() -> None:
+    """In one piece, though an aligner gives it the silence at the end of the piece before."""
+    window = Window(((1.0, 2.0), (5.0, 5.5), (9.0, 10.0)))
+    assert window.place(0.7, 1.4) == pytest.approx((5.0, 5.4))
+    assert window.place(0.5, 1.2) == pytest.approx((1.5, 2.0))
+    assert window.place(0.2, 0.6) == pytest.approx((1.2, 1.6))
+    assert window.place(2.4, 9.9) == pytest.approx((9.9, 10.0))
 
 
 @pytest.mark.parametrize(
@@ -150,6 +162,21 @@ def test_a_time_in_a_pause_moves_to_the_speech(
 ) -> None:
     assert within_speech(*given, [(1.0, 2.0), (4.0, 5.0)]) == expected
     assert within_speech(*given, []) == given
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ((1.9, 4.3), (4.0, 4.3)),  # an aligner gave it the pause before
+        ((1.6, 4.1), (1.6, 2.0)),
+        ((1.2, 1.4), (1.2, 1.4)),
+        ((2.5, 3.5), (2.5, 3.5)),
+    ],
+)
+def test_no_word_has_a_pause_in_it(
+    given: tuple[float, float], expected: tuple[float, float]
+) -> None:
+    assert within_a_stretch(*given, [(1.0, 2.0), (4.0, 5.0)]) == expected
 
 
 def test_a_packed_window_sounds_as_its_pieces() -> None:

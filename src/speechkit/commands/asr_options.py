@@ -8,10 +8,13 @@ from typing import Annotated, Any
 from speechkit.commands.options import Option, one_of
 from speechkit.errors import UsageError
 
-DECODING = "Decoding (the Whispers; --language, --compute-type and --no-timestamps nemo too)"
+DECODING = "Decoding (the Whispers; --language, --compute-type and --timestamps nemo too)"
 NEMO = "NeMo"
 DATALOADERS = ("direct", "lhotse", "manifest")
-PLAIN = ("language", "beam_size", "initial_prompt", "hotwords", "compute_type", "max_window")
+PLAIN = (
+    *("language", "beam_size", "initial_prompt", "hotwords", "compute_type"),
+    *("timestamps", "max_window"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +24,9 @@ class DecodingFlags:
     language: Annotated[
         str | None,
         Option(
-            metavar="CODE",
-            help="Such as en or de; default: detected in each utterance.",
+            metavar="CODE[,CODE...]|each",
+            help="Such as en; with several the likeliest of them is taken, with each it is "
+            "detected again in every window; default: detected once in each utterance.",
             rich_help_panel=DECODING,
         ),
     ] = None
@@ -73,15 +77,15 @@ class DecodingFlags:
             rich_help_panel=DECODING,
         ),
     ] = None
-    no_timestamps: Annotated[
-        bool,
+    timestamps: Annotated[
+        bool | None,
         Option(
-            "--no-timestamps",
-            help="For checkpoints that were never trained on timestamps, and where nobody needs "
-            "the times.",
+            "--timestamps/--no-timestamps",
+            help="Whether a Whisper marks its segments itself (no; times come from its attention "
+            "in any case), and whether NeMo tells times (yes).",
             rich_help_panel=DECODING,
         ),
-    ] = False
+    ] = None
     max_window: Annotated[
         float | None,
         Option(
@@ -99,8 +103,6 @@ class DecodingFlags:
             values["task"] = one_of(self.task, ("transcribe", "translate"), "--task")
         if self.temperature is not None:
             values["temperature"] = _temperatures(self.temperature)
-        if self.no_timestamps:
-            values["timestamps"] = False
         return values
 
 

@@ -153,6 +153,9 @@ def describe(summary: runner.Summary) -> str:
     elif summary.utterances:
         lines.append("  complete already, nothing computed (--restart computes it anew)")
     lines += [f"  {count} x {kind}" for kind, count in summary.errors.items()]
+    if summary.flags:
+        doubts = ", ".join(f"{count} {flag}" for flag, count in summary.flags.items())
+        lines.append(f"  flagged utterances: {doubts}")
     if summary.errors and summary.output:
         lines.append("  the reasons are in the output; --retry-failed runs only these again")
     return "\n".join(lines)

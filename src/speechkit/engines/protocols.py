@@ -43,15 +43,29 @@ class DeviceUse:
     reinitialised: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """What an ASR engine hears at once. ``speech``: seconds of speech in it, as far as VAD tells.
+    ``language``: its code, where it is known already."""
+
+    waveform: Waveform
+    speech: float
+    language: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        return len(self.waveform) / SAMPLE_RATE
+
+
 class AsrEngine(Protocol):
-    """Maps waveforms to hypotheses. Built once in each worker process."""
+    """Maps clips to hypotheses. Built once in each worker process."""
 
-    max_window: float  # seconds; longer windows are cut before they come here
-    least_window: float  # seconds; shorter windows take as long
-    long_form: bool  # finds its own way through waveforms of any length, and marks its segments
+    max_window: float  # seconds, of the longest clip
+    least_window: float  # seconds; shorter clips take as long
 
-    def transcribe(self, utterances: Iterable[Sequence[Waveform]]) -> Iterator[list[Hypothesis]]:
-        """One hypothesis for each window of each utterance, in order, as soon as it is there."""
+    def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:
+        """One hypothesis for each clip of each utterance, in order, as soon as it is there. Words
+        have their times wherever the engine can tell them."""
         ...
 
     def device_use(self) -> DeviceUse | None: ...

@@ -50,7 +50,6 @@ WHISPER_OPTIONS = (
     "initial_prompt",
     "hotwords",
     "timestamps",
-    "words",
 )
 
 ENGINES = (

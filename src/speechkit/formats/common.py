@@ -45,7 +45,7 @@ def tidy(recording: Recording) -> Recording:
     def tidy_word(word: Word) -> Word:
         start = inside(word.start)
         end = max(start, inside(word.end))
-        return Word(one_line(word.text), start, end, word.confidence)
+        return replace(word, text=one_line(word.text), start=start, end=end)
 
     def tidy_segment(segment: Segment) -> Segment:
         start = inside(segment.start)

@@ -331,6 +331,12 @@ def error_type(line: bytes) -> str | None:
     return str(error.get("type", "Error")) if isinstance(error, dict) else "Error"
 
 
+def flags_of(line: bytes) -> tuple[str, ...]:
+    """The doubts that an output line names."""
+    flags = json.loads(line).get("flags") if b'"flags"' in line else None
+    return tuple(map(str, flags)) if isinstance(flags, list) else ()
+
+
 def part_path(output: Path) -> Path:
     return output.with_name(f"{output.name}.part")
 

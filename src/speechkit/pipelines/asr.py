@@ -9,26 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from speechkit.engines import registry
-from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, DeviceUse
+from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, DeviceUse, VadEngine
 from speechkit.engines.registry import EngineInfo
 from speechkit.errors import UsageError
 from speechkit.io.models import locate, nearby
+from speechkit.pipelines.listening import Attempt, Listening
 from speechkit.pipelines.placement import WINDOW_SECONDS, Hardware, batch_windows, place
 from speechkit.pipelines.running.batching import MOST
 from speechkit.pipelines.running.task import Loaded, Stage, Task, load_audio
-from speechkit.pipelines.windows import (
-    Window,
-    cut,
-    overlap,
-    packed,
-    speech_windows,
-    united,
-    within_speech,
-)
-from speechkit.records import Hypothesis, Record, Segment, Utterance, Word
+from speechkit.pipelines.segmentation import DEFAULTS, speech_segments
+from speechkit.pipelines.windows import Span
+from speechkit.records import Record, Segment, Utterance, Word
 
-LOW_COVERAGE = 0.5  # of the speech found must lie in a segment with text
-LOW_COVERAGE_SPEECH = 1.0  # seconds of speech, below which nothing is said of coverage
+ATTEMPTS = 2  # at speech that no words were heard in, beside the first
+JUDGE = "silero"  # tells where speech is, where no earlier stage has
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +47,7 @@ class AsrTask(Task):
     one_by_one: bool
     local: Path | None = None
     _engine: AsrEngine = field(init=False)
+    _judge: VadEngine = field(init=False)
 
     def open(self) -> None:
         own = {**self.options.decoding, **self.device}
@@ -63,19 +58,21 @@ class AsrTask(Task):
         if model and registry.find("asr", self.options.engine).hub:
             model = str(nearby(Path(model), self.local))
         self._engine = registry.create("asr", self.options.engine, model=model, **own)
+        self._judge = registry.create("vad", JUDGE)
 
     def load(self, utterance: Utterance) -> Loaded:
         return load_audio(utterance, SAMPLE_RATE, self.options.channel)
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
-        windows = [self._windows(loaded) for loaded in batch]
-        waveforms = (
-            [window.cut_from(loaded.data, SAMPLE_RATE) for window in own]
-            for loaded, own in zip(batch, windows, strict=True)
-        )
-        heard = self._engine.transcribe(waveforms)
-        for loaded, own, hypotheses in zip(batch, windows, heard, strict=True):
-            yield [self._line(loaded, list(zip(own, hypotheses, strict=True)))]
+        heard = self._listenings(batch)
+        self._listen(heard, [one.windows(self._engine) for one in heard])
+        for _ in range(ATTEMPTS):
+            holes = [one.holes(self._engine.max_window) for one in heard]
+            if not any(holes):
+                break
+            self._listen(heard, holes)
+        for loaded, one in zip(batch, heard, strict=True):
+            yield [self._line(loaded, one)]
 
     def device_use(self) -> DeviceUse | None:
         return self._engine.device_use()
@@ -83,100 +80,93 @@ class AsrTask(Task):
     def weight(self, seconds: float) -> float:
         return max(seconds, self._engine.least_window)
 
-    def _windows(self, loaded: Loaded) -> list[Window]:
-        """Its speech where known, else all of it."""
-        longest = self._engine.max_window
-        speech = _speech(loaded)
-        if speech is None:
-            if self._engine.long_form:
-                return [Window(((0.0, loaded.seconds),))]
-            windows = [(0.0, loaded.seconds)]
-        else:
-            windows = speech_windows(speech, loaded.seconds, longest)
-        pieces = [
-            piece for window in windows for piece in cut(loaded.data, SAMPLE_RATE, window, longest)
+    def _listenings(self, batch: Sequence[Loaded]) -> list[Listening]:
+        """Where an earlier stage hasn't said where speech is, all is decoded, and the judge says
+        what of it must come out as words."""
+        told = [_told_speech(loaded) for loaded in batch]
+        untold = [loaded for loaded, spans in zip(batch, told, strict=True) if spans is None]
+        frames = self._judge.probabilities([loaded.data for loaded in untold]) if untold else []
+        judged = (
+            speech_segments(own, self._judge.hop, loaded.seconds, DEFAULTS[JUDGE])
+            for loaded, own in zip(untold, frames, strict=True)
+        )
+        return [
+            Listening(loaded.data, next(judged), everywhere=True)
+            if spans is None
+            else Listening(loaded.data, spans, everywhere=False)
+            for loaded, spans in zip(batch, told, strict=True)
         ]
-        if self._engine.long_form:
-            return packed(pieces, longest)
-        return [Window((piece,)) for piece in pieces]
 
-    def _line(self, loaded: Loaded, heard: Sequence[tuple[Window, Hypothesis]]) -> Record:
-        speech = _speech(loaded) or []
-        segments = [
-            self._segment(_Place(window, speech, loaded.utterance.offset), segment)
-            for window, hypothesis in heard
-            for segment in hypothesis.segments
-        ]
+    def _listen(
+        self, listenings: Sequence[Listening], attempts: Sequence[Sequence[Attempt]]
+    ) -> None:
+        clips = (
+            [one.clip(attempt) for attempt in own]
+            for one, own in zip(listenings, attempts, strict=True)
+        )
+        heard = self._engine.transcribe(clips)
+        for one, own, hypotheses in zip(listenings, attempts, heard, strict=True):
+            for attempt, hypothesis in zip(own, hypotheses, strict=True):
+                one.take(attempt, hypothesis)
+
+    def _line(self, loaded: Loaded, heard: Listening) -> Record:
+        offset = loaded.utterance.offset
+        segments = heard.transcript.segments()
+        gaps = heard.transcript.unheard()
         record = {
             **loaded.utterance.record,
             "duration": loaded.utterance.duration or loaded.seconds,
-            "pred_text": " ".join(segment["text"] for segment in segments),
-            "segments": segments,
+            "pred_text": heard.transcript.text,
+            "segments": [self._segment(segment, offset) for segment in segments],
         }
-        languages = [hypothesis.language for _, hypothesis in heard if hypothesis.language]
-        if languages:
-            record["lang"] = max(languages, key=languages.count)
-        flags = {flag for _, hypothesis in heard for flag in hypothesis.flags}
-        if _cover_little(_spans(segments, loaded), speech):
+        for key in ("gaps", "flags"):  # of an earlier run
+            record.pop(key, None)
+        if heard.transcript.language:
+            record["lang"] = heard.transcript.language
+        flags = {flag for segment in segments for flag in segment.flags}
+        if gaps:
+            record["gaps"] = [_times(*gap, offset) for gap in gaps]
             flags.add("low_coverage")
-        record.pop("flags", None)  # of an earlier run
         if flags:
             record["flags"] = sorted(flags)
         return record
 
-    def _segment(self, place: _Place, segment: Segment) -> dict[str, Any]:
+    def _segment(self, segment: Segment, offset: float) -> dict[str, Any]:
         out: dict[str, Any] = {
-            **place.times(*place.window.place(segment.start, segment.end)),
+            **_times(segment.start, segment.end, offset),
             "text": segment.text,
         }
         if segment.confidence is not None:
             out["confidence"] = segment.confidence
+        if segment.flags:
+            out["flags"] = list(segment.flags)
+        if "each" in (self.options.decoding.get("language") or "") and segment.language:
+            out["lang"] = segment.language
         if self.options.words:
-            out["words"] = [place.word("word", word) for word in segment.words]
+            out["words"] = [_word("word", word, offset) for word in segment.words]
         if self.options.chars:
-            out["chars"] = [place.word("char", char) for char in segment.chars]
+            chars = (char for word in segment.words for char in word.chars)
+            out["chars"] = [_word("char", char, offset) for char in chars]
         return out
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a window lies: ``speech`` in its utterance's seconds, ``offset`` in its file's."""
-
-    window: Window
-    speech: Sequence[tuple[float, float]]
-    offset: float
-
-    def times(self, start: float, end: float) -> dict[str, float]:
-        """In the file's seconds, without the silence that a decoder takes in beside speech."""
-        start, end = within_speech(start, end, self.speech)
-        return {"start": round(self.offset + start, 3), "end": round(self.offset + end, 3)}
-
-    def word(self, key: str, word: Word) -> dict[str, Any]:
-        times = self.times(*self.window.place_word(word.start, word.end))
-        sure = {} if word.confidence is None else {"confidence": word.confidence}
-        return {key: word.text, **times, **sure}
+def _word(key: str, word: Word, offset: float) -> dict[str, Any]:
+    sure = {} if word.confidence is None else {"confidence": word.confidence}
+    return {key: word.text, **_times(word.start, word.end, offset), **sure}
 
 
-Spans = list[tuple[float, float]]
+def _times(start: float, end: float, offset: float) -> dict[str, float]:
+    """Of the utterance, in the file's seconds."""
+    return {"start": round(offset + start, 3), "end": round(offset + end, 3)}
 
 
-def _speech(loaded: Loaded) -> Spans | None:
-    """The speech that an earlier stage has found."""
+def _told_speech(loaded: Loaded) -> list[Span] | None:
+    """The speech that an earlier stage has found, in seconds of the utterance."""
     segments = loaded.utterance.record.get("segments")
-    return None if segments is None else _spans(segments, loaded)
-
-
-def _spans(segments: Sequence[Mapping[str, Any]], loaded: Loaded) -> Spans:
-    """Where segments lie, in seconds from the utterance's beginning."""
+    if segments is None:
+        return None
     offset = loaded.utterance.offset
-    times = ((one["start"] - offset, one["end"] - offset) for one in segments)
-    return united(times, loaded.seconds)
-
-
-def _cover_little(said: Spans, speech: Spans) -> bool:
-    """Whether much less is transcribed than was said."""
-    spoken = sum(end - start for start, end in speech)
-    return spoken >= LOW_COVERAGE_SPEECH and overlap(speech, said) < LOW_COVERAGE * spoken
+    return [(one["start"] - offset, one["end"] - offset) for one in segments]
 
 
 def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
@@ -216,8 +206,7 @@ def _require_known(info: EngineInfo, options: AsrOptions, hardware: Hardware) ->
     given += ["batch_size"] if hardware.batch_size else []
     unknown = [name for name in given if name not in info.options]
     if unknown:
-        switched_off = ("timestamps", "cuda_graphs")
-        named = [f"no_{name}" if name in switched_off else name for name in unknown]
+        named = ["no_cuda_graphs" if name == "cuda_graphs" else name for name in unknown]
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in named)
         having = [
             one.name

@@ -15,7 +15,7 @@ from speechkit.errors import EngineMissing
 from speechkit.records import Hypothesis, Segment, Word
 
 if TYPE_CHECKING:
-    from speechkit.engines.protocols import Waveform
+    from speechkit.engines.protocols import Clip, Waveform
 
 FRAME = 0.01  # seconds; the decoder's frame rate of 100 a second
 MIN_SAMPLES = 800  # 50 ms: below a few analysis frames the decoder has nothing to search
@@ -32,15 +32,14 @@ class PocketSphinx:
 
     max_window = 30.0
     least_window = 0.0
-    long_form = False
 
     def __init__(self, model: str | None = None) -> None:
         paths = _model_files(Path(model)) if model else {}
         self._decoder = pocketsphinx.Decoder(loglevel="FATAL", cmn="batch", **paths)
 
-    def transcribe(self, utterances: Iterable[Sequence[Waveform]]) -> Iterator[list[Hypothesis]]:
-        for windows in utterances:
-            yield [self._decode(window) for window in windows]
+    def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:
+        for clips in utterances:
+            yield [self._decode(clip.waveform) for clip in clips]
 
     def device_use(self) -> None:
         return None

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -22,7 +22,14 @@ from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import Drained, OutputConflict, Stalled, UsageError
 from speechkit.io import manifest, scratch
 from speechkit.io.inputs import Inputs
-from speechkit.io.journal import Journal, RunIdentity, error_type, part_path, published
+from speechkit.io.journal import (
+    Journal,
+    RunIdentity,
+    error_type,
+    flags_of,
+    part_path,
+    published,
+)
 from speechkit.io.machine import peak_memory
 from speechkit.pipelines.running.batching import batches
 from speechkit.pipelines.running.pool import Batch, Pool, PoolOptions
@@ -50,6 +57,7 @@ class Summary:
     """The closing account of a run. Times and audio in seconds, memory in bytes.
 
     ``done`` were computed now, ``resumed`` by an earlier run; ``failed`` of both have an error.
+    ``flags``: how many utterances of both are flagged with each doubt.
     ``device``: where the engine worked, its smallest batch size, and its ``share`` of the time
     from the start of the run to its end in which it was at work (of all workers, 0 to 1).
     """
@@ -61,6 +69,7 @@ class Summary:
     resumed: int
     failed: int
     errors: dict[str, int]
+    flags: dict[str, int]
     audio_seconds: float
     wall_seconds: float
     real_time_factor: float | None
@@ -95,7 +104,7 @@ class _Run:
         self._scan = inputs.scan()
         self._done = self._resumed = 0
         self._audio_seconds = 0.0
-        self._errors: Counter[str] = Counter()
+        self._tally = _Tally()
         self._uses: list[DeviceUse] = []
 
     def run(self, emit: Emit) -> Summary:
@@ -110,17 +119,18 @@ class _Run:
         retry = self._options.retry_failed and not restart
         # A part beside the output is a retry or a restart that was stopped: it goes on.
         if output.exists() and not (restart or part_path(output).exists()):
-            self._errors.update(published(output, identity)["errors"])
-            if not (retry and self._errors):
+            self._tally.update(published(output, identity))
+            if not (retry and self._tally.errors):
                 self._resumed = self._scan.count
                 return self._summary()
         with Journal(output, identity, restart=restart) as journal:
             if retry:
                 self._forget_failures(journal, identity)
-            self._errors.clear()
             self._fill(journal)
-            self._errors = _error_types(journal.lines())
-            journal.publish({"errors": dict(self._errors)})
+            self._tally = _Tally()
+            for lines in journal.lines():
+                self._tally.count(lines)
+            journal.publish(self._tally.to_json())
         return self._summary()
 
     def _stream(self, emit: Emit) -> None:
@@ -132,6 +142,7 @@ class _Run:
             for outcomes in self._outcomes(lambda batch: iter([batch])):
                 for outcome in outcomes:
                     waiting[outcome.index] = outcome.lines
+                    self._tally.count([line.encode() for line in outcome.lines])
                     self._count(outcome, progress)
                 while following in waiting:
                     emit(waiting.pop(following))
@@ -198,8 +209,6 @@ class _Run:
     def _count(self, outcome: Outcome, progress: Progress) -> None:
         self._done += 1
         self._audio_seconds += outcome.seconds
-        if outcome.error:
-            self._errors[outcome.error] += 1
         if outcome.traceback:
             log.debug(outcome.traceback)
         progress.advance(seconds=outcome.seconds, failed=outcome.error is not None)
@@ -246,8 +255,8 @@ class _Run:
             utterances=self._scan.count,
             done=self._done,
             resumed=self._resumed,
-            failed=self._errors.total(),
-            errors=dict(sorted(self._errors.items())),
+            failed=self._tally.errors.total(),
+            **self._tally.to_json(),
             audio_seconds=round(audio, 3),
             wall_seconds=round(wall, 3),
             real_time_factor=round(wall / audio, 6) if audio else None,
@@ -285,10 +294,27 @@ def _is_cut_from(record: Record, utterance: Utterance) -> bool:
     return record.get("parent") == manifest.name(utterance.record) and 0 <= after < length
 
 
-def _error_types(results: Iterable[Sequence[bytes]]) -> Counter[str]:
-    """How often each type of error stands in these output lines."""
-    types = (error_type(line) for lines in results for line in lines)
-    return Counter(kind for kind in types if kind is not None)
+class _Tally:
+    """How many utterances failed, by type of error, and how many are flagged, by doubt."""
+
+    def __init__(self) -> None:
+        self.errors: Counter[str] = Counter()
+        self.flags: Counter[str] = Counter()
+
+    def count(self, lines: Iterable[bytes]) -> None:
+        """The lines of one utterance."""
+        self.errors.update({kind for kind in map(error_type, lines) if kind})
+        self.flags.update({flag for line in lines for flag in flags_of(line)})
+
+    def update(self, counted: Mapping[str, Mapping[str, int]]) -> None:
+        self.errors.update(counted["errors"])
+        self.flags.update(counted.get("flags", {}))
+
+    def to_json(self) -> dict[str, dict[str, int]]:
+        return {
+            "errors": dict(sorted(self.errors.items())),
+            "flags": dict(sorted(self.flags.items())),
+        }
 
 
 def _device(uses: Sequence[DeviceUse], wall: float) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -41,13 +41,20 @@ def _notes(score: Score) -> Iterator[str]:
             f"{_count(empty.utterances, 'empty reference')}; "
             f"{_count(empty.inserted_words, 'word')} heard there, counted as insertions"
         )
+    if score.doubts.flags:
+        flags = ", ".join(f"{count} {flag}" for flag, count in score.doubts.flags.items())
+        gaps = score.doubts.gap_seconds
+        silent = f", {gaps:.1f} s of speech without words" if gaps else ""
+        yield f"flagged: {flags}{silent}: {_names(score.doubts.names, score.doubts.utterances)}"
     if score.without_reference:
-        names = ", ".join(map(printable, score.without_reference_names))
-        more = ", …" if score.without_reference > len(score.without_reference_names) else ""
         yield (
             f"{_count(score.without_reference, 'record')} not scored for want of a reference: "
-            + (names + more)
+            + _names(score.without_reference_names, score.without_reference)
         )
+
+
+def _names(first: Sequence[str], count: int) -> str:
+    return ", ".join(map(printable, first)) + (", …" if count > len(first) else "")
 
 
 def _rates(score: Score) -> Table:

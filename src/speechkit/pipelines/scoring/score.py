@@ -27,7 +27,7 @@ from speechkit.pipelines.scoring.comparison import Aligned, Comparison, Counts, 
 from speechkit.pipelines.scoring.normalise import normaliser
 from speechkit.records import Record
 
-_NAMES = 20  # records without a reference that are named
+_NAMES = 20  # records without a reference, or with a doubt, that are named
 
 Emit = Callable[[Record], object]
 
@@ -87,12 +87,32 @@ class EmptyReferences:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubts:
+    """Scored utterances that a stage has flagged. ``gap_seconds``: of speech without words in them;
+    ``names``: the first of them."""
+
+    utterances: int
+    flags: dict[str, int]  # by name, how many utterances have it
+    gap_seconds: float
+    names: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "utterances": self.utterances,
+            "flags": self.flags,
+            "gap_seconds": self.gap_seconds,
+            "first": list(self.names),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     options: ScoreOptions
     total: Group
     groups: dict[str, Group]  # by value of the field options.by, in order of name
     worst: tuple[Aligned, ...]  # highest WER first, then most errors; failed ones left out
     empty_references: EmptyReferences
+    doubts: Doubts
     without_reference: int  # records that can't be scored
     without_reference_names: tuple[str, ...]  # the first of them
 
@@ -105,6 +125,7 @@ class Score:
             "seed": bootstrap.SEED,
         }
         result["empty_references"] = self.empty_references.to_json()
+        result["doubts"] = self.doubts.to_json()
         result["without_reference"] = {
             "records": self.without_reference,
             "first": list(self.without_reference_names),
@@ -129,6 +150,7 @@ def score(
     total, groups = _Tally(), dict[str, _Tally]()
     worst = _Worst(options.worst)
     empty = EmptyReferences()
+    doubts = _DoubtTally()
     unscored, names = 0, list[str]()
     for result in compare(records, normaliser(options.normaliser)):
         if emit is not None:
@@ -143,6 +165,7 @@ def score(
         if not result.words.reference:
             empty = empty.plus(result.words, result.chars)
         worst.offer(result)
+        doubts.add(result.text.record, result.text.name)
     if not total.utterances:
         raise UsageError(
             f"{unscored} records, none with a reference: give them their `text`, for example with "
@@ -156,6 +179,7 @@ def score(
         groups={name: groups[name].group() for name in sorted(groups)},
         worst=worst.ranked(),
         empty_references=empty,
+        doubts=doubts.doubts(),
         without_reference=unscored,
         without_reference_names=tuple(names),
     )
@@ -202,6 +226,27 @@ class _Tally:
             wer_interval=bootstrap.interval(self.word_pairs),
             cer_interval=bootstrap.interval(self.char_pairs),
         )
+
+
+@dataclass(slots=True)
+class _DoubtTally:
+    """`Doubts` while they are being counted."""
+
+    utterances: int = 0
+    flags: Counter[str] = field(default_factory=Counter)
+    gap_seconds: float = 0.0
+    names: list[str] = field(default_factory=list)
+
+    def add(self, record: Record, name: str) -> None:
+        flags = record.get("flags") or []
+        self.utterances += bool(flags)
+        self.flags.update(map(str, flags))
+        self.names += [name] * (bool(flags) and len(self.names) < _NAMES)
+        self.gap_seconds += sum(gap["end"] - gap["start"] for gap in record.get("gaps") or [])
+
+    def doubts(self) -> Doubts:
+        flags = dict(sorted(self.flags.items()))
+        return Doubts(self.utterances, flags, round(self.gap_seconds, 3), tuple(self.names))
 
 
 class _Worst:

@@ -21,7 +21,7 @@ from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
 from speechkit.records import Hypothesis
 
 if TYPE_CHECKING:
-    from speechkit.engines.protocols import Waveform
+    from speechkit.engines.protocols import Clip, Waveform
 
 MAX_WINDOW = 30.0  # seconds; longer audio comes back empty from many models
 LEAST = 0.02  # seconds, to which silence is added: below two frames NeMo's normalisation fails
@@ -31,14 +31,13 @@ LEAST_ATTENDED = 1.0  # seconds, of attention decoders, as NeMo itself does
 class Nemo:
     """An AsrEngine. ``model``: a ``.nemo`` file, or a folder with one (or with what is in one).
 
-    ``dataloader``: how windows reach the model, see `loaders`. ``timestamps``: of segments, and
-    where wanted of ``words`` and ``chars``; an attention decoder is asked for times only where
-    words are wanted, since that can change its text. ``language``: for models that take one.
+    ``dataloader``: how windows reach the model, see `loaders`. ``timestamps``: of segments, words
+    and characters; an attention decoder is asked for them only where ``words`` or ``chars`` are
+    wanted, since that can change its text. ``language``: for models that take one.
     ``cuda_graphs``: of a transducer's decoding loop.
     """
 
     least_window = 0.0
-    long_form = False
 
     def __init__(
         self,
@@ -63,7 +62,6 @@ class Nemo:
         self._attends = prompts.is_attention_decoder(self._model)
         self._rate = checkpoint.sample_rate(self._model)
         self._language = language
-        self._words, self._chars = words, chars
         self._timestamps = words or chars or (timestamps and not self._attends)
         checkpoint.set_decoding(self._model, timestamps=self._timestamps, cuda_graphs=cuda_graphs)
         self._load = loaders.LOADERS[dataloader]
@@ -79,21 +77,19 @@ class Nemo:
             str(self._device), torch_device.name(self._dtype), self._batch.size, self._seconds
         )
 
-    def transcribe(self, utterances: Iterable[Sequence[Waveform]]) -> Iterator[list[Hypothesis]]:
+    def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:
         for group in self._groups(utterances):
             began = time.monotonic()
-            heard = iter(self._in_batches([window for windows in group for window in windows]))
+            heard = iter(self._in_batches([clip.waveform for clips in group for clip in clips]))
             self._seconds += time.monotonic() - began
-            for windows in group:
-                yield [next(heard) for _ in windows]
+            for clips in group:
+                yield [next(heard) for _ in clips]
 
-    def _groups(
-        self, utterances: Iterable[Sequence[Waveform]]
-    ) -> Iterator[list[Sequence[Waveform]]]:
+    def _groups(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Sequence[Clip]]]:
         """The utterances that fill a batch, or one that fills several."""
-        group: list[Sequence[Waveform]] = []
-        for windows in utterances:
-            group.append(windows)
+        group: list[Sequence[Clip]] = []
+        for clips in utterances:
+            group.append(clips)
             if sum(map(len, group)) >= self._batch.size:
                 yield group
                 group = []
@@ -126,9 +122,7 @@ class Nemo:
                 one,
                 len(window) / SAMPLE_RATE,
                 stride if self._timestamps else None,
-                words=self._words,
-                chars=self._chars,
-                language=self._language,
+                self._language,
             )
             for one, window in zip(heard, windows, strict=True)
         ]

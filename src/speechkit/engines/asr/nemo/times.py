@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from speechkit.records import Hypothesis, Segment, Word
@@ -10,15 +11,7 @@ from speechkit.records import Hypothesis, Segment, Word
 WRITTEN_TIME = re.compile(r"<\|\d+\|>")  # an attention decoder's, in its text
 
 
-def hypothesis(
-    found: Any,
-    length: float,
-    stride: float | None,
-    *,
-    words: bool,
-    chars: bool,
-    language: str | None,
-) -> Hypothesis:
+def hypothesis(found: Any, length: float, stride: float | None, language: str | None) -> Hypothesis:
     """Of a window of ``length`` seconds. ``stride``: seconds between two frames of the model's
     output; None: no times are wanted, the text fills the window."""
     text = found if isinstance(found, str) else found.text
@@ -39,11 +32,12 @@ def hypothesis(
     placed: list[Segment] = []
     first = 0
     for segment, count in zip(segments, counts, strict=True):
-        own = tuple(spoken[first : first + count]) if words else ()
+        own: list[Word] = []
+        for word in spoken[first : first + count]:
+            spelt, tokens = _spelling(word.text, tokens)
+            own.append(replace(word, chars=tuple(spelt)))
         first += count
-        spelt, tokens = _spelling(segment.text, tokens)
-        its_chars = tuple(spelt) if chars else ()
-        placed.append(Segment(segment.start, segment.end, segment.text, own, chars=its_chars))
+        placed.append(Segment(segment.start, segment.end, segment.text, tuple(own)))
     return Hypothesis(tuple(placed), language)
 
 

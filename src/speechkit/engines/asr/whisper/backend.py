@@ -55,15 +55,16 @@ class Backend(Protocol):
 
     def encode(self, features: Any) -> Any: ...
 
-    def languages(self, encoded: Any) -> list[str]:
-        """The likeliest language of each window."""
+    def languages(self, encoded: Any) -> list[dict[str, float]]:
+        """The probability of each language, window by window."""
         ...
 
     def decode(
-        self, encoded: Any, prompts: list[list[int]], temperature: float, seed: int
+        self, encoded: Any, prompts: list[list[int]], temperature: float, seed: int, most: int
     ) -> list[Draft]:
-        """A draft a window; the prompts are equally long. Temperature 0: the likeliest tokens,
-        with beam search where asked for; above: sampled with this seed."""
+        """A draft a window, of ``most`` tokens at most; the prompts are equally long.
+        Temperature 0: the likeliest tokens, with beam search where asked for; above: sampled with
+        this seed."""
         ...
 
     def align(

@@ -117,9 +117,9 @@ class _CTranslate2:
             np.concatenate([np.array(part) for part in parts])
         )
 
-    def languages(self, encoded: ctranslate2.StorageView) -> list[str]:
+    def languages(self, encoded: ctranslate2.StorageView) -> list[dict[str, float]]:
         found = self._model.detect_language(encoded)
-        return [ranked[0][0].strip("<|>") for ranked in found]
+        return [{token.strip("<|>"): share for token, share in ranked} for ranked in found]
 
     def decode(
         self,
@@ -127,6 +127,7 @@ class _CTranslate2:
         prompts: list[list[int]],
         temperature: float,
         seed: int,
+        most: int,
     ) -> list[Draft]:
         """CTranslate2 takes a seed but for its first sample: those after follow upon it."""
         sampling: dict[str, Any] = {"beam_size": self._beams}
@@ -136,7 +137,7 @@ class _CTranslate2:
         results = self._model.generate(
             encoded,
             prompts,
-            max_length=self.longest,
+            max_length=min(self.longest, len(prompts[0]) + most),
             return_scores=True,
             return_no_speech_prob=True,
             max_initial_timestamp_index=round(1.0 / TIMESTAMP),

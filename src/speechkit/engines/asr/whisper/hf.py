@@ -151,13 +151,19 @@ class _Transformers:
             hidden, made.logits[:, 0].float(), made.past_key_values.cross_attention_cache
         )
 
-    def languages(self, encoded: _Encoded) -> list[str]:
+    def languages(self, encoded: _Encoded) -> list[dict[str, float]]:
         codes = list(self.vocabulary.languages)
         ids = list(self.vocabulary.languages.values())
-        return [codes[best] for best in encoded.opening[:, ids].argmax(-1).tolist()]
+        shares = encoded.opening[:, ids].softmax(-1).tolist()
+        return [dict(zip(codes, row, strict=True)) for row in shares]
 
     def decode(
-        self, encoded: _Encoded, prompts: list[list[int]], temperature: float, seed: int
+        self,
+        encoded: _Encoded,
+        prompts: list[list[int]],
+        temperature: float,
+        seed: int,
+        most: int,
     ) -> list[Draft]:
         no_speech = encoded.opening.softmax(-1)[:, self.vocabulary.no_speech]
         probabilities = _LogProbabilities()
@@ -172,6 +178,7 @@ class _Transformers:
         if how or self._generation.num_beams == 1:  # beams have no use for a cache of windows
             how[CACHE] = EncoderDecoderCache(DynamicCache(), encoded.attended)
         tokens = torch.tensor(prompts, device=self._device)
+        self._generation.max_length = min(self.longest, tokens.shape[1] + most)
         with torch.inference_mode():
             made: Any = GenerationMixin.generate(
                 self._model,

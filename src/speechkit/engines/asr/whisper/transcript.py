@@ -46,21 +46,6 @@ def spans(tokens: Sequence[int], vocabulary: Vocabulary, seconds: float) -> list
     return [span for span in found if vocabulary.decode(span.tokens).strip()]
 
 
-def resume_at(tokens: Sequence[int], vocabulary: Vocabulary, seconds: float) -> float:
-    """Where the next window of a long recording begins: after the last segment that was heard to
-    its end, else after the whole window (the rule of OpenAI's whisper/transcribe.py)."""
-    closed = [
-        index
-        for index in range(1, len(tokens))
-        if tokens[index] >= vocabulary.timestamps and tokens[index - 1] >= vocabulary.timestamps
-    ]
-    ends_within = len(tokens) > 1 and tokens[-1] >= vocabulary.timestamps > tokens[-2]
-    if not closed or ends_within:
-        return seconds
-    at = (tokens[closed[-1] - 1] - vocabulary.timestamps) * TIMESTAMP
-    return at if 0 < at < seconds else seconds
-
-
 def repeats_itself(text: str) -> bool:
     data = text.encode()
     return bool(data) and len(data) / len(zlib.compress(data)) > COMPRESSION_RATIO

@@ -1,0 +1,73 @@
+"""Words at their times, from where the decoder looked when it wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from speechkit.engines.asr.whisper.vocabulary import UNSPACED
+from speechkit.records import Segment, Word, text_of
+
+if TYPE_CHECKING:
+    from speechkit.engines.asr.whisper.backend import Alignment
+    from speechkit.engines.asr.whisper.transcript import Span
+    from speechkit.engines.asr.whisper.vocabulary import Vocabulary
+
+# A token's attention is that with which it was predicted, and the decoder turns to the next word as
+# soon as it has understood the one before: a quarter of its length before it is over. Measured
+# on flite's exact phone times (scripts/bench/word_times.py): the error of a start grows with the
+# length of the word before, not of its own.
+LAG = 0.25
+SLOWEST = 0.3  # seconds a character, of any script; more is a pause
+
+
+def segments(
+    spans: Sequence[Span],
+    alignment: Alignment,
+    vocabulary: Vocabulary,
+    language: str | None,
+) -> list[Segment]:
+    """A segment for each span, with its words, between their times. All in the window's seconds."""
+    grouped: list[list[Word]] = []
+    first = 0
+    for span in spans:
+        words: list[Word] = []
+        for group in vocabulary.words(span.tokens, language):
+            begin, first = first, first + len(group)
+            word = _word(vocabulary.decode(group), alignment, begin, first)
+            if word.text:
+                alone = not words and language not in UNSPACED
+                words.append(replace(word, spaced=word.spaced or alone))
+        grouped.append(words)
+    placed = iter(_without_lag([word for words in grouped for word in words]))
+    own = (tuple(next(placed) for _ in words) for words in grouped if words)
+    return [Segment(words[0].start, words[-1].end, text_of(words), words) for words in own]
+
+
+def _word(text: str, alignment: Alignment, first: int, last: int) -> Word:
+    # A text as long as the decoder allows leaves its last tokens without a place.
+    start, end = (
+        alignment.starts[min(token, len(alignment.starts) - 1)] for token in (first, last)
+    )
+    sure = alignment.probabilities[first:last] or [0.0]
+    spaced = text.startswith(" ")
+    return Word(text.strip(), start, max(start, end), round(float(np.mean(sure)), 3), spaced)
+
+
+def _without_lag(words: Sequence[Word]) -> list[Word]:
+    """Each word behind the one before it is over, whose length its share of the text tells."""
+    if not words:
+        return []
+    pace = float(np.median([(word.end - word.start) / len(word.text) for word in words]))
+    late = [LAG * min(pace, SLOWEST) * len(word.text) for word in words]
+    starts = [words[0].start]
+    for word, shift in zip(words[1:], late[:-1], strict=True):
+        starts.append(max(starts[-1], word.start + shift))
+    starts.append(words[-1].end + late[-1])
+    return [
+        replace(word, start=round(start, 3), end=round(max(start, min(word.end + shift, after)), 3))
+        for word, shift, start, after in zip(words, late, starts[:-1], starts[1:], strict=True)
+    ]

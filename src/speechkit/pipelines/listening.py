@@ -1,0 +1,108 @@
+"""One utterance while it is transcribed: its windows, what was heard in them, and what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, Clip
+from speechkit.pipelines.transcript import Transcript
+from speechkit.pipelines.windows import (
+    PAD,
+    Span,
+    Window,
+    around_speech,
+    cut,
+    overlap,
+    packed,
+    united,
+)
+from speechkit.records import Hypothesis
+
+if TYPE_CHECKING:
+    from speechkit.engines.protocols import Waveform
+
+MOSTLY = 0.9  # of a window decoded in vain: what is as much the same is decoded in parts
+PART = 0.6  # of the length, at most
+LEAST_AGAIN = 2.0  # seconds of a hole that is worth another attempt after the first
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A window to decode; ``hole``: the span for which it is decoded again."""
+
+    window: Window
+    hole: Span | None = None
+
+
+class Listening:
+    """``speech``: where it is in the utterance; ``everywhere``: all of it is decoded, not only what
+    is speech."""
+
+    def __init__(self, waveform: Waveform, speech: Sequence[Span], *, everywhere: bool) -> None:
+        self._waveform = waveform
+        self._seconds = len(waveform) / SAMPLE_RATE
+        self._everywhere = everywhere
+        self.speech = united(speech, self._seconds)
+        self.transcript = Transcript(self.speech)
+        self._tried: list[Span] = []
+        self._fills = 0
+
+    def windows(self, engine: AsrEngine) -> list[Attempt]:
+        """All there is to decode, in windows as the engine takes them."""
+        longest = engine.max_window
+        if self._everywhere:
+            spans = [(0.0, self._seconds)]
+        else:
+            spans = around_speech(self.speech, self._seconds)
+        pieces = [piece for span in spans for piece in self._cut(span, longest)]
+        if engine.least_window:
+            windows = packed(pieces, longest)
+        else:
+            windows = [Window((piece,)) for piece in pieces]
+        return [Attempt(window) for window in windows]
+
+    def holes(self, longest: float) -> list[Attempt]:
+        """What to decode once more, each hole by itself."""
+        least = LEAST_AGAIN if self._fills else 0.0
+        self._fills += 1
+        return [
+            attempt
+            for hole in self.transcript.unheard()
+            if hole[1] - hole[0] >= least
+            for attempt in self._again(hole, longest)
+        ]
+
+    def _again(self, hole: Span, longest: float) -> Iterator[Attempt]:
+        start, end = max(0.0, hole[0] - PAD), min(self._seconds, hole[1] + PAD)
+        if any(_mostly((start, end), span) for span in self._tried):
+            longest = min(longest, PART * (end - start))
+        for first, last in self._cut((start, end), longest):
+            yield Attempt(Window(((first, last),)), (max(first, hole[0]), min(last, hole[1])))
+
+    def clip(self, attempt: Attempt) -> Clip:
+        window = attempt.window
+        language = self.transcript.language if attempt.hole else None
+        return Clip(
+            window.cut_from(self._waveform, SAMPLE_RATE),
+            overlap(self.speech, window.pieces),
+            language,
+        )
+
+    def take(self, attempt: Attempt, hypothesis: Hypothesis) -> None:
+        if len(attempt.window.pieces) == 1:
+            self._tried.append(attempt.window.pieces[0])
+        if attempt.hole is None:
+            self.transcript.add(attempt.window, hypothesis)
+        else:
+            self.transcript.fill(attempt.hole, attempt.window, hypothesis)
+
+    def _cut(self, span: Span, longest: float) -> list[Span]:
+        return cut(self._waveform, SAMPLE_RATE, span, longest, self.speech)
+
+
+def _mostly(one: Span, other: Span) -> bool:
+    """Whether both are about the same."""
+    longer = max(one[1] - one[0], other[1] - other[0])
+    return overlap([one], [other]) >= MOSTLY * longer
