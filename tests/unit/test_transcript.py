@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from speechkit.pipelines.doubt import with_doubts
 from speechkit.pipelines.transcript import Transcript
 from speechkit.pipelines.windows import Window
 from speechkit.records import Hypothesis, Segment, Word
@@ -133,3 +134,25 @@ def test_segments_are_in_order_and_apart() -> None:
     assert all(a.end <= b.start for a, b in pairwise(segments))
     for one in segments:
         assert all(a.end <= b.start for a, b in pairwise(one.words))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "confidence", "judged", "expected"),
+    [
+        ("Thank you.", 0.1, 0.9, [(0.0, 0.1)], ("doubtful",)),  # nobody speaks so fast
+        ("ご視聴ありがとうございました", 0.6, 0.9, [(0.0, 0.6)], ("doubtful",)),
+        ("Thanks for watching!", 3.0, 0.5, [(3.5, 4.0)], ("doubtful",)),
+        ("Thanks for watching!", 3.0, 0.5, [(2.5, 4.0)], ()),
+        ("Thanks for watching!", 3.0, 0.9, [], ()),  # a VAD misses some, too
+        ("Yes.", 0.3, 0.5, [(0.0, 0.3)], ()),
+    ],
+)
+def test_text_that_nobody_can_have_said(
+    text: str,
+    seconds: float,
+    confidence: float,
+    judged: list[tuple[float, float]],
+    expected: tuple[str, ...],
+) -> None:
+    (found,) = with_doubts([segment(text, 0.0, seconds, confidence=confidence)], judged)
+    assert found.flags == expected

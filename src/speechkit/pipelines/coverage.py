@@ -37,8 +37,12 @@ def unheard(words: Sequence[Word], speech: Sequence[Span], least: float = HOLE) 
 
 def seconds_of(text: str) -> float:
     """The longest that somebody says a word, or a text without a pause, for."""
-    size = sum(WIDE if east_asian_width(one) in "WF" else 1 for one in text)
-    return WORD_SECONDS + CHARACTER_SECONDS * size
+    return WORD_SECONDS + CHARACTER_SECONDS * size_of(text)
+
+
+def size_of(text: str) -> int:
+    """Its characters, as those of an alphabet."""
+    return sum(WIDE if east_asian_width(one) in "WF" else 1 for one in text)
 
 
 def _by_stretch(words: Sequence[Word], speech: Sequence[Span]) -> Iterator[tuple[Span, list[Word]]]:

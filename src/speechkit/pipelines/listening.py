@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, Clip
+from speechkit.pipelines.doubt import with_doubts
 from speechkit.pipelines.transcript import Transcript
 from speechkit.pipelines.windows import (
     PAD,
@@ -18,7 +19,7 @@ from speechkit.pipelines.windows import (
     packed,
     united,
 )
-from speechkit.records import Hypothesis
+from speechkit.records import Hypothesis, Segment
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
@@ -37,14 +38,17 @@ class Attempt:
 
 
 class Listening:
-    """``speech``: where it is in the utterance; ``everywhere``: all of it is decoded, not only what
-    is speech."""
+    """``told``: where an earlier stage has found speech; None: all is decoded. ``judged``: where
+    our own VAD has."""
 
-    def __init__(self, waveform: Waveform, speech: Sequence[Span], *, everywhere: bool) -> None:
+    def __init__(
+        self, waveform: Waveform, told: Sequence[Span] | None, judged: Sequence[Span]
+    ) -> None:
         self._waveform = waveform
         self._seconds = len(waveform) / SAMPLE_RATE
-        self._everywhere = everywhere
-        self.speech = united(speech, self._seconds)
+        self._everywhere = told is None
+        self._judged = judged
+        self.speech = united(judged if told is None else told, self._seconds)
         self.transcript = Transcript(self.speech)
         self._tried: list[Span] = []
         self._fills = 0
@@ -80,6 +84,9 @@ class Listening:
             longest = min(longest, PART * (end - start))
         for first, last in self._cut((start, end), longest):
             yield Attempt(Window(((first, last),)), (max(first, hole[0]), min(last, hole[1])))
+
+    def segments(self) -> list[Segment]:
+        return with_doubts(self.transcript.segments(), self._judged)
 
     def clip(self, attempt: Attempt) -> Clip:
         window = attempt.window

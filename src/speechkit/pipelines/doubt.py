@@ -1,0 +1,34 @@
+"""Text that nobody can have said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from speechkit.pipelines.coverage import size_of
+from speechkit.pipelines.windows import Span, overlap
+from speechkit.records import Segment
+
+DOUBTFUL = "doubtful"
+SURE = 0.7  # confidence; below it, text where there is no speech is doubted
+FASTEST = 0.03  # seconds a character: half as many again as the fastest speakers say
+
+
+def with_doubts(segments: Sequence[Segment], judged: Sequence[Span]) -> list[Segment]:
+    """The segments, those flagged that are too short for their text, or which the engine is not
+    sure of and a VAD has found no speech in (``judged``)."""
+    return [
+        replace(one, flags=(*one.flags, DOUBTFUL))
+        if not one.flags and (_too_short(one) or _without_speech(one, judged))
+        else one
+        for one in segments
+    ]
+
+
+def _too_short(segment: Segment) -> bool:
+    return segment.end - segment.start < FASTEST * size_of(segment.text or "")
+
+
+def _without_speech(segment: Segment, judged: Sequence[Span]) -> bool:
+    unsure = segment.confidence is not None and segment.confidence < SURE
+    return unsure and not overlap([(segment.start, segment.end)], judged)
