@@ -218,7 +218,7 @@ ODD_CUES = Recording(
 
 @pytest.mark.parametrize(("name", "demuxer"), [("srt", "srt"), ("vtt", "webvtt")])
 def test_ffmpeg_reads_every_cue(name: str, demuxer: str) -> None:
-    text = ASR_FORMATS[name].render([ODD_CUES, TALK])
+    text = PLAIN[name].render([ODD_CUES, TALK])
     cues = list(srt.parse(ffmpeg("-f", demuxer, stdin=text)))
     assert [c.start.total_seconds() for c in cues] == [*map(float, range(10)), 60.5, 63.0]
     assert cues[0].content == "42"
