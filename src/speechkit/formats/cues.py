@@ -47,6 +47,11 @@ class Layout:
     def milliseconds(self) -> float:
         return self.seconds * 1000 or inf
 
+    @property
+    def columns(self) -> float:
+        """What a cue holds."""
+        return self.width * self.lines or inf
+
 
 LAYOUT = Layout()
 A_SEGMENT_A_CUE = Layout(0, 0, 0)
@@ -121,7 +126,7 @@ def _settled(
 
 def _drafts(recording: Recording, layout: Layout) -> list[Cue]:
     """Cues from their first word's start to their last one's end, in order of the starts."""
-    stretches = list(_stretches(recording, layout))
+    stretches = _stretches(recording, layout)
     rooms = [*(stretch[0].start for stretch in stretches), round(recording.duration * 1000)][1:]
     drafts = [
         Cue(own[0].start, own[-1].end, _lines(own, layout.width))
@@ -131,35 +136,35 @@ def _drafts(recording: Recording, layout: Layout) -> list[Cue]:
     return sorted(drafts, key=lambda draft: draft.start)
 
 
-def _stretches(recording: Recording, layout: Layout) -> Iterator[list[Piece]]:
-    """What is said without a long pause: of a segment, or of several where one flows into the
-    next in the middle of a sentence or has no room for a cue of its own."""
+def _stretches(recording: Recording, layout: Layout) -> list[list[Piece]]:
+    """What is said without a long pause, of one segment or of several that are set as one."""
     spoken = [pieces(one, layout.milliseconds) for one in recording.segments if one.text]
     starts = [*(own[0].start for own in spoken), round(recording.duration * 1000)]
     rooms = [later - start for start, later in pairwise(starts)]
-    stretch: list[Piece] = []
+    stretches: list[list[Piece]] = []
     for index, own in enumerate(spoken):
-        joins = (
-            stretch
-            and abs(own[0].start - stretch[-1].end) < FLOW
-            and (
-                min(rooms[index - 1 : index + 1]) < LEAST
-                or not ends_sentence(stretch[-1].text, own[0].text)
-            )
-        )
+        has_room = index > 0 and min(rooms[index - 1], rooms[index]) >= LEAST
+        if not (stretches and _flows(stretches[-1][-1], own[0], has_room=has_room)):
+            stretches.append([])
         for piece in own:
-            goes_on = joins if piece is own[0] else piece.start - stretch[-1].end <= PAUSE
-            if stretch and not goes_on:
-                yield stretch
-                stretch = []
-            stretch.append(piece)
-    if stretch:
-        yield stretch
+            if stretches[-1] and piece.start - stretches[-1][-1].end > PAUSE:
+                stretches.append([])
+            stretches[-1].append(piece)
+    return stretches
 
 
-def _cut(stretch: Sequence[Piece], room: int, layout: Layout) -> Iterator[Sequence[Piece]]:
+def _flows(last: Piece, first: Piece, *, has_room: bool) -> bool:
+    """Whether a segment goes on in the next: in the middle of a sentence, or because one of them
+    has no room for a cue of its own."""
+    near = abs(first.start - last.end) < FLOW
+    return near and not (has_room and ends_sentence(last.text, first.text))
+
+
+def _cut(stretch: Sequence[Piece], room: int, layout: Layout) -> list[Sequence[Piece]]:
     """What each cue shows; ``room``: where what is said next begins, in milliseconds."""
     width, lines, longest = layout.width or inf, layout.lines or inf, layout.milliseconds
+    if layout.columns == longest == inf:
+        return [stretch]
     columns_of, penalties = _widths(stretch), _penalties(stretch)
     next_starts = [*(piece.start for piece in stretch[1:]), room]
 
@@ -172,20 +177,22 @@ def _cut(stretch: Sequence[Piece], room: int, layout: Layout) -> Iterator[Sequen
             time = stretch[last].end - start
             if first < last and (count > lines or time > longest):
                 return
-            full = max(columns_of(first, last) / (width * lines), time / longest)
+            full = max(columns_of(first, last) / layout.columns, time / longest)
             short = next_starts[last] - start < LEAST
             yield A_CUE + A_FULL_CUE * full**2 + A_SHORT_CUE * short + penalties[last]
 
-    return (stretch[run] for run in cheapest(len(stretch), costs))
+    return [stretch[run] for run in cheapest(len(stretch), costs)]
 
 
 def _lines(cue: Sequence[Piece], width: int) -> tuple[str, ...]:
     """As few as can be, of about the same length."""
+    if not width:
+        return (_text(cue),)
     columns_of, penalties = _widths(cue), _penalties(cue)
 
     def costs(first: int) -> Iterator[float]:
         for last in range(first, len(cue)):
-            full = columns_of(first, last) / (width or inf)
+            full = columns_of(first, last) / width
             if first < last and full > 1:
                 return
             yield A_LINE + A_FULL_LINE * full**2 + penalties[last]
