@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import srt
 
 from speechkit.formats import ASR_FORMATS, VAD_FORMATS
 
+CHECKER = Path(__file__).resolve().parents[2] / "scripts" / "check_subtitles.py"
 EXTENSIONS = {name: module.EXTENSION for name, module in {**ASR_FORMATS, **VAD_FORMATS}.items()}
 
 
@@ -59,6 +63,49 @@ def test_asr_prints_each_format(speechkit: Any, talks: Path, heard: Path, form: 
     printed = speechkit("asr", talks / "mon" / "a.flac", "--format", form).out
     assert printed
     assert printed == (heard / f"mon/a{EXTENSIONS[form]}").read_bytes().replace(b"mon/a", b"a")
+
+
+def check(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, CHECKER, folder / "asr.jsonl", folder, *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_no_format_loses_a_word_and_subtitles_keep_their_limits(heard: Path) -> None:
+    done = check(heard)
+    assert (done.stdout, done.returncode) == ("", 0)
+    assert "3 recordings, 18 files" in done.stderr
+    assert "columns" in check(heard, "--max-line-width", "20").stdout
+
+
+def test_the_checker_finds_what_is_missing_or_in_another_place(heard: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(heard, tmp_path / "copy")
+    lost = folder / "mon" / "a.srt"
+    lost.write_text(lost.read_text().replace("train", ""))
+    moved = folder / "tue" / "a.flac.txt"
+    moved.write_text(" ".join(reversed(moved.read_text().split())))
+    done = check(folder)
+    assert done.returncode == 1
+    assert f"{lost}: heard 'train', shown ''" in done.stdout
+    assert f"{moved}: heard" in done.stdout
+    assert all(line.startswith((f"{lost}: ", f"{moved}: ")) for line in done.stdout.splitlines())
+
+
+def test_subtitles_are_laid_out_as_asked(speechkit: Any, talks: Path, heard: Path) -> None:
+    def lines(*options: object) -> list[str]:
+        printed = speechkit("asr", talks / "mon" / "a.flac", "--format", "srt", *options).out
+        return [line for cue in srt.parse(printed.decode()) for line in cue.content.split("\n")]
+
+    (record,) = (
+        record
+        for record in map(json.loads, (heard / "asr.jsonl").read_text().splitlines())
+        if record["audio_filepath"].endswith("mon/a.flac")
+    )
+    assert all(segment["words"] for segment in record["segments"])
+    plain = lines("--max-line-width", 0, "--max-lines", 0, "--max-cue", 0)
+    assert plain == [segment["text"] for segment in record["segments"]]
+    narrow = lines("--max-line-width", 16)
+    assert all(len(line) <= 16 for line in narrow)
+    assert " ".join(narrow) == record["pred_text"]
 
 
 @pytest.mark.parametrize("form", VAD_FORMATS)

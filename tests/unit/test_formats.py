@@ -23,7 +23,8 @@ from pyannote.core import Annotation
 from pyannote.core import Segment as PyannoteSegment
 
 from speechkit.errors import UsageError
-from speechkit.formats import ASR_FORMATS, VAD_FORMATS
+from speechkit.formats import ASR_FORMATS, VAD_FORMATS, asr_formats
+from speechkit.formats.cues import A_SEGMENT_A_CUE
 from speechkit.records import Recording, Segment, Word
 
 TALK = Recording(
@@ -130,7 +131,9 @@ def test_txt_of_several_is_a_table_of_names_and_texts(pair: list[Recording]) -> 
     assert rows == [[recording.name, " ".join(said(recording))] for recording in pair]
 
 
-# Subtitles
+# Subtitles, of which test_subtitles.py looks at the layout
+
+PLAIN = asr_formats(A_SEGMENT_A_CUE)
 
 
 def seconds(cue: srt.Subtitle) -> tuple[float, float]:
@@ -185,8 +188,8 @@ def test_a_cue_of_no_length_still_lasts_a_millisecond() -> None:
 
 @given(st.one_of(wild_recordings().map(lambda r: [r]), wild_pair()))
 def test_srt_survives_any_text_and_time(recordings: list[Recording]) -> None:
-    cues = list(srt.parse(ASR_FORMATS["srt"].render(recordings)))
-    assert [c.content for c in cues] == [t.replace("-->", "->") for t in said(*recordings)]
+    cues = list(srt.parse(PLAIN["srt"].render(recordings)))
+    assert [c.content for c in cues] == [re.sub("--+>", "->", t) for t in said(*recordings)]
     total = sum(recording.duration for recording in recordings)
     for cue in cues:
         assert 0 <= cue.start.total_seconds() < cue.end.total_seconds() <= total + 0.002
@@ -194,7 +197,7 @@ def test_srt_survives_any_text_and_time(recordings: list[Recording]) -> None:
 
 @given(st.one_of(wild_recordings().map(lambda r: [r]), wild_pair()))
 def test_vtt_survives_any_text_and_time(recordings: list[Recording]) -> None:
-    text = ASR_FORMATS["vtt"].render(recordings)
+    text = PLAIN["vtt"].render(recordings)
     captions = list(webvtt.from_string(text))
     assert [html.unescape(c.raw_text) for c in captions] == said(*recordings)
     assert all(not re.search("[<>]|&(?!amp;|lt;|gt;)", c.raw_text) for c in captions)
@@ -215,7 +218,7 @@ ODD_CUES = Recording(
 
 @pytest.mark.parametrize(("name", "demuxer"), [("srt", "srt"), ("vtt", "webvtt")])
 def test_ffmpeg_reads_every_cue(name: str, demuxer: str) -> None:
-    text = ASR_FORMATS[name].render([ODD_CUES, TALK])
+    text = PLAIN[name].render([ODD_CUES, TALK])
     cues = list(srt.parse(ffmpeg("-f", demuxer, stdin=text)))
     assert [c.start.total_seconds() for c in cues] == [*map(float, range(10)), 60.5, 63.0]
     assert cues[0].content == "42"

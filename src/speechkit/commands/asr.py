@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from speechkit.commands.asr_options import DecodingFlags, NemoFlags
+from speechkit.commands.asr_options import DecodingFlags, NemoFlags, SubtitleFlags
 from speechkit.commands.options import (
     DeviceFlags,
     FormatFlags,
@@ -12,11 +12,16 @@ from speechkit.commands.options import (
     takes,
 )
 
-NEED_WORDS = {"ctm", "textgrid"}
+NEED_WORDS = {"srt", "vtt", "ctm", "textgrid"}
 
 
 @takes(
-    decoding=DecodingFlags, nemo=NemoFlags, device=DeviceFlags, formats=FormatFlags, run=RunFlags
+    decoding=DecodingFlags,
+    nemo=NemoFlags,
+    device=DeviceFlags,
+    formats=FormatFlags,
+    subtitles=SubtitleFlags,
+    run=RunFlags,
 )
 def asr(
     inputs: InputsArgument,
@@ -49,6 +54,7 @@ def asr(
     nemo: NemoFlags,
     device: DeviceFlags,
     formats: FormatFlags,
+    subtitles: SubtitleFlags,
     run: RunFlags,
 ) -> None:
     """Transcribe speech.
@@ -59,10 +65,11 @@ def asr(
     Example: speechkit vad talks/ | speechkit asr - -o asr.jsonl
     """
     from speechkit.commands import stage
-    from speechkit.formats import ASR_FORMATS
+    from speechkit.formats import asr_formats
     from speechkit.pipelines.asr import AsrOptions, asr_stage
 
     words = words or not NEED_WORDS.isdisjoint(formats.format or ())
     options = AsrOptions(engine, model, words, chars, channel, decoding.given())
     hardware = device.hardware(nemo.given())
-    stage.run_with_formats(asr_stage(options, hardware), inputs, run, formats, ASR_FORMATS)
+    available = asr_formats(subtitles.layout())
+    stage.run_with_formats(asr_stage(options, hardware), inputs, run, formats, available)

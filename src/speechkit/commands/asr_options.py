@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from speechkit.commands.options import Option, one_of
 from speechkit.errors import UsageError
 
+if TYPE_CHECKING:
+    from speechkit.formats.cues import Layout
+
 DECODING = "Decoding (the Whispers; --language, --compute-type and --timestamps nemo too)"
 NEMO = "NeMo"
+SUBTITLES = "Subtitles (srt and vtt)"
 DATALOADERS = ("direct", "lhotse", "manifest")
 PLAIN = (
     *("language", "beam_size", "initial_prompt", "hotwords", "compute_type"),
@@ -146,3 +150,38 @@ class NemoFlags:
         if self.no_cuda_graphs:
             values["cuda_graphs"] = False
         return values
+
+
+@dataclass(frozen=True, slots=True)
+class SubtitleFlags:
+    """How subtitles are set."""
+
+    max_line_width: Annotated[
+        int,
+        Option(
+            min=0,
+            metavar="COLUMNS",
+            help="Longest line of subtitles; 0: any. A wide character (Chinese, Japanese, Korean) "
+            "takes two columns; a word that is longer stays whole.",
+            rich_help_panel=SUBTITLES,
+        ),
+    ] = 42
+    max_lines: Annotated[
+        int,
+        Option(min=0, metavar="N", help="Lines of a subtitle; 0: any.", rich_help_panel=SUBTITLES),
+    ] = 2
+    max_cue: Annotated[
+        float,
+        Option(
+            min=0.0,
+            metavar="SECONDS",
+            help="Longest time that a subtitle stands; 0: any. All three 0: a subtitle a segment, "
+            "on one line.",
+            rich_help_panel=SUBTITLES,
+        ),
+    ] = 7.0
+
+    def layout(self) -> Layout:
+        from speechkit.formats.cues import Layout
+
+        return Layout(self.max_line_width, self.max_lines, self.max_cue)

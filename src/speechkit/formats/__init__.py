@@ -1,4 +1,4 @@
-"""Records to text: one module a format, each with ``EXTENSION`` and ``render``.
+"""Records to text: one module a format, with ``EXTENSION`` and ``render`` in it or its class.
 
 ``render`` takes one recording and gives the ordinary file of its format, or several and gives one
 file for all; each module says how it tells them apart. Times that lie outside a recording are
@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from speechkit.formats import audacity, csv, ctm, rttm, srt, textgrid, tsv, txt, units, vtt
+from speechkit.formats import audacity, csv, ctm, rttm, textgrid, tsv, txt, units
+from speechkit.formats.cues import LAYOUT, Layout
+from speechkit.formats.srt import Srt
+from speechkit.formats.vtt import Vtt
 from speechkit.records import Recording
 
 
@@ -23,12 +26,19 @@ class Format(Protocol):
 
 
 VAD_FORMATS: dict[str, Format] = {"rttm": rttm, "audacity": audacity, "csv": csv}
-ASR_FORMATS: dict[str, Format] = {
-    "txt": txt,
-    "srt": srt,
-    "vtt": vtt,
-    "tsv": tsv,
-    "ctm": ctm,
-    "textgrid": textgrid,
-}
 S2S_FORMATS: dict[str, Format] = {"units": units}
+
+
+def asr_formats(layout: Layout) -> dict[str, Format]:
+    """``layout``: of the subtitles."""
+    return {
+        "txt": txt,
+        "srt": Srt(layout),
+        "vtt": Vtt(layout),
+        "tsv": tsv,
+        "ctm": ctm,
+        "textgrid": textgrid,
+    }
+
+
+ASR_FORMATS = asr_formats(LAYOUT)

@@ -65,17 +65,3 @@ def in_sequence(recordings: Sequence[Recording]) -> Iterator[Recording]:
         segments = (replace(s, start=s.start + shift, end=s.end + shift) for s in tidied.segments)
         yield replace(tidied, segments=tuple(segments))
         shift += recording.duration
-
-
-def cue_times(segment: Segment, point: str) -> str:
-    """``HH:MM:SS.mmm --> HH:MM:SS.mmm`` with ``point`` as decimal sign, at least 1 ms long."""
-    start = round(segment.start * 1000)
-    end = max(start + 1, round(segment.end * 1000))  # WebVTT wants the end after the start
-
-    def clock(milliseconds: int) -> str:
-        seconds, milliseconds = divmod(milliseconds, 1000)
-        minutes, seconds = divmod(seconds, 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours:02}:{minutes:02}:{seconds:02}{point}{milliseconds:03}"
-
-    return f"{clock(start)} --> {clock(end)}"

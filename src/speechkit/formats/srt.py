@@ -1,4 +1,4 @@
-"""SubRip subtitles: a segment a cue, on one line, which players wrap to their width.
+"""SubRip subtitles.
 
 Several recordings lie one after the other on one time line. SubRip has no escapes: an arrow in
 the text, which would end the cue, is shortened to ``->``.
@@ -6,18 +6,25 @@ the text, which would end the cue, is shortened to ``->``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from speechkit.formats.common import cue_times, in_sequence
+from speechkit.formats.cues import LAYOUT, Layout, typeset
 from speechkit.records import Recording
 
-EXTENSION = ".srt"
+_ARROW = re.compile("--+>")
 
 
-def render(recordings: Sequence[Recording]) -> str:
-    """Cues numbered from 1, one for each segment in which something was said."""
-    spoken = [s for recording in in_sequence(recordings) for s in recording.segments if s.text]
-    return "".join(
-        f"{number}\n{cue_times(segment, ',')}\n{(segment.text or '').replace('-->', '->')}\n\n"
-        for number, segment in enumerate(spoken, start=1)
-    )
+@dataclass(frozen=True, slots=True)
+class Srt:
+    layout: Layout = LAYOUT
+    EXTENSION = ".srt"
+
+    def render(self, recordings: Sequence[Recording]) -> str:
+        """Cues numbered from 1."""
+        cues = (cue for own in typeset(recordings, self.layout) for cue in own)
+        return "".join(
+            f"{number}\n{cue.times(',')}\n{_ARROW.sub('->', cue.text)}\n\n"
+            for number, cue in enumerate(cues, start=1)
+        )

@@ -1,4 +1,4 @@
-"""WebVTT subtitles (https://www.w3.org/TR/webvtt1/): a segment a cue, on one line.
+"""WebVTT subtitles (https://www.w3.org/TR/webvtt1/).
 
 Several recordings lie one after the other on one time line, each after a NOTE with its name.
 """
@@ -6,23 +6,24 @@ Several recordings lie one after the other on one time line, each after a NOTE w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
-from speechkit.formats.common import cue_times, in_sequence, one_line
+from speechkit.formats.common import one_line
+from speechkit.formats.cues import LAYOUT, Layout, typeset
 from speechkit.records import Recording
 
-EXTENSION = ".vtt"
 
+@dataclass(frozen=True, slots=True)
+class Vtt:
+    layout: Layout = LAYOUT
+    EXTENSION = ".vtt"
 
-def render(recordings: Sequence[Recording]) -> str:
-    """``&``, ``<`` and ``>`` are escaped, so no text is taken for a tag or for cue times."""
-    blocks = ["WEBVTT"]
-    for recording in in_sequence(recordings):
-        if len(recordings) > 1:
-            blocks.append(f"NOTE {escape(one_line(recording.name), quote=False)}")
-        blocks += [
-            f"{cue_times(segment, '.')}\n{escape(segment.text, quote=False)}"
-            for segment in recording.segments
-            if segment.text
-        ]
-    return "\n\n".join(blocks) + "\n"
+    def render(self, recordings: Sequence[Recording]) -> str:
+        """``&``, ``<`` and ``>`` are escaped, so no text is taken for a tag or for cue times."""
+        blocks = ["WEBVTT"]
+        for recording, cues in zip(recordings, typeset(recordings, self.layout), strict=True):
+            if len(recordings) > 1:
+                blocks.append(f"NOTE {escape(one_line(recording.name), quote=False)}")
+            blocks += [f"{cue.times('.')}\n{escape(cue.text, quote=False)}" for cue in cues]
+        return "\n\n".join(blocks) + "\n"
