@@ -130,6 +130,19 @@ def is_packaged(info: EngineInfo, name: str) -> bool:
     return bool(known and known.packaged and known.packaged.is_installed())
 
 
+def is_here(info: EngineInfo, name: str) -> bool:
+    """Whether nothing is to be fetched."""
+    return is_packaged(info, name) or here(info, name) is not None
+
+
+def published(info: EngineInfo, name: str, folder: Path) -> dict[Path, str]:
+    """The files of a model in ``folder`` that have a known hash, with it."""
+    known = find(info.name, name)
+    if known and known.packaged and folder.name == known.packaged.folder:
+        return {folder / file: one.sha256 for file, one in known.packaged.files.items()}
+    return models.published(folder)
+
+
 def way_out(info: EngineInfo, name: str) -> str:
     """What to do where a model is missing."""
     known = find(info.name, name)

@@ -15,16 +15,16 @@ def chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    for chunk in chunks(path):
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def git_blob(path: Path) -> str:
-    """What git calls a file of this content."""
-    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+def hash_like(path: Path, published: str) -> str:
+    """The hash of a file's content, of the kind that ``published`` is: sha256, or what git calls a
+    file (sha1). "" where there is no such file."""
+    if not path.is_file():
+        return ""
+    if len(published) == 64:
+        digest = hashlib.sha256()
+    else:
+        header = b"blob %d\0" % path.stat().st_size
+        digest = hashlib.sha1(header, usedforsecurity=False)
     for chunk in chunks(path):
         digest.update(chunk)
     return digest.hexdigest()

@@ -6,13 +6,12 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from speechkit.errors import EngineMissing
 from speechkit.io.atomic import output_errors
-from speechkit.io.checksums import git_blob, sha256
 from speechkit.io.once import made_once, own_folder
 
 
@@ -55,7 +54,8 @@ def from_hub(repository: str, weights: Sequence[str], way_out: str, *, offline: 
 
     if offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise EngineMissing(
-            f"{repository} is not in the cache, and --offline forbids to fetch it; {way_out}"
+            f"{repository} is not in the cache, and --offline or HF_HUB_OFFLINE forbids to fetch "
+            f"it; {way_out}"
         )
     try:
         return Path(snapshot_download(repository, allow_patterns=list(weights)))
@@ -76,22 +76,15 @@ def _is_whole(folder: Path, weights: Sequence[str]) -> bool:
     }
     kinds = [kind for kind in weights if not kind.endswith((".json", ".txt"))]
     found = any(file.is_file() for kind in kinds for file in folder.glob(kind))
-    return found and all((folder / part).is_file() for part in parts)
+    links = folder.rglob("*")
+    return found and all(path.exists() for path in (*links, *(folder / part for part in parts)))
 
 
-def damages(folder: Path) -> Iterator[str]:
-    """A sentence on each file of a snapshot in the hub's cache that has other content than the hub
-    named it by: by the sha256 of large files, by git's hash of small ones."""
-    for path in sorted(folder.rglob("*")):
-        blob = path.resolve()
-        if path.is_dir() or blob.parent.name != "blobs":
-            continue
-        if not blob.is_file():
-            yield f"{path}: missing"
-            continue
-        found = (sha256 if len(blob.name) == 64 else git_blob)(blob)
-        if found != blob.name:
-            yield f"{path}: hash {found}, should be {blob.name}"
+def published(folder: Path) -> dict[Path, str]:
+    """The files of a snapshot in the hub's cache, each with the hash it is kept by there: the
+    sha256 of large files, git's of small ones."""
+    blobs = {path: path.resolve() for path in sorted(folder.rglob("*")) if path.is_symlink()}
+    return {path: blob.name for path, blob in blobs.items() if blob.parent.name == "blobs"}
 
 
 def nearby(model: Path, folder: Path | None) -> Path:
