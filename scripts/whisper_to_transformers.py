@@ -45,6 +45,7 @@ LAYERS = {
     "conv2": ["conv2"],
     "embeddings": ["embed_tokens"],
     "position_encodings": ["embed_positions"],
+    "projection": ["proj_out"],
     "layer_norm": ["layer_norm"],
     "self_attention/layer_norm": ["self_attn_layer_norm"],
     "self_attention/linear_0": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
@@ -68,7 +69,6 @@ def convert(model: Path, folder: Path) -> None:
     told = json.loads((model / "config.json").read_text(encoding="utf-8"))
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     weights = {name: torch.from_numpy(value) for name, value in renamed(variables)}
-    weights["proj_out.weight"] = weights["model.decoder.embed_tokens.weight"]
     made = WhisperForConditionalGeneration(geometry(variables, tokenizer))
     made.load_state_dict(weights, strict=True)
     made.generation_config = generation(told, tokenizer)
@@ -80,7 +80,7 @@ def convert(model: Path, folder: Path) -> None:
 
 def read(path: Path) -> Variables:
     """Little-endian: version, name, revision; the variables, each a name, a shape, a type and its
-    numbers. The aliases at the end repeat the decoder's embeddings as its projection."""
+    numbers; the aliases, which are other names of variables with the same numbers."""
     with open(path, "rb") as file:
 
         def number(kind: str) -> int:
@@ -98,6 +98,9 @@ def read(path: Path) -> Variables:
             name, shape = text(), [number("I") for _ in range(number("B"))]
             kind = TYPES[number("B")]
             found[name] = np.frombuffer(file.read(number("I")), kind).reshape(shape)
+        for _ in range(number("I")):
+            alias, name = text(), text()
+            found[alias] = found[name]
         return found
 
 
@@ -110,6 +113,7 @@ def renamed(variables: Variables) -> Iterator[tuple[str, NDArray[np.float32]]]:
         side, _, inner = name.partition("/")
         index, layer, kind = re.fullmatch(r"(?:layer_(\d+)/)?(.+)/(\w+)", inner).groups()
         place = f"model.{side}.layers.{index}." if index else f"model.{side}."
+        place = "" if layer == "projection" else place
         parts = LAYERS[layer]
         for part, rows in zip(parts, np.split(value.astype(np.float32), len(parts)), strict=True):
             if part.endswith("k_proj") and kind == "bias":

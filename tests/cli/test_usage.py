@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ("manifest", "vad", "asr", "score", "split-manifest", "merge-results", "doctor")
+COMMANDS = (
+    *("manifest", "vad", "asr", "score", "split-manifest", "merge-results"),
+    *("doctor", "models"),
+)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "models list", "models get", "models verify"])
 def test_every_command_explains_itself(speechkit: Any, command: str) -> None:
     for flag in ("--help", "-h"):
-        done = speechkit(command, flag)
+        done = speechkit(*command.split(), flag)
         assert not done.err
         text = " ".join(done.out.decode().split())
         assert text.startswith(f"Usage: speechkit {command}")
