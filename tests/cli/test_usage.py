@@ -11,10 +11,7 @@ from typing import Any
 
 import pytest
 
-COMMANDS = (
-    *("manifest", "vad", "asr", "score", "split-manifest", "merge-results"),
-    *("doctor", "models"),
-)
+COMMANDS = ("manifest", "vad", "asr", "score", "split-manifest", "merge-results", "doctor")
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "models list", "models get", "models verify"])
