@@ -3,6 +3,8 @@ hub's cache, or on the hub, looked for in this order."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,7 +104,7 @@ def locate(info: EngineInfo, name: str, *, offline: bool = False) -> Path:
     ``offline`` or HF_HUB_OFFLINE forbids it. Raises `EngineMissing` with the way out.
     """
     known = find(info.name, name)
-    try:
+    with _named(name):
         return (
             models.local(name, info.weights)
             or (known and known.packaged and known.packaged.locate())
@@ -110,18 +112,20 @@ def locate(info: EngineInfo, name: str, *, offline: bool = False) -> Path:
                 _repository(info, name), info.weights, way_out(info, name), offline=offline
             )
         )
-    except EngineMissing as e:
-        raise EngineMissing(f"model {name}: {e}") from e
 
 
 def here(info: EngineInfo, name: str) -> Path | None:
-    """The folder or file of a model on this machine; None where it is in parts yet, or not here."""
+    """The folder or file of a model on this machine; None where it is in parts yet, or not here.
+
+    Raises `EngineMissing` for what can be no model's name.
+    """
     known = find(info.name, name)
-    return (
-        models.local(name, info.weights)
-        or (known and known.packaged and known.packaged.joined())
-        or models.cached(_repository(info, name), info.weights)
-    )
+    with _named(name):
+        return (
+            models.local(name, info.weights)
+            or (known and known.packaged and known.packaged.joined())
+            or models.cached(_repository(info, name), info.weights)
+        )
 
 
 def is_packaged(info: EngineInfo, name: str) -> bool:
@@ -151,6 +155,14 @@ def way_out(info: EngineInfo, name: str) -> str:
             f"run: {known.packaged.install}, or take --engine pocketsphinx (US English, built in)"
         )
     return f"where there is a network, run: speechkit models get {name} --engine {info.name}"
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except EngineMissing as e:
+        raise EngineMissing(f"model {name}: {e}") from e
 
 
 def _repository(info: EngineInfo, name: str) -> str:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
@@ -68,16 +69,16 @@ def from_hub(repository: str, weights: Sequence[str], way_out: str, *, offline: 
 
 def _is_whole(folder: Path, weights: Sequence[str]) -> bool:
     """Whether an interrupted download has left nothing out: the weights, which come last, with all
-    their parts."""
+    their parts, and no link leads nowhere."""
+    kinds = [kind for kind in weights if not kind.endswith((".json", ".txt"))]
     parts = {
-        part
+        folder / part
         for index in folder.glob("*.index.json")
         for part in json.loads(index.read_bytes())["weight_map"].values()
+        if any(fnmatch(part, kind) for kind in kinds)
     }
-    kinds = [kind for kind in weights if not kind.endswith((".json", ".txt"))]
     found = any(file.is_file() for kind in kinds for file in folder.glob(kind))
-    links = folder.rglob("*")
-    return found and all(path.exists() for path in (*links, *(folder / part for part in parts)))
+    return found and all(path.exists() for path in (*folder.rglob("*"), *parts))
 
 
 def published(folder: Path) -> dict[Path, str]:

@@ -42,7 +42,7 @@ def made_once(
             return home
         if alone:
             for left in home.parent.glob(f".{glob.escape(home.name)}.????????"):
-                shutil.rmtree(left)
+                shutil.rmtree(left, ignore_errors=True)
         unfinished = home.with_name(f".{home.name}.{secrets.token_hex(4)}")
         try:
             unfinished.mkdir()

@@ -71,7 +71,9 @@ class Packaged:
         try:
             return made_once(user_cache() / self.folder, self._join, self._is_whole)
         except OSError as e:
-            why = f"{e.filename or 'the cache'}: {e.strerror}"
+            return self._join_in_tmpdir(f"{e.filename or 'the cache'}: {e.strerror}")
+
+    def _join_in_tmpdir(self, why: str) -> Path:
         with output_errors("TMPDIR"):
             folder = own_folder(Path(tempfile.gettempdir())) / self.folder
             log.warning("%s, so the model goes to %s (TMPDIR)", why, folder)
