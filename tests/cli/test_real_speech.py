@@ -20,15 +20,17 @@ ENGINES = {
     "default": [],
     "whisper": ["--engine", "whisper", "--model", TRANSFORMERS],
 }
-WORST = {"speech": 0.05, "asr": 0.12, "languages": 0.15}  # word error rates, twice the measured
+#: Word error rates; measured were 0.022, 0.032, and 0.125 at worst of one sentence.
+WORST = {"speech": 0.06, "asr": 0.08, "languages": 0.2}
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not BASE.is_installed(), reason=f"needs {BASE.install}"),
+]
 normal = BasicTextNormalizer()
 
 
 def transcribed(speechkit: Any, out: Path, *arguments: object) -> list[Record]:
-    if arguments[-1] is not TRANSFORMERS and not BASE.is_installed():
-        pytest.skip(f"Whisper base is not installed: {BASE.install}")
     speechkit("asr", *arguments, "-o", out)
     records = (json.loads(line) for line in out.read_bytes().splitlines())
     return [record for record in records if "text" in record]
@@ -45,7 +47,7 @@ def test_the_examples(speechkit: Any, examples: Path, tmp_path: Path) -> None:
     assert word_error_rate(found) <= WORST["speech"]
     assert {record["lang"] for record in found} == {"en"}
     (story,) = [r for r in found if r["audio_filepath"].endswith("story.flac")]
-    assert normal(story["pred_text"]) == "tell me the story about the old man and the dog"
+    assert normal(story["pred_text"]).split() == normal(story["text"]).split()
 
 
 def test_recorded_speech(speechkit: Any, data: Path, tmp_path: Path) -> None:

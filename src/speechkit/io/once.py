@@ -7,6 +7,7 @@ import glob
 import os
 import secrets
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,16 +35,18 @@ def made_once(
     """``home``, a folder that ``make`` fills under another name before it gets its own.
 
     One that is there but not ``is_whole`` is made anew. Without locks each process makes its own,
-    and the first to be renamed stays. Raises OSError, and what ``make`` raises.
+    and the first to be renamed stays. What a killed process has left goes when the same host comes
+    again, as locks may not reach beyond it. Raises OSError, and what ``make`` raises.
     """
     home.parent.mkdir(parents=True, exist_ok=True)
     with locked(home.with_name(f".{home.name}.lock")) as alone:
         if is_whole(home):
             return home
+        prefix = f".{home.name}.{socket.gethostname()}."
         if alone:
-            for left in home.parent.glob(f".{glob.escape(home.name)}.????????"):
+            for left in home.parent.glob(f"{glob.escape(prefix)}*"):
                 shutil.rmtree(left, ignore_errors=True)
-        unfinished = home.with_name(f".{home.name}.{secrets.token_hex(4)}")
+        unfinished = home.with_name(f"{prefix}{secrets.token_hex(4)}")
         try:
             unfinished.mkdir()
             make(unfinished)
@@ -55,7 +58,7 @@ def made_once(
 
 def _replace(home: Path, unfinished: Path, is_whole: Callable[[Path], bool]) -> None:
     if home.exists() and not is_whole(home):
-        aside = home.with_name(f".{home.name}.{secrets.token_hex(4)}")
+        aside = unfinished.with_name(f"{unfinished.name}-old")
         home.rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
     try:
