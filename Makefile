@@ -101,8 +101,10 @@ endif
 # ---------------------------------------------------------------- developers
 DATA ?= ../shared/data
 
-# Tiny real models of spoken digits, made anew where what they are made of has changed.
+# Real Whispers, and tiny real models of spoken digits, made anew where what they are made of has
+# changed.
 models: $(VENV)/.full
+	$(BIN)/python scripts/real_models.py base tiny.en
 	$(BIN)/python scripts/make_tiny_models.py whisper --data "$(DATA)"
 	$(BIN)/python scripts/make_tiny_models.py nemo --data "$(DATA)"
 	$(BIN)/python scripts/make_tiny_models.py s2s --data "$(DATA)"

@@ -51,8 +51,8 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     cpus = granted_cpus()
 
     def run(workers: int) -> list[str]:
-        arguments = ["asr", many, "-o", folder / "out.jsonl", "--restart", "--workers", workers]
-        return [str(speechkit), *map(str, arguments)]
+        arguments = ["asr", many, "--engine", "pocketsphinx", "-o", folder / "out.jsonl"]
+        return [str(speechkit), *map(str, [*arguments, "--restart", "--workers", workers])]
 
     commands = {
         "bare decoder, one process": [sys.executable, "-c", BARE, str(many)],

@@ -24,6 +24,7 @@ SPEECHKIT = str(Path(sys.executable).with_name("speechkit"))
 LOCAL_SLURM = str(ROOT / "scripts" / "local_slurm.sh")
 TARGET = 1.25  # times the unsplit run, at most
 CPUS, SPLITS = 2, 8
+ENGINE = ("--engine", "pocketsphinx")
 MOST_SECONDS = 1800
 
 
@@ -54,12 +55,13 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     times: dict[str, list[float]] = {"unsplit": [], "array": []}
     for turn in range(options.repeats):
         whole, merged = folder / f"whole-{turn}.jsonl", folder / f"merged-{turn}.jsonl"
-        times["unsplit"].append(timed(["asr", str(many), "-o", str(whole), "--workers", str(CPUS)]))
+        alone = ["asr", str(many), *ENGINE, "-o", str(whole), "--workers", str(CPUS)]
+        times["unsplit"].append(timed(alone))
         arguments = ["--input", str(many), "--splits", str(SPLITS), "-o", str(merged)]
         arguments += ["--output-dir", str(folder / f"output-{turn}"), "--sbatch=--cpus-per-task=1"]
         arguments += ["--splits-dir", str(folder / "splits")]
         began = time.perf_counter()
-        timed(["slurm", "submit", "asr", *arguments])
+        timed(["slurm", "submit", "asr", *arguments, "--", *ENGINE])
         while not merged.exists():
             if time.perf_counter() - began > MOST_SECONDS:
                 sys.exit(f"no merged result after {MOST_SECONDS} s")
@@ -95,10 +97,10 @@ def starts(repeats: int, folder: Path) -> dict[str, float]:
     timed(["split-manifest", "--input", str(one), "--splits", "1", "--output-dir", splits])
     commands = {
         "speechkit slurm task (it alone)": ["slurm", "task", "--help"],
-        "the stage: speechkit asr": ["asr", str(one), "-o", "{}.jsonl", "--workers", "1"],
+        "the stage: speechkit asr": ["asr", str(one), *ENGINE, "-o", "{}.jsonl", "--workers", "1"],
         "both: what a task of an array costs": [
             *("slurm", "task", "asr", "--split", "0", "--splits-dir", splits),
-            *("--output-dir", "{}", "--", "--workers", "1"),
+            *("--output-dir", "{}", "--", *ENGINE, "--workers", "1"),
         ],
     }
     found = {}

@@ -18,6 +18,7 @@ from speechkit.commands.convert_quantizer import convert_quantizer
 from speechkit.commands.doctor import doctor
 from speechkit.commands.manifest import manifest
 from speechkit.commands.merge_results import merge_results
+from speechkit.commands.models import app as models
 from speechkit.commands.options import Option
 from speechkit.commands.s2s import s2s
 from speechkit.commands.score import score
@@ -56,6 +57,7 @@ for command in (
 ):
     app.command(command.__name__.replace("_", "-"), cls=Command)(command)
 app.add_typer(slurm, name="slurm")
+app.add_typer(models, name="models")
 
 
 def _show_version(wanted: bool) -> None:

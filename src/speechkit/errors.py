@@ -4,7 +4,7 @@ SpeechkitError                 1  fatal
 ├── UsageError                 2  options or inputs that can't be meant
 │   ├── ManifestError          2  a malformed manifest line (file and line named)
 │   └── OutputConflict         2  the output belongs to another run, or another run is writing it
-├── EngineMissing              1  a package or model is not installed (install command named)
+├── EngineMissing              1  a package or model is not installed, or damaged (way out named)
 ├── EngineFailed               1  an engine's worker can't start
 ├── OutputFailed               1  disk full, folder read-only
 ├── SchedulerFailed            1  SLURM is not there, does not answer or refuses

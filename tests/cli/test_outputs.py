@@ -16,6 +16,7 @@ import srt
 from speechkit.formats import ASR_FORMATS, VAD_FORMATS
 
 CHECKER = Path(__file__).resolve().parents[2] / "scripts" / "check_subtitles.py"
+ASR = ("asr", "--engine", "pocketsphinx")
 EXTENSIONS = {name: module.EXTENSION for name, module in {**ASR_FORMATS, **VAD_FORMATS}.items()}
 
 
@@ -38,8 +39,8 @@ def heard(speechkit: Any, talks: Path, tmp_path_factory: pytest.TempPathFactory)
     """The folder with every format that asr writes, of each recording and of all in one."""
     out = tmp_path_factory.mktemp("heard")
     formats = [part for name in ASR_FORMATS for part in ("-f", name)]
-    speechkit("asr", talks, "--output-dir", out, *formats)
-    speechkit("asr", talks, "--output-dir", out, *formats, "--one-file")
+    speechkit(*ASR, talks, "--output-dir", out, *formats)
+    speechkit(*ASR, talks, "--output-dir", out, *formats, "--one-file")
     return out
 
 
@@ -60,7 +61,7 @@ def test_every_recording_has_its_own_files(heard: Path) -> None:
 
 @pytest.mark.parametrize("form", ASR_FORMATS)
 def test_asr_prints_each_format(speechkit: Any, talks: Path, heard: Path, form: str) -> None:
-    printed = speechkit("asr", talks / "mon" / "a.flac", "--format", form).out
+    printed = speechkit(*ASR, talks / "mon" / "a.flac", "--format", form).out
     assert printed
     assert printed == (heard / f"mon/a{EXTENSIONS[form]}").read_bytes().replace(b"mon/a", b"a")
 
@@ -135,10 +136,10 @@ def test_a_reference_beside_the_audio_is_not_overwritten(
     for suffix in (".flac", ".txt"):
         shutil.copy(examples / "awb" / f"train{suffix}", tmp_path)
     reference = (tmp_path / "train.txt").read_bytes()
-    done = speechkit("asr", tmp_path, "-f", "txt", "--output-dir", tmp_path, code=2)
+    done = speechkit(*ASR, tmp_path, "-f", "txt", "--output-dir", tmp_path, code=2)
     assert "would be taken for the reference of train.flac" in done.err
     assert (tmp_path / "train.txt").read_bytes() == reference
-    speechkit("asr", tmp_path, "-f", "srt", "--output-dir", tmp_path)
+    speechkit(*ASR, tmp_path, "-f", "srt", "--output-dir", tmp_path)
     assert (tmp_path / "train.srt").exists()
     assert (tmp_path / "train.txt").read_bytes() == reference
 

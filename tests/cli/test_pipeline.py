@@ -14,6 +14,12 @@ import pytest
 
 from speechkit.records import Record
 
+ASR = (
+    "asr",
+    "--engine",
+    "pocketsphinx",
+)  # what is asked here is the same of any engine, and this one is light
+
 
 @pytest.fixture(scope="module")
 def recordings(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -54,12 +60,12 @@ def pipe(*commands: Sequence[object]) -> tuple[bytes, list[int]]:
 def test_by_pipe_and_by_files_is_the_same(speechkit: Any, recordings: Path, tmp_path: Path) -> None:
     vad, asr = tmp_path / "vad.jsonl", tmp_path / "asr.jsonl"
     speechkit("vad", recordings, "-o", vad)
-    speechkit("asr", vad, "-o", asr, "--words")
+    speechkit(*ASR, vad, "-o", asr, "--words")
     score = speechkit("score", asr, "--json").out
-    scored, codes = pipe(["vad", recordings], ["asr", "-", "--words"], ["score", "-", "--json"])
+    scored, codes = pipe(["vad", recordings], [*ASR, "-", "--words"], ["score", "-", "--json"])
     assert scored == score
     assert codes == [0, 0, 0]
-    assert speechkit("asr", "-", "--words", stdin=vad.read_bytes()).out == asr.read_bytes()
+    assert speechkit(*ASR, "-", "--words", stdin=vad.read_bytes()).out == asr.read_bytes()
 
 
 def test_one_worker_and_two_give_the_same_bytes(
@@ -70,7 +76,7 @@ def test_one_worker_and_two_give_the_same_bytes(
         ("vad", "--engine", "silero", "--probabilities", examples),
         ("vad", "--emit", "segments", examples),
         ("manifest", examples),
-        ("asr", recordings),
+        (*ASR, recordings),
     ):
         one = speechkit(*command, "--workers", 1).out
         two = speechkit(*command, "--workers", 2).out
@@ -98,7 +104,7 @@ def test_vad_adds_its_keys_behind_the_inputs(
     assert 0 < record["speech_duration"] <= record["duration"] == pytest.approx(4.315)
     ends = [segment["end"] for segment in record["segments"]]
     assert ends == sorted(ends)
-    (record,) = records(speechkit("asr", "-", stdin=json.dumps(record).encode()).out)
+    (record,) = records(speechkit(*ASR, "-", stdin=json.dumps(record).encode()).out)
     assert list(record) == [
         *(*given, "duration", "segments", "speech_duration"),
         *("pred_text", "lang"),
@@ -113,7 +119,7 @@ def test_segments_count_from_the_recordings_beginning(speechkit: Any, recordings
     assert record["offset"] == 1.0
     assert record["duration"] == 2.0
     assert all(1.0 <= one["start"] < one["end"] <= 3.0 for one in record["segments"])
-    (record,) = records(speechkit("asr", "-", "--words", stdin=line).out)
+    (record,) = records(speechkit(*ASR, "-", "--words", stdin=line).out)
     words = [word for segment in record["segments"] for word in segment["words"]]
     assert words
     assert all(1.0 <= word["start"] < word["end"] <= 3.0 for word in words)
@@ -130,7 +136,7 @@ def test_one_line_a_segment(speechkit: Any, recordings: Path) -> None:
         found = [(line["offset"], round(line["offset"] + line["duration"], 3)) for line in own]
         assert found == [(one["start"], one["end"]) for one in record["segments"]]
     assert not any("text" in line for line in lines)
-    heard = records(speechkit("asr", "-", stdin=emitted).out)
+    heard = records(speechkit(*ASR, "-", stdin=emitted).out)
     assert [(h["audio_filepath"], h["offset"]) for h in heard] == [
         (line["audio_filepath"], line["offset"]) for line in lines
     ]
@@ -154,10 +160,10 @@ def test_a_failure_is_carried_to_the_score(
     vad, asr = tmp_path / "vad.jsonl", tmp_path / "asr.jsonl"
     types = ["AudioNotFound", None, "AudioTruncated", "AudioUnreadable"]
     for source, command, out in (
-        ((manifest, tmp_path / "text.wav"), "vad", vad),
-        ((vad,), "asr", asr),
+        ((manifest, tmp_path / "text.wav"), ("vad",), vad),
+        ((vad,), ASR, asr),
     ):
-        done = speechkit(command, *source, "-o", out, code=3)
+        done = speechkit(*command, *source, "-o", out, code=3)
         found = records(out.read_bytes())
         assert [record.get("error", {}).get("type") for record in found] == types
         assert "3 failed" in done.err
@@ -169,7 +175,7 @@ def test_a_failure_is_carried_to_the_score(
     score = json.loads(speechkit("score", asr, "--json", code=3).out)
     whole = json.dumps(score)
     assert score["failed"] == 3, whole
-    piped, codes = pipe(["vad", manifest], ["asr", "-"], ["score", "-", "--json"])
+    piped, codes = pipe(["vad", manifest], [*ASR, "-"], ["score", "-", "--json"])
     assert codes == [3, 3, 3]
     assert json.loads(piped)["failed"] == 2
 
@@ -187,7 +193,7 @@ def test_nobody_reads_the_output(recordings: Path) -> None:
 
 
 def test_a_failed_first_stage_stops_the_pipe(tmp_path: Path) -> None:
-    out, codes = pipe(["vad", tmp_path / "none"], ["asr", "-"], ["score", "-"])
+    out, codes = pipe(["vad", tmp_path / "none"], [*ASR, "-"], ["score", "-"])
     assert out == b""
     assert codes[:2] == [2, 2]
 
@@ -197,7 +203,7 @@ def real_speech(speechkit: Any, data: Path, tmp_path_factory: pytest.TempPathFac
     """What vad, asr and score make of the real recordings, by files."""
     folder = tmp_path_factory.mktemp("real")
     speechkit("vad", data / "asr" / "manifest.jsonl", "-o", folder / "vad.jsonl")
-    speechkit("asr", folder / "vad.jsonl", "-o", folder / "asr.jsonl")
+    speechkit(*ASR, folder / "vad.jsonl", "-o", folder / "asr.jsonl")
     speechkit("score", folder / "asr.jsonl", "--summary", folder / "score.json")
     return folder
 
@@ -215,7 +221,7 @@ def test_real_speech_is_recognised(real_speech: Path, data: Path) -> None:
 
 def test_real_speech_by_pipe(real_speech: Path, data: Path) -> None:
     manifest = data / "asr" / "manifest.jsonl"
-    out, codes = pipe(["vad", manifest, "--limit", 2], ["asr", "-"])
+    out, codes = pipe(["vad", manifest, "--limit", 2], [*ASR, "-"])
     lines = (real_speech / "asr.jsonl").read_bytes().splitlines(keepends=True)
     assert out == b"".join(lines[:2])
     assert codes == [0, 0]

@@ -14,10 +14,10 @@ import pytest
 COMMANDS = ("manifest", "vad", "asr", "score", "split-manifest", "merge-results", "doctor")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "models list", "models get", "models verify"])
 def test_every_command_explains_itself(speechkit: Any, command: str) -> None:
     for flag in ("--help", "-h"):
-        done = speechkit(command, flag)
+        done = speechkit(*command.split(), flag)
         assert not done.err
         text = " ".join(done.out.decode().split())
         assert text.startswith(f"Usage: speechkit {command}")
@@ -47,11 +47,17 @@ def test_the_main_help_lists_the_commands_and_exit_codes(speechkit: Any) -> None
         ("vad AUDIO --max-segment 0.01", "max_segment is 0.01: it has to be at least 1"),
         ("vad AUDIO --emit words", "--emit words: there are recordings, segments"),
         ("vad AUDIO --format srt", "--format srt: there are jsonl, rttm, audacity, csv"),
-        ("asr AUDIO --format rttm", "--format rttm: there are jsonl, txt"),
-        ("asr AUDIO -f srt -f vtt", "only one format fits on stdout; give --output-dir"),
-        ("asr AUDIO -f srt -o x.jsonl", "-o is the manifest; give --output-dir"),
-        ("asr AUDIO --one-file", "--one-file needs --output-dir"),
-        ("asr AUDIO --retry-failed", "need an output file (-o)"),
+        ("asr AUDIO --engine pocketsphinx --format rttm", "--format rttm: there are jsonl, txt"),
+        (
+            "asr AUDIO --engine pocketsphinx -f srt -f vtt",
+            "only one format fits on stdout; give --output-dir",
+        ),
+        (
+            "asr AUDIO --engine pocketsphinx -f srt -o x.jsonl",
+            "-o is the manifest; give --output-dir",
+        ),
+        ("asr AUDIO --engine pocketsphinx --one-file", "--one-file needs --output-dir"),
+        ("asr AUDIO --engine pocketsphinx --retry-failed", "need an output file (-o)"),
         ("asr AUDIO --channel 0", "0 is not in the range"),
         ("asr AUDIO --workers -1", "-1 is not in the range"),
         ("asr AUDIO --limit 0", "0 is not in the range"),
@@ -63,7 +69,10 @@ def test_the_main_help_lists_the_commands_and_exit_codes(speechkit: Any) -> None
         ("score none.jsonl", "none.jsonl: can't be read: No such file"),
         ("score BROKEN", "broken.jsonl, line 2: not valid JSON"),
         ("vad BROKEN -o out.jsonl", "broken.jsonl, line 2: not valid JSON"),
-        ("asr AUDIO BROKEN -o out.jsonl", "broken.jsonl, line 2: not valid JSON"),
+        (
+            "asr AUDIO BROKEN --engine pocketsphinx -o out.jsonl",
+            "broken.jsonl, line 2: not valid JSON",
+        ),
         ("split-manifest --input none.jsonl --splits 2", "none.jsonl: can't be read: No such file"),
         ("score BROKEN -o - --json", "-o - and --json: only one of them fits on stdout"),
         ("split-manifest --input BROKEN --splits 100001", "it has to be at most 100000"),
@@ -88,7 +97,9 @@ def test_what_cant_be_meant_is_refused_in_one_sentence(
 
 
 def test_a_missing_model_is_named(speechkit: Any, examples: Path, tmp_path: Path) -> None:
-    done = speechkit("asr", examples / "awb", "--model", tmp_path, code=1)
+    done = speechkit(
+        *("asr", examples / "awb", "--engine", "pocketsphinx"), "--model", tmp_path, code=1
+    )
     assert f"{tmp_path}: not a PocketSphinx model" in done.err
 
 

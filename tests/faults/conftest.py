@@ -41,7 +41,8 @@ def silero(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
 
 @pytest.fixture(scope="session")
 def asr(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
-    return _unbroken(tmp_path_factory.mktemp("asr"), "asr", few, "--workers", 2)
+    folder = tmp_path_factory.mktemp("asr")
+    return _unbroken(folder, "asr", few, "--engine", "pocketsphinx", "--workers", 2)
 
 
 @pytest.fixture(scope="session")

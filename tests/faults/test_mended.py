@@ -11,20 +11,22 @@ from faultkit import one_sentence, records, run
 
 from audiokit import EXAMPLES
 
+ASR = ("asr", "--engine", "pocketsphinx")
+
 
 def test_many_slow_utterances_cost_themselves_alone(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    slow = run(tmp_path, "asr", EXAMPLES, "-o", out, "--time-limit", 0.0001)
+    slow = run(tmp_path, *ASR, EXAMPLES, "-o", out, "--time-limit", 0.0001)
     assert slow.code == 3, slow.err
     assert [record["error"]["type"] for record in records(out)] == ["TimeLimit"] * 12
 
 
 def test_a_run_that_never_started_does_not_hold_its_output(few: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    failed = run(tmp_path, "asr", few, "-o", out, "--model", tmp_path / "nothing")
+    failed = run(tmp_path, *ASR, few, "-o", out, "--model", tmp_path / "nothing")
     assert failed.code == 1
     assert "not a PocketSphinx model" in one_sentence(failed)
-    assert run(tmp_path, "asr", few, "-o", out, "--limit", 2).code == 0
+    assert run(tmp_path, *ASR, few, "-o", out, "--limit", 2).code == 0
 
 
 def test_an_output_that_is_an_input_is_refused(few: Path, tmp_path: Path) -> None:

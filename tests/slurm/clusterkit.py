@@ -19,6 +19,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL_SLURM = ROOT / "scripts" / "local_slurm.sh"
 UTTERANCES = 24
+LIGHT = ("--", "--engine", "pocketsphinx")  # options of asr, for a task that is soon done
 BIN = Path(sys.executable).parent
 LIVING = ("RUNNING", "COMPLETING", "PENDING", "CONFIGURING", "REQUEUED")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from clusterkit import BIN, UTTERANCES, Cluster, Work, running
+from clusterkit import BIN, LIGHT, UTTERANCES, Cluster, Work, running
 
 from audiokit import cut_speech
 
@@ -48,7 +48,8 @@ def unsplit(manifest: Path) -> Callable[[str], bytes]:
     def make(stage: str) -> bytes:
         if stage not in made:
             out = manifest.with_name(f"{stage}.jsonl")
-            command = [BIN / "speechkit", stage, manifest, "-o", out, "--workers", "1"]
+            engine = LIGHT[1:] if stage == "asr" else ()
+            command = [BIN / "speechkit", stage, manifest, *engine, "-o", out, "--workers", "1"]
             subprocess.run(command, check=True, capture_output=True)
             made[stage] = out.read_bytes()
         return made[stage]

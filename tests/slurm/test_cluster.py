@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from clusterkit import ROOT, UTTERANCES, Cluster, Work, kill, stage_of, supervisor_of, until
+from clusterkit import LIGHT, ROOT, UTTERANCES, Cluster, Work, kill, stage_of, supervisor_of, until
 
 from speechkit.pipelines.cluster import attempts
 
@@ -36,7 +36,7 @@ def test_the_classic_use(work: Work, unsplit: Callable[[str], bytes]) -> None:
 
 def test_submit_merges_by_itself(work: Work, unsplit: Callable[[str], bytes]) -> None:
     """One command from anywhere; what is submitted once is not submitted twice."""
-    command = ["asr", "--input", work.manifest, "--splits", 8, "-o", "final.jsonl"]
+    command = ["asr", "--input", work.manifest, "--splits", 8, "-o", "final.jsonl", *LIGHT]
     array, merge = work.submit(*command)
     assert work.submit(*command) == []
     states = work.cluster.wait(array, merge)
@@ -53,7 +53,9 @@ def test_submit_merges_by_itself(work: Work, unsplit: Callable[[str], bytes]) ->
 def test_what_fails_is_named_and_repaired(work: Work, unsplit: Callable[[str], bytes]) -> None:
     """Killed outright, preempted, over its time limit, its split gone: all of it at once."""
     work.speechkit("split-manifest", "--input", work.manifest, "--splits", 6)
-    array, merge = work.submit(*("asr", "-o", "final.jsonl", "--reruns", 0, "--requeues", 0, LATER))
+    array, merge = work.submit(
+        *("asr", "-o", "final.jsonl", "--reruns", 0, "--requeues", 0, LATER, *LIGHT)
+    )
     (work.folder / "splits" / "data_split_05.jsonl").unlink()
     work.cluster.ask("scontrol", "update", f"JobId={array}_3", "TimeLimit=1")
     stage_of(array, 3).send_signal(signal.SIGSTOP)
@@ -91,7 +93,9 @@ def test_what_fails_is_named_and_repaired(work: Work, unsplit: Callable[[str], b
 @pytest.mark.parametrize("harm", ["preempted", "killed"])
 def test_a_requeued_task_goes_on(work: Work, harm: str, unsplit: Callable[[str], bytes]) -> None:
     """By itself, and no utterance is computed twice."""
-    array, merge = work.submit(*("asr", "--input", work.manifest, "--splits", 3, "-o", "all.jsonl"))
+    array, merge = work.submit(
+        *("asr", "--input", work.manifest, "--splits", 3, "-o", "all.jsonl", *LIGHT)
+    )
     # The last task's number is that of the array, which must not all be queued again.
     until(lambda: work.answered(2) >= 2, what="nothing was computed")
     if harm == "preempted":
@@ -110,7 +114,7 @@ def test_a_requeued_task_goes_on(work: Work, harm: str, unsplit: Callable[[str],
 def test_what_gets_nowhere_is_not_queued_for_ever(work: Work) -> None:
     """A second stop in a row with nothing done in between is the last."""
     work.speechkit("split-manifest", "--input", work.manifest, "--splits", 1)
-    (array,) = work.submit("asr", "--requeues", 2)
+    (array,) = work.submit("asr", "--requeues", 2, *LIGHT)
     for tries in (1, 2):
         stage_of(array, 0).kill()  # before it has done anything
         until(lambda n=tries: work.log().count("split 0: killed") == n, 30)
@@ -162,7 +166,7 @@ def test_more_splits_than_an_array_can_have(work: Work, tmp_path: Path) -> None:
 def test_the_pipeline(work: Work) -> None:
     said = work.cluster.ask(
         SCRIPTS / "pipeline.sh",
-        *(work.manifest, 2, "the results", "--words"),
+        *(work.manifest, 2, "the results", "--engine", "pocketsphinx", "--words"),
         cwd=work.folder,
         SBATCH_OPTIONS="--cpus-per-task=1",
     )
@@ -170,7 +174,7 @@ def test_the_pipeline(work: Work) -> None:
     assert set(work.cluster.wait(*jobs).values()) == {"COMPLETED"}
     results = work.folder / "the results"
     work.speechkit("vad", work.manifest, "-o", "vad.jsonl")
-    work.speechkit("asr", "vad.jsonl", "-o", "asr.jsonl", "--words")
+    work.speechkit("asr", "vad.jsonl", "-o", "asr.jsonl", "--engine", "pocketsphinx", "--words")
     assert (results / "final.jsonl").read_bytes() == (work.folder / "asr.jsonl").read_bytes()
 
 
@@ -190,10 +194,10 @@ def test_a_stage_after_another(work: Work) -> None:
     """`--after`: on the other's results, and its missing splits come first in a rerun."""
     output = ("--output-dir", "vad")
     (vad,) = work.submit("vad", "--input", work.manifest, "--splits", 2, *output)
-    asr, merge = work.submit("asr", "--after", "vad", "-o", "final.jsonl")
+    asr, merge = work.submit("asr", "--after", "vad", "-o", "final.jsonl", *LIGHT)
     work.cluster.wait(vad, asr, merge)
     work.speechkit("vad", work.manifest, "-o", "vad.jsonl")
-    work.speechkit("asr", "vad.jsonl", "-o", "asr.jsonl")
+    work.speechkit("asr", "vad.jsonl", "-o", "asr.jsonl", "--engine", "pocketsphinx")
     final = work.folder / "final.jsonl"
     assert final.read_bytes() == (work.folder / "asr.jsonl").read_bytes()
     final.unlink()
@@ -256,7 +260,7 @@ def spoken(work: Work) -> list[Path]:
 
 def test_another_run_in_the_same_folder(work: Work) -> None:
     (job,) = work.submit("vad", "--input", work.manifest, "--splits", 2, "--sbatch=--hold")
-    done = work.speechkit("slurm", "submit", "asr", code=2)
+    done = work.speechkit("slurm", "submit", "asr", *LIGHT, code=2)
     assert "has the results of another run" in done.stderr
     work.cluster.ask("scancel", str(job))
 

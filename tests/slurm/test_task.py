@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from clusterkit import BIN, ROOT, UTTERANCES, until
+from clusterkit import BIN, LIGHT, ROOT, UTTERANCES, until
 
 from speechkit.pipelines.cluster import attempts
 from speechkit.pipelines.cluster.attempts import Attempt, End
@@ -95,7 +95,7 @@ def test_a_stopped_split_goes_on(
     speechkit: Any, folder: Path, harm: str, unsplit: Callable[[str], bytes]
 ) -> None:
     """SIGTERM to the task drains the stage; SIGKILL to the stage leaves somebody to say so."""
-    command = [BIN / "speechkit", "slurm", "task", "asr", "--split", "1", "--", "--workers", "1"]
+    command = [BIN / "speechkit", "slurm", "task", "asr", "--split", "1", *LIGHT, "--workers", "1"]
     part = folder / "output" / "data_split_01.jsonl.part"
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as going:
         until(lambda: part.exists() and part.read_bytes().count(b"\n") > 2)
@@ -111,7 +111,7 @@ def test_a_stopped_split_goes_on(
     failed = states(speechkit, folder)[1]
     assert failed["state"] == "failed"
     assert 0 < failed["answered"] < UTTERANCES // 3
-    done = speechkit("slurm", "task", "asr", "--split", 1, cwd=folder)
+    done = speechkit("slurm", "task", "asr", "--split", 1, *LIGHT, cwd=folder)
     assert f"  {failed['answered']} of them were done by an earlier run" in done.err
     own = {json.loads(line)["audio_filepath"] for line in unsplit("asr").splitlines()}
     lines = (folder / "output" / "data_split_01.jsonl").read_bytes().splitlines()
@@ -200,7 +200,7 @@ def test_arrays_stay_below_the_limit() -> None:
 
 def test_a_signal_before_the_stage_is_up(folder: Path) -> None:
     """It is neither lost nor taken for a crash."""
-    command = [sys.executable, "-m", "speechkit", "slurm", "task", "asr", "--split", "0"]
+    command = [sys.executable, "-m", "speechkit", "slurm", "task", "asr", "--split", "0", *LIGHT]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as going:
         until(lambda: psutil.Process(going.pid).children())
         going.send_signal(signal.SIGUSR1)

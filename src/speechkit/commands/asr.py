@@ -28,16 +28,18 @@ def asr(
     engine: Annotated[
         str,
         Option(
-            help="pocketsphinx (US English, its model is built in), faster-whisper (fast on CPU), "
-            "whisper (any Whisper checkpoint, by transformers) or nemo (any ASR model of NeMo)."
+            help="faster-whisper (on CPU the fast one), whisper (any Whisper checkpoint, by "
+            "transformers), nemo (any ASR model of NeMo) or pocketsphinx (US English, small, its "
+            "model built in)."
         ),
-    ] = "pocketsphinx",
+    ] = "faster-whisper",
     model: Annotated[
         str | None,
         Option(
             metavar="PATH|ID",
-            help="A model's folder, or its .nemo file; except for pocketsphinx also a name on the "
-            "Hugging Face hub, or a short one such as small; default: the engine's own.",
+            help="A model's folder, or its .nemo file; except for pocketsphinx also a short name "
+            "(see speechkit models list) or one on the Hugging Face hub. Default: base for the "
+            "Whispers, else the engine's own.",
         ),
     ] = None,
     words: Annotated[

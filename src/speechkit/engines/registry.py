@@ -79,7 +79,7 @@ ENGINES = (
         ("pocketsphinx",),
         "pip install pocketsphinx",
         batch_audio=5.0,
-        note="US English, works offline right after install",
+        note="US English, its model built in",
     ),
     EngineInfo(
         "asr",
@@ -91,8 +91,8 @@ ENGINES = (
         note="any Whisper checkpoint of transformers; CUDA, MPS or CPU",
         options=WHISPER_OPTIONS,
         hub="openai/whisper-{}",
-        model="small",
-        weights=("*.json", "*.txt", "*.safetensors"),
+        model="base",
+        weights=("*.json", "*.txt", "model.safetensors", "model-*.safetensors"),
     ),
     EngineInfo(
         "asr",
@@ -104,7 +104,7 @@ ENGINES = (
         note="Whisper on CTranslate2, the fast one on CPU; CUDA or CPU",
         options=WHISPER_OPTIONS,
         hub="Systran/faster-whisper-{}",
-        model="small",
+        model="base",
         weights=("*.json", "*.txt", "model.bin"),
     ),
     EngineInfo(

@@ -2,48 +2,90 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Sequence
+from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
-from speechkit.errors import EngineMissing, OutputFailed
+from speechkit.errors import EngineMissing
 from speechkit.io.atomic import output_errors
+from speechkit.io.once import made_once, own_folder
 
 
-def locate(name: str, hub: str, weights: Sequence[str], *, offline: bool) -> Path:
-    """The folder of a model given as a folder, a hub id or a short name (``hub`` with it in), or
-    its file, where models are single files.
-
-    What the cache has not is downloaded once, here, unless ``offline`` or HF_HUB_OFFLINE forbids
-    it. Raises `EngineMissing` with the command that fetches it.
-    """
+def local(name: str, weights: Sequence[str]) -> Path | None:
+    """The folder of this name, or the file, where models are single ones; None for a name that is
+    to be looked for elsewhere. Raises `EngineMissing` for a path that leads nowhere."""
     path = Path(name).expanduser()
     is_weights = len(weights) == 1 and path.match(weights[0])
     if path.is_dir() or (path.is_file() and is_weights):
         return path.resolve()
     if path.is_absolute() or is_weights or name.startswith((".", "~")) or name.count("/") > 1:
-        raise EngineMissing(f"--model {name}: no such folder" + " or file" * is_weights)
+        raise EngineMissing("no such folder" + " or file" * is_weights)
+    return None
+
+
+def cached(repository: str, weights: Sequence[str]) -> Path | None:
+    """A model's folder in the hub's cache; None where it isn't there or lacks something.
+
+    Raises `EngineMissing` for what can be no name on the hub.
+    """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-    repository = name if "/" in name else hub.format(name)
-    fetch = f"hf download {repository} " + " ".join(f"--include '{one}'" for one in weights)
-    local = offline or os.environ.get("HF_HUB_OFFLINE", "") in ("1", "ON", "YES", "TRUE")
     try:
-        found = snapshot_download(repository, allow_patterns=list(weights), local_files_only=local)
+        found = snapshot_download(repository, allow_patterns=list(weights), local_files_only=True)
     except HFValidationError as e:
-        raise EngineMissing(f"--model {name}: neither a folder nor a name on the hub") from e
-    except Exception as e:  # the hub's client raises whatever its transport does
-        why = "and --offline forbids to fetch it" if local else f"and it can't be fetched ({e!r})"
+        raise EngineMissing(f"{repository!r} is neither a folder nor a name on the hub") from e
+    except LocalEntryNotFoundError:
+        return None
+    return Path(found) if _is_whole(Path(found), weights) else None
+
+
+def from_hub(repository: str, weights: Sequence[str], way_out: str, *, offline: bool) -> Path:
+    """A model's folder in the hub's cache, downloaded where it isn't there, unless ``offline`` or
+    HF_HUB_OFFLINE forbids it. Raises `EngineMissing` with the reason and the ``way_out``."""
+    if found := cached(repository, weights):
+        return found
+    from huggingface_hub import snapshot_download
+
+    if offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise EngineMissing(
-            f"--model {name}: {repository} is not in the cache, {why}; where there is a network, "
-            f"run: {fetch}"
+            f"{repository} is not in the cache, and --offline or HF_HUB_OFFLINE forbids to fetch "
+            f"it; {way_out}"
+        )
+    try:
+        return Path(snapshot_download(repository, allow_patterns=list(weights)))
+    except Exception as e:  # the hub's client raises whatever its transport does
+        why = (str(e) or type(e).__name__).strip().partition("\n")[0]
+        raise EngineMissing(
+            f"{repository} is not in the cache, and it can't be fetched ({why}); {way_out}"
         ) from e
-    return Path(found)
+
+
+def _is_whole(folder: Path, weights: Sequence[str]) -> bool:
+    """Whether an interrupted download has left nothing out: the weights, which come last, with all
+    their parts, and no link leads nowhere."""
+    kinds = [kind for kind in weights if not kind.endswith((".json", ".txt"))]
+    parts = {
+        folder / part
+        for index in folder.glob("*.index.json")
+        for part in json.loads(index.read_bytes())["weight_map"].values()
+        if any(fnmatch(part, kind) for kind in kinds)
+    }
+    found = any(file.is_file() for kind in kinds for file in folder.glob(kind))
+    return found and all(path.exists() for path in (*folder.rglob("*"), *parts))
+
+
+def published(folder: Path) -> dict[Path, str]:
+    """The files of a snapshot in the hub's cache, each with the hash it is kept by there: the
+    sha256 of large files, git's of small ones."""
+    blobs = {path: path.resolve() for path in sorted(folder.rglob("*")) if path.is_symlink()}
+    return {path: blob.name for path, blob in blobs.items() if blob.parent.name == "blobs"}
 
 
 def nearby(model: Path, folder: Path | None) -> Path:
@@ -55,23 +97,15 @@ def nearby(model: Path, folder: Path | None) -> Path:
     """
     if folder is None:
         return model
-    own = folder / f"speechkit-models-{os.getuid()}"
-    with output_errors(own):
-        own.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = own.lstat()
-        if status.st_uid != os.getuid() or status.st_mode & 0o022 or own.is_symlink():
-            raise OutputFailed(f"{own}: others can write to it; name another --copy-models-to")
-        home = own / _fingerprint(model)
-        with open(home.with_suffix(".lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not home.exists():
-                unfinished = home.with_suffix(".part")
-                shutil.rmtree(unfinished, ignore_errors=True)
-                unfinished.mkdir()
-                copy = shutil.copytree if model.is_dir() else shutil.copy2
-                copy(model, unfinished / model.name)
-                unfinished.rename(home)
+    with output_errors(folder):
+        home = own_folder(folder) / _fingerprint(model)
+        made_once(home, partial(_copy, model))
     return home / model.name
+
+
+def _copy(model: Path, folder: Path) -> None:
+    copy = shutil.copytree if model.is_dir() else shutil.copy2
+    copy(model, folder / model.name)
 
 
 def _fingerprint(model: Path) -> str:

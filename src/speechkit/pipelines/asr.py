@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from speechkit.engines import registry
+from speechkit.engines import catalogue, registry
 from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, DeviceUse, VadEngine
 from speechkit.engines.registry import EngineInfo
 from speechkit.errors import UsageError
-from speechkit.io.models import locate, nearby
+from speechkit.io.models import nearby
 from speechkit.pipelines.listening import Attempt, Listening
 from speechkit.pipelines.placement import WINDOW_SECONDS, Hardware, batch_windows, place
 from speechkit.pipelines.running.batching import MOST
@@ -174,9 +174,9 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
     located = options
     folder = None
     if info.hub:
-        folder = locate(
-            options.model or info.model, info.hub, info.weights, offline=hardware.offline
-        )
+        model = options.model or info.model
+        options = replace(options, model=model)
+        folder = catalogue.locate(info, model, offline=hardware.offline)
         located = replace(options, model=str(folder))
     device = {"device": hardware.device, "batch_size": hardware.batch_size} if info.hub else {}
     device |= hardware.more

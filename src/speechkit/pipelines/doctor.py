@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -22,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from speechkit import __version__
-from speechkit.engines import registry
+from speechkit.engines import catalogue, registry
 from speechkit.io import machine
+from speechkit.io.packaged import user_cache
 
 #: What the pipeline runs on where no engine is named.
-DEFAULT_ENGINES = (("vad", "ten"), ("asr", "pocketsphinx"))
+DEFAULT_ENGINES = (("vad", "ten"), ("asr", "faster-whisper"))
 
 _TOOL_SECONDS = 20  # nvidia-smi takes some 10 s on a node whose driver sleeps
 
@@ -64,7 +66,7 @@ class Report:
     memory_granted: int
     memory_present: int
     packages: tuple[Finding, ...]
-    engines: tuple[Finding, ...]  # named "vad ten", "asr pocketsphinx", …
+    engines: tuple[Finding, ...]  # named "vad ten", "asr faster-whisper", …
     tools: tuple[Finding, ...]
     devices: tuple[Finding, ...]
     folders: tuple[Folder, ...]
@@ -124,6 +126,8 @@ def _engine(info: registry.EngineInfo) -> Finding:
     except Exception as e:  # as for packages
         problem = f"{_first_line(e)}; reinstall it with: {info.install}"
     needed = (info.stage, info.name) in DEFAULT_ENGINES
+    if needed and info.model and not problem and not catalogue.is_here(info, info.model):
+        problem = f"model {info.model} is not here; {catalogue.way_out(info, info.model)}"
     return Finding(f"{info.stage} {info.name}", info.note, problem, needed)
 
 
@@ -205,6 +209,8 @@ def _folders() -> Iterator[Folder]:
         path = os.environ.get(name) or default
         if path is not None:
             yield _cache(name, Path(path).expanduser())
+    with suppress(OSError):
+        yield _cache("XDG_CACHE_HOME", user_cache())
     temporary = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
     yield Folder(
         "TMPDIR",

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechkit.engines import registry
+from speechkit.engines import catalogue, registry
 from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse, S2sEngine
 from speechkit.engines.registry import EngineInfo
 from speechkit.errors import AudioTooShort, EngineMissing, UnitsInvalid, UsageError
 from speechkit.io import audio_out
 from speechkit.io.inputs import Inputs
-from speechkit.io.models import locate, nearby
+from speechkit.io.models import nearby
 from speechkit.io.units import UnitInputs
 from speechkit.pipelines.output_tree import OutputTree, audio_folder, claim, require_own_names
 from speechkit.pipelines.placement import WINDOW_SECONDS, Hardware, batch_windows, place
@@ -224,4 +224,4 @@ def _located(model: str, info: EngineInfo, offline: bool) -> str:
         return os.path.abspath(path)  # noqa: PTH100
     if info.name != "transformers":
         raise EngineMissing(f"--model {model}: no such file; {info.name} takes fairseq's .pt")
-    return str(locate(model, info.hub, info.weights, offline=offline))
+    return str(catalogue.locate(info, model, offline=offline))

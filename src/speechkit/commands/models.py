@@ -1,0 +1,105 @@
+"""Models for engines: `speechkit models list`, `get` and `verify`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from speechkit.commands.options import DebugOption, Option
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+EngineOption = Annotated[
+    str,
+    Option(metavar="NAME", help="For faster-whisper, whisper, nemo, or transformers (of s2s)."),
+]
+DEFAULT = "faster-whisper"
+
+
+@app.callback()
+def models() -> None:
+    """What models there are, where they are, and whether their files are whole."""
+
+
+@app.command("list")
+def list_models(
+    as_json: Annotated[bool, Option("--json", help="Everything, as JSON.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the models that have names, where each is or what brings it, its size and licence.
+
+    Any other one can be named by its folder or its place on the Hugging Face hub.
+
+    Example: speechkit models list
+    """
+    from speechkit.pipelines.models import listing
+
+    found = listing()
+    if as_json:
+        typer.echo(json.dumps([one.to_json() for one in found], indent=1))
+        return
+    rows = [("model", "engine", "size", "licence", "where, or what brings it")]
+    rows += [(one.name, one.engine, _size(one.size), one.licence, one.where) for one in found]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
+    typer.echo("s2s has none of its own: it takes the paths of checkpoints")
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+@app.command()
+def get(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Names of the list, or hub ids.")
+    ],
+    engine: EngineOption = DEFAULT,
+    debug: DebugOption = False,
+) -> None:
+    """Fetch models into the cache, ahead of runs that have no network; print their folders.
+
+    Example: speechkit models get base small
+    """
+    if sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0")  # the hub's client draws them
+    from speechkit.engines import catalogue
+    from speechkit.pipelines.models import fetching_engine
+
+    info = fetching_engine(engine)
+    for name in names:
+        typer.echo(f"{name} for {engine} …", err=True)
+        typer.echo(catalogue.locate(info, name))
+
+
+@app.command()
+def verify(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Default: those of the list that are here."),
+    ] = None,
+    engine: EngineOption = DEFAULT,
+    debug: DebugOption = False,
+) -> None:
+    """Compare the files of models with the hashes they were published with. Exits with 1 where one
+    is damaged.
+
+    Example: speechkit models verify base
+    """
+    from speechkit.pipelines.models import fetching_engine, models_here, verified
+
+    info = fetching_engine(engine)
+    damaged = False
+    for pair in [(info, name) for name in names] if names else models_here():
+        found = verified(*pair)
+        typer.echo(found.text())
+        for damage in found.damages:
+            typer.echo(damage, err=True)
+        damaged |= bool(found.damages)
+    raise typer.Exit(1 if damaged else 0)

@@ -1,0 +1,30 @@
+"""The hashes by which published files are known."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+CHUNK = 1 << 20  # bytes
+
+
+def chunks(path: Path) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def hash_like(path: Path, published: str) -> str:
+    """The hash of a file's content, of the kind that ``published`` is: sha256, or what git calls a
+    file (sha1). "" where there is no such file."""
+    if not path.is_file():
+        return ""
+    if len(published) == 64:
+        digest = hashlib.sha256()
+    else:
+        header = b"blob %d\0" % path.stat().st_size
+        digest = hashlib.sha1(header, usedforsecurity=False)
+    for chunk in chunks(path):
+        digest.update(chunk)
+    return digest.hexdigest()

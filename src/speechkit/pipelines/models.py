@@ -1,0 +1,114 @@
+"""What `speechkit models` does beside fetching: lists the models that have names, checks some."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from speechkit.engines import catalogue, registry
+from speechkit.engines.catalogue import KnownModel
+from speechkit.engines.registry import EngineInfo
+from speechkit.errors import EngineMissing, UsageError
+from speechkit.io.checksums import hash_like
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A model that has a name. ``size``: bytes to fetch, about; ``path``: of its files, None where
+    they are not here or ``packaged``, to be joined when first used; ``get``: what brings it."""
+
+    name: str
+    engine: str
+    size: int
+    licence: str
+    path: str | None
+    packaged: bool
+    get: str
+
+    @property
+    def is_here(self) -> bool:
+        return self.packaged or self.path is not None
+
+    @property
+    def where(self) -> str:
+        return self.path or ("installed, joined when first used" if self.packaged else self.get)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A model whose files were hashed: how many of them have a known hash, and a sentence on each
+    that is damaged."""
+
+    name: str
+    engine: str
+    path: str
+    files: int
+    damages: tuple[str, ...]
+
+    def text(self) -> str:
+        if self.damages:
+            found = f"{len(self.damages)} of {self.files} files damaged"
+        elif self.files:
+            found = f"{self.files} files as published"
+        else:
+            found = "no hash of its files is known"
+        return f"{self.name} for {self.engine}: {found}, {self.path}"
+
+
+def listing() -> list[Listed]:
+    return [_listed(known) for known in catalogue.KNOWN]
+
+
+def _listed(known: KnownModel) -> Listed:
+    info = registry.find("asr", known.engine)
+    path = catalogue.here(info, known.name)
+    get = f"speechkit models get {known.name} --engine {known.engine}"
+    return Listed(
+        known.name,
+        known.engine,
+        int(known.size),
+        known.licence,
+        str(path) if path else None,
+        catalogue.is_packaged(info, known.name),
+        known.packaged.install if known.packaged else get,
+    )
+
+
+def fetching_engine(name: str) -> EngineInfo:
+    """The engine of this name. Raises `UsageError` for one whose models can't be fetched."""
+    engines = {info.name: info for info in registry.ENGINES if info.weights}
+    if name not in engines:
+        raise UsageError(f"--engine {name}: models can be fetched for {', '.join(engines)}")
+    return engines[name]
+
+
+def models_here() -> list[tuple[EngineInfo, str]]:
+    """Those of the list."""
+    return [(fetching_engine(one.engine), one.name) for one in listing() if one.is_here]
+
+
+def verified(info: EngineInfo, name: str) -> Verified:
+    """Hashes all files that were published with a hash, and first joins those in parts.
+
+    Raises `EngineMissing` for a model that is not here.
+    """
+    if not catalogue.is_here(info, name):
+        raise EngineMissing(f"model {name} is not here; {catalogue.way_out(info, name)}")
+    folder = catalogue.locate(info, name, offline=True)
+    hashes = catalogue.published(info, name, folder)
+    damages = (_damage(path.resolve(), published) for path, published in hashes.items())
+    return Verified(name, info.name, str(folder), len(hashes), tuple(filter(None, damages)))
+
+
+def _damage(path: Path, published: str) -> str:
+    found = hash_like(path, published)
+    if found == published:
+        return ""
+    return (
+        f"{path}: hash {found or 'of no file'}, should be {published}; remove it, and it is made "
+        "anew"
+    )
