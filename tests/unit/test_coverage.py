@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.pipelines.coverage import HOLE, seconds_of, unheard
+from speechkit.pipelines.coverage import HOLE, size_of, suspicious, unheard
 from speechkit.records import Word
 
 Spans = list[tuple[float, float]]
@@ -48,19 +48,33 @@ def test_the_unread_rest_of_a_stretch() -> None:
 
 def test_a_word_that_is_stretched_over_a_hole() -> None:
     """It covers no more than its text can take: the span begins where it does."""
-    heard = words(("so", 5.0, 5.3), ("it", 5.3, 8.5), ("was", 8.5, 9.0))
+    heard = words(("so", 5.0, 5.2), ("it", 5.2, 8.5), ("was", 8.5, 8.8), ("not", 8.8, 9.0))
     ((start, end),) = unheard(heard, [(5.0, 9.0)])
-    assert (start, end) == (5.3, 8.5)
+    assert (start, end) == (5.2, 8.5)
 
 
 def test_a_hole_that_several_words_share() -> None:
+    said = spoken((0.0, 4.0))
     stretched = words(("is", 5.0, 5.9), ("it", 5.9, 6.8), ("so", 6.8, 7.7), ("he", 7.7, 9.0))
-    assert unheard(stretched, [(5.0, 9.0)]) == [(5.0, 9.0)]
+    assert unheard([*said, *stretched], [(0.0, 4.0), (5.0, 9.0)]) == [(5.0, 9.0)]
+
+
+def test_two_words_where_there_is_room_for_a_sentence_are_suspicious() -> None:
+    """An aligner has spread them over a short sentence that the decoder has skipped."""
+    said = [*spoken((0.0, 4.0)), *words(("At", 5.0, 5.8), ("that", 5.8, 6.6)), *spoken((7.0, 9.0))]
+    speech = [(0.0, 4.0), (5.0, 6.6), (7.0, 9.0)]
+    assert suspicious(said, speech) == [(5.0, 6.6)]
+    assert unheard(said, speech) == []
 
 
 def test_slow_speech_is_no_hole() -> None:
     digits = words(("seven", 0.0, 0.9), ("three", 0.9, 1.8), ("six", 1.8, 2.5))
-    assert unheard(digits, [(0.0, 2.5)]) == []
+    assert suspicious(digits, [(0.0, 2.5)]) == []
+
+
+def test_a_number_is_as_long_as_its_words() -> None:
+    said = [*spoken((0.0, 4.0)), *words(("In", 5.0, 5.2), ("1813,", 5.2, 6.5))]
+    assert suspicious(said, [(0.0, 4.0), (5.0, 6.5)]) == []
 
 
 def test_a_text_without_word_times_accounts_for_its_length() -> None:
@@ -70,7 +84,7 @@ def test_a_text_without_word_times_accounts_for_its_length() -> None:
 
 
 def test_a_character_of_chinese_is_a_syllable() -> None:
-    assert seconds_of("今日は天気") > 2 * seconds_of("today")
+    assert size_of("今日は天気") > 2 * size_of("today")
     assert unheard([Word("今日は天気がいいですね", 0.0, 2.4)], [(0.0, 2.4)]) == []
 
 

@@ -73,7 +73,7 @@ class Listening:
         self._fills += 1
         return [
             attempt
-            for hole in self.transcript.unheard()
+            for hole in self.transcript.suspicious()
             if hole[1] - hole[0] >= least
             for attempt in self._again(hole, longest)
         ]

@@ -6,7 +6,7 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from speechkit.pipelines.coverage import unheard
+from speechkit.pipelines.coverage import suspicious, unheard
 from speechkit.pipelines.windows import Span, Window, within_a_stretch, within_speech
 from speechkit.records import Hypothesis, Segment, Word, text_of
 
@@ -78,6 +78,9 @@ class Transcript:
 
     def unheard(self) -> list[Span]:
         return unheard([one.word for one in self._said], self._speech)
+
+    def suspicious(self) -> list[Span]:
+        return suspicious([one.word for one in self._said], self._speech)
 
     def segments(self) -> list[Segment]:
         """Cut at pauses, at sentence ends and where the engine's own end; placed by their words."""
