@@ -344,16 +344,17 @@ class _Drain:
     def __init__(self) -> None:
         self.heard = False
         self._gently = False
+        self._before = {number: signal.getsignal(number) for number in DRAIN_SIGNALS}
 
     def __enter__(self) -> _Drain:
-        self._before = {number: signal.signal(number, self._hear) for number in DRAIN_SIGNALS}
+        for number in DRAIN_SIGNALS:
+            signal.signal(number, self._hear)
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A second signal while the process ends must not change its exit code: a handler of ours
-        # would be taken down before the process is gone, what is ignored stays ignored.
-        for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_IGN if self.heard else handler)
+        if not self.heard:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     @contextmanager
     def gently(self) -> Iterator[None]:
@@ -368,6 +369,11 @@ class _Drain:
         if self.heard:
             return
         self.heard = True
+        # A second signal while the process ends must not change its exit code: a handler of ours
+        # would be taken down before the process is gone, what is ignored stays ignored. The first
+        # one may come before __enter__ is through: then no __exit__ follows.
+        for each in DRAIN_SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
         name = signal.Signals(number).name
         how = "finishing what has begun, 10 s at most" if self._gently else "stopping"
         with suppress(OSError):  # print could meet itself, interrupted in mid-write

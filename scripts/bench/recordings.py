@@ -1,0 +1,101 @@
+"""Recordings of known text for benchmarks, and what a transcript loses of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import numpy as np
+import soundfile
+from whisper_normalizer.english import EnglishTextNormalizer
+
+from speechkit.io import audio
+
+RATE = 16_000  # Hz
+RUN = 4  # words missing in a row that count as lost: fewer may be misheard
+
+
+@dataclass(frozen=True)
+class Sentence:
+    samples: np.ndarray
+    text: str
+
+
+def read(folder: Path) -> list[Sentence]:
+    """The utterances of FOLDER/manifest.jsonl that have a reference."""
+    found = []
+    for line in (folder / "manifest.jsonl").open():
+        record = json.loads(line)
+        if record.get("text"):
+            samples = audio.load(str(folder / record["audio_filepath"]), sample_rate=RATE)
+            found.append(Sentence(samples, record["text"]))
+    return found
+
+
+def separate(sentences: Sequence[Sentence], folder: Path) -> Path:
+    """A manifest of a file each."""
+    lines = [_write(folder / f"{at:03}.wav", one) for at, one in enumerate(sentences)]
+    return _manifest(folder / "separate.jsonl", lines)
+
+
+def joined(
+    sentences: Sequence[Sentence], folder: Path, *, count: int, each: int, seed: int
+) -> Path:
+    """A manifest of ``count`` recordings of ``each`` sentences in random order, after pauses of
+    0.4 to 1.6 s with a faint hiss."""
+    random = np.random.default_rng(seed)
+    lines = []
+    for number in range(count):
+        parts: list[np.ndarray] = []
+        chosen = [sentences[at] for at in random.permutation(len(sentences))[:each]]
+        for sentence in chosen:
+            hiss = random.standard_normal(int(random.uniform(0.4, 1.6) * RATE)) * 1e-4
+            parts += [hiss.astype(np.float32), sentence.samples]
+        whole = Sentence(np.concatenate(parts), " ".join(one.text for one in chosen))
+        lines.append(_write(folder / f"joined{number}.wav", whole))
+    return _manifest(folder / "joined.jsonl", lines)
+
+
+def _write(path: Path, sentence: Sentence) -> dict[str, Any]:
+    soundfile.write(path, sentence.samples, RATE)
+    seconds = len(sentence.samples) / RATE
+    return {"audio_filepath": str(path), "duration": seconds, "text": sentence.text}
+
+
+def _manifest(path: Path, lines: Iterable[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Words of all recordings; ``lost``: those missing in runs of `RUN` and more."""
+
+    words: int
+    wrong: int
+    lost: int
+
+    @property
+    def rate(self) -> float:
+        return self.wrong / self.words
+
+
+def errors(truth: Sequence[str], heard: Sequence[str]) -> Errors:
+    """As Whisper's English normaliser sees them."""
+    normal = EnglishTextNormalizer()
+    words = wrong = lost = 0
+    for text, said in zip(truth, heard, strict=True):
+        found = jiwer.process_words([normal(text)], [normal(said)])
+        words += found.hits + found.substitutions + found.deletions
+        wrong += found.substitutions + found.deletions + found.insertions
+        runs = (
+            one.ref_end_idx - one.ref_start_idx
+            for one in found.alignments[0]
+            if one.type == "delete"
+        )
+        lost += sum(run for run in runs if run >= RUN)
+    return Errors(words, wrong, lost)
