@@ -1,13 +1,12 @@
 #!/usr/bin/env python
-"""The VAD side by side with what people would use instead: speed in one run, and frame F1.
+"""The VAD's speed side by side with what people would use instead, in one run.
 
     scripts/bench/vad.py --data DATA [--engine ten|silero] [--repeats 5] [--silero-python PYTHON]
-    scripts/bench/vad.py --data DATA --f1
 
-DATA holds vad/*.wav with RTTM files beside them, digits/*.wav, noise/*.wav. Every competitor runs
-as a program of its own, start-up and decoding included, in turns, so that a busy machine slows all
-alike. The table shows medians, its ratios are of wall time. All use the CPUs granted, but for
-silero-vad, which is run as its users call it: one process, one file after the other.
+DATA holds vad/*.wav and digits/*.wav. Every competitor runs as a program of its own, start-up and
+decoding included, in turns, so that a busy machine slows all alike. The table shows medians, its
+ratios are of wall time. All use the CPUs granted, but for silero-vad, which is run as its users
+call it: one process, one file after the other.
 """
 
 from __future__ import annotations
@@ -202,69 +201,11 @@ def timed(command: list[str]) -> tuple[float, float]:
     return wall, used - before.children_user - before.children_system
 
 
-# ---- Frame F1 ----
-
-
-def frame_f1(engine: str, data: Path) -> None:
-    """Speech or not in the middle of every 10 ms of vad/*.wav, all files pooled, by the defaults.
-
-    And what the other recordings say of them: words spoken alone that go unnoticed, noise taken
-    for speech.
-    """
-    from speechkit.engines.vad.silero import SileroVad
-    from speechkit.engines.vad.ten import TenVad
-    from speechkit.pipelines.segmentation import DEFAULTS, speech_segments
-
-    vad = {"ten": TenVad, "silero": SileroVad}[engine]()
-
-    def segments(files: list[Path]) -> list[list[tuple[float, float]]]:
-        waveforms = [read(str(path)) for path in files]
-        return [
-            speech_segments(frames, vad.hop, len(waveform) / RATE, DEFAULTS[engine])
-            for frames, waveform in zip(vad.probabilities(waveforms), waveforms, strict=True)
-        ]
-
-    files = sorted((data / "vad").glob("*.wav"))
-    both = found = labelled = 0
-    for path, hypothesis in zip(files, segments(files), strict=True):
-        middles = np.arange(0.005, soundfile.info(path).duration, 0.01)
-        truth = inside(middles, rttm(path.with_suffix(".rttm")))
-        guess = inside(middles, hypothesis)
-        both, found, labelled = (
-            both + (truth & guess).sum(),
-            found + guess.sum(),
-            labelled + truth.sum(),
-        )
-    digits = segments(sorted((data / "digits").glob("*.wav")))
-    noise = sorted((data / "noise").glob("*.wav"))
-    false_alarms = sum(end - start for one in segments(noise) for start, end in one)
-    print(
-        f"{engine}: frame F1 {2 * both / (found + labelled):.4f} "
-        f"(precision {both / found:.4f}, recall {both / labelled:.4f}); "
-        f"{sum(not one for one in digits)} of {len(digits)} single words missed; "
-        f"{false_alarms:.1f} of {sum(soundfile.info(p).duration for p in noise):.0f} s of noise "
-        "taken for speech"
-    )
-
-
-def inside(times: NDArray[np.float64], stretches: list[tuple[float, float]]) -> NDArray[np.bool_]:
-    marked = np.zeros(len(times), bool)
-    for start, end in stretches:
-        marked |= (times >= start) & (times < end)
-    return marked
-
-
-def rttm(path: Path) -> list[tuple[float, float]]:
-    fields = [line.split() for line in path.read_text().splitlines()]
-    return [(float(f[3]), float(f[3]) + float(f[4])) for f in fields if f]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder with vad, digits and noise")
+    parser.add_argument("--data", type=Path, help="folder with vad and digits")
     parser.add_argument("--engine", choices=["ten", "silero"], help="only this one")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--f1", action="store_true", help="frame F1 instead of speed")
     parser.add_argument(
         "--silero-python", default=sys.executable, help="a Python that has silero-vad and torch"
     )
@@ -277,12 +218,8 @@ def main() -> None:
     if options.data is None:
         parser.error("--data DATA is needed")
     engines = [options.engine] if options.engine else ["ten", "silero"]
-    if options.f1:
-        for engine in engines:
-            frame_f1(engine, options.data)
-    else:
-        met = [speed(e, options.data, options.repeats, options.silero_python) for e in engines]
-        sys.exit(0 if all(met) else 1)
+    met = [speed(e, options.data, options.repeats, options.silero_python) for e in engines]
+    sys.exit(0 if all(met) else 1)
 
 
 if __name__ == "__main__":

@@ -55,30 +55,30 @@ def _require(holds: bool, name: str, value: float, limits: str) -> None:
         raise UsageError(f"VAD option {name} is {value}: it has to be {limits}.")
 
 
-# Chosen by frame F1 on labelled conversational speech (scripts/bench/vad.py --f1: ten 0.945, silero
-# 0.951), among those that hardly miss words spoken alone. What they trade:
-# - Threshold up: fewer false alarms, but faint words and telephone speech go first. With ten, 0.60
-#   gains 0.005 of F1 and misses twice as many single words.
-# - Pauses of a fifth to a quarter second end a segment, as annotators hear them; speech recognisers
-#   that want whole sentences do better with min_silence 0.5 and pad 0.1 to 0.2.
-# - Pads of 30 ms hug the speech; each further 10 ms costs about 0.002 of F1.
-# - min_speech keeps short words; clicks of that length come with them.
+# Chosen by cross-validation over all labelled recordings at hand, a second missed for four too much
+# (scripts/bench/vad_accuracy.py --choose). What they trade:
+# - Threshold up: fewer false alarms, but faint and distant words and telephone speech go first.
+# - Hysteresis up: distant speech holds together, but below 0.4 `ten` hears speech in any noise.
+# - Pauses of a fifth of a second end a segment, as annotators hear them; recognisers that want
+#   whole sentences do better with min_silence 0.5 and pad 0.2. (`asr` pads and joins by itself.)
+# - min_speech keeps short words; clicks of that length come with them. A frame of `silero` is so
+#   long that 0.1 loses next to none of them.
 # - Half a minute is what most recognisers take at once.
 DEFAULTS: dict[str, SegmentationOptions] = {
     "ten": SegmentationOptions(
-        threshold=0.55,
-        hysteresis=0.1,
+        threshold=0.45,
+        hysteresis=0.0,
         min_speech=0.05,
         min_silence=0.2,
         pad=0.03,
         max_segment=30.0,
     ),
     "silero": SegmentationOptions(
-        threshold=0.55,
-        hysteresis=0.15,
-        min_speech=0.05,
-        min_silence=0.25,
-        pad=0.03,
+        threshold=0.35,
+        hysteresis=0.1,
+        min_speech=0.1,
+        min_silence=0.2,
+        pad=0.06,
         max_segment=30.0,
     ),
 }
