@@ -22,7 +22,7 @@ help:
 	@echo "make setup-light the command line and its embedded engines, without torch"
 	@echo "make setup       all engines, and what the tests and benchmarks need"
 	@echo "make check       lint, types, shell scripts"
-	@echo "make models      train the tiny models that the tests and benchmarks use (minutes, once)"
+	@echo "make models      get and train the models that the tests and benchmarks use (minutes, once)"
 	@echo "make bench       speed beside the peers, in one run"
 
 # ---------------------------------------------------------------- set-up
@@ -101,11 +101,10 @@ endif
 # ---------------------------------------------------------------- developers
 DATA ?= ../shared/data
 
-# Real Whispers, and tiny real models of spoken digits, made anew where what they are made of has
-# changed.
+# Real Whispers, tiny NeMo models of spoken digits, and tiny HuBERTs and vocoders; made anew where what
+# they are made of has changed.
 models: $(VENV)/.full
 	$(BIN)/python scripts/real_models.py base tiny.en
-	$(BIN)/python scripts/make_tiny_models.py whisper --data "$(DATA)"
 	$(BIN)/python scripts/make_tiny_models.py nemo --data "$(DATA)"
 	$(BIN)/python scripts/make_tiny_models.py s2s --data "$(DATA)"
 
@@ -127,7 +126,7 @@ bench: models
 	else echo "no VAD benchmark: make bench DATA=folder, with vad/ and digits/ in it" >&2; fi
 	$(BIN)/python scripts/bench/asr.py
 	$(BIN)/python scripts/bench/whisper.py --data "$(DATA)"
-	$(BIN)/python scripts/bench/memory.py --language en
+	$(BIN)/python scripts/bench/memory.py
 	$(BIN)/python scripts/bench/nemo_asr.py --model ctc --data "$(DATA)"
 	$(BIN)/python scripts/bench/nemo_asr.py --data "$(DATA)"
 	$(BIN)/python scripts/bench/s2s.py --data "$(DATA)"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes tiny real models, most of them trained on spoken digits, for tests and benchmarks.
+"""Makes tiny real models, some of them trained on spoken digits, for tests and benchmarks.
 
 A model that is there already, made by the same code of the same recordings, is kept.
 """
@@ -16,10 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     models = parser.add_subparsers(dest="model", required=True, metavar="MODEL")
-    whisper = models.add_parser("whisper", help="Whisper, for transformers and for CTranslate2")
     nemo = models.add_parser("nemo", help="a CTC and a transducer model of NeMo")
     s2s = models.add_parser("s2s", help="HuBERT, k-means and unit HiFi-GANs as of 2021, untrained")
-    for model in (whisper, nemo, s2s):
+    for model in (nemo, s2s):
         model.add_argument("--output-dir", type=Path, default=ROOT / ".cache" / "tiny-models")
         model.add_argument(
             "--data",

@@ -24,6 +24,7 @@ settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = (ROOT.parent / "shared" / "data").resolve()
+REAL, TINY = ROOT / ".cache" / "models", ROOT / ".cache" / "tiny-models"  # `make models` makes them
 REQUIRE_ALL = os.environ.get("SPEECHKIT_REQUIRE_ALL") == "1"
 
 for name in list(os.environ):  # a variable set outside must not change what the tests see
@@ -118,34 +119,49 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def whispers() -> dict[str, Path]:
-    """The same tiny Whisper for each engine, by the engine's name."""
-    return _trained({"whisper": "whisper", "faster-whisper": "whisper-ct2"})
+    """Whisper base for each engine, by the engine's name."""
+    return _made({"whisper": REAL / "base-hf", "faster-whisper": REAL / "base"})
+
+
+@pytest.fixture(scope="session")
+def english_whispers() -> dict[str, Path]:
+    """Whisper tiny.en for each engine."""
+    return _made({"whisper": REAL / "tiny.en-hf", "faster-whisper": REAL / "tiny.en"})
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A Whisper that has learnt nothing for each engine, of windows of two seconds: what takes
+    hundreds of utterances takes it."""
+    pytest.importorskip("transformers")
+    from whisperkit import make_untrained
+
+    return make_untrained(tmp_path_factory.mktemp("untrained"))
 
 
 @pytest.fixture(scope="session")
 def nemos() -> dict[str, Path]:
-    """Tiny models of NeMo."""
-    return _trained({"ctc": "nemo-ctc.nemo", "rnnt": "nemo-rnnt.nemo"})
+    """Tiny models of NeMo, which have learnt the digits."""
+    return _made({"ctc": TINY / "nemo-ctc.nemo", "rnnt": TINY / "nemo-rnnt.nemo"})
 
 
 @pytest.fixture(scope="session")
 def s2s_models() -> Path:
     """The folder of tiny HuBERTs, a k-means and unit HiFi-GANs."""
-    return _trained({"s2s": "s2s"})["s2s"]
+    return _made({"s2s": TINY / "s2s"})["s2s"]
 
 
-def _trained(names: Mapping[str, str]) -> dict[str, Path]:
-    found = {key: digitkit.MODELS / name for key, name in names.items()}
-    for path in found.values():
+def _made(models: dict[str, Path]) -> dict[str, Path]:
+    for path in models.values():
         if not path.exists():
             pytest.skip(f"no {path}: make models")
-    return found
+    return models
 
 
 @pytest.fixture(scope="session")
-def held_out(whispers: dict[str, Path]) -> Path:
+def held_out(nemos: dict[str, Path]) -> Path:
     """A manifest of the digits that were kept out of training."""
-    return whispers["whisper"].with_name("whisper-held-out.jsonl")
+    return nemos["ctc"].with_name("nemo-held-out.jsonl")
 
 
 @pytest.fixture(scope="session")

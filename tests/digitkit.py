@@ -1,4 +1,4 @@
-"""The tiny models that ``make test`` has trained before, and speech for them."""
+"""Spoken digits, which NeMo's tiny models know."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.io import audio
-
-MODELS = Path(__file__).resolve().parents[1] / ".cache" / "tiny-models"
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 
     scripts/bench/memory.py [--engine whisper] [--model FOLDER] [--manifest FILE] [OPTION...]
 
-Further options go to `speechkit asr`. One worker, whose resident memory is read whenever results
-come; the target is that it grows by less than 5 % from the early to the late median.
+Further options go to `speechkit asr`. Without a model the Whispers take tiny.en, without a manifest
+spoken digits serve. One worker, whose resident memory is read whenever results come; the target is
+that it grows by less than 5 % from the early to the late median.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = ROOT / ".cache" / "tiny-models"
+REAL = ROOT / ".cache" / "models"
+MODELS = {"whisper": REAL / "tiny.en-hf", "faster-whisper": REAL / "tiny.en"}
+DIGITS = ROOT / ".cache" / "tiny-models" / "nemo-held-out.jsonl"
 EARLY, LATE = 200, 2000  # utterances
 AROUND = 100  # utterances on either side whose readings count
 
@@ -31,9 +34,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--engine", default="whisper")
-    parser.add_argument("--model", type=Path, default=MODELS / "whisper")
-    parser.add_argument("--manifest", type=Path, default=MODELS / "whisper-held-out.jsonl")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--manifest", type=Path, default=DIGITS)
     options, more = parser.parse_known_args()
+    options.model = options.model or MODELS.get(options.engine)
+    if not options.model:
+        parser.error(f"--model: none is known for {options.engine}")
     with tempfile.TemporaryDirectory() as folder:
         measure(options, more, Path(folder))
 

@@ -7,26 +7,26 @@ from typing import Any
 
 
 def test_gpus_that_nothing_sees(
-    speechkit: Any, whispers: dict[str, Path], held_out: Path, tmp_path: Path
+    speechkit: Any, untrained: dict[str, Path], examples: Path, tmp_path: Path
 ) -> None:
-    model = ("--engine", "whisper", "--model", whispers["whisper"])
+    model = ("--engine", "whisper", "--model", untrained["whisper"])
     out = tmp_path / "out.jsonl"
-    done = speechkit("asr", held_out, *model, "--devices", "0,1", "-o", out, code=2)
+    done = speechkit("asr", examples, *model, "--devices", "0,1", "-o", out, code=2)
     assert "sees no CUDA device" in done.err
-    done = speechkit("asr", held_out, *model, "--devices", "0,1", "--workers", 3, "-o", out, code=2)
+    done = speechkit("asr", examples, *model, "--devices", "0,1", "--workers", 3, "-o", out, code=2)
     assert "with --devices there is one a GPU" in done.err
     done = speechkit(
-        *("asr", held_out, "--engine", "pocketsphinx"), "--devices", "0", "-o", out, code=2
+        *("asr", examples, "--engine", "pocketsphinx"), "--devices", "0", "-o", out, code=2
     )
     assert "not for the engine pocketsphinx" in done.err
 
 
 def test_a_model_from_the_own_disk(
-    speechkit: Any, whispers: dict[str, Path], held_out: Path, tmp_path: Path
+    speechkit: Any, untrained: dict[str, Path], examples: Path, tmp_path: Path
 ) -> None:
     """The results are the same, and the run is: it can go on without."""
-    model = whispers["faster-whisper"]
-    command = ["asr", held_out, "--engine", "faster-whisper", "--model", model]
+    model = untrained["faster-whisper"]
+    command = ["asr", examples, "--engine", "faster-whisper", "--model", model]
     command += ["--language", "en", "--limit", 4]
     there, copied = tmp_path / "there.jsonl", tmp_path / "copied.jsonl"
     speechkit(*command, "-o", there)

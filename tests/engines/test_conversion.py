@@ -7,17 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
-from whisperkit import make_untrained
 
 from whisper_to_transformers import convert, read
 
 
-def test_there_and_back(tmp_path: Path) -> None:
-    made = make_untrained(tmp_path)
-    convert(made["faster-whisper"], tmp_path / "back")
+def test_there_and_back(untrained: dict[str, Path], tmp_path: Path) -> None:
+    convert(untrained["faster-whisper"], tmp_path / "back")
     first, second = (
         WhisperForConditionalGeneration.from_pretrained(folder)
-        for folder in (made["whisper"], tmp_path / "back")
+        for folder in (untrained["whisper"], tmp_path / "back")
     )
     weights, again = first.state_dict(), second.state_dict()
     assert weights.keys() == again.keys()
@@ -28,7 +26,7 @@ def test_there_and_back(tmp_path: Path) -> None:
     for name in ("alignment_heads", "lang_to_id", "task_to_id", "no_timestamps_token_id"):
         assert getattr(second.generation_config, name) == getattr(first.generation_config, name)
     text = "one two three"
-    tokenizers = [WhisperTokenizer.from_pretrained(made["whisper"])]
+    tokenizers = [WhisperTokenizer.from_pretrained(untrained["whisper"])]
     tokenizers.append(WhisperTokenizer.from_pretrained(tmp_path / "back"))
     assert tokenizers[0](text).input_ids == tokenizers[1](text).input_ids
     assert WhisperFeatureExtractor.from_pretrained(tmp_path / "back").feature_size == 80

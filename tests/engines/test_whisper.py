@@ -10,21 +10,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from whisperkit import WINDOW, make_untrained
+from transformers.models.whisper.generation_whisper import _dynamic_time_warping
 
 from speechkit.engines import registry
+from speechkit.engines.asr.whisper.alignment import _first_frames
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import UsageError
 from speechkit.io import audio
+from whisperkit import WINDOW
 
 ENGINES = ["whisper", "faster-whisper"]
 GREEDY = ["--language", "en", "--temperature", "0"]
-
-
-@pytest.fixture(scope="module")
-def untrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return make_untrained(tmp_path_factory.mktemp("untrained"))
 
 
 @pytest.fixture(scope="module")
@@ -204,3 +202,11 @@ def test_memory_that_runs_out(
     assert kinds == ["OutOfMemory"] * failed
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["device"]["batch_size"] == (2 if fits else 1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (7, 40), (30, 150)])
+def test_the_cheapest_path_is_that_of_transformers(shape: tuple[int, int]) -> None:
+    cost = np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
+    rows, columns = _dynamic_time_warping(cost.astype(np.float64))
+    first = [int(columns[rows == row][0]) for row in range(shape[0])]
+    assert _first_frames(cost).tolist() == first

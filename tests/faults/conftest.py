@@ -47,9 +47,9 @@ def asr(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
 
 @pytest.fixture(scope="session")
 def whisper(
-    whispers: dict[str, Path], held_out: Path, tmp_path_factory: pytest.TempPathFactory
+    untrained: dict[str, Path], speech: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Unbroken]:
-    """``whisper(engine)``: digits in float32, or more of them in int8, which takes as long."""
+    """``whisper(engine)``: as many utterances as take a while, of which none is without doubts."""
 
     def unbroken(engine: str) -> Unbroken:
         folder = tmp_path_factory.mktemp(engine)

@@ -266,7 +266,7 @@ def test_another_run_in_the_same_folder(work: Work) -> None:
 
 
 def test_fake_gpus_and_their_memory(
-    cluster: Cluster, work: Work, whispers: dict[str, Path], tmp_path: Path
+    cluster: Cluster, work: Work, untrained: dict[str, Path], tmp_path: Path
 ) -> None:
     """Each task asks for the memory of its own GPU, and its batches go by that."""
     programs = tmp_path / "programs"
@@ -280,7 +280,7 @@ def test_fake_gpus_and_their_memory(
     job = cluster.sbatch(
         *("--array=0-1", "--cpus-per-task=1", "--gres=gpu:1", "--output=gpu%a.log"),
         SCRIPTS / "asr.slurm",
-        *("--engine", "faster-whisper", "--model", whispers["faster-whisper"], "--language", "en"),
+        *("--engine", "faster-whisper", "--model", untrained["faster-whisper"], "--language", "en"),
         cwd=work.folder,
         PATH=f"{programs}:{cluster.environment['PATH']}",
     )

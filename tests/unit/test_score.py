@@ -127,6 +127,40 @@ def test_records_without_reference_are_named_and_not_scored():
     assert "31 records not scored" in printed(result)
 
 
+def test_doubts_are_counted_and_named():
+    gaps = [{"start": 1.0, "end": 2.5}, {"start": 4.0, "end": 5.0}]
+    records = [
+        record("a", "a", id="sure"),
+        record("a b", "a", id="lost", flags=["doubtful", "low_coverage"], gaps=gaps),
+        record("a", "b", id="unsure", flags=["doubtful"]),
+        record("a", "a", id="none", flags=[], gaps=[]),
+        {"id": "unscored", "pred_text": "a", "flags": ["hallucination"]},
+    ]
+    result = score(records)
+    assert result.to_json()["doubts"] == {
+        "utterances": 2,
+        "flags": {"doubtful": 2, "low_coverage": 1},
+        "gap_seconds": 2.5,
+        "first": ["lost", "unsure"],
+    }
+    line = "flagged: 2 doubtful, 1 low_coverage, 2.5 s of speech without words: lost, unsure\n"
+    assert line in printed(result, width=200)
+    assert "flagged" not in printed(score(records[:1]))
+
+
+@pytest.mark.parametrize("keys", [{"flags": 7}, {"flags": "none"}, {"gaps": 3}, {"gaps": ["a"]}])
+def test_keys_of_the_same_name_that_are_anothers(keys):
+    result = score([record("a", "a", **keys)])
+    assert (result.doubts.flags, result.doubts.gap_seconds) == ({}, 0)
+
+
+def test_of_many_doubtful_utterances_some_are_named():
+    result = score(record("a", "a", id=f"u{i}", flags=["doubtful"]) for i in range(30))
+    assert (result.doubts.utterances, len(result.doubts.names)) == (30, 20)
+    assert "flagged: 30 doubtful: u0, u1, " in printed(result, width=200)
+    assert ", u19, …\n" in printed(result, width=200)
+
+
 def test_empty_references_are_counted_apart_and_their_insertions_in_the_whole():
     result = score([record("", "thank you"), record(" ?! ", ""), record("a b", "a b")])
     assert (result.empty_references.utterances, result.empty_references.inserted_words) == (2, 2)

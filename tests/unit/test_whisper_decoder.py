@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +13,7 @@ from speechkit.engines.asr.whisper.decoder import Whisper, WhisperOptions
 from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 from speechkit.engines.protocols import Clip
 from speechkit.errors import UsageError
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from tiny_models.whisper_text import build_tokenizer
+from vocabularykit import tokenizer
 
 WINDOW = 3  # seconds
 LANGUAGES = ("en", "de", "fr")
@@ -52,7 +48,7 @@ class Reading:
     def __init__(
         self, fits: int = 99, drafts: dict[float, tuple[str, float]] | None = None
     ) -> None:
-        self.vocabulary = Vocabulary(build_tokenizer(WINDOW).backend_tokenizer, multilingual=True)
+        self.vocabulary = Vocabulary(tokenizer(), multilingual=True)
         self.fits = fits
         self.drafts = drafts or {}
         self.decoded: list[tuple[int, float, int]] = []

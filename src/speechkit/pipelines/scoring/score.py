@@ -238,11 +238,14 @@ class _DoubtTally:
     names: list[str] = field(default_factory=list)
 
     def add(self, record: Record, name: str) -> None:
-        flags = record.get("flags") or []
-        self.utterances += bool(flags)
+        flags = record.get("flags")
+        if not flags or not isinstance(flags, list):  # where it isn't, it is another tool's key
+            return
+        self.utterances += 1
         self.flags.update(map(str, flags))
-        self.names += [name] * (bool(flags) and len(self.names) < _NAMES)
-        self.gap_seconds += sum(gap["end"] - gap["start"] for gap in record.get("gaps") or [])
+        self.names += [name] * (len(self.names) < _NAMES)
+        if "low_coverage" in flags:
+            self.gap_seconds += sum(gap["end"] - gap["start"] for gap in record.get("gaps", ()))
 
     def doubts(self) -> Doubts:
         flags = dict(sorted(self.flags.items()))

@@ -72,7 +72,9 @@ class Vocabulary:
         for text, group in self._characters(tokens):
             last = words[-1][0].strip() if words else ""
             glued = not text.startswith(" ") and language not in UNSPACED
-            if words and (glued or _all_of(text, CLOSING) or _all_of(last, OPENING)):
+            opens = text.startswith(" ") and _all_of(text, OPENING)  # quotes close as well
+            closes = _all_of(text, CLOSING) and not opens
+            if words and (glued or closes or _all_of(last, OPENING)):
                 words[-1] = (words[-1][0] + text, words[-1][1] + group)
             else:
                 words.append((text, group))

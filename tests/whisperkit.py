@@ -1,0 +1,57 @@
+"""A Whisper with random weights, saved as both engines take it: real files, nothing learnt."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import ctranslate2
+import torch
+from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+from vocabularykit import tokenizer, tokenizer_file
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+from whisper_to_transformers import ends, generation, write_vocabulary
+
+WINDOW = 2  # seconds
+LONGEST = 48  # tokens of a window, with what stands before
+VOCABULARY = 51_865  # of every multilingual checkpoint: by it CTranslate2 knows them
+
+
+def make_untrained(folder: Path) -> dict[str, Path]:
+    """The model's folder by engine name."""
+    torch.manual_seed(3)
+    ids = tokenizer().token_to_id
+    languages = range(ids("<|startoftranscript|>") + 1, ids("<|translate|>"))
+    model = WhisperForConditionalGeneration(
+        WhisperConfig(
+            vocab_size=VOCABULARY,
+            d_model=32,
+            encoder_layers=1,
+            decoder_layers=1,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=64,
+            decoder_ffn_dim=64,
+            max_source_positions=50 * WINDOW,
+            max_target_positions=LONGEST,
+            decoder_start_token_id=ids("<|startoftranscript|>"),
+            **ends(tokenizer()),
+        )
+    )
+    told = {"alignment_heads": [[0, 0], [0, 1]], "lang_ids": [*languages]}
+    told |= {"suppress_ids": [], "suppress_ids_begin": []}
+    model.generation_config = generation(told, tokenizer())
+    model.generation_config.max_length = LONGEST
+    found = {"whisper": folder / "whisper", "faster-whisper": folder / "whisper-ct2"}
+    model.save_pretrained(found["whisper"])
+    shutil.copy(tokenizer_file(), found["whisper"])
+    write_vocabulary(found["whisper"])
+    WhisperFeatureExtractor(chunk_length=WINDOW).save_pretrained(found["whisper"])
+    ctranslate2.converters.TransformersConverter(
+        str(found["whisper"]),
+        copy_files=["tokenizer.json", "preprocessor_config.json", "generation_config.json"],
+    ).convert(str(found["faster-whisper"]))
+    return found
