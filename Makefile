@@ -138,9 +138,9 @@ test: models
 	@scripts/system_packages.sh tests $(PYTHON)
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-# tests/unit and tests/cli stand on the light core alone.
+# tests/unit and tests/cli import nothing beyond the light core.
 test-fast: $(VENV)/.test-light
-	$(BIN)/python -m pytest tests/unit tests/cli -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/unit tests/cli -m "not slow and not seconds" -n 2 --dist loadfile
 
 test-slurm: $(VENV)/.full
 	@scripts/system_packages.sh tests $(PYTHON)

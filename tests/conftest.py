@@ -1,7 +1,8 @@
 """What all tests share: the command line as a function, the example speech, and strictness.
 
 With SPEECHKIT_REQUIRE_ALL=1 a skipped test is a failure, except for those marked ``gpu`` or
-``textless``, which need what can't be installed everywhere.
+``textless``, which need what can't be installed everywhere. Whatever takes a trained model by its
+fixture is marked ``slow``.
 """
 
 from __future__ import annotations
@@ -32,6 +33,16 @@ for name in list(os.environ):  # a variable set outside must not change what the
 os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:  # the tests' processes have a CPU each
     os.environ["OMP_NUM_THREADS"] = os.environ["SLURM_CPUS_PER_TASK"] = "1"
+
+
+TRAINED = {"whispers", "nemos", "s2s_models"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if TRAINED & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 def _forbid_skip(report: Any) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from speechkit.formats import ASR_FORMATS, VAD_FORMATS
 
+pytestmark = pytest.mark.seconds
+
 EXTENSIONS = {name: module.EXTENSION for name, module in {**ASR_FORMATS, **VAD_FORMATS}.items()}
 
 

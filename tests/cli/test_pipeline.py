@@ -14,6 +14,8 @@ import pytest
 
 from speechkit.records import Record
 
+pytestmark = pytest.mark.seconds
+
 
 @pytest.fixture(scope="module")
 def recordings(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -99,6 +99,7 @@ def options(speechkit: Any, tmp_path: Path, *arguments: object, **env: str) -> d
     return {"threshold": found["options"]["segmentation"]["threshold"], "workers": found["workers"]}
 
 
+@pytest.mark.seconds
 def test_the_command_line_beats_variables_beat_the_file(
     speechkit: Any, examples: Path, tmp_path: Path
 ) -> None:
@@ -239,6 +240,7 @@ def test_limit_takes_the_first(speechkit: Any, examples: Path) -> None:
     assert lines == every[:3]
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("locale", [{"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}])
 def test_stdout_is_data_in_utf8_and_nothing_else(
     speechkit: Any, examples: Path, tmp_path: Path, locale: dict[str, str]

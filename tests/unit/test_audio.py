@@ -128,6 +128,7 @@ def combinations(kinds: dict[str, tuple[str, str]]) -> list[tuple[str, int, int]
     ]
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(("kind", "rate", "channels"), combinations(KINDS))
 def test_every_format_decodes_to_the_original(
     encode: Encode, original: Waveform, kind: str, rate: int, channels: int
@@ -196,6 +197,7 @@ def test_the_last_page_of_an_ogg_file(
         assert abs(aligned(whole[round(offset * RATE) :], part, 400)[0]) <= 1
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("kind", ["s16", "flac", "m4a", "webm", "opus", "ogg"])
 def test_a_slice_at_the_end_of_a_long_file_reads_only_its_own_frames(
     tmp_path: Path, kind: str
@@ -232,6 +234,7 @@ def test_a_wav_slice_takes_the_bytes_of_its_frames_and_no_more(tmp_path: Path) -
     assert count < 2 * RATE + 200_000
 
 
+@pytest.mark.seconds
 def test_memory_is_bounded_by_the_waveform(tmp_path: Path) -> None:
     file = tmp_path / "long.wav"
     write_silence(file, 1800, 44100, channels=2)
