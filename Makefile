@@ -56,10 +56,10 @@ $(VENV)/.full: $(VENV)/.light scripts/old_hydra.sh
 	$(PIP) wheel --no-deps --wheel-dir .cache/wheels fairseq==0.12.2 & built=$$!; \
 	    $(INSTALL) "$(TORCH)" -e ".[test,dev]" && \
 	    $(INSTALL) --no-deps silero-vad==6.2.3 bitarray==3.12.3 && \
-	    if wait $$built; then $(INSTALL) --no-deps --find-links .cache/wheels fairseq==0.12.2; \
-	    else echo "fairseq can't be built here (it takes a C++ compiler): its tests are skipped" >&2; fi
-	scripts/old_hydra.sh $(BIN)/python .cache/old-hydra
-	touch $@
+	    scripts/old_hydra.sh $(BIN)/python .cache/old-hydra && \
+	    if wait $$built; then \
+	        $(INSTALL) --no-deps --find-links .cache/wheels fairseq==0.12.2 && touch $@; \
+	    else echo "No fairseq: it takes a C++ compiler. Its tests are skipped." >&2; fi
 
 setup-light: $(VENV)/.light
 setup: $(VENV)/.full

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs Debian's packages where it may (as root) and says which are missing where it may not.
-#   scripts/system_packages.sh light PYTHON    what the light core needs: venv, and TEN VAD's library
-#   scripts/system_packages.sh tests PYTHON    what fairseq's build and the tests need besides
+#   scripts/system_packages.sh light [PYTHON]    what the light core needs: venv, TEN VAD's library
+#   scripts/system_packages.sh tests [PYTHON]    what fairseq's build and the tests need besides
 set -euo pipefail
 
-level=${1:?usage: scripts/system_packages.sh light|tests PYTHON}
-python=${2:?usage: scripts/system_packages.sh light|tests PYTHON}
+level=${1:?usage: scripts/system_packages.sh light|tests [PYTHON]}
+python=${2:-python3}
 missing=()
 
 need() { # PACKAGE COMMAND...: the package where the command fails

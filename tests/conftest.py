@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,13 @@ def nemos() -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def s2s_models() -> Path:
+def fairseq() -> None:
+    if find_spec("fairseq") is None:
+        pytest.skip("no fairseq: scripts/system_packages.sh tests (a C++ compiler), make setup")
+
+
+@pytest.fixture(scope="session")
+def s2s_models(fairseq: None) -> Path:
     """The folder of tiny HuBERTs, a k-means and unit HiFi-GANs."""
     return _trained({"s2s": "s2s"})["s2s"]
 

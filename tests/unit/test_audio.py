@@ -15,6 +15,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from audiokit import ffmpeg
 from speechkit.errors import (
     AudioEmpty,
     AudioInvalid,
@@ -86,11 +87,6 @@ def encode(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Encode:
         return file
 
     return make
-
-
-def ffmpeg(*arguments: object) -> None:
-    command = ["ffmpeg", "-y", "-loglevel", "error", *map(str, arguments)]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
 def write_silence(file: Path, seconds: int, rate: int, channels: int) -> None:
@@ -356,9 +352,8 @@ def test_a_recording_written_without_a_length(
     tmp_path: Path, encode: Encode, original: Waveform, options: str
 ) -> None:
     """As a browser records: no duration in the header, no index of places."""
-    command = ["ffmpeg", "-loglevel", "error", "-i", encode("s16", 48000), *options.split(), "-"]
     file = tmp_path / "live"
-    file.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
+    file.write_bytes(ffmpeg("-i", encode("s16", 48000), *options.split(), "-"))
     waveform = audio.load(str(file), sample_rate=RATE)
     assert abs(len(waveform) - len(original)) < 0.08 * RATE
     assert abs(audio.probe(str(file)).duration - len(waveform) / RATE) < 0.002
