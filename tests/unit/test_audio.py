@@ -154,6 +154,7 @@ def test_lossless_files_at_the_wanted_rate_come_out_exactly(
     assert np.abs(waveform - original).max() <= (1 / 127 if kind == "u8" else 0)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(("kind", "rate", "channels"), combinations(KINDS))
 def test_a_slice_is_that_stretch_of_the_whole(
     encode: Encode, kind: str, rate: int, channels: int
