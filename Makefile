@@ -1,10 +1,13 @@
 # speechkit. `make demo` and `make test` need nothing done before; `make help` lists the rest.
 SHELL := /bin/bash
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 SPEECHKIT := $(BIN)/speechkit
 TORCH ?= torch==2.13.0
+# What pip installs, and what it builds with, is as locked: make PIP_CONSTRAINT= takes the newest.
+export PIP_CONSTRAINT := locks/all.txt
+export PIP_BUILD_CONSTRAINT := $(PIP_CONSTRAINT)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Python itself compiles what is imported: few of all the files.
 INSTALL := $(PIP) install --no-compile
@@ -12,39 +15,63 @@ export HF_HUB_OFFLINE ?= 1
 # Hundreds of processes would each compile anew what they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup setup-light demo models test test-slurm check bench pipeline clean
+.PHONY: help demo test setup setup-light pipeline models test-fast test-slurm test-pythons \
+    test-newest check bench lock clean
 
 help:
-	@echo "make demo        set up the light core, then VAD, ASR and score on the bundled speech"
-	@echo "make test        set up everything, then run all tests"
-	@echo "make test-slurm  run the tests on a SLURM cluster of one node, which they start and stop"
+	@echo "make demo          set up the light core, then VAD, ASR and score on the bundled speech"
+	@echo "make test          set up everything, then run all tests"
+	@echo "make setup-light   the command line and its embedded engines, without torch"
+	@echo "make setup         all engines, and what the tests and benchmarks need"
 	@echo "make pipeline INPUT=folder OUTPUT=folder    manifest, VAD, ASR and score of a folder"
-	@echo "make setup-light the command line and its embedded engines, without torch"
-	@echo "make setup       all engines, and what the tests and benchmarks need"
-	@echo "make check       lint, types, shell scripts"
-	@echo "make models      get and train the models that the tests and benchmarks use (minutes, once)"
-	@echo "make bench       speed beside the peers, in one run"
+	@echo
+	@echo "make check         lint, types, shell scripts"
+	@echo "make test-fast     the tests that the light core suffices for, in a minute"
+	@echo "make test-pythons  demo and fast tests on every other Python that is found (3.10 to 3.13)"
+	@echo "make test-slurm    the tests on a SLURM cluster of one node, which they start and stop"
+	@echo "make test-newest   all tests on the newest of everything that pyproject.toml allows"
+	@echo "make models        get and train the models that tests and benchmarks use (minutes, once)"
+	@echo "make bench         speed beside the peers, in one run"
+	@echo "make lock          renew locks/, the versions that all of the above install"
+	@echo
+	@echo "VENV=.venv-3.12 PYTHON=python3.12 sets up another Python beside the usual one."
 
 # ---------------------------------------------------------------- set-up
-$(VENV)/.light: pyproject.toml scripts/system_packages.sh
+$(VENV)/.light: pyproject.toml locks/all.txt scripts/system_packages.sh
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 10) and f"speechkit needs Python 3.10 or newer, {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.11 …")'
-	@scripts/system_packages.sh libc++
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) -e .
+	@scripts/system_packages.sh light $(PYTHON)
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) --upgrade pip
+	$(INSTALL) -e ".[base]"
 	touch $@
 
-# torch first and pinned: everything after takes the one that is there. fairseq, built meanwhile,
-# last and without what it asks for, which would take NeMo's away; that goes into a folder of its
-# own, for a test.
-$(VENV)/.full: $(VENV)/.light scripts/old_hydra.sh
-	$(PIP) wheel --no-deps --wheel-dir .cache/wheels fairseq==0.12.2 & built=$$!; \
-	    $(INSTALL) "$(TORCH)" && $(INSTALL) -e ".[test,dev]" && wait $$built
-	$(INSTALL) --no-deps silero-vad==6.2.3 bitarray .cache/wheels/fairseq-0.12.2-*.whl
-	scripts/old_hydra.sh .cache/old-hydra
+$(VENV)/.test-light: $(VENV)/.light
+	$(INSTALL) -e ".[base,test-light]"
 	touch $@
+
+# fairseq would take NeMo's requirements away and silero-vad bring torchaudio, so both come without
+# theirs. fairseq is built meanwhile; what it asks for goes into a folder of its own, for a test.
+$(VENV)/.full: $(VENV)/.light scripts/old_hydra.sh
+	@scripts/system_packages.sh tests $(PYTHON)
+	$(PIP) wheel --no-deps --wheel-dir .cache/wheels fairseq==0.12.2 & built=$$!; \
+	    $(INSTALL) "$(TORCH)" -e ".[test,dev]" && \
+	    $(INSTALL) --no-deps silero-vad==6.2.3 bitarray==3.12.3 && \
+	    scripts/old_hydra.sh $(BIN)/python .cache/old-hydra && \
+	    if wait $$built; then \
+	        $(INSTALL) --no-deps --find-links .cache/wheels fairseq==0.12.2 && touch $@; \
+	    else echo "No fairseq: it takes a C++ compiler. Its tests are skipped." >&2; fi
 
 setup-light: $(VENV)/.light
 setup: $(VENV)/.full
+
+# The only use of uv. Universal: one lock for Python 3.10 and newer, and every platform.
+lock:
+	$(PYTHON) -m venv .cache/uv
+	.cache/uv/bin/python -m pip install --quiet uv==0.13.9
+	echo "$(TORCH)" | $(COMPILE) --all-extras --constraint - --output-file locks/all.txt
+	$(COMPILE) --extra base --constraint locks/all.txt --output-file locks/light.txt
+lock: COMPILE := .cache/uv/bin/uv pip compile pyproject.toml --group build --universal \
+    --python-version 3.10 --upgrade --quiet --custom-compile-command "make lock"
 
 # ---------------------------------------------------------------- demo
 demo: $(VENV)/.light
@@ -109,12 +136,30 @@ models: $(VENV)/.full
 	$(BIN)/python scripts/make_tiny_models.py s2s --data "$(DATA)"
 
 test: models
+	@scripts/system_packages.sh tests $(PYTHON)
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
+# tests/unit and tests/cli import nothing beyond the light core.
+test-fast: $(VENV)/.test-light
+	$(BIN)/python -m pytest tests/unit tests/cli -m "not slow and not seconds" -n 2 --dist loadfile
+
 test-slurm: $(VENV)/.full
+	@scripts/system_packages.sh tests $(PYTHON)
 	$(BIN)/python -m pytest tests/slurm
 
+test-pythons:
+	scripts/test_pythons.sh $(VENV) $(ONLY)
+
+# Fails where a test does; what warns of the future, in whichever process, is counted at the end.
+test-newest:
+	rm -rf .venv-newest .cache/warnings
+	$(MAKE) setup VENV=.venv-newest PIP_CONSTRAINT=
+	PYTHONPATH=$(CURDIR)/scripts/newest WARNINGS_LOG=$(CURDIR)/.cache/warnings \
+	    $(MAKE) test VENV=.venv-newest PIP_CONSTRAINT=; tested=$$?; \
+	    sort .cache/warnings | uniq -c | sort -rn | head -n 40; exit $$tested
+
 check: $(VENV)/.full
+	@scripts/system_packages.sh tests $(PYTHON)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -135,4 +180,4 @@ bench: models
 	$(BIN)/python scripts/bench/slurm.py
 
 clean:
-	rm -rf $(VENV) .cache output build dist
+	rm -rf .venv* .cache output build dist

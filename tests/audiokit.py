@@ -1,10 +1,13 @@
-"""Speech cut from the examples."""
+"""Speech cut from the examples, and ffmpeg to convert it."""
 
 from __future__ import annotations
 
 import random
+import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
 import soundfile
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "speech"
@@ -22,3 +25,13 @@ def cut_speech(folder: Path, count: int, longest: float, seed: int) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, samples[start : start + length], rate)
     return folder
+
+
+def ffmpeg(*arguments: object, stdin: bytes = b"", level: str = "error") -> bytes:
+    """Its stdout; it has nothing to say on ``level``. Skips where it is not installed."""
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("no ffmpeg: scripts/system_packages.sh tests")
+    command = ["ffmpeg", "-y", "-loglevel", level, *map(str, arguments)]
+    done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout

@@ -1,7 +1,8 @@
 """What all tests share: the command line as a function, the example speech, and strictness.
 
 With SPEECHKIT_REQUIRE_ALL=1 a skipped test is a failure, except for those marked ``gpu`` or
-``textless``, which need what can't be installed everywhere.
+``textless``, which need what can't be installed everywhere. Whatever takes a trained model by its
+fixture is marked ``slow``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,16 @@ for name in list(os.environ):  # a variable set outside must not change what the
 os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:  # the tests' processes have a CPU each
     os.environ["OMP_NUM_THREADS"] = os.environ["SLURM_CPUS_PER_TASK"] = "1"
+
+
+TRAINED = {"whispers", "nemos", "s2s_models"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if TRAINED & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 def _forbid_skip(report: Any) -> None:
@@ -146,7 +158,13 @@ def nemos() -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def s2s_models() -> Path:
+def fairseq() -> None:
+    if find_spec("fairseq") is None:
+        pytest.skip("no fairseq: scripts/system_packages.sh tests (a C++ compiler), make setup")
+
+
+@pytest.fixture(scope="session")
+def s2s_models(fairseq: None) -> Path:
     """The folder of tiny HuBERTs, a k-means and unit HiFi-GANs."""
     return _made({"s2s": TINY / "s2s"})["s2s"]
 

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from argparse import Namespace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,9 @@ MULTI = {
 
 
 def make(output: Path, data: Path) -> None:
+    if find_spec("fairseq") is None:
+        print("No s2s models: fairseq, which makes them, is not installed.", file=sys.stderr)
+        return
     words = digits.load(data)[:WORDS]
     packages = ("transformers", "fairseq", "omegaconf", "scikit-learn")
     with made(output, "s2s", recipe_of("s2s", packages, words, [])) as building:

@@ -15,6 +15,8 @@ import srt
 
 from speechkit.formats import ASR_FORMATS, VAD_FORMATS
 
+pytestmark = pytest.mark.seconds
+
 CHECKER = Path(__file__).resolve().parents[2] / "scripts" / "check_subtitles.py"
 ASR = ("asr", "--engine", "pocketsphinx")
 EXTENSIONS = {name: module.EXTENSION for name, module in {**ASR_FORMATS, **VAD_FORMATS}.items()}

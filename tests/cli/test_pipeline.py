@@ -14,11 +14,10 @@ import pytest
 
 from speechkit.records import Record
 
-ASR = (
-    "asr",
-    "--engine",
-    "pocketsphinx",
-)  # what is asked here is the same of any engine, and this one is light
+pytestmark = pytest.mark.seconds
+
+# What is asked here is the same of any engine, and this one is light.
+ASR = ("asr", "--engine", "pocketsphinx")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,15 @@ def test_every_command_explains_itself(speechkit: Any, command: str) -> None:
         text = " ".join(done.out.decode().split())
         assert text.startswith(f"Usage: speechkit {command}")
         assert "Example: speechkit " in text
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "s2s", "slurm submit", "slurm rerun"])
+def test_every_option_explains_itself(speechkit: Any, command: str) -> None:
+    text = speechkit(*command.split(), "--help").out.decode()
+    options = re.findall(r"^  (?:-\w, )?--.*\n(?: {20,}.*\n)*", text, re.MULTILINE)
+    assert len(options) >= 2
+    unexplained = r"--[\w/, -]+(<[^>]+>|[A-Z|]+)? *(\[env var: \w+\])?\s*"
+    assert [one for one in options if re.fullmatch(unexplained, one.strip())] == []
 
 
 def test_the_main_help_lists_the_commands_and_exit_codes(speechkit: Any) -> None:
@@ -110,6 +120,7 @@ def options(speechkit: Any, tmp_path: Path, *arguments: object, **env: str) -> d
     return {"threshold": found["options"]["segmentation"]["threshold"], "workers": found["workers"]}
 
 
+@pytest.mark.seconds
 def test_the_command_line_beats_variables_beat_the_file(
     speechkit: Any, examples: Path, tmp_path: Path
 ) -> None:
@@ -250,6 +261,7 @@ def test_limit_takes_the_first(speechkit: Any, examples: Path) -> None:
     assert lines == every[:3]
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("locale", [{"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}])
 def test_stdout_is_data_in_utf8_and_nothing_else(
     speechkit: Any, examples: Path, tmp_path: Path, locale: dict[str, str]

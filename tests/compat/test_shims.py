@@ -15,6 +15,8 @@ import torch
 from speechkit.compat import checkpoint, door, shims
 from speechkit.errors import EngineMissing
 
+pytestmark = pytest.mark.usefixtures("fairseq")
+
 PRE = "import logging, sys; from speechkit.compat import door, shims; "
 
 

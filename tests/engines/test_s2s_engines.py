@@ -136,6 +136,7 @@ GEOMETRIES = {
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fairseq")
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_every_layer_of_the_true_geometries(geometry: str, tmp_path: Path, speech: Waves) -> None:
     """Large's are 0.0 apart from a second of audio on; of a few frames, for which torch has other

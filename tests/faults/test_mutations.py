@@ -7,14 +7,13 @@ import os
 import random
 import shutil
 import struct
-import subprocess
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from faultkit import one_sentence, records, run
 
-from audiokit import EXAMPLES, cut_speech
+from audiokit import EXAMPLES, cut_speech, ffmpeg
 
 ERRORS = {"AudioNotFound", "AudioUnreadable", "AudioEmpty", "AudioTruncated", "AudioInvalid"}
 SUFFIXES = ("wav", "flac", "mp3", "ogg", "m4a", "aiff")
@@ -26,8 +25,7 @@ def _sources(folder: Path) -> dict[str, bytes]:
     for suffix in SUFFIXES:
         path = folder / f"source.{suffix}"
         original = EXAMPLES / "awb" / "train.flac"
-        command = ["ffmpeg", "-v", "error", "-ss", "1", "-t", "2", "-i", original, "-y", path]
-        subprocess.run(command, check=True)
+        ffmpeg("-ss", 1, "-t", 2, "-i", original, path)
         found[suffix] = path.read_bytes()
     return found
 

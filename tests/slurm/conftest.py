@@ -20,7 +20,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     path = f"{os.environ['PATH']}:/usr/sbin"
     missing = [name for name in NEEDED if not shutil.which(name, path=path)]
     if missing or os.getuid() != 0:
-        pytest.skip(f"a cluster needs root and {', '.join(NEEDED)}: scripts/system_packages.sh")
+        names = ", ".join(NEEDED)
+        pytest.skip(f"a cluster needs root and {names}: scripts/system_packages.sh tests")
     with running(tmp_path_factory.mktemp("slurm")) as cluster:
         yield cluster
 

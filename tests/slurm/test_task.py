@@ -132,7 +132,7 @@ def test_without_slurm(
         "make": ["make", "-j", "2", "-f", str(ROOT / "examples" / "splits.mk"), "STAGE=vad"],
     }
     if not shutil.which(runner):
-        pytest.skip(f"no {runner}")
+        pytest.skip(f"no {runner}: scripts/system_packages.sh tests")
     path = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     done = subprocess.run(
         commands[runner], cwd=folder, env=path, capture_output=True, text=True, check=False

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from audiokit import ffmpeg
 from speechkit.errors import (
     AudioEmpty,
     AudioInvalid,
@@ -88,11 +89,6 @@ def encode(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Encode:
     return make
 
 
-def ffmpeg(*arguments: object) -> None:
-    command = ["ffmpeg", "-y", "-loglevel", "error", *map(str, arguments)]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-
-
 def write_silence(file: Path, seconds: int, rate: int, channels: int) -> None:
     """A long WAV that takes no room on the disk: its samples are a hole."""
     soundfile.write(file, np.zeros((1, channels)), rate, subtype="PCM_16")
@@ -128,6 +124,7 @@ def combinations(kinds: dict[str, tuple[str, str]]) -> list[tuple[str, int, int]
     ]
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(("kind", "rate", "channels"), combinations(KINDS))
 def test_every_format_decodes_to_the_original(
     encode: Encode, original: Waveform, kind: str, rate: int, channels: int
@@ -157,6 +154,7 @@ def test_lossless_files_at_the_wanted_rate_come_out_exactly(
     assert np.abs(waveform - original).max() <= (1 / 127 if kind == "u8" else 0)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(("kind", "rate", "channels"), combinations(KINDS))
 def test_a_slice_is_that_stretch_of_the_whole(
     encode: Encode, kind: str, rate: int, channels: int
@@ -196,6 +194,7 @@ def test_the_last_page_of_an_ogg_file(
         assert abs(aligned(whole[round(offset * RATE) :], part, 400)[0]) <= 1
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("kind", ["s16", "flac", "m4a", "webm", "opus", "ogg"])
 def test_a_slice_at_the_end_of_a_long_file_reads_only_its_own_frames(
     tmp_path: Path, kind: str
@@ -232,6 +231,7 @@ def test_a_wav_slice_takes_the_bytes_of_its_frames_and_no_more(tmp_path: Path) -
     assert count < 2 * RATE + 200_000
 
 
+@pytest.mark.seconds
 def test_memory_is_bounded_by_the_waveform(tmp_path: Path) -> None:
     file = tmp_path / "long.wav"
     write_silence(file, 1800, 44100, channels=2)
@@ -353,9 +353,8 @@ def test_a_recording_written_without_a_length(
     tmp_path: Path, encode: Encode, original: Waveform, options: str
 ) -> None:
     """As a browser records: no duration in the header, no index of places."""
-    command = ["ffmpeg", "-loglevel", "error", "-i", encode("s16", 48000), *options.split(), "-"]
     file = tmp_path / "live"
-    file.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
+    file.write_bytes(ffmpeg("-i", encode("s16", 48000), *options.split(), "-"))
     waveform = audio.load(str(file), sample_rate=RATE)
     assert abs(len(waveform) - len(original)) < 0.08 * RATE
     assert abs(audio.probe(str(file)).duration - len(waveform) / RATE) < 0.002

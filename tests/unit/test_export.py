@@ -49,6 +49,12 @@ def test_stems_that_differ_only_by_suffix(tmp_path: Path) -> None:
     assert texts == set(paths)
 
 
+def test_a_name_of_dots(tmp_path: Path) -> None:
+    """No suffix to the pathlib of some Pythons, one to that of others."""
+    assert written([heard("/t/..wav"), heard("/t/b.wav")], tmp_path, "txt") == 2
+    assert tree(tmp_path) == ["..wav.txt", "b.txt"]
+
+
 AWKWARD = st.text(st.sampled_from("ab./ ~"), min_size=1, max_size=12)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +20,7 @@ from hypothesis import strategies as st
 from pyannote.core import Annotation
 from pyannote.core import Segment as PyannoteSegment
 
+from audiokit import ffmpeg
 from speechkit.errors import UsageError
 from speechkit.formats import ASR_FORMATS, VAD_FORMATS, asr_formats
 from speechkit.formats.cues import A_SEGMENT_A_CUE
@@ -93,17 +92,6 @@ def flat(text: str | None) -> str:
 
 def said(*recordings: Recording) -> list[str]:
     return [flat(s.text) for r in recordings for s in r.segments if flat(s.text)]
-
-
-def ffmpeg(*arguments: str, stdin: str) -> str:
-    if shutil.which("ffmpeg") is None:
-        if os.environ.get("SPEECHKIT_REQUIRE_ALL") == "1":
-            pytest.fail("ffmpeg is required: apt install ffmpeg")
-        pytest.skip("ffmpeg is not installed")
-    command = ["ffmpeg", "-v", "warning", *arguments, "-i", "-", "-f", "srt", "-"]
-    done = subprocess.run(command, input=stdin, capture_output=True, encoding="utf-8", check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 # Text
@@ -219,7 +207,8 @@ ODD_CUES = Recording(
 @pytest.mark.parametrize(("name", "demuxer"), [("srt", "srt"), ("vtt", "webvtt")])
 def test_ffmpeg_reads_every_cue(name: str, demuxer: str) -> None:
     text = PLAIN[name].render([ODD_CUES, TALK])
-    cues = list(srt.parse(ffmpeg("-f", demuxer, stdin=text)))
+    read = ["-f", demuxer, "-i", "-", "-f", "srt", "-"]
+    cues = list(srt.parse(ffmpeg(*read, stdin=text.encode(), level="warning").decode()))
     assert [c.start.total_seconds() for c in cues] == [*map(float, range(10)), 60.5, 63.0]
     assert cues[0].content == "42"
     assert [c.content for c in cues[4:9]] == [

@@ -443,6 +443,7 @@ _RECORDS = st.builds(
 )
 
 
+@pytest.mark.seconds
 @settings(
     max_examples=150,
     deadline=None,

@@ -272,12 +272,9 @@ def takes(**groups: type) -> Callable[[Callable[..., None]], Callable[..., None]
     """Gives a command the options of dataclasses: ``@takes(run=RunFlags)`` fills ``run``."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        hints = get_type_hints(command, include_extras=True)
-        own = [
-            parameter.replace(annotation=hints[parameter.name])
-            for parameter in inspect.signature(command).parameters.values()
-            if parameter.name not in groups
-        ]
+        # Not get_type_hints, which hides an Annotated in an Optional on Python 3.10.
+        parameters = inspect.signature(command, eval_str=True).parameters.values()
+        own = [one for one in parameters if one.name not in groups]
         shared = [
             inspect.Parameter(
                 one.name,

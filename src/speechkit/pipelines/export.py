@@ -68,7 +68,7 @@ def _names(paths: Sequence[str]) -> list[str]:
         return []
     root = os.path.commonpath([Path(path).parent for path in paths])
     full = [str(Path(path).relative_to(root)) for path in paths]
-    short = [str(Path(name).with_suffix("")) for name in full]
+    short = [os.path.splitext(name)[0] for name in full]  # noqa: PTH122 - pathlib differs by version
     times = Counter(short)
     chosen = [s if times[s] == 1 else f for s, f in zip(short, full, strict=True)]
     return chosen if len(set(chosen)) == len(chosen) else full

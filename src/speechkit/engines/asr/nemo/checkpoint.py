@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from omegaconf import open_dict
 
+from speechkit.compat.archives import extraction_filter
 from speechkit.engines.asr.nemo.prompts import is_attention_decoder
 from speechkit.errors import EngineMissing
 
@@ -27,7 +28,7 @@ def restore(path: Path, device: torch.device) -> Any:
     """
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     _quieten()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), extraction_filter():
         warnings.simplefilter("ignore")
         from nemo.collections.asr.models import ASRModel
         from nemo.core.connectors.save_restore_connector import SaveRestoreConnector
