@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 
 from speechkit.records import Record
 
@@ -92,6 +93,18 @@ def test_company_in_a_batch_changes_no_byte(speechkit: Any, examples: Path, tmp_
     assert {line.rstrip() for line in alone} <= among_all
 
 
+@pytest.mark.parametrize("engine", ["ten", "silero"])
+def test_a_quiet_recording_is_heard_as_a_louder_one_is(
+    speechkit: Any, examples: Path, tmp_path: Path, engine: str
+) -> None:
+    samples, rate = soundfile.read(examples / "rms" / "music.flac", dtype="float32")
+    for number, share in enumerate((1 / 8, 1 / 64)):
+        soundfile.write(tmp_path / f"{number}.wav", samples * share, rate, subtype="FLOAT")
+    louder, quieter = records(speechkit("vad", tmp_path, "--engine", engine, "--probabilities").out)
+    assert len(louder["segments"]) >= 1
+    assert quieter["frame_probabilities"] == louder["frame_probabilities"]
+
+
 def test_vad_adds_its_keys_behind_the_inputs(
     speechkit: Any, recordings: Path, tmp_path: Path
 ) -> None:
@@ -126,8 +139,9 @@ def test_segments_count_from_the_recordings_beginning(speechkit: Any, recordings
 
 
 def test_one_line_a_segment(speechkit: Any, recordings: Path) -> None:
-    whole = records(speechkit("vad", recordings).out)
-    emitted = speechkit("vad", recordings, "--emit", "segments").out
+    command = ("vad", recordings, "--min-silence", 0.05)
+    whole = records(speechkit(*command).out)
+    emitted = speechkit(*command, "--emit", "segments").out
     lines = records(emitted)
     assert len(lines) == sum(len(record["segments"]) for record in whole) > 3
     for record in whole:

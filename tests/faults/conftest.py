@@ -52,11 +52,8 @@ def whisper(
     """``whisper(engine)``: as many utterances as take a while, of which none is without doubts."""
 
     def unbroken(engine: str) -> Unbroken:
+        model = ["--engine", engine, "--model", untrained[engine], "--language", "en"]
         folder = tmp_path_factory.mktemp(engine)
-        many, count = folder / "many.jsonl", {"whisper": 160, "faster-whisper": 400}[engine]
-        lines = held_out.read_text().splitlines(keepends=True)
-        many.write_text("".join(lines[index % len(lines)] for index in range(count)))
-        model = ["--engine", engine, "--model", whispers[engine], "--language", "en"]
-        return _unbroken(folder, "asr", many, *model, "--words", "--workers", 2)
+        return _unbroken(folder, "asr", speech, *model, "--words", "--workers", 2)
 
     return unbroken

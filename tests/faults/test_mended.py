@@ -42,7 +42,7 @@ def test_other_options_are_named_one_by_one(few: Path, tmp_path: Path) -> None:
     assert run(tmp_path, "vad", few, "-o", out).code == 0
     other = run(tmp_path, "vad", few, "-o", out, "--threshold", 0.7)
     assert other.code == 2
-    assert "with threshold 0.55, now 0.7;" in one_sentence(other)
+    assert "with threshold 0.45, now 0.7;" in one_sentence(other)
 
 
 def test_segments_keep_nothing_that_was_said_of_the_whole(few: Path, tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ def segments(
     for span in spans:
         words: list[Word] = []
         for group in vocabulary.words(span.tokens, language):
-            begin, first = first, first + len(group)
-            word = _word(vocabulary.decode(group), alignment, begin, first)
+            word = _word(group, alignment, vocabulary, first)
+            first += len(group)
             if word.text:
                 alone = not words and language not in UNSPACED
                 words.append(replace(word, spaced=word.spaced or alone))
@@ -47,12 +47,17 @@ def segments(
     return [Segment(words[0].start, words[-1].end, text_of(words), words) for words in own]
 
 
-def _word(text: str, alignment: Alignment, first: int, last: int) -> Word:
+def _word(tokens: Sequence[int], alignment: Alignment, vocabulary: Vocabulary, first: int) -> Word:
+    """``first``: the place of its first token in the text. It ends where its closing punctuation
+    begins, to which an aligner gives the pause behind it."""
+    last = first + len(tokens)
+    spoken = last - vocabulary.closing(tokens)
     # A text as long as the decoder allows leaves its last tokens without a place.
     start, end = (
-        alignment.starts[min(token, len(alignment.starts) - 1)] for token in (first, last)
+        alignment.starts[min(token, len(alignment.starts) - 1)] for token in (first, spoken)
     )
     sure = alignment.probabilities[first:last] or [0.0]
+    text = vocabulary.decode(tokens)
     spaced = text.startswith(" ")
     return Word(text.strip(), start, max(start, end), round(float(np.mean(sure)), 3), spaced)
 

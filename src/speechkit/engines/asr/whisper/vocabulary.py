@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from speechkit.errors import EngineFailed, UsageError
@@ -79,6 +80,11 @@ class Vocabulary:
             else:
                 words.append((text, group))
         return [group for _, group in words]
+
+    def closing(self, tokens: Sequence[int]) -> int:
+        """How many tokens at a word's end are punctuation, the first one aside."""
+        rest = reversed(tokens[1:])
+        return sum(1 for _ in takewhile(lambda token: _all_of(self.decode([token]), CLOSING), rest))
 
     def _characters(self, tokens: Sequence[int]) -> list[tuple[str, list[int]]]:
         """The shortest groups of tokens that decode to whole characters."""
