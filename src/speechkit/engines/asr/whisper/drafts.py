@@ -61,7 +61,7 @@ class Drafter:
         temperatures: Sequence[float],
     ) -> Judged:
         """The first draft without a doubt, at rising temperatures; else the likeliest of all that
-        doesn't repeat itself. What is sampled depends on nothing but the clip."""
+        doesn't repeat itself. The seed depends on nothing but the clip."""
         encoded = self._backend.encode(features)
         seed = zlib.crc32(clip.waveform.tobytes())
         tried = list(before)
