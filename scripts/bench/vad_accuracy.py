@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from vad_sets import FRAME, RATE, SETS, Recording
 
 from speechkit.engines import registry
+from speechkit.pipelines.loudness import raised
 from speechkit.pipelines.segmentation import DEFAULTS, SegmentationOptions, speech_segments
-from speechkit.pipelines.vad import raise_quiet
 
 MISSED = 4  # seconds too much that a second missed is worth: recall as an F2 weighs it
 LEAST_F1 = 0.935  # on the recordings labelled for VAD
@@ -74,9 +74,7 @@ class Heard:
 
 def heard_by(engine: str, recordings: Sequence[Recording]) -> list[Heard]:
     vad = registry.create("vad", engine)
-    waveforms = [recording.samples.copy() for recording in recordings]
-    for waveform in waveforms:
-        raise_quiet(waveform)
+    waveforms = [raised(recording.samples) for recording in recordings]
     return [
         Heard(one, probabilities, vad.hop, before(one.speech), before(one.pause))
         for one, probabilities in zip(recordings, vad.probabilities(waveforms), strict=True)

@@ -14,6 +14,7 @@ from speechkit.engines.registry import EngineInfo
 from speechkit.errors import UsageError
 from speechkit.io.models import nearby
 from speechkit.pipelines.listening import Attempt, Listening
+from speechkit.pipelines.loudness import raised
 from speechkit.pipelines.placement import WINDOW_SECONDS, Hardware, batch_windows, place
 from speechkit.pipelines.running.batching import MOST
 from speechkit.pipelines.running.task import Loaded, Stage, Task, load_audio
@@ -83,7 +84,7 @@ class AsrTask(Task):
     def _listenings(self, batch: Sequence[Loaded]) -> list[Listening]:
         """Where an earlier stage hasn't said where speech is, all is decoded; the judge then says
         what of it must come out as words."""
-        frames = self._judge.probabilities([loaded.data for loaded in batch])
+        frames = self._judge.probabilities([raised(loaded.data) for loaded in batch])
         return [
             Listening(
                 loaded.data,

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from speechkit.engines import registry
 from speechkit.engines.protocols import SAMPLE_RATE, VadEngine
 from speechkit.io import manifest
+from speechkit.pipelines.loudness import raised
 from speechkit.pipelines.running.task import Loaded, Stage, Task, load_audio
 from speechkit.pipelines.segmentation import SegmentationOptions, speech_segments
 from speechkit.records import Record, Utterance
-
-if TYPE_CHECKING:
-    from speechkit.engines.protocols import Waveform
 
 #: What is said of a recording and not of its parts.
 OF_THE_WHOLE = (
     *("text", "pred_text", "segments", "speech_duration", "words"),
     *("frame_hop", "frame_probabilities"),
 )
-
-
-PEAK = 0.25  # of full scale (-12 dBFS), to which a quieter recording is raised before it is heard
-MOST_GAIN = 32.0  # times: 30 dB
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +46,7 @@ class VadTask(Task):
 
     def load(self, utterance: Utterance) -> Loaded:
         loaded = load_audio(utterance, SAMPLE_RATE, self.options.channel)
-        raise_quiet(loaded.data)
-        return loaded
+        return replace(loaded, data=raised(loaded.data))
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
         found = self._engine.probabilities([loaded.data for loaded in batch])
@@ -79,18 +72,6 @@ class VadTask(Task):
             record["frame_hop"] = self._engine.hop
             record["frame_probabilities"] = [round(p, 4) for p in frames.tolist()]
         return record
-
-
-def raise_quiet(waveform: Waveform) -> None:
-    """Amplifies a quiet waveform in place, so that its peak is `PEAK`, by `MOST_GAIN` at most.
-
-    Both engines hear less of the same speech the quieter it is: of labelled conversations 30 dB
-    down they find nine tenths where they find 98 % at the recordings' own level.
-    """
-    peak = max(waveform.max(), -waveform.min())
-    gain = PEAK / max(peak, PEAK / MOST_GAIN)
-    if gain > 1:
-        waveform *= gain
 
 
 def vad_stage(options: VadOptions) -> Stage:

@@ -26,7 +26,6 @@ def hypothesis(found: Any, length: float, stride: float | None, language: str | 
     tokens = [_place(one, "char", stride, length) for one in stamps.get("char", ())]
     segments = [_place(one, "segment", stride, length) for one in stamps.get("segment", ())]
     counts = [len(segment.text.split()) for segment in segments]
-    # Where NeMo's times tell another text than its transcript, the transcript is right.
     if " ".join(one.text for one in segments).split() != text.split() or sum(counts) != len(spoken):
         segments, counts = [Word(text, 0.0, length)], [len(spoken)]
     placed: list[Segment] = []
@@ -37,8 +36,17 @@ def hypothesis(found: Any, length: float, stride: float | None, language: str | 
             spelt, tokens = _spelling(word.text, tokens)
             own.append(replace(word, chars=tuple(spelt)))
         first += count
-        placed.append(Segment(segment.start, segment.end, segment.text, tuple(own)))
+        placed.append(Segment(segment.start, segment.end, segment.text, _as_written(own, segment)))
     return Hypothesis(tuple(placed), language)
+
+
+def _as_written(words: list[Word], segment: Word) -> tuple[Word, ...]:
+    """Where NeMo's times tell another text than its transcript, the transcript is right: its words
+    at their times, or none if their numbers differ."""
+    written = segment.text.split()
+    if len(written) != len(words):
+        return ()
+    return tuple(replace(word, text=text) for word, text in zip(words, written, strict=True))
 
 
 def _spelling(text: str, tokens: list[Word]) -> tuple[list[Word], list[Word]]:

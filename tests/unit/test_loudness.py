@@ -1,15 +1,16 @@
-"""What the vad stage does around its engines."""
+"""Quiet recordings are raised before a VAD hears them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from speechkit.pipelines.vad import MOST_GAIN, PEAK, raise_quiet
+from speechkit.pipelines import loudness
+from speechkit.pipelines.loudness import MOST_GAIN, PEAK
 
 
 def raised(samples: list[float]) -> list[float]:
-    waveform = np.array(samples, np.float32)
-    raise_quiet(waveform)
+    waveform = loudness.raised(np.array(samples, np.float32))
+    assert waveform.dtype == np.float32
     return [round(float(sample), 6) for sample in waveform]
 
 

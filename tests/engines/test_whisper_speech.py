@@ -1,0 +1,257 @@
+"""Both Whisper engines on speech, with the published weights of base and tiny.en."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jiwer
+import numpy as np
+import pytest
+import soundfile
+from whisper_normalizer.english import EnglishTextNormalizer
+
+from audiokit import cut_speech
+from speechkit.engines.protocols import SAMPLE_RATE
+from speechkit.io import audio
+
+ENGINES = ["whisper", "faster-whisper"]
+ROOT = Path(__file__).resolve().parents[2]
+GERMAN, FRENCH = (ROOT / "examples" / "languages" / f"{name}.flac" for name in ("de", "fr"))
+GAPS = (1.0, 12.0)  # seconds between two sentences of `Joined`, at least and at most
+FLITE = "kal16"  # whose voice base mishears: "the second fool"
+LATE = 0.3  # seconds that a word may lie outside its sentence
+
+pytestmark = pytest.mark.slow
+both_engines = pytest.mark.parametrize("engine", ENGINES)
+normal = EnglishTextNormalizer()
+
+
+class Sentence(NamedTuple):
+    text: str
+    start: float  # seconds
+    end: float
+
+
+class Joined(NamedTuple):
+    """A recording of a dozen sentences with long pauses."""
+
+    path: Path
+    sentences: list[Sentence]
+
+    @property
+    def text(self) -> str:
+        return " ".join(sentence.text for sentence in self.sentences)
+
+
+Asr = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def asr(whispers: dict[str, Path], speechkit: Any, tmp_path_factory: pytest.TempPathFactory) -> Asr:
+    """``asr(engine, input, …)``: the records of a run, which says nothing odd."""
+
+    def run(engine: str, *arguments: object, model: Path | None = None) -> list[dict[str, Any]]:
+        out = tmp_path_factory.mktemp("asr") / "asr.jsonl"
+        chosen = ["--engine", engine, "--model", model or whispers[engine], "--workers", 1]
+        done = speechkit("asr", *arguments, *chosen, "-o", out)
+        assert not re.search(r"(?i)warn|deprec|transformers|attention|forced|%\|", done.err)
+        return [json.loads(line) for line in out.read_text().splitlines()]
+
+    return run
+
+
+def texts(records: list[dict[str, Any]]) -> list[str]:
+    return [record["pred_text"] for record in records]
+
+
+def words(record: dict[str, Any]) -> list[dict[str, Any]]:
+    return [word for segment in record["segments"] for word in segment["words"]]
+
+
+@pytest.fixture(scope="module")
+def heard(asr: Asr, examples: Path) -> dict[str, list[dict[str, Any]]]:
+    """What each engine makes of the examples in batches of 16."""
+    return {engine: asr(engine, examples, "--batch-size", 16) for engine in ENGINES}
+
+
+def joined(paths: list[Path], gaps: list[float], path: Path) -> Joined:
+    parts: list[Any] = []
+    sentences: list[Sentence] = []
+    at = 0.0
+    for source, gap in zip(paths, gaps, strict=True):
+        waveform = audio.load(source, sample_rate=SAMPLE_RATE)
+        start = at + gap
+        at = start + len(waveform) / SAMPLE_RATE
+        sentences.append(Sentence(source.with_suffix(".txt").read_text().strip(), start, at))
+        parts += [np.zeros(round(gap * SAMPLE_RATE), np.float32), waveform]
+    room = np.random.default_rng(7).normal(0, 3e-4, round(at * SAMPLE_RATE))
+    speech = np.concatenate(parts)
+    soundfile.write(path, speech + room[: len(speech)], SAMPLE_RATE)
+    return Joined(path, sentences)
+
+
+@pytest.fixture(scope="module")
+def talk(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Joined:
+    paths = [path for path in sorted(examples.glob("*/*.flac")) if path.parent.name != FLITE]
+    gaps = np.random.default_rng(5).uniform(*GAPS, len(paths)).tolist()
+    return joined(paths, gaps, tmp_path_factory.mktemp("joined") / "talk.wav")
+
+
+def test_both_engines_agree(heard: dict[str, list[dict[str, Any]]]) -> None:
+    """But for what int8 rounds."""
+    one, other = ([normal(text) for text in texts(heard[engine])] for engine in ENGINES)
+    assert jiwer.wer(one, other) < 0.03
+
+
+@both_engines
+def test_the_batch_changes_no_text(
+    engine: str, asr: Asr, heard: dict[str, list[dict[str, Any]]], examples: Path
+) -> None:
+    """Nor does company."""
+    assert texts(asr(engine, examples, "--batch-size", 3)) == texts(heard[engine])
+    for record in heard[engine][:3]:
+        assert texts(asr(engine, record["audio_filepath"])) == [record["pred_text"]]
+
+
+def require_order(record: dict[str, Any]) -> None:
+    for all_of in (record["segments"], words(record)):
+        times = [time for one in all_of for time in (one["start"], one["end"])]
+        assert times == sorted(times)
+        assert times[0] >= 0
+        assert times[-1] <= record["duration"]
+
+
+@both_engines
+@pytest.mark.parametrize("vad", ["ten", "silero", None])
+def test_a_long_recording_keeps_every_word_and_its_place(
+    vad: str | None, engine: str, asr: Asr, talk: Joined, speechkit: Any, tmp_path: Path
+) -> None:
+    source = talk.path
+    if vad is not None:
+        source = tmp_path / "vad.jsonl"
+        speechkit("vad", talk.path, "--engine", vad, "-o", source)
+    (record,) = asr(engine, source, "--words")
+    assert jiwer.wer(normal(talk.text), normal(record["pred_text"])) < 0.05
+    assert not {"gaps", "flags"} & record.keys()
+    require_order(record)
+    said = words(record)
+    for sentence in talk.sentences:
+        inside = [
+            word["word"]
+            for word in said
+            if sentence.start - LATE < word["start"] and word["end"] < sentence.end + LATE
+        ]
+        assert jiwer.wer(normal(sentence.text), normal(" ".join(inside))) < 0.2
+    for segment in record["segments"]:
+        assert (
+            sum(segment["start"] < one.end and segment["end"] > one.start for one in talk.sentences)
+            == 1
+        ), segment["text"]
+
+
+@both_engines
+def test_nothing_is_heard_where_nothing_is_said(
+    engine: str, asr: Asr, speechkit: Any, tmp_path: Path
+) -> None:
+    """In silence, noises and scraps: at most what is flagged, without VAD; nothing with."""
+    rng = np.random.default_rng(5)
+    sounds = {
+        "silence": np.zeros(10 * SAMPLE_RATE),
+        "long silence": np.zeros(100 * SAMPLE_RATE),
+        "scrap": np.zeros(100),
+        "hiss": 0.05 * rng.standard_normal(8 * SAMPLE_RATE),
+        "rumble": 0.02 * np.cumsum(rng.standard_normal(8 * SAMPLE_RATE)) / 100,
+    }
+    for name, waveform in sounds.items():
+        soundfile.write(tmp_path / f"{name}.wav", waveform, SAMPLE_RATE)
+    for record in asr(engine, tmp_path):
+        assert not record["pred_text"] or record["flags"], record["pred_text"]
+    vad = tmp_path / "vad.jsonl"
+    speechkit("vad", tmp_path, "-o", vad)
+    assert texts(asr(engine, vad)) == [""] * len(sounds)
+
+
+@both_engines
+def test_texts_are_never_swapped(
+    engine: str, untrained: dict[str, Path], speechkit: Any, tmp_path: Path
+) -> None:
+    """50 rounds of eight files at once over two workers, in another order each; the model has
+    learnt nothing, and says of each file something else."""
+    speech = cut_speech(tmp_path / "speech", 40, longest=1.6, seed=4)
+    chosen = ["--engine", engine, "--model", untrained[engine]]
+    options = ["--language", "en", "--temperature", 0]
+    done = speechkit("asr", speech, *chosen, *options)
+    found = [json.loads(line) for line in done.out.splitlines()]
+    eight = list({record["pred_text"]: record for record in found}.values())[:8]
+    assert len(eight) == 8
+    rng = np.random.default_rng(11)
+    order = [int(index) for _ in range(50) for index in rng.permutation(8)]
+    manifest = tmp_path / "rounds.jsonl"
+    paths = [{"audio_filepath": eight[index]["audio_filepath"]} for index in order]
+    manifest.write_text(
+        "".join(json.dumps({**line, "id": str(n)}) + "\n" for n, line in enumerate(paths))
+    )
+    done = speechkit("asr", manifest, *chosen, *options, "--workers", 2, "--batch-size", 8)
+    again = texts([json.loads(line) for line in done.out.splitlines()])
+    assert again == [eight[index]["pred_text"] for index in order]
+
+
+def test_a_checkpoint_with_forced_tokens(
+    whispers: dict[str, Path], heard: dict[str, list[dict[str, Any]]], asr: Asr, tmp_path: Path
+) -> None:
+    """As those of 2022: the language of the command line holds, and nothing is said about it."""
+    model: Path = shutil.copytree(whispers["whisper"], tmp_path / "model")
+    path = model / "generation_config.json"
+    config = json.loads(path.read_text())
+    forced = [[1, config["lang_to_id"]["<|de|>"]], [2, config["task_to_id"]["translate"]]]
+    path.write_text(json.dumps({**config, "forced_decoder_ids": forced}))
+    record = heard["whisper"][0]
+    (found,) = asr("whisper", record["audio_filepath"], "--language", "en", model=model)
+    assert (found["pred_text"], found["lang"]) == (record["pred_text"], "en")
+
+
+@both_engines
+def test_an_english_only_checkpoint(
+    engine: str,
+    english_whispers: dict[str, Path],
+    asr: Asr,
+    examples: Path,
+    speechkit: Any,
+) -> None:
+    model = english_whispers[engine]
+    (found,) = asr(engine, examples / "slt" / "story.flac", model=model)
+    assert normal(found["pred_text"]) == normal(found["text"])
+    assert found["lang"] == "en"
+    command = ["asr", examples, "--engine", engine, "--model", model, "--language", "de"]
+    assert "English-only" in speechkit(*command, code=2).err
+
+
+@both_engines
+def test_the_language_that_was_used_is_reported(engine: str, asr: Asr, tmp_path: Path) -> None:
+    manifest = tmp_path / "in.jsonl"
+    manifest.write_text(
+        json.dumps({"audio_filepath": str(GERMAN), "lang": "fr", "flags": ["hallucination"]})
+    )
+    (found,) = asr(engine, manifest)
+    assert found["lang"] == "de"
+    assert "flags" not in found
+    (found,) = asr(engine, manifest, "--language", "en,it")
+    assert found["lang"] in ("en", "it")
+    (found,) = asr(engine, manifest, "--task", "translate")
+    assert "weather" in found["pred_text"]
+
+
+@both_engines
+def test_a_recording_that_changes_its_language(engine: str, asr: Asr, tmp_path: Path) -> None:
+    both = joined([GERMAN, FRENCH], [1.0, 4.0], tmp_path / "both.wav")
+    (found,) = asr(engine, both.path, "--language", "each")
+    assert [segment["lang"] for segment in found["segments"]][:: len(found["segments"]) - 1] == [
+        "de",
+        "fr",
+    ]
+    assert jiwer.wer(normal(both.text), normal(found["pred_text"])) < 0.25
