@@ -23,7 +23,7 @@ ENGINES = ["whisper", "faster-whisper"]
 ROOT = Path(__file__).resolve().parents[2]
 GERMAN, FRENCH = (ROOT / "examples" / "languages" / f"{name}.flac" for name in ("de", "fr"))
 GAPS = (1.0, 12.0)  # seconds between two sentences of `Joined`, at least and at most
-FLITE = "kal16"  # whose voice base mishears: "the second fool"
+VOICES = ("rms", "slt", "awb")  # those that base understands without an error
 LATE = 0.3  # seconds that a word may lie outside its sentence
 
 pytestmark = pytest.mark.slow
@@ -74,9 +74,14 @@ def words(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def heard(asr: Asr, examples: Path) -> dict[str, list[dict[str, Any]]]:
-    """What each engine makes of the examples in batches of 16."""
-    return {engine: asr(engine, examples, "--batch-size", 16) for engine in ENGINES}
+def sentences(examples: Path) -> list[Path]:
+    return [path for voice in VOICES for path in sorted((examples / voice).glob("*.flac"))]
+
+
+@pytest.fixture(scope="module")
+def heard(asr: Asr, sentences: list[Path]) -> dict[str, list[dict[str, Any]]]:
+    """What each engine makes of the sentences in one batch."""
+    return {engine: asr(engine, *sentences) for engine in ENGINES}
 
 
 def joined(paths: list[Path], gaps: list[float], path: Path) -> Joined:
@@ -89,33 +94,33 @@ def joined(paths: list[Path], gaps: list[float], path: Path) -> Joined:
         at = start + len(waveform) / SAMPLE_RATE
         sentences.append(Sentence(source.with_suffix(".txt").read_text().strip(), start, at))
         parts += [np.zeros(round(gap * SAMPLE_RATE), np.float32), waveform]
-    room = np.random.default_rng(7).normal(0, 3e-4, round(at * SAMPLE_RATE))
     speech = np.concatenate(parts)
-    soundfile.write(path, speech + room[: len(speech)], SAMPLE_RATE)
+    room = np.random.default_rng(7).normal(0, 3e-4, len(speech))
+    soundfile.write(path, speech + room, SAMPLE_RATE)
     return Joined(path, sentences)
 
 
 @pytest.fixture(scope="module")
-def talk(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Joined:
-    paths = [path for path in sorted(examples.glob("*/*.flac")) if path.parent.name != FLITE]
-    gaps = np.random.default_rng(5).uniform(*GAPS, len(paths)).tolist()
-    return joined(paths, gaps, tmp_path_factory.mktemp("joined") / "talk.wav")
+def talk(sentences: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Joined:
+    gaps = np.random.default_rng(5).uniform(*GAPS, len(sentences)).tolist()
+    return joined(sentences, gaps, tmp_path_factory.mktemp("joined") / "talk.wav")
 
 
-def test_both_engines_agree(heard: dict[str, list[dict[str, Any]]]) -> None:
-    """But for what int8 rounds."""
-    one, other = ([normal(text) for text in texts(heard[engine])] for engine in ENGINES)
-    assert jiwer.wer(one, other) < 0.03
+def test_every_word_is_understood_by_both_engines(heard: dict[str, list[dict[str, Any]]]) -> None:
+    for engine in ENGINES:
+        for record in heard[engine]:
+            assert normal(record["pred_text"]) == normal(record["text"])
+            assert record["lang"] == "en"
+            assert "flags" not in record
 
 
 @both_engines
 def test_the_batch_changes_no_text(
-    engine: str, asr: Asr, heard: dict[str, list[dict[str, Any]]], examples: Path
+    engine: str, asr: Asr, heard: dict[str, list[dict[str, Any]]], sentences: list[Path]
 ) -> None:
     """Nor does company."""
-    assert texts(asr(engine, examples, "--batch-size", 3)) == texts(heard[engine])
-    for record in heard[engine][:3]:
-        assert texts(asr(engine, record["audio_filepath"])) == [record["pred_text"]]
+    assert texts(asr(engine, *sentences, "--batch-size", 3)) == texts(heard[engine])
+    assert texts(asr(engine, sentences[2])) == texts(heard[engine][2:3])
 
 
 def require_order(record: dict[str, Any]) -> None:
@@ -136,7 +141,7 @@ def test_a_long_recording_keeps_every_word_and_its_place(
         source = tmp_path / "vad.jsonl"
         speechkit("vad", talk.path, "--engine", vad, "-o", source)
     (record,) = asr(engine, source, "--words")
-    assert jiwer.wer(normal(talk.text), normal(record["pred_text"])) < 0.05
+    assert normal(record["pred_text"]) == normal(talk.text)
     assert not {"gaps", "flags"} & record.keys()
     require_order(record)
     said = words(record)
@@ -146,7 +151,7 @@ def test_a_long_recording_keeps_every_word_and_its_place(
             for word in said
             if sentence.start - LATE < word["start"] and word["end"] < sentence.end + LATE
         ]
-        assert jiwer.wer(normal(sentence.text), normal(" ".join(inside))) < 0.2
+        assert normal(" ".join(inside)) == normal(sentence.text)
     for segment in record["segments"]:
         assert (
             sum(segment["start"] < one.end and segment["end"] > one.start for one in talk.sentences)
@@ -182,7 +187,7 @@ def test_texts_are_never_swapped(
 ) -> None:
     """50 rounds of eight files at once over two workers, in another order each; the model has
     learnt nothing, and says of each file something else."""
-    speech = cut_speech(tmp_path / "speech", 40, longest=1.6, seed=4)
+    speech = cut_speech(tmp_path / "speech", 16, longest=1.6, seed=4)
     chosen = ["--engine", engine, "--model", untrained[engine]]
     options = ["--language", "en", "--temperature", 0]
     done = speechkit("asr", speech, *chosen, *options)
@@ -210,7 +215,7 @@ def test_a_checkpoint_with_forced_tokens(
     config = json.loads(path.read_text())
     forced = [[1, config["lang_to_id"]["<|de|>"]], [2, config["task_to_id"]["translate"]]]
     path.write_text(json.dumps({**config, "forced_decoder_ids": forced}))
-    record = heard["whisper"][0]
+    record = heard["whisper"][2]
     (found,) = asr("whisper", record["audio_filepath"], "--language", "en", model=model)
     assert (found["pred_text"], found["lang"]) == (record["pred_text"], "en")
 
@@ -224,7 +229,7 @@ def test_an_english_only_checkpoint(
     speechkit: Any,
 ) -> None:
     model = english_whispers[engine]
-    (found,) = asr(engine, examples / "slt" / "story.flac", model=model)
+    (found,) = asr(engine, examples / "rms" / "music.flac", model=model)
     assert normal(found["pred_text"]) == normal(found["text"])
     assert found["lang"] == "en"
     command = ["asr", examples, "--engine", engine, "--model", model, "--language", "de"]
