@@ -121,6 +121,15 @@ def test_the_language_of_an_engine_that_has_one_for_all_its_segments() -> None:
     assert transcript.language == "en"
 
 
+def test_a_hole_is_heard_in_the_language_around_it() -> None:
+    english = segment("one two three", 0.0, 3.0, language="en")
+    transcript = Transcript([(0.0, 10.0)])
+    assert transcript.language_at(5.0) is None
+    transcript.add(WHOLE, heard(english, segment("acht neun", 8.0, 10.0, language="de")))
+    assert transcript.language == "en"
+    assert transcript.language_at(7.0) == "de"
+
+
 def test_words_without_spaces_are_joined_as_they_are_written() -> None:
     words = tuple(
         Word(text, at, at + 1, spaced=False) for at, text in enumerate(["今日", "は", "天気"])

@@ -56,6 +56,12 @@ class Transcript:
         languages = Counter(one.source.language for one in self._said if one.source.language)
         return languages.most_common(1)[0][0] if languages else None
 
+    def language_at(self, time: float) -> str | None:
+        """Of the nearest word whose language is known."""
+        known = [one for one in self._said if one.source.language]
+        nearest = min(known, key=lambda one: abs(one.middle - time), default=None)
+        return nearest.source.language if nearest else None
+
     @property
     def text(self) -> str:
         return text_of(one.word for one in self._said)
