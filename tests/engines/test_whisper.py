@@ -210,3 +210,17 @@ def test_the_cheapest_path_is_that_of_transformers(shape: tuple[int, int]) -> No
     rows, columns = _dynamic_time_warping(cost.astype(np.float64))
     first = [int(columns[rows == row][0]) for row in range(shape[0])]
     assert _first_frames(cost).tolist() == first
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_draft_is_as_long_as_it_may_be(
+    engine: str, whispers: dict[str, Path], examples: Path
+) -> None:
+    whisper: Any = registry.create("asr", engine, model=str(whispers[engine]), language="en")
+    backend = whisper._backend
+    story = audio.load(str(examples / "slt" / "story.flac"), sample_rate=SAMPLE_RATE)
+    encoded = backend.encode(backend.features([story]))
+    for most in (5, 12):
+        (draft,) = backend.decode(encoded, [whisper._prompt("en")], 0.0, 0, most)
+        assert len(draft.tokens) == most

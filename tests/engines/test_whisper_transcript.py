@@ -69,6 +69,12 @@ def test_words_take_their_punctuation_with_them(vocabulary: Vocabulary) -> None:
     assert [t for group in vocabulary.words(heard, "en") for t in group] == heard
 
 
+def test_each_number_of_a_count_is_a_word(vocabulary: Vocabulary) -> None:
+    heard = vocabulary.context("so 0-1-2, well-known 10-15.", 99)[1:]
+    words = [vocabulary.decode(group) for group in vocabulary.words(heard, "en")]
+    assert words == [" so", " 0-", "1-", "2,", " well-known", " 10-", "15."]
+
+
 def test_languages_are_the_checkpoints(vocabulary: Vocabulary) -> None:
     assert list(vocabulary.languages)[:3] == ["en", "zh", "de"]
     assert len(vocabulary.languages) == 99

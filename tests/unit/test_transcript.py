@@ -97,6 +97,39 @@ def test_less_than_is_there_fills_no_hole() -> None:
     assert told(transcript) == before
 
 
+def test_other_punctuation_fills_no_hole() -> None:
+    transcript = Transcript([(0.0, 2.0)])
+    transcript.add(WHOLE, heard(segment("ask not", 0.0, 2.0)))
+    transcript.fill((0.0, 2.0), Window(((0.0, 2.5),)), heard(segment("Ask not!", 0.0, 2.0)))
+    assert transcript.text == "ask not"
+
+
+def test_what_fills_a_hole_stays_in_it() -> None:
+    transcript = Transcript([(0.0, 6.0)])
+    transcript.add(WHOLE, heard(segment("first of all", 0.0, 2.0), segment("and last", 4.0, 6.0)))
+    transcript.fill((2.0, 4.0), Window(((1.5, 4.5),)), heard(segment("in between", 0.0, 3.0)))
+    assert told(transcript) == [
+        (0.0, 2.0, "first of all"),
+        (2.0, 4.0, "in between"),
+        (4.0, 6.0, "and last"),
+    ]
+
+
+def test_the_language_of_an_engine_that_has_one_for_all_its_segments() -> None:
+    transcript = Transcript([(0.0, 2.0)])
+    transcript.add(WHOLE, Hypothesis((segment("one two", 0.0, 2.0),), "en"))
+    assert transcript.language == "en"
+
+
+def test_a_hole_is_heard_in_the_language_around_it() -> None:
+    english = segment("one two three", 0.0, 3.0, language="en")
+    transcript = Transcript([(0.0, 10.0)])
+    assert transcript.language_at(5.0) is None
+    transcript.add(WHOLE, heard(english, segment("acht neun", 8.0, 10.0, language="de")))
+    assert transcript.language == "en"
+    assert transcript.language_at(7.0) == "de"
+
+
 def test_words_without_spaces_are_joined_as_they_are_written() -> None:
     words = tuple(
         Word(text, at, at + 1, spaced=False) for at, text in enumerate(["今日", "は", "天気"])

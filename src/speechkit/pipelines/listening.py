@@ -90,7 +90,7 @@ class Listening:
 
     def clip(self, attempt: Attempt) -> Clip:
         window = attempt.window
-        language = self.transcript.language if attempt.hole else None
+        language = self.transcript.language_at(attempt.hole[0]) if attempt.hole else None
         return Clip(
             window.cut_from(self._waveform, SAMPLE_RATE),
             overlap(self.speech, window.pieces),

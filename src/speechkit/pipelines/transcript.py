@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import string
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from speechkit.pipelines.coverage import suspicious, unheard
+from speechkit.pipelines.coverage import size_of, suspicious, unheard
 from speechkit.pipelines.windows import Span, Window, within_a_stretch, within_speech
 from speechkit.records import Hypothesis, Segment, Word, text_of
 
@@ -51,8 +53,14 @@ class Transcript:
 
     @property
     def language(self) -> str | None:
-        languages = [one.source.language for one in self._said if one.source.language]
-        return max(languages, key=languages.count) if languages else None
+        languages = Counter(one.source.language for one in self._said if one.source.language)
+        return languages.most_common(1)[0][0] if languages else None
+
+    def language_at(self, time: float) -> str | None:
+        """Of the nearest word whose language is known."""
+        known = [one for one in self._said if one.source.language]
+        nearest = min(known, key=lambda one: abs(one.middle - time), default=None)
+        return nearest.source.language if nearest else None
 
     @property
     def text(self) -> str:
@@ -69,7 +77,7 @@ class Transcript:
         there = [one for one in self._said if start <= one.middle < end]
         after = [one for one in self._said if one.middle >= end]
         heard = [
-            one
+            one.at(max(start, one.word.start), min(end, one.word.end))
             for one in self._placed(window, hypothesis)
             if start <= one.middle < end and not any(map(one.echoes, [*before[-1:], *after[:1]]))
         ]
@@ -94,7 +102,8 @@ class Transcript:
 
     def _placed(self, window: Window, hypothesis: Hypothesis) -> list[Said]:
         placed: list[Said] = []
-        for segment in hypothesis.segments:
+        for heard in hypothesis.segments:
+            segment = replace(heard, language=heard.language or hypothesis.language)
             if segment.words:
                 placed += [Said(self._in_speech(window, word), segment) for word in segment.words]
             elif segment.text:
@@ -113,11 +122,11 @@ class Transcript:
         """With the words at the edges of speech drawn to them: a time there is less sure than
         VAD's."""
         drawn = list(self._said)
+        middles = [one.middle for one in drawn]
         for start, end in self._speech:
-            inside = [at for at, one in enumerate(drawn) if start <= one.middle < end]
-            if not inside:
+            first, last = bisect_left(middles, start), bisect_left(middles, end) - 1
+            if last < first:
                 continue
-            first, last = inside[0], inside[-1]
             if drawn[first].word.start - start <= EDGE:
                 drawn[first] = drawn[first].at(start, drawn[first].word.end)
             if end - drawn[last].word.end <= EDGE:
@@ -126,7 +135,7 @@ class Transcript:
 
 
 def _size(said: Sequence[Said]) -> int:
-    return sum(len(one.word.text) for one in said)
+    return sum(size_of(one.word.text) for one in said)
 
 
 def _parts(before: Said, after: Said) -> bool:

@@ -129,7 +129,8 @@ class _CTranslate2:
         seed: int,
         most: int,
     ) -> list[Draft]:
-        """CTranslate2 takes a seed but for its first sample: those after follow upon it."""
+        """CTranslate2 takes a seed but for its first sample: those after follow upon it. Of
+        ``max_length`` it allows half, and no more than the prompt leaves."""
         sampling: dict[str, Any] = {"beam_size": self._beams}
         if temperature > 0:
             ctranslate2.set_random_seed(seed)
@@ -137,7 +138,7 @@ class _CTranslate2:
         results = self._model.generate(
             encoded,
             prompts,
-            max_length=min(self.longest, len(prompts[0]) + most),
+            max_length=min(self.longest, max(len(prompts[0]) + most, 2 * most)),
             return_scores=True,
             return_no_speech_prob=True,
             max_initial_timestamp_index=round(1.0 / TIMESTAMP),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ TIMESTAMP = 0.02  # seconds from one timestamp token to the next
 UNSPACED = {"zh", "ja", "th", "lo", "my", "yue"}  # languages written without spaces
 OPENING = "\"'“¿([{-"  # punctuation that belongs to the word after it
 CLOSING = "\"'.。,，!！?？:：”)]}、"  # to the word before it
+COUNTED = re.compile(r"\d-$")  # 1-2-3 is spoken with pauses
 REPLACEMENT = "\ufffd"  # what an unfinished UTF-8 sequence decodes to
 
 
@@ -72,7 +74,8 @@ class Vocabulary:
         words: list[tuple[str, list[int]]] = []
         for text, group in self._characters(tokens):
             last = words[-1][0].strip() if words else ""
-            glued = not text.startswith(" ") and language not in UNSPACED
+            counted = COUNTED.search(last) and text[:1].isdigit()
+            glued = not text.startswith(" ") and language not in UNSPACED and not counted
             opens = text.startswith(" ") and _all_of(text, OPENING)  # quotes close as well
             closes = _all_of(text, CLOSING) and not opens
             if words and (glued or closes or _all_of(last, OPENING)):
