@@ -148,10 +148,16 @@ def test_doubts_are_counted_and_named():
     assert "flagged" not in printed(score(records[:1]))
 
 
-@pytest.mark.parametrize("keys", [{"flags": 7}, {"flags": "none"}, {"gaps": 3}, {"gaps": ["a"]}])
+@pytest.mark.parametrize("keys", [{"flags": 7}, {"flags": "none"}, {"gaps": 3}])
 def test_keys_of_the_same_name_that_are_anothers(keys):
     result = score([record("a", "a", **keys)])
     assert (result.doubts.flags, result.doubts.gap_seconds) == ({}, 0)
+
+
+@pytest.mark.parametrize("gaps", [None, 3, ["a"], [{"start": 1.0}], [{"start": "a", "end": "b"}]])
+def test_gaps_that_tell_no_seconds(gaps):
+    result = score([record("a", "a", flags=["low_coverage"], gaps=gaps)])
+    assert (result.doubts.flags, result.doubts.gap_seconds) == ({"low_coverage": 1}, 0)
 
 
 def test_of_many_doubtful_utterances_some_are_named():

@@ -148,6 +148,26 @@ def test_an_engine_without_word_times() -> None:
     assert transcript.segments()[0].words == ()
 
 
+def test_text_without_word_times_covers_all_speech_in_it() -> None:
+    transcript = Transcript([(0.5, 9.5), (11.0, 19.5), (21.0, 29.0)])
+    text = "so many words that they can be said in all of the time " * 8
+    transcript.add(Window(((0.0, 30.0),)), heard(Segment(0.0, 30.0, text)))
+    assert transcript.suspicious() == transcript.unheard() == []
+    sparse = Transcript([(0.5, 9.5), (11.0, 19.5), (21.0, 29.0)])
+    sparse.add(Window(((0.0, 30.0),)), heard(Segment(0.0, 30.0, "far too few")))
+    assert sparse.unheard() == [(0.5, 29.0)]
+
+
+def test_no_doubt_takes_the_place_of_what_is_sure() -> None:
+    transcript = Transcript([(0.0, 9.0)])
+    transcript.add(WHOLE, heard(segment("so it", 0.0, 1.0)))
+    doubted = segment("never mind all of that", 1.2, 8.8, flags=("doubtful",))
+    transcript.fill((0.4, 9.0), WHOLE, heard(doubted))
+    assert transcript.text == "so it"
+    transcript.fill((1.0, 9.0), WHOLE, heard(doubted))
+    assert transcript.text == "so it never mind all of that"
+
+
 def test_doubts_and_languages_stay_with_their_segments() -> None:
     transcript = Transcript([(0.0, 4.0), (6.0, 9.0)])
     sure = segment("quite sure of it", 0.0, 4.0, language="en", confidence=0.9)
@@ -178,12 +198,13 @@ def test_segments_are_in_order_and_apart() -> None:
         ("Thanks for watching!", 3.0, 0.5, [(2.5, 4.0)], ()),
         ("Thanks for watching!", 3.0, 0.9, [], ()),  # a VAD misses some, too
         ("Yes.", 0.3, 0.5, [(0.0, 0.3)], ()),
+        ("thanks for watching", 3.0, None, [], ("doubtful",)),  # NeMo's has no confidence
     ],
 )
 def test_text_that_nobody_can_have_said(
     text: str,
     seconds: float,
-    confidence: float,
+    confidence: float | None,
     judged: list[tuple[float, float]],
     expected: tuple[str, ...],
 ) -> None:

@@ -14,10 +14,10 @@ from speechkit.pipelines.windows import (
     PAD,
     PAUSE,
     Window,
+    around_speech,
     cut,
     overlap,
     packed,
-    speech_windows,
     united,
     within_a_stretch,
     within_speech,
@@ -39,29 +39,25 @@ def speech(draw: st.DrawFn) -> tuple[Spans, float]:
     return segments, now + draw(st.floats(0.01, 2))
 
 
-@given(speech(), st.floats(5, 40))
-def test_all_speech_is_in_exactly_one_window(
-    given_speech: tuple[Spans, float], longest: float
-) -> None:
+@given(speech())
+def test_all_speech_is_in_exactly_one_span(given_speech: tuple[Spans, float]) -> None:
     segments, duration = given_speech
-    windows = speech_windows(segments, duration, longest)
-    assert all(0 <= start < end <= duration for start, end in windows)
-    assert all(a[1] <= b[0] + 1e-9 for a, b in itertools.pairwise(windows))
+    spans = around_speech(united(segments, duration), duration)
+    assert all(0 <= start < end <= duration for start, end in spans)
+    assert all(a[1] <= b[0] + 1e-9 for a, b in itertools.pairwise(spans))
     for start, end in segments:
-        assert any(a <= start + 1e-9 and end <= b + 1e-9 for a, b in windows)
-    most = max([longest, *(end - start + 2 * PAD for start, end in segments)])
-    assert all(end - start <= most + 1e-9 for start, end in windows)
+        assert sum(a <= start and end <= b for a, b in spans) == 1
 
 
 def test_close_speech_is_joined_and_padded() -> None:
-    near = JOIN / 2
-    assert speech_windows([(1.0, 2.0), (2.0 + near, 3.0)], 10.0, 30.0) == [(1.0 - PAD, 3.0 + PAD)]
-    assert speech_windows([(1.0, 2.0), (2.0 + near, 3.0)], 10.0, 2.0) == [
-        (1.0 - PAD, 2.0 + near / 2),
-        (2.0 + near / 2, 3.0 + PAD),
+    near, far = JOIN / 2, JOIN * 1.5
+    assert around_speech([(1.0, 2.0), (2.0 + near, 6.0)], 10.0) == [(1.0 - PAD, 6.0 + PAD)]
+    assert around_speech([(1.0, 2.0), (2.0 + far, 6.0)], 10.0) == [
+        (1.0 - PAD, 2.0 + PAD),
+        (2.0 + far - PAD, 6.0 + PAD),
     ]
-    assert speech_windows([(0.1, 9.95)], 10.0, 30.0) == [(0.0, 10.0)]
-    assert speech_windows([], 10.0, 30.0) == []
+    assert around_speech([(0.1, 9.95)], 10.0) == [(0.0, 10.0)]
+    assert around_speech([], 10.0) == []
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.0, 100.0), (3.25, 64.9), (0.0, 30.01), (5.0, 20.0)])
@@ -109,7 +105,8 @@ def test_packed_windows_hold_each_piece_once_in_order(
     case: tuple[Spans, float], longest: float
 ) -> None:
     segments, duration = case
-    pieces = [p for p in speech_windows(segments, duration, longest) if p[1] - p[0] <= longest]
+    spans = around_speech(united(segments, duration), duration)
+    pieces = [span for span in spans if span[1] - span[0] <= longest]
     windows = packed(pieces, longest)
     assert [piece for window in windows for piece in window.pieces] == pieces
     for window in windows:
@@ -123,11 +120,7 @@ def test_foreign_segments_lose_nothing() -> None:
     """Overlapping, nested, unordered, beyond the recording, empty."""
     given = [(5.0, 35.0), (0.0, 40.0), (45.0, 44.0), (50.0, 99.0), (-3.0, -1.0), (60.0, 60.0)]
     assert united(given, 55.0) == [(0.0, 40.0), (50.0, 55.0)]
-    windows = speech_windows(united(given, 55.0), 55.0, 30.0)
-    assert [(round(start, 6), round(end, 6)) for start, end in windows] == [
-        (0.0, 40.0 + PAD),
-        (50.0 - PAD, 55.0),
-    ]
+    assert around_speech(united(given, 55.0), 55.0) == [(0.0, 40.0 + PAD), (50.0 - PAD, 55.0)]
 
 
 def test_the_overlap_of_speech_and_text() -> None:

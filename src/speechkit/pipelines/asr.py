@@ -22,6 +22,7 @@ from speechkit.pipelines.segmentation import DEFAULTS, speech_segments
 from speechkit.pipelines.windows import Span
 from speechkit.records import Record, Segment, Utterance, Word
 
+EACH = "each"  # among the values of --language: every window has its own
 ATTEMPTS = 2  # at speech that no words were heard in, beside the first
 JUDGE = "silero"  # tells where speech is, for less than a hundredth of what recognising it takes
 
@@ -36,6 +37,11 @@ class AsrOptions:
     chars: bool = False
     channel: int | None = None
     decoding: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def languages_change(self) -> bool:
+        names = str(self.decoding.get("language", "")).lower().split(",")
+        return EACH in map(str.strip, names)
 
 
 @dataclass(slots=True)
@@ -66,7 +72,8 @@ class AsrTask(Task):
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
         heard = self._listenings(batch)
-        self._listen(heard, [one.windows(self._engine) for one in heard])
+        apart = self.options.languages_change
+        self._listen(heard, [one.windows(self._engine, apart=apart) for one in heard])
         for _ in range(ATTEMPTS):
             holes = [one.holes(self._engine.max_window) for one in heard]
             if not any(holes):
@@ -137,7 +144,7 @@ class AsrTask(Task):
             out["confidence"] = segment.confidence
         if segment.flags:
             out["flags"] = list(segment.flags)
-        if "each" in (self.options.decoding.get("language") or "") and segment.language:
+        if self.options.languages_change and segment.language:
             out["lang"] = segment.language
         if self.options.words:
             out["words"] = [_word("word", word, offset) for word in segment.words]
@@ -203,7 +210,10 @@ def _require_known(info: EngineInfo, options: AsrOptions, hardware: Hardware) ->
     given += ["batch_size"] if hardware.batch_size else []
     unknown = [name for name in given if name not in info.options]
     if unknown:
-        named = ["no_cuda_graphs" if name == "cuda_graphs" else name for name in unknown]
+        given_as = {"cuda_graphs": "no_cuda_graphs"}
+        if options.decoding.get("timestamps") is False:
+            given_as["timestamps"] = "no_timestamps"
+        named = [given_as.get(name, name) for name in unknown]
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in named)
         having = [
             one.name

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import median
 from unicodedata import east_asian_width
 
-from speechkit.pipelines.windows import Span
+from speechkit.pipelines.windows import Span, overlapping
 from speechkit.records import Word
 
 HOLE = 0.9  # seconds of speech without words that count
@@ -22,6 +23,19 @@ WIDE = 3  # letters' worth of a character that stands for a syllable or a word
 DIGIT = 4  # letters' worth of a digit: 1813 is eighteen thirteen
 
 
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A word in one stretch of speech, or the share of a longer text; ``size`` as `size_of`."""
+
+    start: float
+    end: float
+    size: float
+
+    @property
+    def middle(self) -> float:
+        return (self.start + self.end) / 2
+
+
 def unheard(words: Sequence[Word], speech: Sequence[Span]) -> list[Span]:
     """Spans of speech of `HOLE` seconds and more for which no word accounts.
 
@@ -29,31 +43,47 @@ def unheard(words: Sequence[Word], speech: Sequence[Span]) -> list[Span]:
     its text can take, and a span begins and ends where words do, or speech. Spans with nothing
     but a pause between them come as one. ``words`` and ``speech`` in order of time.
     """
-    pace = _pace(words)
+    pace, texts = _pace(words), _shared(words, speech)
     return _joined(
-        (_unaccounted(stretch, own, pace) for stretch, own in _by_stretch(words, speech)), words
+        (_unaccounted(stretch, own, pace) for stretch, own in _by_stretch(texts, speech)), texts
     )
 
 
 def suspicious(words: Sequence[Word], speech: Sequence[Span]) -> list[Span]:
     """`unheard`, and stretches with far fewer words than fit: worth a second hearing."""
-    pace = _pace(words)
+    pace, texts = _pace(words), _shared(words, speech)
     return _joined(
         (
             _unaccounted(stretch, own, pace) or (stretch if _sparse(stretch, own, pace) else None)
-            for stretch, own in _by_stretch(words, speech)
+            for stretch, own in _by_stretch(texts, speech)
         ),
-        words,
+        texts,
     )
 
 
-def _joined(spans: Iterable[Span | None], words: Sequence[Word]) -> list[Span]:
-    """Without those that are None; those with no word between them as one."""
+def _shared(words: Sequence[Word], speech: Sequence[Span]) -> list[_Text]:
+    """A text over several stretches, of an engine that tells no word times, is as much each one's
+    as it lies in it."""
+    found: list[_Text] = []
+    for word in words:
+        size = size_of(word.text)
+        inside = overlapping(word.start, word.end, speech)
+        if len(inside) < 2:
+            found.append(_Text(word.start, word.end, size))
+            continue
+        parts = [(max(word.start, start), min(word.end, end)) for start, end in inside]
+        each = size / sum(end - start for start, end in parts)
+        found += [_Text(start, end, each * (end - start)) for start, end in parts]
+    return found
+
+
+def _joined(spans: Iterable[Span | None], texts: Sequence[_Text]) -> list[Span]:
+    """Without those that are None; those with no text between them as one."""
     found: list[Span] = []
     for span in spans:
         if span is None:
             continue
-        if found and not any(found[-1][1] <= _middle(word) < span[0] for word in words):
+        if found and not any(found[-1][1] <= text.middle < span[0] for text in texts):
             found[-1] = (found[-1][0], span[1])
         else:
             found.append(span)
@@ -70,9 +100,9 @@ def _pace(words: Sequence[Word]) -> float:
     return min(max(median(paces or [TYPICAL]), FASTEST), SLOWEST)
 
 
-def _sparse(stretch: Span, words: Sequence[Word], pace: float) -> bool:
+def _sparse(stretch: Span, texts: Sequence[_Text], pace: float) -> bool:
     seconds = stretch[1] - stretch[0]
-    said = pace * sum(size_of(word.text) for word in words)
+    said = pace * sum(text.size for text in texts)
     return seconds >= HOLE and said < LEAST_SHARE * seconds
 
 
@@ -85,24 +115,26 @@ def size_of(text: str) -> int:
     )
 
 
-def _by_stretch(words: Sequence[Word], speech: Sequence[Span]) -> Iterator[tuple[Span, list[Word]]]:
-    """The words whose middle lies in each stretch of speech."""
+def _by_stretch(
+    texts: Sequence[_Text], speech: Sequence[Span]
+) -> Iterator[tuple[Span, Sequence[_Text]]]:
+    """The texts whose middle lies in each stretch of speech."""
     at = 0
     for start, end in speech:
-        while at < len(words) and _middle(words[at]) < start:
+        while at < len(texts) and texts[at].middle < start:
             at += 1
         first = at
-        while at < len(words) and _middle(words[at]) < end:
+        while at < len(texts) and texts[at].middle < end:
             at += 1
-        yield (start, end), list(words[first:at])
+        yield (start, end), texts[first:at]
 
 
-def _unaccounted(stretch: Span, words: Sequence[Word], pace: float) -> Span | None:
-    """The part of a stretch that is longest beyond what the words in it can take."""
+def _unaccounted(stretch: Span, texts: Sequence[_Text], pace: float) -> Span | None:
+    """The part of a stretch that is longest beyond what the texts in it can take."""
     best = excess = 0.0
     found: Span | None = None
     begin = stretch[0]
-    for first, last, takes in _parts(stretch, words, pace):
+    for first, last, takes in _parts(stretch, texts, pace):
         if excess <= 0.0:
             excess, begin = 0.0, first
         excess += last - first - takes
@@ -112,17 +144,13 @@ def _unaccounted(stretch: Span, words: Sequence[Word], pace: float) -> Span | No
 
 
 def _parts(
-    stretch: Span, words: Sequence[Word], pace: float
+    stretch: Span, texts: Sequence[_Text], pace: float
 ) -> Iterator[tuple[float, float, float]]:
-    """Words and what lies between them: start, end, and the seconds accounted for."""
+    """Texts and what lies between them: start, end, and the seconds accounted for."""
     at, end = stretch
-    for word in words:
-        first, last = (min(max(time, at), end) for time in (word.start, word.end))
+    for text in texts:
+        first, last = (min(max(time, at), end) for time in (text.start, text.end))
         yield at, first, 0.0
-        yield first, last, WORD_SECONDS + PACES * pace * size_of(word.text)
+        yield first, last, WORD_SECONDS + PACES * pace * text.size
         at = last
     yield at, end, 0.0
-
-
-def _middle(word: Word) -> float:
-    return (word.start + word.end) / 2

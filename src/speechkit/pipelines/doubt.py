@@ -11,12 +11,12 @@ from speechkit.records import Segment
 
 DOUBTFUL = "doubtful"
 SURE = 0.7  # confidence; below it, text where there is no speech is doubted
-FASTEST = 0.03  # seconds a character: half as many again as the fastest speakers say
+FASTEST = 0.03  # seconds a letter: half as many again as the fastest speakers say
 
 
 def with_doubts(segments: Sequence[Segment], judged: Sequence[Span]) -> list[Segment]:
-    """The segments, those flagged that are too short for their text, or which the engine is not
-    sure of and a VAD has found no speech in (``judged``)."""
+    """The segments, those flagged that are too short for their text, or in which a VAD has found
+    no speech (``judged``) and of which the engine doesn't say that it is sure."""
     return [
         replace(one, flags=(*one.flags, DOUBTFUL))
         if not one.flags and (_too_short(one) or _without_speech(one, judged))
@@ -30,5 +30,5 @@ def _too_short(segment: Segment) -> bool:
 
 
 def _without_speech(segment: Segment, judged: Sequence[Span]) -> bool:
-    unsure = segment.confidence is not None and segment.confidence < SURE
-    return unsure and not overlap([(segment.start, segment.end)], judged)
+    sure = segment.confidence is not None and segment.confidence >= SURE
+    return not sure and not overlap([(segment.start, segment.end)], judged)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MOSTLY = 0.9  # of a window decoded in vain: what is as much the same is decoded in parts
 PART = 0.6  # of the length, at most
+ONE_LANGUAGE = 12.0  # seconds in which the language is taken not to change, and still is told
 LEAST_AGAIN = 2.0  # seconds of a hole that is worth another attempt after the first
 
 
@@ -53,15 +54,16 @@ class Listening:
         self._tried: list[Span] = []
         self._fills = 0
 
-    def windows(self, engine: AsrEngine) -> list[Attempt]:
-        """All there is to decode, in windows as the engine takes them."""
-        longest = engine.max_window
+    def windows(self, engine: AsrEngine, *, apart: bool = False) -> list[Attempt]:
+        """All there is to decode, in windows as the engine takes them; ``apart``: short ones of
+        their own, of which each may be in another language."""
+        longest = min(engine.max_window, ONE_LANGUAGE) if apart else engine.max_window
         if self._everywhere:
             spans = [(0.0, self._seconds)]
         else:
             spans = around_speech(self.speech, self._seconds)
         pieces = [piece for span in spans for piece in self._cut(span, longest)]
-        if engine.least_window:
+        if engine.least_window and not apart:
             windows = packed(pieces, longest)
         else:
             windows = [Window((piece,)) for piece in pieces]

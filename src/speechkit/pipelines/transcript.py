@@ -71,7 +71,7 @@ class Transcript:
 
     def fill(self, hole: Span, window: Window, hypothesis: Hypothesis) -> None:
         """Puts what was heard in ``hole`` by itself in the place of what stands there, if it is
-        more."""
+        more, and as little in doubt."""
         start, end = hole
         before = [one for one in self._said if one.middle < start]
         there = [one for one in self._said if start <= one.middle < end]
@@ -81,7 +81,8 @@ class Transcript:
             for one in self._placed(window, hypothesis)
             if start <= one.middle < end and not any(map(one.echoes, [*before[-1:], *after[:1]]))
         ]
-        if _size(heard) > _size(there):
+        no_worse = not there or _in_doubt(there) or not _in_doubt(heard)
+        if no_worse and _size(heard) > _size(there):
             self._said = [*before, *heard, *after]
 
     def unheard(self) -> list[Span]:
@@ -132,6 +133,10 @@ class Transcript:
             if end - drawn[last].word.end <= EDGE:
                 drawn[last] = drawn[last].at(drawn[last].word.start, end)
         return drawn
+
+
+def _in_doubt(said: Sequence[Said]) -> bool:
+    return any(one.source.flags for one in said)
 
 
 def _size(said: Sequence[Said]) -> int:

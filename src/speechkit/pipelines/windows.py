@@ -58,7 +58,7 @@ def within_speech(start: float, end: float, speech: Sequence[Span]) -> Span:
 
     ``speech`` in order of time.
     """
-    inside = _touched(start, end, speech)
+    inside = overlapping(start, end, speech)
     if not inside:
         return start, end
     return max(start, inside[0][0]), min(end, inside[-1][1])
@@ -67,14 +67,14 @@ def within_speech(start: float, end: float, speech: Sequence[Span]) -> Span:
 def within_a_stretch(start: float, end: float, speech: Sequence[Span]) -> Span:
     """As `within_speech` for a word, which no pause is in: what lies in the stretch of speech that
     holds most of it."""
-    inside = _touched(start, end, speech)
+    inside = overlapping(start, end, speech)
     if not inside:
         return start, end
     parts = [(max(start, first), min(end, last)) for first, last in inside]
     return max(parts, key=lambda part: part[1] - part[0])
 
 
-def _touched(start: float, end: float, speech: Sequence[Span]) -> Sequence[Span]:
+def overlapping(start: float, end: float, speech: Sequence[Span]) -> Sequence[Span]:
     """The stretches of speech that the span has a part in."""
     first = bisect_right(speech, start, key=lambda one: one[1])
     return speech[first : bisect_left(speech, end, key=lambda one: one[0])]

@@ -228,6 +228,18 @@ class _Tally:
         )
 
 
+def _listed(value: object) -> list[Any]:
+    """The value of one of our keys that holds a list; where it holds none, it is another tool's."""
+    return value if isinstance(value, list) else []
+
+
+def _seconds(gap: object) -> float:
+    match gap:
+        case {"start": int() | float() as start, "end": int() | float() as end}:
+            return end - start
+    return 0.0
+
+
 @dataclass(slots=True)
 class _DoubtTally:
     """`Doubts` while they are being counted."""
@@ -238,14 +250,14 @@ class _DoubtTally:
     names: list[str] = field(default_factory=list)
 
     def add(self, record: Record, name: str) -> None:
-        flags = record.get("flags")
-        if not flags or not isinstance(flags, list):  # where it isn't, it is another tool's key
+        flags = _listed(record.get("flags"))
+        if not flags:
             return
         self.utterances += 1
         self.flags.update(map(str, flags))
         self.names += [name] * (len(self.names) < _NAMES)
         if "low_coverage" in flags:
-            self.gap_seconds += sum(gap["end"] - gap["start"] for gap in record.get("gaps", ()))
+            self.gap_seconds += sum(map(_seconds, _listed(record.get("gaps"))))
 
     def doubts(self) -> Doubts:
         flags = dict(sorted(self.flags.items()))

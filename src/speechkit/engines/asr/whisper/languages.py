@@ -34,7 +34,7 @@ class LanguageOption:
     @classmethod
     def parse(cls, text: str | None, vocabulary: Vocabulary) -> LanguageOption:
         """A code, several with commas between them, ``each``, or None. Raises `UsageError`."""
-        names = [name.strip() for name in (text or "").split(",") if name.strip()]
+        names = [name.strip().lower() for name in (text or "").split(",") if name.strip()]
         if text is not None and not names:
             raise UsageError("--language: a code such as en, several (de,en), or each")
         each = EACH in names

@@ -63,9 +63,13 @@ def _word(tokens: Sequence[int], alignment: Alignment, vocabulary: Vocabulary, f
 
 
 def _without_lag(words: Sequence[Word]) -> list[Word]:
-    """Each word behind the one before it is over, whose length its share of the text tells."""
+    """Each word behind the one before it is over, whose length its share of the text tells; the
+    first behind the silence that the window begins with."""
     if not words:
         return []
+    first = words[0]
+    drawn = replace(first, start=max(first.start, first.end - SLOWEST * len(first.text)))
+    words = [drawn, *words[1:]]
     pace = float(np.median([(word.end - word.start) / len(word.text) for word in words]))
     late = [LAG * min(pace, SLOWEST) * len(word.text) for word in words]
     starts = [words[0].start]

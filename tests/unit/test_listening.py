@@ -1,0 +1,39 @@
+"""What of an utterance is decoded at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from speechkit.engines.protocols import SAMPLE_RATE
+from speechkit.pipelines.listening import ONE_LANGUAGE, Listening
+
+
+@dataclass
+class Windows:
+    """What a `Listening` asks of an engine."""
+
+    max_window: float = 30.0
+    least_window: float = 30.0
+
+
+SPEECH = [(1.0, 7.0), (8.0, 13.0), (20.0, 24.0)]
+SILENCE = np.zeros(25 * SAMPLE_RATE, np.float32)
+
+
+def test_speech_shares_a_window_but_where_each_may_be_in_another_language() -> None:
+    one = Listening(SILENCE, SPEECH, SPEECH)
+    (together,) = one.windows(Windows())  # type: ignore[arg-type]
+    assert together.window.pieces == ((0.5, 13.5), (19.5, 24.5))
+    apart = [each.window.pieces for each in one.windows(Windows(), apart=True)]  # type: ignore[arg-type]
+    assert apart == [((0.5, 7.5),), ((7.5, 13.5),), ((19.5, 24.5),)]
+
+
+def test_without_vad_all_is_decoded() -> None:
+    one = Listening(SILENCE, None, SPEECH)
+    (whole,) = one.windows(Windows())  # type: ignore[arg-type]
+    assert whole.window.pieces == ((0.0, 25.0),)
+    parts = [each.window.pieces[0] for each in one.windows(Windows(), apart=True)]  # type: ignore[arg-type]
+    assert (parts[0][0], parts[-1][1]) == (0.0, 25.0)
+    assert all(end - start <= ONE_LANGUAGE for start, end in parts)
