@@ -5,12 +5,21 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import soundfile
 
+from speechkit.engines.protocols import Clip, Waveform
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "speech"
+
+
+def whole(waveform: Waveform) -> Clip:
+    """All of it is speech."""
+    clip = Clip(waveform, 0.0)
+    return replace(clip, speech=clip.seconds)
 
 
 def cut_speech(folder: Path, count: int, longest: float, seed: int) -> Path:

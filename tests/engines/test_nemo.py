@@ -19,6 +19,7 @@ import soxr
 import torch
 from omegaconf import open_dict
 
+from audiokit import whole
 from digitkit import Digit
 from speechkit.engines import registry
 from speechkit.engines.asr.nemo import checkpoint
@@ -37,7 +38,9 @@ def engine(model: Path, **options: Any) -> Any:
 
 
 def heard(one: Any, windows: list[Any]) -> list[str]:
-    return [hypothesis.text for (hypothesis,) in one.transcribe([window] for window in windows)]
+    return [
+        hypothesis.text for (hypothesis,) in one.transcribe([whole(window)] for window in windows)
+    ]
 
 
 def texts(records: list[dict[str, Any]]) -> list[str]:
@@ -182,7 +185,7 @@ def test_a_list_with_bad_files(
     assert stereo_record["pred_text"] == own["ctc"][0]
     assert short["pred_text"] == ""
     assert jiwer.wer(two_minutes[1], long["pred_text"]) < 0.1
-    assert 5 <= len(long["segments"]) <= 8  # of 15 to 30 s, cut at pauses
+    assert len(long["segments"]) >= 5  # of 15 to 30 s, cut at pauses, and at those that words leave
     assert all(one["end"] - one["start"] <= 30 for one in long["segments"])
     words = [word for segment in long["segments"] for word in segment["words"]]
     times = [time for word in words for time in (word["start"], word["end"])]
@@ -200,17 +203,17 @@ def test_times_are_plain_seconds(
 ) -> None:
     """Each word within 0.4 s of where it is; characters spell the segment."""
     window = two_minutes[0][: 20 * SAMPLE_RATE]
-    ((found,),) = engine(nemos[kind], words=True, chars=True).transcribe([[window]])
+    ((found,),) = engine(nemos[kind], words=True, chars=True).transcribe([[whole(window)]])
     (segment,) = found.segments
-    stretches = [*segment.words, *segment.chars, segment]
+    chars = [char for word in segment.words for char in word.chars]
+    stretches = [*segment.words, *chars, segment]
     assert {type(time) for one in stretches for time in (one.start, one.end)} == {float}
     assert all(0 <= one.start <= one.end <= 20 for one in stretches)
     assert " ".join(word.text for word in segment.words) == segment.text
-    assert "".join(char.text for char in segment.chars).replace("▁", "") == segment.text.replace(
-        " ", ""
-    )
+    spelt = "".join(char.text for char in chars).replace("▁", "")
+    assert spelt == segment.text.replace(" ", "")
     plain = engine(nemos[kind], timestamps=False)
-    ((timeless,),) = plain.transcribe([[window]])
+    ((timeless,),) = plain.transcribe([[whole(window)]])
     assert timeless.text == found.text
     assert [(one.start, one.end) for one in timeless.segments] == [(0.0, 20.0)]
 
@@ -221,7 +224,9 @@ def test_nothing_said(nemos: dict[str, Path]) -> None:
     sounds.append((0.05 * rng.standard_normal(80_000)).astype(np.float32))
     for kind in KINDS:
         one = engine(nemos[kind], chars=True)
-        assert list(one.transcribe([sound] for sound in sounds)) == [[Hypothesis()]] * len(sounds)
+        assert list(one.transcribe([whole(sound)] for sound in sounds)) == [[Hypothesis()]] * len(
+            sounds
+        )
         # Two frames: with CUDA about, NeMo's normalisation fails a batch for one of a single frame.
         assert min(len(one._prepared(sound)) for sound in sounds) >= 320
 
@@ -312,8 +317,8 @@ def test_bfloat16(nemos: dict[str, Path], digits: list[Digit], own: dict[str, li
         (["--dataloader", "tarred"], 2, "--dataloader tarred: there are direct, lhotse, manifest"),
         (["--task", "translate"], 2, "--task: not for the engine nemo; for whisper"),
         (["--model", "/no/such/model.nemo"], 1, "no such folder or file"),
-        (["--model", "no-such-model"], 1, "hf download nvidia/no-such-model --include '*.nemo'"),
-        ([], 1, "hf download nvidia/parakeet-tdt-0.6b-v3"),
+        (["--model", "no-such-model"], 1, "speechkit models get no-such-model --engine nemo"),
+        ([], 1, "speechkit models get parakeet-tdt-0.6b-v3 --engine nemo"),
     ],
 )
 def test_wrong_options(
@@ -394,9 +399,12 @@ def test_other_kinds_say_what_they_say_to_nemo(
     assert any(wanted)
     assert heard(engine(model, batch_size=3), strings) == wanted
     assert heard(engine(model, dataloader="lhotse"), strings) == wanted
-    for (found,) in engine(model, words=True, chars=True).transcribe([one] for one in strings):
+    for (found,) in engine(model, words=True, chars=True).transcribe(
+        [whole(one)] for one in strings
+    ):
         for segment in found.segments:
-            for one in (segment, *segment.words, *segment.chars):
+            chars = (char for word in segment.words for char in word.chars)
+            for one in (segment, *segment.words, *chars):
                 assert 0 <= one.start <= one.end
 
 

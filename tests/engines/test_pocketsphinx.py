@@ -10,9 +10,10 @@ import pocketsphinx
 import pytest
 from numpy.typing import NDArray
 
+from audiokit import whole
 from speechkit.engines import registry
 from speechkit.engines.asr.pocketsphinx import MIN_SAMPLES, PocketSphinx
-from speechkit.engines.protocols import SAMPLE_RATE, Clip
+from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import EngineMissing
 from speechkit.io import audio
 from speechkit.records import Hypothesis
@@ -33,13 +34,9 @@ def speech(examples: Path) -> dict[str, Waveform]:
     }
 
 
-def clip(waveform: Waveform) -> Clip:
-    return Clip(waveform, len(waveform) / SAMPLE_RATE)
-
-
 def hear(engine: PocketSphinx, waveforms: Sequence[Waveform]) -> list[Hypothesis]:
     """Each waveform an utterance of one window."""
-    return [hypothesis for (hypothesis,) in engine.transcribe([clip(w)] for w in waveforms)]
+    return [hypothesis for (hypothesis,) in engine.transcribe([whole(w)] for w in waveforms)]
 
 
 def test_words_have_times_and_confidences(

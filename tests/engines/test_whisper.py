@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from transformers.models.whisper.generation_whisper import _dynamic_time_warping
 
+from audiokit import whole
 from speechkit.engines import registry
 from speechkit.engines.asr.whisper.alignment import _first_frames
 from speechkit.engines.protocols import SAMPLE_RATE
@@ -121,7 +122,7 @@ def test_the_same_options_on_transformers(untrained: dict[str, Path], examples: 
     for name, options in variants.items():
         given = {"language": "en", "temperature": (0.0,), **options}
         engine = registry.create("asr", "whisper", model=str(untrained["whisper"]), **given)
-        ((heard,),) = engine.transcribe([[window]])
+        ((heard,),) = engine.transcribe([[whole(window)]])
         texts[name] = heard.text
     for name in CHANGING:
         assert texts[name] != texts["plain"], name
