@@ -168,9 +168,11 @@ check: $(VENV)/.full
 bench: models
 	$(BIN)/python scripts/bench/startup.py
 	@if test -d "$(DATA)/vad"; then $(BIN)/python scripts/bench/vad.py --data "$(DATA)"; \
+	    $(BIN)/python scripts/bench/vad_accuracy.py --data "$(DATA)"; \
 	else echo "no VAD benchmark: make bench DATA=folder, with vad/ and digits/ in it" >&2; fi
 	$(BIN)/python scripts/bench/asr.py
 	$(BIN)/python scripts/bench/whisper.py --data "$(DATA)"
+	$(BIN)/python scripts/bench/word_times.py
 	$(BIN)/python scripts/bench/memory.py
 	$(BIN)/python scripts/bench/nemo_asr.py --model ctc --data "$(DATA)"
 	$(BIN)/python scripts/bench/nemo_asr.py --data "$(DATA)"

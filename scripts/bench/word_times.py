@@ -15,6 +15,7 @@ import difflib
 import functools
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -196,6 +197,8 @@ def main() -> None:
     librispeech = ROOT / ".." / "shared" / "data" / "librispeech" / "manifest.jsonl"
     parser.add_argument("--texts", type=Path, default=librispeech)
     options = parser.parse_args()
+    if shutil.which("flite") is None:
+        parser.error("no flite, which speaks: apt-get install flite")
     texts = [json.loads(line)["text"] for line in options.texts.open()]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
