@@ -7,11 +7,15 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import soundfile
 
-from speechkit.engines.protocols import Clip, Waveform
+from speechkit.engines.protocols import Clip
+
+if TYPE_CHECKING:
+    from speechkit.engines.protocols import Waveform
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "speech"
 

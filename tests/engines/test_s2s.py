@@ -233,7 +233,7 @@ def test_input_is_never_overwritten(
         ),
         (
             ["--model", "./m.pt", "--layer", 1, "--quantizer", "k", "--units-only"],
-            "--model ./m.pt: no such",
+            "model ./m.pt: no such",
         ),
         (
             [

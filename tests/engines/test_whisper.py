@@ -78,7 +78,7 @@ def test_every_utterance_once_with_times_inside(
     assert 0 < device["share"] <= 1
 
 
-CHANGING = ("prompt", "hotwords", "no timestamps", "sampled")  # what random weights say
+CHANGING = ("prompt", "hotwords", "timestamps", "sampled")  # what random weights say
 
 
 def test_the_options_people_use(
@@ -91,7 +91,7 @@ def test_the_options_people_use(
         "prompt": ["--initial-prompt", "one two three"],
         "hotwords": ["--hotwords", "seven"],
         "translate": ["--task", "translate"],
-        "no timestamps": ["--no-timestamps"],
+        "timestamps": ["--timestamps"],
         "sampled": ["--temperature", "0.7,1"],
     }
     texts = {
@@ -112,7 +112,7 @@ def test_the_same_options_on_transformers(untrained: dict[str, Path], examples: 
         "prompt": {"initial_prompt": "one two three"},
         "hotwords": {"hotwords": "seven"},
         "translate": {"task": "translate"},
-        "no timestamps": {"timestamps": False},
+        "timestamps": {"timestamps": True},
         "sampled": {"temperature": (0.7, 1.0)},
         "sampled again": {"temperature": (0.7, 1.0)},
     }
