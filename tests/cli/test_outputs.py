@@ -95,7 +95,7 @@ def test_the_checker_finds_what_is_missing_or_in_another_place(heard: Path, tmp_
 
 def test_subtitles_are_laid_out_as_asked(speechkit: Any, talks: Path, heard: Path) -> None:
     def lines(*options: object) -> list[str]:
-        printed = speechkit("asr", talks / "mon" / "a.flac", "--format", "srt", *options).out
+        printed = speechkit(*ASR, talks / "mon" / "a.flac", "--format", "srt", *options).out
         return [line for cue in srt.parse(printed.decode()) for line in cue.content.split("\n")]
 
     (record,) = (
@@ -141,8 +141,8 @@ def test_a_reference_beside_the_audio_is_not_overwritten(
     done = speechkit(*ASR, tmp_path, "-f", "txt", "--output-dir", tmp_path, code=2)
     assert "would be taken for the reference of train.flac" in done.err
     assert (tmp_path / "train.txt").read_bytes() == reference
-    speechkit(*ASR, tmp_path, "-f", "srt", "--output-dir", tmp_path)
-    assert (tmp_path / "train.srt").exists()
+    speechkit(*ASR, tmp_path, "-f", "tsv", "--output-dir", tmp_path)
+    assert (tmp_path / "train.tsv").exists()
     assert (tmp_path / "train.txt").read_bytes() == reference
 
 

@@ -223,7 +223,7 @@ def real_speech(speechkit: Any, data: Path, tmp_path_factory: pytest.TempPathFac
 
 def test_real_speech_is_recognised(real_speech: Path, data: Path) -> None:
     score = json.loads((real_speech / "score.json").read_text())
-    assert score["wer"] <= 0.28
+    assert score["wer"] <= 0.29
     given = records((data / "asr" / "manifest.jsonl").read_bytes())
     heard = records((real_speech / "asr.jsonl").read_bytes())
     assert [one["audio_filepath"] for one in heard] == [

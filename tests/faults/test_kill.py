@@ -96,7 +96,7 @@ def test_kills_of_an_asr_run(asr: Unbroken, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("engine", "kills"), [("whisper", 1), ("faster-whisper", 6)])
+@pytest.mark.parametrize(("engine", "kills"), [("whisper", 1), ("faster-whisper", 4)])
 def test_kills_of_a_whisper_run(
     engine: str, kills: int, whisper: Callable[[str], Unbroken], tmp_path: Path
 ) -> None:
