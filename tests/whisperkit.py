@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import ctranslate2
@@ -11,8 +10,6 @@ import torch
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from vocabularykit import tokenizer, tokenizer_file
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from whisper_to_transformers import ends, generation, write_vocabulary
 
 WINDOW = 2  # seconds
