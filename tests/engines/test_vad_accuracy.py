@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-from speechkit.pipelines.segmentation import DEFAULTS
-
-ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT.parent / "shared" / "data"
-sys.path.insert(0, str(ROOT / "scripts" / "bench"))
-
-from vad_accuracy import (  # noqa: E402
+from vad_accuracy import (
     FOUND,
     MOST_FALSE,
     SPEECH,
@@ -26,7 +18,12 @@ from vad_accuracy import (  # noqa: E402
     false_alarms,
     heard_by,
 )
-from vad_sets import CONDITIONS, SETS, Recording, gaussian, in_a_row, read  # noqa: E402
+from vad_sets import CONDITIONS, SETS, Recording, gaussian, in_a_row, read
+
+from speechkit.pipelines.segmentation import DEFAULTS
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT.parent / "shared" / "data"
 
 shared = pytest.mark.skipif(not DATA.is_dir(), reason="the shared recordings are not here")
 both_engines = pytest.mark.parametrize("engine", DEFAULTS)

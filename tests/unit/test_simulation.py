@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from simulate_cluster import Plan, simulate
+
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
-from simulate_cluster import Plan, simulate  # noqa: E402
-
 #: 10 splits of an hour of work each on 5 GPUs.
 CALM = Plan(
     *(1000.0, 5, 10), speed=100.0, spread=0.0, start=36.0, limit=0.0, failures=0.0, preemptions=0.0

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 from check_subtitles import cue_faults, pause_faults, read_srt, read_vtt, text_faults
 from speechkit.formats import asr_formats
