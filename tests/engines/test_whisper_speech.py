@@ -184,7 +184,7 @@ def test_nothing_is_heard_where_nothing_is_said(
     assert texts(asr(engine, vad)) == [""] * len(sounds)
 
 
-@both_engines
+@one_engine
 def test_texts_are_never_swapped(
     engine: str, untrained: dict[str, Path], speechkit: Any, tmp_path: Path
 ) -> None:

@@ -52,6 +52,7 @@ def score(
             emit = lambda record: rated.write(f"{manifest.dump(record)}\n".encode())  # noqa: E731
         source = manifest.read_input(input, audio=False)
         result = rate(source, ScoreOptions(normalizer, by, worst), emit)
+        sys.stdout.flush()  # what it can't take is told before what follows on stderr
     text = json.dumps(result.to_json(), ensure_ascii=False, indent=2) + "\n"
     # File names that are not UTF-8 hold lone surrogates: "\udcff" is how JSON spells them.
     encoded = text.encode("utf-8", "backslashreplace")
