@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from unicodedata import east_asian_width
@@ -43,21 +43,22 @@ def unheard(words: Sequence[Word], speech: Sequence[Span]) -> list[Span]:
     its text can take, and a span begins and ends where words do, or speech. Spans with nothing
     but a pause between them come as one. ``words`` and ``speech`` in order of time.
     """
-    pace, texts = _pace(words), _shared(words, speech)
-    return _joined(
-        (_unaccounted(stretch, own, pace) for stretch, own in _by_stretch(texts, speech)), texts
-    )
+    return _missing(words, speech, _unaccounted)
 
 
 def suspicious(words: Sequence[Word], speech: Sequence[Span]) -> list[Span]:
     """`unheard`, and stretches with far fewer words than fit: worth a second hearing."""
+    return _missing(words, speech, _unaccounted_or_sparse)
+
+
+def _missing(
+    words: Sequence[Word],
+    speech: Sequence[Span],
+    missing: Callable[[Span, Sequence[_Text], float], Span | None],
+) -> list[Span]:
     pace, texts = _pace(words), _shared(words, speech)
     return _joined(
-        (
-            _unaccounted(stretch, own, pace) or (stretch if _sparse(stretch, own, pace) else None)
-            for stretch, own in _by_stretch(texts, speech)
-        ),
-        texts,
+        (missing(stretch, own, pace) for stretch, own in _by_stretch(texts, speech)), texts
     )
 
 
@@ -98,6 +99,11 @@ def _pace(words: Sequence[Word]) -> float:
         if " " not in word.text
     ]
     return min(max(median(paces or [TYPICAL]), FASTEST), SLOWEST)
+
+
+def _unaccounted_or_sparse(stretch: Span, texts: Sequence[_Text], pace: float) -> Span | None:
+    sparse = stretch if _sparse(stretch, texts, pace) else None
+    return _unaccounted(stretch, texts, pace) or sparse
 
 
 def _sparse(stretch: Span, texts: Sequence[_Text], pace: float) -> bool:
