@@ -43,6 +43,15 @@ class DeviceUse:
     reinitialised: tuple[str, ...] = ()
 
 
+EACH = "each"  # among the names of a language option: the language of each clip is its own
+
+
+def language_names(option: str | None) -> list[str]:
+    """What ``--language`` names, in small letters: codes, or `EACH`."""
+    names = (name.strip().lower() for name in (option or "").split(","))
+    return [name for name in names if name]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
     """What an ASR engine hears at once. ``speech``: seconds of speech in it, as far as VAD tells.

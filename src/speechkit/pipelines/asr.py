@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from speechkit.engines import catalogue, registry
-from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, DeviceUse, VadEngine
+from speechkit.engines.protocols import (
+    EACH,
+    SAMPLE_RATE,
+    AsrEngine,
+    DeviceUse,
+    VadEngine,
+    language_names,
+)
 from speechkit.engines.registry import EngineInfo
 from speechkit.errors import UsageError
 from speechkit.io.models import nearby
@@ -22,7 +29,6 @@ from speechkit.pipelines.segmentation import DEFAULTS, speech_segments
 from speechkit.pipelines.windows import Span
 from speechkit.records import Record, Segment, Utterance, Word
 
-EACH = "each"  # among the values of --language: every window has its own
 ATTEMPTS = 2  # at speech that no words were heard in, beside the first
 JUDGE = "silero"  # tells where speech is, for less than a hundredth of what recognising it takes
 
@@ -40,8 +46,7 @@ class AsrOptions:
 
     @property
     def languages_change(self) -> bool:
-        names = str(self.decoding.get("language", "")).lower().split(",")
-        return EACH in map(str.strip, names)
+        return EACH in language_names(self.decoding.get("language"))
 
 
 @dataclass(slots=True)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from speechkit.engines.protocols import EACH, language_names
 from speechkit.errors import UsageError
 
 if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.vocabulary import Vocabulary
     from speechkit.engines.protocols import Clip
 
-EACH = "each"  # the language of each clip is detected by itself
 ENOUGH = (
     0.8  # of the most speech that a clip of the utterance holds: such a clip tells the language
 )
@@ -34,7 +34,7 @@ class LanguageOption:
     @classmethod
     def parse(cls, text: str | None, vocabulary: Vocabulary) -> LanguageOption:
         """A code, several with commas between them, ``each``, or None. Raises `UsageError`."""
-        names = [name.strip().lower() for name in (text or "").split(",") if name.strip()]
+        names = language_names(text)
         if text is not None and not names:
             raise UsageError("--language: a code such as en, several (de,en), or each")
         each = EACH in names
