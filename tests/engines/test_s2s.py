@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +115,13 @@ def test_frames_as_they_are(few: Path, parts: Parts, speechkit: Any) -> None:
     assert len(record["units"]) == pytest.approx(record["duration"] * 50, abs=1)
 
 
-def test_ten_minutes_and_a_hundred_samples(
+def test_four_minutes_and_a_hundred_samples(
     examples: Path, parts: Parts, speechkit: Any, tmp_path: Path
 ) -> None:
     """And whatever else goes wrong: each comes out once, with a result or with a reason."""
+    seconds = 240
     once = [audio.load(str(path), sample_rate=16_000) for path in examples.rglob("*.flac")]
-    long = np.tile(np.concatenate(once), 11)[: 600 * 16_000]
+    long = np.tile(np.concatenate(once), 5)[: seconds * 16_000]
     made = {"a-long": long, "b-short": long[:100], "c-frame": long[8000:8400], "d": long[:32_000]}
     folder = tmp_path / "in"
     folder.mkdir()
@@ -129,13 +129,12 @@ def test_ten_minutes_and_a_hundred_samples(
         soundfile.write(folder / f"{name}.wav", waveform, 16_000)
     (folder / "e-bad.wav").write_text("no audio")
     out = tmp_path / "out"
-    began = time.monotonic()
     done = speechkit("s2s", folder, *parts["units"], *parts["speech"], "--output-dir", out, code=3)
-    print(f"{time.monotonic() - began:.0f} s")
     assert "5 utterances, 2 failed" in done.err
     found = records(out / "s2s.jsonl")
-    assert [sum(one.get("unit_durations", [])) for one in found] == [29_999, 0, 1, 99, 0]
-    assert soundfile.info(out / "a-long.wav").frames == 29_999 * 320
+    frames = 50 * seconds - 1
+    assert [sum(one.get("unit_durations", [])) for one in found] == [frames, 0, 1, 99, 0]
+    assert soundfile.info(out / "a-long.wav").frames == frames * 320
     assert found[1]["error"]["type"] == "AudioTooShort"
     assert (
         "100 samples at 16 kHz, and the model's first frame takes 400"

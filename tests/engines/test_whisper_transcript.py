@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from speechkit.engines.asr.whisper import placing
 from speechkit.engines.asr.whisper.alignment import align
+from speechkit.engines.asr.whisper.backend import Alignment
 from speechkit.engines.asr.whisper.transcript import (
     Span,
     repeats_itself,
@@ -95,3 +97,17 @@ def test_tokens_lie_where_the_heads_look() -> None:
     found = align(weights, np.array([0.9, 0.8, 0.7], np.float32), 3, 1.6)
     assert found.starts[1:] == pytest.approx([0.6, 1.1, 1.4], abs=0.05)
     assert found.probabilities == pytest.approx([0.9, 0.8, 0.7])
+
+
+def test_a_word_after_a_silence_begins_behind_it(vocabulary: Vocabulary) -> None:
+    """An aligner gives it the silence: at the start of a window, and behind punctuation."""
+    heard = tokens(vocabulary, "It is late. So we go on")
+    assert len(heard) == 8
+    starts = [0.0, 2.0, 2.2, 2.5, 2.6, 6.0, 6.2, 6.4, 6.6]
+    alignment = Alignment(starts, [0.9] * len(heard))
+    (found,) = placing.segments([Span(0.0, 8.0, tuple(heard))], alignment, vocabulary, "en")
+    first, is_, late, so, *_ = found.words
+    assert first.start == pytest.approx(1.6, abs=0.01)
+    assert first.end == pytest.approx(is_.start, abs=0.05)
+    assert late.end == pytest.approx(2.6, abs=0.1)
+    assert so.start == pytest.approx(5.7, abs=0.1)

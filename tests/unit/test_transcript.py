@@ -59,15 +59,6 @@ def test_no_segment_stands_over_a_pause() -> None:
     assert told(transcript) == [(0.5, 2.0, "before"), (14.0, 16.0, "it ends")]
 
 
-def test_words_are_drawn_to_the_edges_of_speech() -> None:
-    transcript = Transcript([(1.0, 3.0)])
-    transcript.add(WHOLE, heard(segment("one two", 1.2, 2.8)))
-    assert told(transcript) == [(1.0, 3.0, "one two")]
-    far = Transcript([(1.0, 6.0)])
-    far.add(WHOLE, heard(segment("one two", 3.0, 4.0)))
-    assert told(far) == [(3.0, 4.0, "one two")]
-
-
 def test_a_hole_is_filled_in_its_place() -> None:
     transcript = Transcript([(0.0, 2.0), (3.0, 6.0), (7.0, 9.0)])
     transcript.add(WHOLE, heard(segment("first of all", 0.0, 2.0), segment("and last", 7.0, 9.0)))

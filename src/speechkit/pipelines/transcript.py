@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import string
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +11,6 @@ from speechkit.pipelines.coverage import size_of, suspicious, unheard
 from speechkit.pipelines.windows import Span, Window, within_a_stretch, within_speech
 from speechkit.records import Hypothesis, Segment, Word, text_of
 
-EDGE = (
-    0.3  # seconds; the first and last word of a stretch of speech begin and end with it if nearer
-)
 PAUSE = 0.5  # seconds; a longer one parts two segments
 SENTENCE_END = (".", "?", "!", "。", "？", "！", "।", "؟", "…")
 ABBREVIATION = 4  # characters of the longest, with its dot
@@ -94,7 +90,7 @@ class Transcript:
     def segments(self) -> list[Segment]:
         """Cut at pauses, at sentence ends and where the engine's own end; placed by their words."""
         groups: list[list[Said]] = []
-        for one in self._to_the_edges():
+        for one in self._said:
             if groups and not _parts(groups[-1][-1], one):
                 groups[-1].append(one)
             else:
@@ -118,21 +114,6 @@ class Transcript:
         start, end = within_a_stretch(*window.place(word.start, word.end), self._speech)
         chars = tuple(self._in_speech(window, char) for char in word.chars)
         return replace(word, start=start, end=end, chars=chars)
-
-    def _to_the_edges(self) -> list[Said]:
-        """With the words at the edges of speech drawn to them: a time there is less sure than
-        VAD's."""
-        drawn = list(self._said)
-        middles = [one.middle for one in drawn]
-        for start, end in self._speech:
-            first, last = bisect_left(middles, start), bisect_left(middles, end) - 1
-            if last < first:
-                continue
-            if drawn[first].word.start - start <= EDGE:
-                drawn[first] = drawn[first].at(start, drawn[first].word.end)
-            if end - drawn[last].word.end <= EDGE:
-                drawn[last] = drawn[last].at(drawn[last].word.start, end)
-        return drawn
 
 
 def _in_doubt(said: Sequence[Said]) -> bool:

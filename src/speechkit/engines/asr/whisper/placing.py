@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from speechkit.engines.asr.whisper.vocabulary import UNSPACED
+from speechkit.engines.asr.whisper.vocabulary import CLOSING, UNSPACED
 from speechkit.records import Segment, Word, text_of
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # length of the word before, not of its own.
 LAG = 0.25
 SLOWEST = 0.3  # seconds a character, of any script; more is a pause
+# An aligner gives the silence before a first word, and before one behind punctuation, to the word:
+# such a word takes `SHORT` seconds, or `PACES` times its share of the text, if that is more.
+SHORT, PACES = 0.3, 2.0
 
 
 def segments(
@@ -63,14 +66,16 @@ def _word(tokens: Sequence[int], alignment: Alignment, vocabulary: Vocabulary, f
 
 
 def _without_lag(words: Sequence[Word]) -> list[Word]:
-    """Each word behind the one before it is over, whose length its share of the text tells; the
-    first behind the silence that the window begins with."""
+    """Each word behind the one before it is over, whose length its share of the text tells; those
+    after a silence begin behind it."""
     if not words:
         return []
-    first = words[0]
-    drawn = replace(first, start=max(first.start, first.end - SLOWEST * len(first.text)))
-    words = [drawn, *words[1:]]
     pace = float(np.median([(word.end - word.start) / len(word.text) for word in words]))
+    parted = [True, *(word.text.endswith(tuple(CLOSING)) for word in words[:-1])]
+    words = [
+        _behind_silence(word, pace) if after else word
+        for word, after in zip(words, parted, strict=True)
+    ]
     late = [LAG * min(pace, SLOWEST) * len(word.text) for word in words]
     starts = [words[0].start]
     for word, shift in zip(words[1:], late[:-1], strict=True):
@@ -80,3 +85,8 @@ def _without_lag(words: Sequence[Word]) -> list[Word]:
         replace(word, start=round(start, 3), end=round(max(start, min(word.end + shift, after)), 3))
         for word, shift, start, after in zip(words, late, starts[:-1], starts[1:], strict=True)
     ]
+
+
+def _behind_silence(word: Word, pace: float) -> Word:
+    longest = max(SHORT, PACES * pace * len(word.text))
+    return replace(word, start=max(word.start, word.end - longest))
