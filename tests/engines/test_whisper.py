@@ -17,6 +17,7 @@ from transformers.models.whisper.generation_whisper import _dynamic_time_warping
 from audiokit import whole
 from speechkit.engines import registry
 from speechkit.engines.asr.whisper.alignment import _first_frames
+from speechkit.engines.asr.whisper.backend import Search
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import UsageError
 from speechkit.io import audio
@@ -223,5 +224,5 @@ def test_a_draft_is_as_long_as_it_may_be(
     story = audio.load(str(examples / "slt" / "story.flac"), sample_rate=SAMPLE_RATE)
     encoded = backend.encode(backend.features([story]))
     for most in (5, 12):
-        (draft,) = backend.decode(encoded, [whisper._prompt("en")], 0.0, 0, most)
+        (draft,) = backend.decode(encoded, [whisper._prompt("en")], Search(), most)
         assert len(draft.tokens) == most

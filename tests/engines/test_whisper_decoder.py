@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from speechkit.engines.asr.whisper.backend import Alignment, Draft
+from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
 from speechkit.engines.asr.whisper.decoder import Whisper, WhisperOptions
 from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 from speechkit.engines.protocols import Clip
@@ -40,7 +40,7 @@ SILENCE = Clip(np.zeros(16_000, np.float32), 0.0)
 
 class Reading:
     """A `Backend` of three seconds; where more than ``fits`` windows are decoded at once, its
-    memory runs out, after their languages were told. ``decoded``: (prompts, temperature, seed).
+    memory runs out, after their languages were told. ``decoded``: (prompts, search).
     ``drafts``: what it says at each temperature instead of the word."""
 
     chunk, longest, device, compute_type, detects = float(WINDOW), 100, "cpu", "float32", True
@@ -51,10 +51,10 @@ class Reading:
         self.vocabulary = Vocabulary(tokenizer(), multilingual=True)
         self.fits = fits
         self.drafts = drafts or {}
-        self.decoded: list[tuple[int, float, int]] = []
+        self.decoded: list[tuple[int, Search]] = []
         self.most: list[int] = []
 
-    def batch_size(self) -> int:
+    def batch_size(self, beams: int) -> int:
         return 4
 
     def features(self, waveforms: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -75,15 +75,17 @@ class Reading:
         self,
         encoded: NDArray[np.float32],
         prompts: list[list[int]],
-        temperature: float,
-        seed: int,
+        search: Search,
         most: int,
     ) -> list[Draft]:
         if len(encoded) > self.fits:
             raise MemoryError
-        self.decoded.append((len(encoded), temperature, seed))
+        self.decoded.append((len(encoded), search))
         self.most.append(most)
-        texts = [self.drafts.get(temperature, (WORDS[round(row[1] * 10)], -0.1)) for row in encoded]
+        texts = [
+            self.drafts.get(search.temperature, (WORDS[round(row[1] * 10)], -0.1))
+            for row in encoded
+        ]
         return [Draft(self.vocabulary.context(text, 99)[1:], sure, 0.0) for text, sure in texts]
 
     def align(
@@ -140,8 +142,8 @@ def test_what_is_sampled_is_alone() -> None:
     backend = Reading()
     whisper = Whisper(backend, WhisperOptions(temperature=(0.7,), batch_size=16))
     list(whisper.transcribe(UTTERANCES))
-    assert [count for count, _, _ in backend.decoded] == [1] * 8
-    assert len({seed for _, _, seed in backend.decoded}) == 7  # two windows sound alike
+    assert [count for count, _ in backend.decoded] == [1] * 8
+    assert len({search.seed for _, search in backend.decoded}) == 7  # two windows sound alike
 
 
 def heard(whisper: Whisper, *clips: Clip) -> list[tuple[str | None, str]]:
@@ -199,6 +201,20 @@ def flags(drafts: dict[float, tuple[str, float]]) -> tuple[str, tuple[str, ...]]
 
 def test_doubts_are_decoded_again_until_there_is_none() -> None:
     assert flags({0.0: ("one", -2.0), 0.4: ("two", -0.5)}) == ("two", ())
+
+
+def test_nothing_is_left_to_chance_before_a_wider_search() -> None:
+    doubtful = dict.fromkeys((0.0, 0.4), ("one", -2.0))
+    for beams, searched in ((1, [1, 5]), (5, [5])):
+        backend = Reading(drafts=doubtful)
+        options = WhisperOptions(beam_size=beams, temperature=(0.0, 0.4))
+        list(Whisper(backend, options).transcribe([[clip("en", "one", 3.0)]]))
+        assert [one.temperature for _, one in backend.decoded] == [0.0] * len(searched) + [0.4]
+        assert [one.beams for _, one in backend.decoded] == [*searched, 1]
+    once = Reading(drafts=doubtful)
+    options = WhisperOptions(temperature=(0.0,))
+    list(Whisper(once, options).transcribe([[clip("en", "one", 3.0)]]))
+    assert len(once.decoded) == 1
 
 
 def test_of_doubtful_drafts_the_likeliest_is_kept_and_flagged() -> None:

@@ -16,11 +16,12 @@ class EngineInfo:
     """``target`` is ``module:Class``, ``packages`` are the distributions it needs.
 
     ``batch_audio``: seconds of audio it is given at once, 0 where the device decides. ``batched``:
-    it computes them together, not one after another. ``options``: what it can be told beside its
-    model. ``hub``: where on the Hugging Face hub a model's short name is, as ``owner/prefix-{}``;
-    "" where models are folders alone. ``model``: the short name of its default. ``weights``: the
-    files of a model, as patterns; a single pattern where it is a single file. ``stalls``: it is
-    known to hang, whatever it is given. ``temporary``: it puts files aside in TMPDIR.
+    it computes them together, not one after another; ``cpu_windows``: so many on a CPU.
+    ``options``: what it can be told beside its model. ``hub``: where on the Hugging Face hub a
+    model's short name is, as ``owner/prefix-{}``; "" where models are folders alone. ``model``: the
+    short name of its default. ``weights``: the files of a model, as patterns; a single pattern
+    where it is a single file. ``stalls``: it is known to hang, whatever it is given. ``temporary``:
+    it puts files aside in TMPDIR.
     """
 
     stage: str
@@ -30,6 +31,7 @@ class EngineInfo:
     install: str
     batch_audio: float = 0.0
     batched: bool = False
+    cpu_windows: int = 16
     note: str = ""
     options: tuple[str, ...] = ()
     hub: str = ""
@@ -101,6 +103,7 @@ ENGINES = (
         ("faster-whisper", "ctranslate2"),
         "pip install faster-whisper",
         batched=True,
+        cpu_windows=4,
         note="Whisper on CTranslate2, the fast one on CPU; CUDA or CPU",
         options=WHISPER_OPTIONS,
         hub="Systran/faster-whisper-{}",

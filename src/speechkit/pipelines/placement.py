@@ -15,7 +15,6 @@ from speechkit.pipelines.running.task import Placement
 
 WORKER_BYTES = 1 << 30  # a worker's libraries and audio, beside its model
 MODEL_COPIES = 2  # of the weights, while they are loaded
-CPU_WINDOWS = 16  # in a batch of utterances: what a model computes at once
 DEVICE_WINDOWS = 128  # twice that, so that the features of one half are made during the other
 WINDOW_SECONDS = 30.0  # about what batched ASR models take in at once
 MOST_LOADERS = 8  # threads that decode audio for one device
@@ -50,8 +49,9 @@ def place(info: EngineInfo, hardware: Hardware, model: Path | None) -> Placement
     return Placement(workers=max(1, min(cpus, fitting)), threads=0, loaders=1)
 
 
-def batch_windows(device: str, batch_size: int, on_cpu: int = CPU_WINDOWS) -> int:
-    """How many windows a batch of utterances should come to; ``batch_size`` 0: not asked for."""
+def batch_windows(device: str, batch_size: int, on_cpu: int) -> int:
+    """How many windows a batch of utterances should come to; ``batch_size`` 0: not asked for.
+    Few on CPUs, between which the batches are shared out."""
     if _has_accelerator(device):
         return 2 * batch_size or DEVICE_WINDOWS
     return batch_size or on_cpu

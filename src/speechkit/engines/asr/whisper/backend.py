@@ -33,6 +33,16 @@ class Alignment:
     probabilities: list[float]
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How tokens are chosen: the likeliest by ``beams``, or at a ``temperature`` above 0 at random,
+    with the numbers of a ``seed``."""
+
+    beams: int = 1
+    temperature: float = 0.0
+    seed: int = 0
+
+
 class Backend(Protocol):
     """One loaded model on one device. ``chunk`` in seconds, ``longest`` in tokens. ``detects``:
     it can tell the language."""
@@ -44,7 +54,7 @@ class Backend(Protocol):
     compute_type: str
     detects: bool
 
-    def batch_size(self) -> int:
+    def batch_size(self, beams: int) -> int:
         """How many windows fit in the device's free memory."""
         ...
 
@@ -60,11 +70,9 @@ class Backend(Protocol):
         ...
 
     def decode(
-        self, encoded: Any, prompts: list[list[int]], temperature: float, seed: int, most: int
+        self, encoded: Any, prompts: list[list[int]], search: Search, most: int
     ) -> list[Draft]:
-        """A draft a window, of ``most`` tokens at most; the prompts are equally long.
-        Temperature 0: the likeliest tokens, with beam search where asked for; above: sampled with
-        this seed."""
+        """A draft a window, of ``most`` tokens at most; the prompts are equally long."""
         ...
 
     def align(

@@ -39,6 +39,7 @@ class WhisperOptions:
 
     language: str | None = None
     task: str = "transcribe"
+    beam_size: int = 1
     temperature: tuple[float, ...] = TEMPERATURES
     initial_prompt: str | None = None
     hotwords: str | None = None
@@ -75,10 +76,12 @@ class Whisper:
         self._language = LanguageOption.parse(options.language, self._vocabulary)
         if not self._language.fixed and self._vocabulary.languages and not backend.detects:
             raise UsageError("this model can't tell the language: give it with --language")
-        self._drafter = Drafter(backend, options.temperature)
+        self._drafter = Drafter(backend, options.beam_size, options.temperature)
         self._context = self._previous_text()
         self._batch = BatchSize(
-            options.batch_size or backend.batch_size(), backend.out_of_memory, backend.free_memory
+            options.batch_size or backend.batch_size(options.beam_size),
+            backend.out_of_memory,
+            backend.free_memory,
         )
         self._seconds = 0.0
         self.max_window = self.least_window = backend.chunk

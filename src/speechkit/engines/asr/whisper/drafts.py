@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from speechkit.engines.asr.whisper import transcript
+from speechkit.engines.asr.whisper.backend import Search
 
 if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.backend import Backend, Draft
     from speechkit.engines.protocols import Clip
 
 TOKENS_A_SECOND = 15.0  # of the densest text that fits in a chunk: 448 tokens in 30 seconds
+BEAMS_AGAIN = 5  # what is doubtful is searched with, before anything is left to chance
 TOKENS_MORE = 24  # for a word or two in a clip of no length
 
 
@@ -28,22 +30,27 @@ class Judged:
 
 
 class Drafter:
-    """Decodes windows on a `Backend` at the temperatures given, in turn."""
+    """Decodes windows on a `Backend`: with ``beams`` at the first temperature, and what is doubtful
+    by a wider search and at the others, in turn."""
 
-    def __init__(self, backend: Backend, temperatures: Sequence[float]) -> None:
+    def __init__(self, backend: Backend, beams: int, temperatures: Sequence[float]) -> None:
         self._backend = backend
-        self._first, *self._others = temperatures
+        self._first, *others = (
+            Search(1 if temperature else beams, temperature) for temperature in temperatures
+        )
+        wider = self._first.temperature == 0 and beams < BEAMS_AGAIN
+        self._others = [Search(BEAMS_AGAIN), *others] if others and wider else others
 
     def decode(
         self, clips: Sequence[Clip], features: Any, encoded: Any, prompts: list[list[int]]
     ) -> list[Judged]:
-        if self._first > 0:
+        if self._first.temperature > 0:
             return [
                 self._alone(clip, features[[row]], prompt, [], [self._first, *self._others])
                 for row, (clip, prompt) in enumerate(zip(clips, prompts, strict=True))
             ]
         most = max(map(most_tokens, clips))
-        drafts = self._backend.decode(encoded, prompts, self._first, 0, most)
+        drafts = self._backend.decode(encoded, prompts, self._first, most)
         judged = [self._judged(one, clip) for one, clip in zip(drafts, clips, strict=True)]
         for row, one in enumerate(judged):
             if one.doubtful and self._others:
@@ -58,15 +65,16 @@ class Drafter:
         features: Any,
         prompt: list[int],
         before: list[Judged],
-        temperatures: Sequence[float],
+        searches: Sequence[Search],
     ) -> Judged:
-        """The first draft without a doubt, at rising temperatures; else the likeliest of all that
-        doesn't repeat itself. The seed depends on nothing but the clip."""
+        """The first draft without a doubt; else the likeliest of all that doesn't repeat itself.
+        The seed depends on nothing but the clip."""
         encoded = self._backend.encode(features)
         seed = zlib.crc32(clip.waveform.tobytes())
         tried = list(before)
-        for temperature in temperatures:
-            drafts = self._backend.decode(encoded, [prompt], temperature, seed, most_tokens(clip))
+        for search in searches:
+            seeded = replace(search, seed=seed)
+            drafts = self._backend.decode(encoded, [prompt], seeded, most_tokens(clip))
             tried.append(self._judged(drafts[0], clip))
             if not tried[-1].doubtful:
                 return tried[-1]

@@ -25,7 +25,7 @@ from transformers.utils import logging as transformers_logging
 
 from speechkit.engines import torch_device
 from speechkit.engines.asr.whisper.alignment import align
-from speechkit.engines.asr.whisper.backend import Alignment, Draft
+from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
 from speechkit.engines.asr.whisper.decoder import Whisper, WhisperOptions
 from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 from speechkit.engines.protocols import SAMPLE_RATE
@@ -48,11 +48,10 @@ def whisper(
     *,
     device: str = "auto",
     compute_type: str = "auto",
-    beam_size: int = 1,
     **options: Any,
 ) -> Whisper:
     """The engine ``whisper``; ``model`` is a local folder, ``options`` are `WhisperOptions`."""
-    return Whisper(_Transformers(model, device, compute_type, beam_size), WhisperOptions(**options))
+    return Whisper(_Transformers(model, device, compute_type), WhisperOptions(**options))
 
 
 class _Transformers:
@@ -61,7 +60,7 @@ class _Transformers:
 
     detects = True
 
-    def __init__(self, folder: str, device: str, compute_type: str, beams: int) -> None:
+    def __init__(self, folder: str, device: str, compute_type: str) -> None:
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
         self._device = torch_device.device(device, "whisper")
@@ -89,7 +88,6 @@ class _Transformers:
         first = getattr(theirs, "max_initial_timestamp_index", None)
         self._generation: Any = GenerationConfig(
             max_length=self.longest,
-            num_beams=beams,
             do_sample=False,
             top_k=0,
             pad_token_id=self.vocabulary.eot,
@@ -99,20 +97,18 @@ class _Transformers:
             suppress_tokens=theirs.suppress_tokens or None,
             begin_suppress_tokens=theirs.begin_suppress_tokens or None,
             return_dict_in_generate=True,
-            output_scores=beams > 1,
             no_timestamps_token_id=self.vocabulary.no_timestamps,
             max_initial_timestamp_index=round(FIRST_TIMESTAMP / 0.02) if first is None else first,
         )
         self._model.generation_config = self._generation
 
-    def batch_size(self) -> int:
+    def batch_size(self, beams: int) -> int:
         """From the bytes that a window's encoder output, attention caches and logits take."""
         config = self._model.config
         width = self._dtype.itemsize * config.d_model
         caches = 2 * config.decoder_layers * (config.max_source_positions + self.longest)
         encoder = 16 * config.max_source_positions  # the layer at work: inputs, 4x wide, attention
         logits = 4 * 4 * config.vocab_size
-        beams = int(self._generation.num_beams or 1)
         window = width * (encoder + caches * beams) + logits * beams
         return torch_device.batch_size(self._device, window)
 
@@ -161,8 +157,7 @@ class _Transformers:
         self,
         encoded: _Encoded,
         prompts: list[list[int]],
-        temperature: float,
-        seed: int,
+        search: Search,
         most: int,
     ) -> list[Draft]:
         no_speech = encoded.opening.softmax(-1)[:, self.vocabulary.no_speech]
@@ -171,11 +166,13 @@ class _Transformers:
         if self.vocabulary.no_timestamps not in prompts[0]:
             rules = WhisperTimeStampLogitsProcessor(self._generation, begin_index=len(prompts[0]))
             processors.insert(0, rules)
-        how: dict[str, Any] = {}
-        if temperature > 0:
-            torch.manual_seed(seed)
-            how = {"do_sample": True, "temperature": temperature, "num_beams": 1}
-        if how or self._generation.num_beams == 1:  # beams have no use for a cache of windows
+        how: dict[str, Any] = {"num_beams": search.beams}
+        if search.temperature > 0:
+            torch.manual_seed(search.seed)
+            how |= {"do_sample": True, "temperature": search.temperature}
+        if search.beams > 1:
+            how["output_scores"] = True  # else there are none of the sequences either
+        else:  # beams have no use for a cache of windows
             how[CACHE] = EncoderDecoderCache(DynamicCache(), encoded.attended)
         tokens = torch.tensor(prompts, device=self._device)
         self._generation.max_length = min(self.longest, tokens.shape[1] + most)
