@@ -90,6 +90,7 @@ ENGINES = (
         ("torch", "transformers"),
         "pip install torch 'speechkit[whisper]'",
         batched=True,
+        cpu_windows=8,
         note="any Whisper checkpoint of transformers; CUDA, MPS or CPU",
         options=WHISPER_OPTIONS,
         hub="openai/whisper-{}",
