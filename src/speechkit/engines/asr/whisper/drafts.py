@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from speechkit.engines.protocols import Clip
 
 TOKENS_A_SECOND = 15.0  # of the densest text that fits in a chunk: 448 tokens in 30 seconds
-BEAMS_AGAIN = 5  # what is doubtful is searched with, before anything is left to chance
 TOKENS_MORE = 24  # for a word or two in a clip of no length
+BEAMS_AGAIN = 5  # what is doubtful is searched with, before anything is left to chance
 
 
 @dataclass(frozen=True, slots=True)
