@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from unicodedata import east_asian_width
+
+WIDE = 3  # letters' worth of a character that stands for a syllable or a word
+DIGIT = 4  # letters' worth of a digit: 1813 is eighteen thirteen
 
 #: What one line of a manifest holds: JSON keys in their order, unknown ones included.
 Record = dict[str, Any]
@@ -29,6 +33,15 @@ class Word:
 def text_of(words: Iterable[Word]) -> str:
     """The words with the spaces between them."""
     return "".join(" " * word.spaced + word.text for word in words).strip()
+
+
+def size_of(text: str) -> int:
+    """How long a text is to say, in letters of an alphabet."""
+    return sum(
+        DIGIT if one.isdigit() else WIDE if east_asian_width(one) in "WF" else 1
+        for one in text
+        if one.isalnum()
+    )
 
 
 @dataclass(frozen=True, slots=True)

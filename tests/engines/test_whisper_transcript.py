@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from speechkit.engines.asr.whisper.transcript import (
 )
 from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 from speechkit.errors import UsageError
+from speechkit.records import Word
 from vocabularykit import tokenizer
 
 
@@ -99,15 +102,37 @@ def test_tokens_lie_where_the_heads_look() -> None:
     assert found.probabilities == pytest.approx([0.9, 0.8, 0.7])
 
 
+def placed(vocabulary: Vocabulary, heard: list[int], starts: list[float]) -> Sequence[Word]:
+    """The words of tokens that begin at ``starts``; one more, the end."""
+    alignment = Alignment(starts, [0.9] * len(heard))
+    (found,) = placing.segments([Span(0.0, 8.0, tuple(heard))], alignment, vocabulary, "en")
+    return found.words
+
+
 def test_a_word_after_a_silence_begins_behind_it(vocabulary: Vocabulary) -> None:
     """An aligner gives it the silence: at the start of a window, and behind punctuation."""
     heard = tokens(vocabulary, "It is late. So we go on")
     assert len(heard) == 8
     starts = [0.0, 2.0, 2.2, 2.5, 2.6, 6.0, 6.2, 6.4, 6.6]
-    alignment = Alignment(starts, [0.9] * len(heard))
-    (found,) = placing.segments([Span(0.0, 8.0, tuple(heard))], alignment, vocabulary, "en")
-    first, is_, late, so, *_ = found.words
-    assert first.start == pytest.approx(1.6, abs=0.01)
-    assert first.end == pytest.approx(is_.start, abs=0.05)
+    first, is_, late, so, *_ = placed(vocabulary, heard, starts)
+    assert first.start == pytest.approx(1.65, abs=0.01)
+    assert first.end == pytest.approx(is_.start, abs=0.01)
     assert late.end == pytest.approx(2.6, abs=0.1)
-    assert so.start == pytest.approx(5.7, abs=0.1)
+    assert (so.start, so.end) == pytest.approx((5.65, 6.05), abs=0.01)
+
+
+def test_a_word_alone_with_a_silence_is_no_slower_than_anybody_speaks(
+    vocabulary: Vocabulary,
+) -> None:
+    (yes,) = placed(vocabulary, tokens(vocabulary, "Yes"), [0.0, 3.0])
+    assert yes.start > 2.0
+
+
+def test_a_number_takes_as_long_as_its_words(vocabulary: Vocabulary) -> None:
+    heard = tokens(vocabulary, "It was bad. 1984 was worse")
+    starts = [0.0, 0.2, 0.4, 0.7, 0.75]
+    starts += [round(0.75 + 1.3 * share, 2) for share in np.linspace(0, 1, len(heard) - 5)[1:]]
+    starts += [2.25, 2.8]
+    words = placed(vocabulary, heard, starts)
+    (year,) = (word for word in words if word.text == "1984")
+    assert year.start < 0.9

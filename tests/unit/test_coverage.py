@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.pipelines.coverage import HOLE, size_of, suspicious, unheard
-from speechkit.records import Word
+from speechkit.pipelines.coverage import HOLE, suspicious, unheard
+from speechkit.records import Word, size_of
 
 Spans = list[tuple[float, float]]
 

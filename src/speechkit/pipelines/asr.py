@@ -51,7 +51,7 @@ class AsrOptions:
 
 @dataclass(slots=True)
 class AsrTask(Task):
-    """`task.Task` of the asr stage. ``device``: the engine's options that change no result.
+    """`task.Task` of the asr stage. ``device``: the engine's options that no run is pinned to.
     ``local``: where copies of models are wanted, as in `Hardware`."""
 
     options: AsrOptions

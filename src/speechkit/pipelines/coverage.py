@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
-from unicodedata import east_asian_width
 
 from speechkit.pipelines.windows import Span, overlapping
-from speechkit.records import Word
+from speechkit.records import Word, size_of
 
 HOLE = 0.9  # seconds of speech without words that count
 # What a word can take, at the pace of the utterance; and the share of a stretch that the words in
@@ -19,8 +18,6 @@ WORD_SECONDS = 0.25
 PACES = 1.5
 LEAST_SHARE = 0.4
 FASTEST, TYPICAL, SLOWEST = 0.05, 0.08, 0.2  # seconds a character, of the pace
-WIDE = 3  # letters' worth of a character that stands for a syllable or a word
-DIGIT = 4  # letters' worth of a digit: 1813 is eighteen thirteen
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +107,6 @@ def _sparse(stretch: Span, texts: Sequence[_Text], pace: float) -> bool:
     seconds = stretch[1] - stretch[0]
     said = pace * sum(text.size for text in texts)
     return seconds >= HOLE and said < LEAST_SHARE * seconds
-
-
-def size_of(text: str) -> int:
-    """How long a text is to say, in letters of an alphabet."""
-    return sum(
-        DIGIT if one.isdigit() else WIDE if east_asian_width(one) in "WF" else 1
-        for one in text
-        if one.isalnum()
-    )
 
 
 def _by_stretch(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from speechkit.pipelines.coverage import size_of
 from speechkit.pipelines.windows import Span, overlap
-from speechkit.records import Segment
+from speechkit.records import Segment, size_of
 
 DOUBTFUL = "doubtful"
 SURE = 0.7  # confidence; below it, text where there is no speech is doubted

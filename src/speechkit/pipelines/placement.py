@@ -15,14 +15,16 @@ from speechkit.pipelines.running.task import Placement
 
 WORKER_BYTES = 1 << 30  # a worker's libraries and audio, beside its model
 MODEL_COPIES = 2  # of the weights, while they are loaded
-DEVICE_WINDOWS = 128  # twice that, so that the features of one half are made during the other
+# Twice what a device computes at once, so that the features of one half are made during the other.
+DEVICE_WINDOWS = 128
 WINDOW_SECONDS = 30.0  # about what batched ASR models take in at once
 MOST_LOADERS = 8  # threads that decode audio for one device
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """Where and how to run; changes no result. ``batch_size`` in windows, 0: the engine's choice.
+    """Where and how to run. Each kind of device has floats, and a Whisper windows, of its own; the
+    rest changes no result. ``batch_size`` in windows, 0: the engine's choice.
     ``more``: options of the engine's own. ``gpus``: as CUDA_VISIBLE_DEVICES names them, to be used
     together. ``local``: a folder on the machine's own disk for copies of models."""
 

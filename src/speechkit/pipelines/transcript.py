@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from speechkit.pipelines.coverage import size_of, suspicious, unheard
+from speechkit.pipelines.coverage import suspicious, unheard
 from speechkit.pipelines.windows import Span, Window, within_a_stretch, within_speech
-from speechkit.records import Hypothesis, Segment, Word, text_of
+from speechkit.records import Hypothesis, Segment, Word, size_of, text_of
 
 PAUSE = 0.5  # seconds; a longer one parts two segments
 SENTENCE_END = (".", "?", "!", "。", "？", "！", "।", "؟", "…")

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 CPU_BATCH = 4  # windows; of base, 12 take a quarter longer a window
 CPU_FRAMES = 2000  # encoded at once on a CPU, whose caches a batch of windows would overflow
-# Seconds of a window on a CPU. Attention over 30 s takes 1.6 times as long a second, measured with
-# base, and understands as much: of 5,700 words of LibriSpeech 9.0 and 9.1 % are wrong with and
-# without VAD, 9.4 and 8.8 % with 20 s. Shorter ones cost words: of 50 utterances 11.3 % with 30 s,
-# 11.1 % with 20 s, 12.2 % where each has 5 s more than it takes.
+# Seconds of a window on a CPU. Over 30 s base's encoder takes 1.6 times as long a second, for its
+# attention overflows the caches, and about the same words come out: of 5,700 of LibriSpeech 9.0 and
+# 9.1 % are misheard with and without VAD, 9.4 and 8.8 % with 20 s. Shorter ones cost words: of 50
+# utterances 11.3 % are misheard with 30 s, 11.1 % with 20 s, 12.2 % where each has 5 s more than it
+# takes.
 CPU_CHUNK = 20.0
 CUDA_BATCH = 32  # windows to begin with; halved where memory runs out
 CHUNK = 30  # seconds, of every published checkpoint

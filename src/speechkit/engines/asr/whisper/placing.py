@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechkit.engines.asr.whisper.vocabulary import CLOSING, UNSPACED
-from speechkit.records import Segment, Word, text_of
+from speechkit.records import Segment, Word, size_of, text_of
 
 if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.backend import Alignment
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 # on flite's exact phone times (scripts/bench/word_times.py): the error of a start grows with the
 # length of the word before, not of its own.
 LAG = 0.25
-SLOWEST = 0.3  # seconds a character, of any script; more is a pause
+SLOWEST = 0.3  # seconds a letter; more is a pause
 # An aligner gives the silence before a first word, and before one behind punctuation, to the word:
 # such a word takes `SHORT` seconds, or `PACES` times its share of the text, if that is more.
-SHORT, PACES = 0.3, 2.0
+SHORT, PACES = 0.3, 1.6
 
 
 def segments(
@@ -67,26 +67,24 @@ def _word(tokens: Sequence[int], alignment: Alignment, vocabulary: Vocabulary, f
 
 def _without_lag(words: Sequence[Word]) -> list[Word]:
     """Each word behind the one before it is over, whose length its share of the text tells; those
-    after a silence begin behind it."""
+    after a silence behind it."""
     if not words:
         return []
-    pace = float(np.median([(word.end - word.start) / len(word.text) for word in words]))
-    parted = [True, *(word.text.endswith(tuple(CLOSING)) for word in words[:-1])]
-    words = [
-        _behind_silence(word, pace) if after else word
-        for word, after in zip(words, parted, strict=True)
-    ]
-    late = [LAG * min(pace, SLOWEST) * len(word.text) for word in words]
+    sizes = [max(1, size_of(word.text)) for word in words]
+    paces = [(word.end - word.start) / size for word, size in zip(words, sizes, strict=True)]
+    pace = float(np.median(paces))
+    late = [LAG * min(pace, SLOWEST) * size for size in sizes]
     starts = [words[0].start]
     for word, shift in zip(words[1:], late[:-1], strict=True):
         starts.append(max(starts[-1], word.start + shift))
     starts.append(words[-1].end + late[-1])
-    return [
-        replace(word, start=round(start, 3), end=round(max(start, min(word.end + shift, after)), 3))
-        for word, shift, start, after in zip(words, late, starts[:-1], starts[1:], strict=True)
-    ]
-
-
-def _behind_silence(word: Word, pace: float) -> Word:
-    longest = max(SHORT, PACES * pace * len(word.text))
-    return replace(word, start=max(word.start, word.end - longest))
+    after_silence = [True, *(word.text.endswith(tuple(CLOSING)) for word in words[:-1])]
+    placed: list[Word] = []
+    for at, word in enumerate(words):
+        start = starts[at]
+        end = max(start, min(word.end + late[at], starts[at + 1]))
+        if after_silence[at]:
+            longest = max(SHORT, min(PACES * pace, SLOWEST) * sizes[at])
+            start = max(start, end - longest)
+        placed.append(replace(word, start=round(start, 3), end=round(end, 3)))
+    return placed
