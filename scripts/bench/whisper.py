@@ -49,7 +49,10 @@ def pipeline(manifest: str, beams: int) -> Iterator[str]:
 
     torch.set_num_threads(CPUS)
     transformers.logging.set_verbosity_error()
-    whisper = transformers.pipeline("automatic-speech-recognition", model=str(MODELS / "base-hf"))
+    whisper: Any = transformers.pipeline(
+        "automatic-speech-recognition", model=str(MODELS / "base-hf")
+    )
+    whisper.tokenizer.pad_token = whisper.tokenizer.eos_token
 
     def waveforms() -> Iterator[dict[str, Any]]:
         for path in paths_of(manifest):
