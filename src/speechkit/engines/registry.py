@@ -16,7 +16,8 @@ class EngineInfo:
     """``target`` is ``module:Class``, ``packages`` are the distributions it needs.
 
     ``batch_audio``: seconds of audio it is given at once, 0 where the device decides. ``batched``:
-    it computes them together, not one after another; ``cpu_windows``: so many on a CPU.
+    it computes them together, not one after another. ``cpu_windows``: how many of its windows a
+    batch of utterances comes to on a CPU.
     ``options``: what it can be told beside its model. ``hub``: where on the Hugging Face hub a
     model's short name is, as ``owner/prefix-{}``; "" where models are folders alone. ``model``: the
     short name of its default. ``weights``: the files of a model, as patterns; a single pattern
@@ -144,6 +145,7 @@ ENGINES = (
         ("torch", "transformers"),
         "pip install torch 'speechkit[s2s]'",
         batched=True,
+        cpu_windows=4,
         note="HuBERT of fairseq's or transformers' files, WavLM; CUDA, MPS or CPU",
         options=("device", "allow_reinit"),
         hub="facebook/{}",
@@ -155,6 +157,7 @@ ENGINES = (
         "speechkit.engines.s2s.fairseq:fairseq",
         ("torch", "fairseq"),
         f"{INSTALL_FAIRSEQ}, after everything else",
+        cpu_windows=4,
         note="fairseq's own HuBERT and unit HiFi-GAN",
         options=("device",),
         hub="{}",
@@ -165,6 +168,7 @@ ENGINES = (
         "speechkit.engines.s2s.textless:textless",
         ("torch", "fairseq", "textless"),
         f"{INSTALL_TEXTLESS}, after fairseq",
+        cpu_windows=4,
         note="textlesslib's HuBERT reader and vocoder",
         options=("device",),
         hub="{}",

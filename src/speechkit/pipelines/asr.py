@@ -193,7 +193,7 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
         located = replace(options, model=str(folder))
     device = {"device": hardware.device, "batch_size": hardware.batch_size} if info.hub else {}
     device |= hardware.more
-    windows = batch_windows(hardware.device, hardware.batch_size, info.cpu_windows)
+    windows = batch_windows(info, hardware)
     return Stage(
         name="asr",
         task=AsrTask(located, device, not info.batched, hardware.local),

@@ -51,12 +51,12 @@ def place(info: EngineInfo, hardware: Hardware, model: Path | None) -> Placement
     return Placement(workers=max(1, min(cpus, fitting)), threads=0, loaders=1)
 
 
-def batch_windows(device: str, batch_size: int, on_cpu: int) -> int:
-    """How many windows a batch of utterances should come to; ``batch_size`` 0: not asked for.
-    Few on CPUs, between which the batches are shared out."""
-    if _has_accelerator(device):
-        return 2 * batch_size or DEVICE_WINDOWS
-    return batch_size or on_cpu
+def batch_windows(info: EngineInfo, hardware: Hardware) -> int:
+    """How many windows a batch of utterances should come to. Few on CPUs, between which the batches
+    are shared out."""
+    if _has_accelerator(hardware.device):
+        return 2 * hardware.batch_size or DEVICE_WINDOWS
+    return hardware.batch_size or info.cpu_windows
 
 
 def _has_accelerator(device: str) -> bool:

@@ -24,7 +24,6 @@ from speechkit.records import Record, Units, Utterance
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
-CPU_BATCH = 4  # utterances; a CPU computes them one by one, and the last ones are to end together
 FRAME_SECONDS = 0.02  # about what a unit without a stated duration lasts, for time limits alone
 
 
@@ -165,7 +164,7 @@ def s2s_stage(options: S2sOptions, hardware: Hardware | None = None) -> Stage:
     hardware = hardware or Hardware()
     info, options, built_of = prepared(options, hardware)
     speech = options.speech
-    windows = batch_windows(hardware.device, hardware.batch_size, CPU_BATCH)
+    windows = batch_windows(info, hardware)
     weights = options.model or (speech.vocoder if speech else None)
     return Stage(
         name="s2s",
