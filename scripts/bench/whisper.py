@@ -59,7 +59,8 @@ def pipeline(manifest: str, beams: int) -> Iterator[str]:
             samples, rate = soundfile.read(path, dtype="float32")
             yield {"raw": samples, "sampling_rate": rate}
 
-    decoding = {"language": "en", "task": "transcribe", "num_beams": beams}
+    # Without timestamps its windows end at the first long pause: half of the joined words are lost.
+    decoding = {"language": "en", "num_beams": beams, "return_timestamps": True}
     for made in whisper(
         waveforms(), chunk_length_s=30, batch_size=BATCH["pipeline"], generate_kwargs=decoding
     ):
