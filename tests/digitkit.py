@@ -31,6 +31,6 @@ def read(manifest: Path) -> list[Digit]:
             offset=record.get("offset", 0.0),
             duration=record["duration"],
             sample_rate=SAMPLE_RATE,
-        )
+        ).waveform
         found.append(Digit(line, record["text"], waveform))
     return found

@@ -31,7 +31,7 @@ def read(folder: Path) -> list[Sentence]:
     for line in (folder / "manifest.jsonl").open():
         record = json.loads(line)
         if record.get("text"):
-            samples = audio.load(str(folder / record["audio_filepath"]), sample_rate=RATE)
+            samples = audio.load(str(folder / record["audio_filepath"]), sample_rate=RATE).waveform
             found.append(Sentence(samples, record["text"]))
     return found
 

@@ -58,7 +58,7 @@ def test_nemo_cuts_the_segments(manifests: dict[str, Path]) -> None:
     for line in lines(manifests["segments"]):
         stretch = {"offset": line["offset"], "duration": line["duration"]}
         theirs = AudioSegment.from_file(line["audio_filepath"], target_sr=16000, **stretch)
-        ours = audio.load(line["audio_filepath"], sample_rate=16000, **stretch)
+        ours = audio.load(line["audio_filepath"], sample_rate=16000, **stretch).waveform
         assert abs(len(theirs.samples) - len(ours)) <= 1
         n = min(len(theirs.samples), len(ours))
         assert np.corrcoef(theirs.samples[:n], ours[:n])[0, 1] > 0.99

@@ -30,7 +30,8 @@ def engine() -> PocketSphinx:
 def speech(examples: Path) -> dict[str, Waveform]:
     files = ("awb/train", "kal16/problem", "slt/story")
     return {
-        name: audio.load(str(examples / f"{name}.flac"), sample_rate=SAMPLE_RATE) for name in files
+        name: audio.load(str(examples / f"{name}.flac"), sample_rate=SAMPLE_RATE).waveform
+        for name in files
     }
 
 

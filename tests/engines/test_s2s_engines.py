@@ -53,7 +53,10 @@ def apart(one: Sequence[Any], other: Sequence[Any]) -> float:
 @pytest.fixture(scope="module")
 def speech(examples: Path) -> Waves:
     """Real speech of many lengths, from a single frame up."""
-    whole = [audio.load(str(path), sample_rate=16_000) for path in sorted(examples.rglob("*.flac"))]
+    whole = [
+        audio.load(str(path), sample_rate=16_000).waveform
+        for path in sorted(examples.rglob("*.flac"))
+    ]
     lengths = (400, 719, 720, 5_000, 16_000, 16_001, 30_000)
     return [*(one[8_000 : 8_000 + n] for one, n in zip(whole, lengths, strict=False)), *whole[:4]]
 
@@ -224,7 +227,10 @@ def test_long_audio_has_no_seam(layout: str, s2s_models: Path, examples: Path) -
     some units differ (fewer with trained models, whose attention is more local), but at the seams
     not more of them than elsewhere."""
     once = np.concatenate(
-        [audio.load(str(path), sample_rate=16_000) for path in sorted(examples.rglob("*.flac"))]
+        [
+            audio.load(str(path), sample_rate=16_000).waveform
+            for path in sorted(examples.rglob("*.flac"))
+        ]
     )
     long = np.tile(once, 2)[: 100 * 16_000]
     whole, cut = (

@@ -25,7 +25,7 @@ Waveform = NDArray[np.float32]
 def speech() -> list[Waveform]:
     files = sorted((ROOT / "examples" / "speech").rglob("*.flac"))
     assert len(files) >= 10
-    return [audio.load(str(file), sample_rate=SAMPLE_RATE) for file in files]
+    return [audio.load(str(file), sample_rate=SAMPLE_RATE).waveform for file in files]
 
 
 @pytest.fixture(params=[TenVad, SileroVad])

@@ -118,7 +118,7 @@ def test_the_same_options_on_transformers(untrained: dict[str, Path], examples: 
         "sampled again": {"temperature": (0.7, 1.0)},
     }
     sound = sorted(examples.rglob("*.flac"))[0]
-    window = audio.load(sound, duration=WINDOW, sample_rate=SAMPLE_RATE)
+    window = audio.load(sound, duration=WINDOW, sample_rate=SAMPLE_RATE).waveform
     texts = {}
     for name, options in variants.items():
         given = {"language": "en", "temperature": (0.0,), **options}
@@ -221,7 +221,7 @@ def test_a_draft_is_as_long_as_it_may_be(
 ) -> None:
     whisper: Any = registry.create("asr", engine, model=str(whispers[engine]), language="en")
     backend = whisper._backend
-    story = audio.load(str(examples / "slt" / "story.flac"), sample_rate=SAMPLE_RATE)
+    story = audio.load(str(examples / "slt" / "story.flac"), sample_rate=SAMPLE_RATE).waveform
     encoded = backend.encode(backend.features([story]))
     for most in (5, 12):
         (draft,) = backend.decode(encoded, [whisper._prompt("en")], Search(), most)

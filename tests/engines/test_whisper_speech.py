@@ -92,7 +92,7 @@ def joined(paths: list[Path], gaps: list[float], path: Path) -> Joined:
     sentences: list[Sentence] = []
     at = 0.0
     for source, gap in zip(paths, gaps, strict=True):
-        waveform = audio.load(source, sample_rate=SAMPLE_RATE)
+        waveform = audio.load(source, sample_rate=SAMPLE_RATE).waveform
         start = at + gap
         at = start + len(waveform) / SAMPLE_RATE
         sentences.append(Sentence(source.with_suffix(".txt").read_text().strip(), start, at))

@@ -109,7 +109,7 @@ def test_what_fills_a_hole_stays_in_it() -> None:
 def test_the_language_of_an_engine_that_has_one_for_all_its_segments() -> None:
     transcript = Transcript([(0.0, 2.0)])
     transcript.add(WHOLE, Hypothesis((segment("one two", 0.0, 2.0),), "en"))
-    assert transcript.language == "en"
+    assert transcript.languages == {"en": 2}
 
 
 def test_a_hole_is_heard_in_the_language_around_it() -> None:
@@ -117,7 +117,7 @@ def test_a_hole_is_heard_in_the_language_around_it() -> None:
     transcript = Transcript([(0.0, 10.0)])
     assert transcript.language_at(5.0) is None
     transcript.add(WHOLE, heard(english, segment("acht neun", 8.0, 10.0, language="de")))
-    assert transcript.language == "en"
+    assert transcript.languages == {"en": 3, "de": 2}
     assert transcript.language_at(7.0) == "de"
 
 

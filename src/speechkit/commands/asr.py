@@ -4,11 +4,13 @@ from typing import Annotated
 
 from speechkit.commands.asr_options import DecodingFlags, NemoFlags, SubtitleFlags
 from speechkit.commands.options import (
+    ChannelOption,
     DeviceFlags,
     FormatFlags,
     InputsArgument,
     Option,
     RunFlags,
+    TrackOption,
     takes,
 )
 
@@ -48,9 +50,8 @@ def asr(
     chars: Annotated[
         bool, Option("--chars", help="Add the times of characters or tokens to the segments.")
     ] = False,
-    channel: Annotated[
-        int | None, Option(min=1, help="Take this channel instead of mixing all down.")
-    ] = None,
+    channel: ChannelOption = None,
+    track: TrackOption = None,
     *,
     decoding: DecodingFlags,
     nemo: NemoFlags,
@@ -71,7 +72,7 @@ def asr(
     from speechkit.pipelines.asr import AsrOptions, asr_stage
 
     words = words or not NEED_WORDS.isdisjoint(formats.format or ())
-    options = AsrOptions(engine, model, words, chars, channel, decoding.given())
+    options = AsrOptions(engine, model, words, chars, channel, track, decoding.given())
     hardware = device.hardware(nemo.given())
     available = asr_formats(subtitles.layout())
     stage.run_with_formats(asr_stage(options, hardware), inputs, run, formats, available)

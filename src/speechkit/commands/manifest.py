@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from speechkit.commands.options import InputsArgument, RunFlags, takes
+from speechkit.commands.options import InputsArgument, RunFlags, TrackOption, takes
 
 
 @takes(run=RunFlags)
-def manifest(inputs: InputsArgument, *, run: RunFlags) -> None:
+def manifest(inputs: InputsArgument, track: TrackOption = None, *, run: RunFlags) -> None:
     """List audio with its duration, rate, channels and reference text.
 
     References come from a .txt or .lab file beside the audio or a LibriSpeech .trans.txt.
@@ -14,4 +14,4 @@ def manifest(inputs: InputsArgument, *, run: RunFlags) -> None:
     from speechkit.commands import stage
     from speechkit.pipelines.manifest import manifest_stage
 
-    stage.run(manifest_stage(), inputs, run)
+    stage.run(manifest_stage(track), inputs, run)

@@ -54,6 +54,17 @@ InputsArgument = Annotated[
         show_default=False,
     ),
 ]
+ChannelOption = Annotated[
+    int | None, Option(min=1, help="Take this channel instead of mixing all down.")
+]
+TrackOption = Annotated[
+    str | None,
+    Option(
+        metavar="N|LANG",
+        help="Take this audio track of films, by number or language (eng), instead of the one "
+        "marked default.",
+    ),
+]
 ConfigOption = Annotated[
     Path | None,
     Option(

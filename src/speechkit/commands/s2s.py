@@ -4,11 +4,13 @@ import os
 from typing import Annotated
 
 from speechkit.commands.options import (
+    ChannelOption,
     DeviceFlags,
     FormatFlags,
     InputsArgument,
     Option,
     RunFlags,
+    TrackOption,
     takes,
 )
 from speechkit.commands.s2s_options import QuantizerFlags, SpeechFlags, UnitFlags, given
@@ -39,9 +41,8 @@ def s2s(
             help="Units to speech: the input is manifests with units, or text (name|71 12 4).",
         ),
     ] = False,
-    channel: Annotated[
-        int | None, Option(min=1, help="Take this channel instead of mixing all down.")
-    ] = None,
+    channel: ChannelOption = None,
+    track: TrackOption = None,
     *,
     units: UnitFlags,
     speech: SpeechFlags,
@@ -65,8 +66,9 @@ def s2s(
     _require_effect(quantizer, formats, run, from_units=from_units, training=training)
     if training and device.devices:
         raise UsageError("--devices: --train-quantizer runs on one (--device)")
-    if from_units and channel:
-        raise UsageError("--channel: not needed with --from-units")
+    for flag, value in (("channel", channel), ("track", track)):
+        if from_units and value:
+            raise UsageError(f"--{flag}: not needed with --from-units")
     options = S2sOptions(
         engine,
         units.model,
@@ -78,6 +80,7 @@ def s2s(
         units.compute_type,
         units.allow_reinit,
         channel,
+        track,
     )
     if training:
         train_quantizer.train(options, hardware, quantizer, inputs, run)

@@ -4,7 +4,16 @@ from typing import Annotated
 
 import typer
 
-from speechkit.commands.options import FormatFlags, InputsArgument, Option, RunFlags, one_of, takes
+from speechkit.commands.options import (
+    ChannelOption,
+    FormatFlags,
+    InputsArgument,
+    Option,
+    RunFlags,
+    TrackOption,
+    one_of,
+    takes,
+)
 
 ENGINES = ("ten", "silero", "auto")
 
@@ -39,9 +48,8 @@ def vad(
     probabilities: Annotated[
         bool, Option("--probabilities", help="Add the frames' speech probabilities.")
     ] = False,
-    channel: Annotated[
-        int | None, Option(min=1, help="Take this channel instead of mixing all down.")
-    ] = None,
+    channel: ChannelOption = None,
+    track: TrackOption = None,
     *,
     formats: FormatFlags,
     run: RunFlags,
@@ -71,5 +79,7 @@ def vad(
         "max_segment": max_segment,
     }
     changed = {name: value for name, value in given.items() if value is not None}
-    options = VadOptions(engine, replace(DEFAULTS[engine], **changed), emit, probabilities, channel)
+    options = VadOptions(
+        engine, replace(DEFAULTS[engine], **changed), emit, probabilities, channel, track
+    )
     stage.run_with_formats(vad_stage(options), inputs, run, formats, VAD_FORMATS)

@@ -1,22 +1,25 @@
 """Audio in: any file to mono float32 at one rate; slices decode only their own frames.
 
-What becomes of odd files is decided here. Every channel count is mixed down by its mean, unless
-one channel is asked for. NaN and infinite samples are an error, not silence. A file that ends
-before its header or its manifest line says is an error. Some headers aren't believed (WAV, AIFF) or
+What becomes of odd files is decided here. Every channel count is mixed down by its mean, unless one
+channel is asked for, or the mix cancels them: then the loudest is taken. NaN and infinite samples
+are an error, not silence. A file is read to its end, wherever a header sees it. One that ends
+before its header or its manifest line says is an error; some headers aren't believed (WAV, AIFF) or
 only guess (MP3, Ogg): cut off, these decode to what is there unless the manifest states a longer
 duration. Only the named file itself is read: play lists, which name others, are no audio.
+
+Flags: ``header_disagrees`` (it states another length than was found), ``channels_cancel`` (the
+loudest channel alone was taken), ``damaged`` (packets are missing or can't be decoded; silence
+stands in their place), ``other_tracks`` (the one marked default was taken).
 """
 
 from __future__ import annotations
 
-import math
-import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,48 +30,65 @@ from speechkit.errors import (
     AudioTruncated,
     AudioUnreadable,
 )
+from speechkit.io.decoders.ffmpeg import Ffmpeg
+from speechkit.io.decoders.sndfile import Sndfile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BLOCK = 30.0  # seconds decoded at once: bounds the memory of long, many-channel recordings
+FLAGS = frozenset(("channels_cancel", "damaged", "header_disagrees", "other_tracks"))
 SLACK = 0.1  # seconds a file may be shorter than stated (rounded durations), or longer by padding
-PREROLL = 0.2  # seconds decoded before a slice: codecs with memory need some frames to settle
-# Seconds: libsndfile is off after a seek into the last page of an Ogg file. A page holds 255
-# packets at most, which is less than this at any usual rate.
-OGG_PREROLL = 10.0
+RATES = (1_000, 768_000)  # Hz; what states another is no recording
+KEPT = 1800.0  # seconds of a recording that are kept in memory; a longer one is long
+STRETCH = 600.0  # seconds of a long one in memory at once; a multiple of every frame
+# Of the energy that the mix of unrelated channels has: two whose mix has less than a tenth of
+# their own cancel each other.
+CANCELLED = 0.2
 
-#: ffmpeg's demuxers whose files state their length and can be entered anywhere; times to ~1 ms.
-INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
-#: Those read from their beginning on. No other is let in: play lists would open other files.
-SEQUENTIAL = (
-    *("aac", "ac3", "aiff", "amr", "amrnb", "amrwb", "ape", "asf", "au", "avi", "caf", "dts"),
-    *("eac3", "flac", "flv", "latm", "loas", "mp3", "mpeg", "mpegts", "ogg", "tak", "tta", "w64"),
-    *("wav", "wv"),
-)
+SAMPLED = 4096  # frames of a block, at most, that tell how loud its channels are
+
+Decoder = Sndfile | Ffmpeg
 
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """What a file's header says; ``duration`` in seconds, ``sample_rate`` in Hz."""
+    """What a file holds; ``duration`` in seconds, ``sample_rate`` in Hz."""
 
     duration: float
     sample_rate: int
     channels: int
+    flags: tuple[str, ...] = ()
 
 
-def probe(path: str) -> AudioInfo:
-    """The header of a file; it is decoded only where its header doesn't tell its length.
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """``offset`` and ``duration`` in seconds (None: to the end), ``sample_rate`` in Hz (None: the
+    file's own), ``channel`` from 1 (None: all, mixed), ``track`` by number or language."""
+
+    path: str
+    offset: float = 0.0
+    duration: float | None = None
+    sample_rate: int | None = None
+    channel: int | None = None
+    track: str | None = None
+
+
+def probe(path: str, *, track: str | None = None) -> AudioInfo:
+    """What a file holds. It is decoded only where its header doesn't tell its length, or where the
+    frame that should be the last one isn't the last thing in the file.
 
     Raises an ``Audio…`` error naming the file.
     """
-    with _opened(path) as source:
-        frames = source.frames
-        if frames is None:
-            frames = sum(len(block) for block in source.blocks(0, None))
-        if frames <= 0:
-            raise AudioEmpty(f"{path}: holds no samples")
-        return AudioInfo(round(frames / source.rate, 6), source.rate, source.channels)
+    wanted = _Wanted(path, track=track)
+    with _opened(path) as descriptor:
+        with closing(_decoder(descriptor, wanted)) as decoder:
+            if decoder.ends_where_stated():
+                assert decoder.about
+                seconds, flags = decoder.about / decoder.rate, tuple(sorted(decoder.flags))
+                return AudioInfo(round(seconds, 6), decoder.rate, decoder.channels, flags)
+        take = _listen(descriptor, wanted)
+    flags = tuple(sorted(take.flags))
+    return AudioInfo(round(take.seconds, 6), take.rate, take.channels, flags)
 
 
 def estimated_seconds(path: str) -> float | None:
@@ -76,8 +96,44 @@ def estimated_seconds(path: str) -> float | None:
 
     Raises an ``Audio…`` error.
     """
-    with _opened(path) as source:
-        return source.about / source.rate if source.about else None
+    with _opened(path) as descriptor, closing(_decoder(descriptor, _Wanted(path))) as decoder:
+        return decoder.about / decoder.rate if decoder.about else None
+
+
+class Audio:
+    """What is heard in a file, or a part of one: ``seconds`` of it, float32 in -1..1, mono.
+
+    A long recording is not kept: it is decoded once more, stretch by stretch.
+    """
+
+    def __init__(self, wanted: _Wanted, take: _Take) -> None:
+        assert wanted.sample_rate
+        self._take = take
+        self.samples = take.length
+        self.seconds = round(self.samples / wanted.sample_rate, 3)
+        self.flags = tuple(sorted(take.flags))
+
+    @property
+    def waveform(self) -> NDArray[np.float32]:
+        """All of it, ``[samples]``."""
+        stretches = list(self.stretches())
+        return stretches[0] if len(stretches) == 1 else np.concatenate(stretches)
+
+    @property
+    def is_long(self) -> bool:
+        return self._take.waveform is None
+
+    def stretches(self) -> Iterator[NDArray[np.float32]]:
+        """All of it in order, ``[samples]``: a long one in stretches of `STRETCH` seconds."""
+        if self._take.waveform is not None:
+            yield self._take.waveform[: self.samples]
+            return
+        left = self.samples
+        for stretch in self._take.stretches():
+            yield stretch[:left]
+            left -= len(stretch)
+            if left <= 0:
+                return
 
 
 def load(
@@ -87,56 +143,231 @@ def load(
     duration: float | None = None,
     sample_rate: int,
     channel: int | None = None,
-) -> NDArray[np.float32]:
-    """The samples from ``offset`` for ``duration`` seconds (None: to the end), mono.
+    track: str | None = None,
+) -> Audio:
+    """What is heard from ``offset`` for ``duration`` seconds (None: to the end).
 
-    ``channel`` counts from 1; None mixes all channels down. Returns float32 ``[samples]`` in
-    -1..1 at ``sample_rate``. Raises an ``Audio…`` error naming the file.
+    ``channel`` counts from 1; None mixes all channels down. ``track``: which of a film's, by its
+    number from 1 or by its language; None takes the one marked default. All is decoded once, so
+    that what is wrong with it is known. Raises an ``Audio…`` error naming the file.
     """
-    with _opened(path) as source:
-        if channel is not None and channel > source.channels:
-            raise AudioInvalid(f"{path}: has {source.channels} channels, no channel {channel}")
-        start = round(offset * source.rate)
-        count = None if duration is None else max(1, round(duration * source.rate))
-        blocks = (_mono(block, channel) for block in source.blocks(start, count))
-        finite = _finite(blocks, path, start, source.rate)
-        waveform, decoded = _resample(finite, source.rate, sample_rate)
-    if decoded == 0:
-        if offset:
-            raise AudioTruncated(f"{path}: ends before the offset of {offset:g} s")
-        raise AudioEmpty(f"{path}: holds no samples")
-    expected = count or (source.frames - start if source.frames else decoded)
-    if decoded < expected - SLACK * source.rate:
+    wanted = _Wanted(path, offset, duration, sample_rate, channel, track)
+    with _opened(path) as descriptor:
+        return Audio(wanted, _listen(descriptor, wanted))
+
+
+class _Take:
+    """One decoder's pass over what is wanted: what it found, and the samples unless they are many.
+
+    ``channel``: the only one taken, from 1; None mixes all.
+    """
+
+    def __init__(self, decoder: Decoder, wanted: _Wanted, channel: int | None) -> None:
+        if channel is not None and channel > decoder.channels:
+            raise AudioInvalid(
+                f"{wanted.path}: has {decoder.channels} channels, no channel {channel}"
+            )
+        self.rate = decoder.rate
+        self.channels = decoder.channels
+        self.start = round(wanted.offset * self.rate)
+        self.count: int | None = None
+        if wanted.duration is not None:
+            self.count = max(1, round(wanted.duration * self.rate))
+        self.frames = 0
+        self.length = 0  # samples at the wanted rate
+        self.mix = _Mix(channel)
+        self.waveform: NDArray[np.float32] | None = None
+        self._kind = type(decoder)
+        self._path, self._track = wanted.path, wanted.track
+        self._wanted_rate = wanted.sample_rate or self.rate
+        self._listen(decoder)
+        self.flags = set(decoder.flags)
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.rate
+
+    @property
+    def is_short(self) -> bool:
+        """Whether less was there than was asked for."""
+        return self.count is not None and self.frames < self.count - SLACK * self.rate
+
+    def stretches(self) -> Iterator[NDArray[np.float32]]:
+        """What was heard, decoded once more: ``[samples]`` of `STRETCH` seconds, but the last."""
+        with _opened(self._path) as descriptor:
+            decoder: Decoder | None = None
+            if self._kind is Sndfile:
+                decoder = Sndfile.open(self._path, descriptor)
+            with closing(decoder or Ffmpeg(self._path, descriptor, self._track)) as decoder:
+                yield from self._stretches(decoder)
+
+    def _listen(self, decoder: Decoder) -> None:
+        samples: bytearray | None = bytearray()  # grows in place: never in memory twice
+        for piece in self._pieces(decoder):
+            self.length += len(piece)
+            if samples is not None:
+                samples += piece.data
+                if self.length > KEPT * self._wanted_rate:
+                    samples = None
+        self.waveform = None if samples is None else np.frombuffer(samples, np.float32)
+
+    def _stretches(self, decoder: Decoder) -> Iterator[NDArray[np.float32]]:
+        most = 4 * round(STRETCH * self._wanted_rate)  # bytes
+        samples = bytearray()
+        for piece in self._pieces(decoder):
+            samples += piece.data
+            while len(samples) > most:
+                yield np.frombuffer(bytes(memoryview(samples)[:most]), np.float32)
+                samples = samples[most:]
+        yield np.frombuffer(samples, np.float32)
+
+    def _pieces(self, decoder: Decoder) -> Iterator[NDArray[np.float32]]:
+        self.frames = 0
+        blocks = decoder.blocks(self.start, self.count)
+        mixed = _finite(map(self.mix, blocks), self._path, self.start, self.rate)
+        yield from _resampled(self._counted(mixed), self.rate, self._wanted_rate)
+
+    def _counted(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        for block in blocks:
+            self.frames += len(block)
+            yield block
+
+
+class _Mix:
+    """Blocks of any channels to one: ``channel``, from 1, or all by their mean."""
+
+    def __init__(self, channel: int | None) -> None:
+        self.channel = channel
+        self._of_mix = 0.0
+        self._of_each = np.zeros(0)
+
+    def __call__(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.channel is not None:
+            return np.ascontiguousarray(block[:, min(self.channel, block.shape[1]) - 1])
+        if block.shape[1] == 1:
+            return np.ascontiguousarray(block[:, 0])
+        mixed: NDArray[np.float32] = block.mean(axis=1, dtype=np.float32)
+        step = 1 + len(block) // SAMPLED
+        self._of_mix += step * float(np.square(mixed[::step]).sum())
+        energies = step * np.square(block[::step]).sum(axis=0)
+        more = max(0, len(energies) - len(self._of_each))
+        self._of_each = np.pad(self._of_each, (0, more))
+        self._of_each[: len(energies)] += energies
+        return mixed
+
+    @property
+    def cancels(self) -> bool:
+        channels = len(self._of_each)
+        return self._of_mix < CANCELLED * float(self._of_each.sum()) / max(1, channels) ** 2
+
+    @property
+    def loudest(self) -> int:
+        return 1 + int(np.argmax(self._of_each))
+
+
+def _listen(descriptor: int, wanted: _Wanted) -> _Take:
+    """Decodes what is wanted, by whichever decoder reads it to its end."""
+    take, stated = _to_the_end(descriptor, wanted, wanted.channel)
+    if take.mix.cancels:
+        take, stated = _to_the_end(descriptor, wanted, take.mix.loudest)
+        take.flags.add("channels_cancel")
+    if take.frames == 0:
+        if wanted.offset:
+            raise AudioTruncated(f"{wanted.path}: ends before the offset of {wanted.offset:g} s")
+        raise AudioEmpty(f"{wanted.path}: holds no samples")
+    expected = take.count / take.rate if take.count else (stated or take.seconds)
+    if take.seconds < expected - SLACK:
         raise AudioTruncated(
-            f"{path}: {expected / source.rate:.2f} s expected from {offset:g} s on, "
-            f"only {decoded / source.rate:.2f} s there"
+            f"{wanted.path}: {expected:.2f} s expected from {wanted.offset:g} s on, "
+            f"only {take.seconds:.2f} s there"
         )
-    if expected < decoded <= expected + SLACK * source.rate:  # padding of the codec's last frame
-        return waveform[: round(expected / source.rate * sample_rate)]
-    return waveform
+    if take.seconds > expected + SLACK:
+        take.flags.add("header_disagrees")
+    elif take.seconds > expected:  # padding of the codec's last frame
+        take.length = round(expected * take.length / take.seconds)
+    return take
+
+
+def _to_the_end(
+    descriptor: int, wanted: _Wanted, channel: int | None
+) -> tuple[_Take, float | None]:
+    """libsndfile believes headers, and stops at damage: ffmpeg then hears the rest. With it the
+    seconds from the offset on that a header states for certain."""
+    with closing(_decoder(descriptor, wanted)) as decoder:
+        stated = decoder.frames / decoder.rate - wanted.offset if decoder.frames else None
+        if isinstance(decoder, Ffmpeg):
+            return _Take(decoder, wanted, channel), stated
+        less: _Take | None = None
+        damage: AudioUnreadable | None = None
+        try:
+            less = _Take(decoder, wanted, channel)
+            if _has_all(decoder, wanted, less):
+                return less, stated
+        except AudioUnreadable as e:
+            damage = e
+    more: _Take | None = None
+    with (
+        suppress(AudioUnreadable, AudioInvalid),
+        closing(Ffmpeg(wanted.path, descriptor, wanted.track)) as other,
+    ):
+        more = _Take(other, wanted, channel)
+    if less is None:
+        if more is None or more.frames == 0:
+            assert damage
+            raise damage
+        more.flags.add("damaged")
+        return more, stated
+    if more is None or more.seconds <= less.seconds + SLACK:
+        if more is None:
+            less.flags.add("header_disagrees")
+        return less, stated
+    more.flags.add("header_disagrees")
+    return more, stated
+
+
+def _has_all(decoder: Sndfile, wanted: _Wanted, take: _Take) -> bool:
+    """Whether nothing of what is wanted was left unread. What a header misstates beside is
+    flagged."""
+    end = take.start + take.frames
+    slack = SLACK * take.rate
+    if wanted.duration is None:
+        is_guess_too_long = decoder.frames is None and end < (decoder.about or 0) - slack
+        if is_guess_too_long or decoder.is_cut_short():
+            take.flags.add("header_disagrees")
+        return decoder.has_read_all()
+    if take.is_short:
+        return decoder.ends_where_stated()
+    reaches_the_end = end >= (decoder.about or 0) - slack
+    if reaches_the_end and not decoder.has_read_all() and not decoder.ends_where_stated():
+        take.flags.add("header_disagrees")
+    return True
+
+
+def _decoder(descriptor: int, wanted: _Wanted) -> Decoder:
+    """The one to begin with."""
+    decoder: Decoder | None = None
+    if wanted.track in (None, "1"):
+        decoder = Sndfile.open(wanted.path, descriptor)
+    decoder = decoder or Ffmpeg(wanted.path, descriptor, wanted.track)
+    if not RATES[0] <= decoder.rate <= RATES[1]:
+        decoder.close()
+        raise AudioInvalid(
+            f"{wanted.path}: has a sample rate of {decoder.rate} Hz; "
+            f"{RATES[0]} to {RATES[1]} Hz can be read"
+        )
+    return decoder
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[_Sndfile | _Av]:
-    """The file's decoder. Both libraries get the open file: any name and any suffix will do."""
-    import soundfile
-
+def _opened(path: str) -> Iterator[int]:
+    """The file's descriptor, which both libraries get: any name and any suffix will do."""
     _require_regular(path)
     try:
         file = open(path, "rb", buffering=0)  # noqa: SIM115
     except OSError as e:
         raise AudioUnreadable(f"{path}: {(e.strerror or str(e)).lower()}") from e
     with file:
-        source: _Sndfile | _Av
-        try:
-            source = _Sndfile(path, soundfile.SoundFile(file.fileno(), closefd=False))
-        except RuntimeError:
-            os.lseek(file.fileno(), 0, os.SEEK_SET)
-            source = _Av(path, f"file:/dev/fd/{file.fileno()}")
-        try:
-            yield source
-        finally:
-            source.close()
+        yield file.fileno()
 
 
 def _require_regular(path: str) -> None:
@@ -156,17 +387,8 @@ def _require_regular(path: str) -> None:
         raise AudioEmpty(f"{path}: the file is empty")
 
 
-def _mono(block: NDArray[np.float32], channel: int | None) -> NDArray[np.float32]:
-    if channel is not None:
-        return np.ascontiguousarray(block[:, channel - 1])
-    if block.shape[1] == 1:
-        return block[:, 0]
-    mixed: NDArray[np.float32] = block.mean(axis=1, dtype=np.float32)
-    return mixed
-
-
 def _finite(
-    blocks: Iterator[NDArray[np.float32]], path: str, start: int, rate: int
+    blocks: Iterable[NDArray[np.float32]], path: str, start: int, rate: int
 ) -> Iterator[NDArray[np.float32]]:
     for block in blocks:
         finite = np.isfinite(block)
@@ -177,155 +399,18 @@ def _finite(
         yield block
 
 
-def _resample(
-    blocks: Iterator[NDArray[np.float32]], rate: int, wanted: int
-) -> tuple[NDArray[np.float32], int]:
-    """The blocks as one waveform at the wanted rate, and how many frames they held."""
-    samples = bytearray()  # grows in place: the waveform is never in memory twice
-    decoded = 0
+def _resampled(
+    blocks: Iterable[NDArray[np.float32]], rate: int, wanted: int
+) -> Iterator[NDArray[np.float32]]:
     if rate == wanted:
-        for block in blocks:
-            decoded += len(block)
-            samples += np.ascontiguousarray(block).data
-    else:
-        import soxr
+        yield from blocks
+        return
+    import soxr
 
-        stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32")
-        for block in blocks:
-            decoded += len(block)
-            samples += stream.resample_chunk(np.ascontiguousarray(block)).data
-        if decoded:
-            samples += stream.resample_chunk(np.zeros(0, np.float32), last=True).data
-    return np.frombuffer(samples, np.float32), decoded
-
-
-class _Sndfile:
-    """libsndfile: WAV, FLAC, Ogg, MP3, AIFF and two dozen more."""
-
-    def __init__(self, path: str, file: Any) -> None:
-        self._path = path
-        self._file = file
-        self.rate: int = file.samplerate
-        self.channels: int = file.channels
-        guessed = file.format in ("MP3", "MPEG")
-        self.about: int | None = file.frames
-        self.frames = None if guessed else self.about
-
-    def close(self) -> None:
-        self._file.close()
-
-    def blocks(self, start: int, count: int | None) -> Iterator[NDArray[np.float32]]:
-        """``[frames, channels]`` float32, from frame ``start``, ``count`` frames (None: all)."""
-        if start >= self._file.frames:
-            return
-        left = math.inf if count is None else count
-        step = int(BLOCK * self.rate)
-        try:
-            if start:
-                self._seek(start)
-            while left > 0:
-                wanted = min(step, left)
-                block = self._file.read(wanted, dtype="float32", always_2d=True)
-                if len(block):
-                    yield block
-                if len(block) < wanted:
-                    return
-                left -= wanted
-        except RuntimeError as e:
-            raise AudioUnreadable(f"{self._path}: corrupt audio data ({e})") from e
-
-    def _seek(self, start: int) -> None:
-        before = min(start, int(OGG_PREROLL * self.rate)) if self._file.format == "OGG" else 0
-        self._file.seek(start - before)
-        if before:
-            self._file.read(before, dtype="float32")
-
-
-class _Av:
-    """ffmpeg's decoders through PyAV, for what libsndfile can't read."""
-
-    def __init__(self, path: str, url: str) -> None:
-        import av
-
-        av.logging.set_level(av.logging.PANIC)
-        names = ",".join([*INDEXED, *SEQUENTIAL])
-        try:
-            self._container: Any = av.open(
-                url, options={"protocol_whitelist": "file", "format_whitelist": names}
-            )
-            self._stream: Any = self._container.streams.audio[0]
-            self.rate: int = self._stream.codec_context.rate
-            self.channels: int = self._stream.channels
-        except (av.error.FFmpegError, AttributeError, IndexError, ValueError) as e:
-            # A codec that is not known has no codec_context.
-            raise AudioUnreadable(f"{path}: not audio that can be decoded") from e
-        if not self.rate or not self.channels:
-            raise AudioUnreadable(f"{path}: not audio that can be decoded")
-        self._stream.codec_context.thread_type = "NONE"
-        self._path = path
-        self._indexed = self._container.format.name in INDEXED
-        self.about = self._stated_frames()
-        self.frames = self.about if self._indexed else None
-
-    def close(self) -> None:
-        self._container.close()
-
-    def _stated_frames(self) -> int | None:
-        """Matroska states the length of all its streams, video too, but not of each."""
-        import av
-
-        seconds: Any = None
-        if self._stream.duration:
-            seconds = self._stream.duration * self._stream.time_base
-        elif self._container.duration and len(self._container.streams) == 1:
-            seconds = self._container.duration / av.time_base
-        return None if seconds is None else round(seconds * self.rate)
-
-    def blocks(self, start: int, count: int | None) -> Iterator[NDArray[np.float32]]:
-        """As `_Sndfile.blocks`."""
-        import av
-
-        end = math.inf if count is None else start + count
-        try:
-            for first, block in self._blocks_from(start):
-                if first >= end:
-                    return
-                if first + len(block) > start:
-                    yield block[max(0, start - first) : int(min(end - first, len(block)))]
-        except av.error.FFmpegError as e:
-            raise AudioUnreadable(f"{self._path}: corrupt audio data ({e.strerror})") from e
-
-    def _blocks_from(self, start: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Each block and its first frame's number: all of them, or from shortly before ``start``.
-
-        Frame 0 is the first one decoded. Containers round times and need not begin at 0, so the
-        second block, whose number is known, tells how their times relate to it.
-        """
-        position = 0
-        near = start - int(PREROLL * self.rate)
-        for number, (time, block) in enumerate(self._decoded()):
-            if number == 1 and self._indexed and near > position and time is not None:
-                origin = time - position / self.rate
-                break
-            yield position, block
-            position += len(block)
-        else:
-            return
-        self._container.seek(
-            int((near / self.rate + origin) / self._stream.time_base), stream=self._stream
-        )
-        for number, (time, block) in enumerate(self._decoded()):
-            if number == 0:
-                position = round(((time or 0.0) - origin) * self.rate)
-            yield position, block
-            position += len(block)
-
-    def _decoded(self) -> Iterator[tuple[float | None, NDArray[np.float32]]]:
-        """The time of each block in seconds by the container, and its samples."""
-        import av
-
-        planar = av.AudioResampler(format="fltp", rate=self.rate)
-        for frame in self._container.decode(self._stream):
-            time = None if frame.pts is None else float(frame.pts * self._stream.time_base)
-            for piece in planar.resample(frame):
-                yield time, piece.to_ndarray().T.astype(np.float32, copy=False)
+    stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32")
+    empty = True
+    for block in blocks:
+        empty = False
+        yield stream.resample_chunk(block)
+    if not empty:
+        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)

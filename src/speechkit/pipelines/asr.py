@@ -11,7 +11,6 @@ from typing import Any
 from speechkit.engines import catalogue, registry
 from speechkit.engines.protocols import (
     EACH,
-    SAMPLE_RATE,
     AsrEngine,
     DeviceUse,
     VadEngine,
@@ -21,10 +20,10 @@ from speechkit.engines.registry import EngineInfo
 from speechkit.errors import UsageError
 from speechkit.io.models import nearby
 from speechkit.pipelines.listening import Attempt, Listening
-from speechkit.pipelines.loudness import raised
+from speechkit.pipelines.parts import Parts
 from speechkit.pipelines.placement import WINDOW_SECONDS, Hardware, batch_windows, place
 from speechkit.pipelines.running.batching import MOST
-from speechkit.pipelines.running.task import Loaded, Stage, Task, load_audio
+from speechkit.pipelines.running.task import Loaded, Stage, Task, flagged, load_audio
 from speechkit.pipelines.segmentation import DEFAULTS, speech_segments
 from speechkit.pipelines.windows import Span
 from speechkit.records import Record, Segment, Utterance, Word
@@ -42,6 +41,7 @@ class AsrOptions:
     words: bool = False
     chars: bool = False
     channel: int | None = None
+    track: str | None = None
     decoding: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -73,19 +73,23 @@ class AsrTask(Task):
         self._judge = registry.create("vad", JUDGE)
 
     def load(self, utterance: Utterance) -> Loaded:
-        return load_audio(utterance, SAMPLE_RATE, self.options.channel)
+        return load_audio(utterance, self.options.channel, self.options.track)
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
-        heard = self._listenings(batch)
         apart = self.options.languages_change
-        self._listen(heard, [one.windows(self._engine, apart=apart) for one in heard])
-        for _ in range(ATTEMPTS):
-            holes = [one.holes(self._engine.max_window) for one in heard]
-            if not any(holes):
-                break
-            self._listen(heard, holes)
-        for loaded, one in zip(batch, heard, strict=True):
-            yield [self._line(loaded, one)]
+        recordings = [Parts(one.data, _told_speech(one), apart=apart) for one in batch]
+        while going := [one for one in recordings if one.advance()]:
+            heard = self._listenings(going)
+            self._listen(heard, [one.windows(self._engine, apart=apart) for one in heard])
+            for _ in range(ATTEMPTS):
+                holes = [one.holes(self._engine.max_window) for one in heard]
+                if not any(holes):
+                    break
+                self._listen(heard, holes)
+            for parts, part in zip(going, heard, strict=True):
+                parts.keep(part)
+        for loaded, parts in zip(batch, recordings, strict=True):
+            yield [self._line(loaded, parts)]
 
     def device_use(self) -> DeviceUse | None:
         return self._engine.device_use()
@@ -93,17 +97,13 @@ class AsrTask(Task):
     def weight(self, seconds: float) -> float:
         return max(seconds, self._engine.least_window)
 
-    def _listenings(self, batch: Sequence[Loaded]) -> list[Listening]:
+    def _listenings(self, recordings: Sequence[Parts]) -> list[Listening]:
         """Where an earlier stage hasn't said where speech is, all is decoded; the judge then says
         what of it must come out as words."""
-        frames = self._judge.probabilities([raised(loaded.data) for loaded in batch])
+        frames = self._judge.probabilities([one.raised for one in recordings])
         return [
-            Listening(
-                loaded.data,
-                _told_speech(loaded),
-                speech_segments(own, self._judge.hop, loaded.seconds, DEFAULTS[JUDGE]),
-            )
-            for loaded, own in zip(batch, frames, strict=True)
+            one.begin(speech_segments(own, self._judge.hop, one.seconds, DEFAULTS[JUDGE]))
+            for one, own in zip(recordings, frames, strict=True)
         ]
 
     def _listen(
@@ -118,27 +118,25 @@ class AsrTask(Task):
             for attempt, hypothesis in zip(own, hypotheses, strict=True):
                 one.take(attempt, hypothesis)
 
-    def _line(self, loaded: Loaded, heard: Listening) -> Record:
+    def _line(self, loaded: Loaded, parts: Parts) -> Record:
         offset = loaded.utterance.offset
-        segments = heard.segments()
-        gaps = heard.transcript.unheard()
+        heard = parts.heard
+        segments = [(part.start + offset, segment) for part in heard for segment in part.segments]
+        gaps = [(part.start + offset, gap) for part in heard for gap in part.gaps]
         record = {
             **loaded.utterance.record,
             "duration": loaded.utterance.duration or loaded.seconds,
-            "pred_text": heard.transcript.text,
-            "segments": [self._segment(segment, offset) for segment in segments],
+            "pred_text": " ".join(part.text for part in heard if part.text),
+            "segments": [self._segment(segment, start) for start, segment in segments],
         }
-        for key in ("gaps", "flags"):  # of an earlier run
-            record.pop(key, None)
-        if heard.transcript.language:
-            record["lang"] = heard.transcript.language
-        flags = {flag for segment in segments for flag in segment.flags}
+        record.pop("gaps", None)  # of an earlier run
+        if parts.language:
+            record["lang"] = parts.language
+        flags = {flag for _, segment in segments for flag in segment.flags}
         if gaps:
-            record["gaps"] = [_times(*gap, offset) for gap in gaps]
+            record["gaps"] = [_times(*gap, start) for start, gap in gaps]
             flags.add("low_coverage")
-        if flags:
-            record["flags"] = sorted(flags)
-        return record
+        return flagged(record, {*flags, *loaded.data.flags})
 
     def _segment(self, segment: Segment, offset: float) -> dict[str, Any]:
         out: dict[str, Any] = {

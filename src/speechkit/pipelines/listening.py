@@ -40,16 +40,21 @@ class Attempt:
 
 class Listening:
     """``told``: where an earlier stage has found speech; None: all is decoded. ``judged``: where
-    our own VAD has."""
+    our own VAD has. ``language``: where it is known."""
 
     def __init__(
-        self, waveform: Waveform, told: Sequence[Span] | None, judged: Sequence[Span]
+        self,
+        waveform: Waveform,
+        told: Sequence[Span] | None,
+        judged: Sequence[Span],
+        language: str | None = None,
     ) -> None:
         self._waveform = waveform
-        self._seconds = len(waveform) / SAMPLE_RATE
+        self._language = language
+        self.seconds = len(waveform) / SAMPLE_RATE
         self._everywhere = told is None
         self._judged = judged
-        self.speech = united(judged if told is None else told, self._seconds)
+        self.speech = united(judged if told is None else told, self.seconds)
         self.transcript = Transcript(self.speech)
         self._tried: list[Span] = []
         self._fills = 0
@@ -59,9 +64,9 @@ class Listening:
         their own, of which each may be in another language."""
         longest = min(engine.max_window, ONE_LANGUAGE) if apart else engine.max_window
         if self._everywhere:
-            spans = [(0.0, self._seconds)]
+            spans = [(0.0, self.seconds)]
         else:
-            spans = around_speech(self.speech, self._seconds)
+            spans = around_speech(self.speech, self.seconds)
         pieces = [piece for span in spans for piece in self._cut(span, longest)]
         if engine.least_window and not apart:
             windows = packed(pieces, longest)
@@ -81,7 +86,7 @@ class Listening:
         ]
 
     def _again(self, hole: Span, longest: float) -> Iterator[Attempt]:
-        start, end = max(0.0, hole[0] - PAD), min(self._seconds, hole[1] + PAD)
+        start, end = max(0.0, hole[0] - PAD), min(self.seconds, hole[1] + PAD)
         if any(_mostly((start, end), span) for span in self._tried):
             longest = min(longest, PART * (end - start))
         for first, last in self._cut((start, end), longest):
@@ -92,7 +97,9 @@ class Listening:
 
     def clip(self, attempt: Attempt) -> Clip:
         window = attempt.window
-        language = self.transcript.language_at(attempt.hole[0]) if attempt.hole else None
+        language = self._language
+        if language is None and attempt.hole:
+            language = self.transcript.language_at(attempt.hole[0])
         return Clip(
             window.cut_from(self._waveform, SAMPLE_RATE),
             overlap(self.speech, window.pieces),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from speechkit.errors import AudioTruncated
-from speechkit.pipelines.running.task import Loaded, Stage, Task
+from speechkit.pipelines.running.task import Loaded, Stage, Task, flagged
 from speechkit.records import Record, Utterance
 
 
@@ -15,6 +15,7 @@ from speechkit.records import Record, Utterance
 class ManifestTask(Task):
     """`task.Task` of the manifest stage."""
 
+    track: str | None = None
     one_by_one: bool = True
 
     def open(self) -> None:
@@ -23,7 +24,7 @@ class ManifestTask(Task):
     def load(self, utterance: Utterance) -> Loaded:
         from speechkit.io import audio
 
-        info = audio.probe(utterance.audio)
+        info = audio.probe(utterance.audio, track=self.track)
         end = utterance.offset + (utterance.duration or 0.0)
         if utterance.offset >= info.duration or end > info.duration + audio.SLACK:
             raise AudioTruncated(
@@ -34,21 +35,20 @@ class ManifestTask(Task):
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
         for loaded in batch:
             utterance, info = loaded.utterance, loaded.data
-            yield [
-                {
-                    **utterance.record,
-                    "duration": utterance.duration or round(info.duration - utterance.offset, 6),
-                    "sample_rate": info.sample_rate,
-                    "channels": info.channels,
-                }
-            ]
+            record = {
+                **utterance.record,
+                "duration": utterance.duration or round(info.duration - utterance.offset, 6),
+                "sample_rate": info.sample_rate,
+                "channels": info.channels,
+            }
+            yield [flagged(record, info.flags)]
 
 
-def manifest_stage() -> Stage:
+def manifest_stage(track: str | None = None) -> Stage:
     return Stage(
         name="manifest",
-        task=ManifestTask(),
+        task=ManifestTask(track),
         batch_audio=math.inf,  # it reads headers, which cost the same whatever the length
-        options={},
+        options={"track": track},
         batch_utterances=100,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechkit.engines import registry
-from speechkit.engines.protocols import SAMPLE_RATE, S2sEngine
+from speechkit.engines.protocols import S2sEngine
 from speechkit.errors import AudioTooShort, UsageError, UtteranceError
 from speechkit.io.inputs import Inputs
 from speechkit.pipelines.placement import Hardware
@@ -63,7 +63,7 @@ def train_quantizer(
 
     _, options, built_of = prepared(options, hardware)
     engine: S2sEngine = registry.create("s2s", options.engine, **built_of)
-    parts, failed = _features(engine, options.channel, inputs, most_frames)
+    parts, failed = _features(engine, options, inputs, most_frames)
     frames = sum(map(len, parts))
     if frames < clusters:
         raise UsageError(
@@ -77,7 +77,7 @@ def train_quantizer(
 
 
 def _features(
-    engine: S2sEngine, channel: int | None, inputs: Inputs, most_frames: int
+    engine: S2sEngine, options: S2sOptions, inputs: Inputs, most_frames: int
 ) -> tuple[list[NDArray[np.float32]], int]:
     """Of utterances in a random order, until there are enough frames; and how many failed."""
     utterances = list(inputs)
@@ -89,10 +89,10 @@ def _features(
             if frames >= most_frames:
                 break
             try:
-                loaded = load_audio(utterance, SAMPLE_RATE, channel)
-                if len(loaded.data) < engine.shortest:
-                    raise AudioTooShort(f"{utterance.audio}: {len(loaded.data)} samples")
-                parts += engine.features([loaded.data])
+                loaded = load_audio(utterance, options.channel, options.track)
+                if loaded.data.samples < engine.shortest:
+                    raise AudioTooShort(f"{utterance.audio}: {loaded.data.samples} samples")
+                parts += engine.features([loaded.data.waveform])
             except UtteranceError as e:
                 log.warning("%s: %s", type(e).__name__, e)
                 failed += 1

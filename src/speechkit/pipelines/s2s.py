@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechkit.engines import catalogue, registry
-from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse, S2sEngine
+from speechkit.engines.protocols import DeviceUse, S2sEngine
 from speechkit.engines.registry import EngineInfo
 from speechkit.errors import AudioTooShort, EngineMissing, UnitsInvalid, UsageError
 from speechkit.io import audio_out
@@ -18,7 +18,7 @@ from speechkit.io.models import nearby
 from speechkit.io.units import UnitInputs
 from speechkit.pipelines.output_tree import OutputTree, audio_folder, claim, require_own_names
 from speechkit.pipelines.placement import WINDOW_SECONDS, Hardware, batch_windows, place
-from speechkit.pipelines.running.task import Loaded, Stage, Task, load_audio
+from speechkit.pipelines.running.task import Loaded, Stage, Task, flagged, load_audio
 from speechkit.records import Record, Units, Utterance
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class S2sOptions:
     compute_type: str = "float32"
     allow_reinit: bool = False
     channel: int | None = None
+    track: str | None = None
 
 
 @dataclass(slots=True)
@@ -101,7 +102,7 @@ class S2sTask(Task):
 
     def load(self, utterance: Utterance) -> Loaded:
         if not self._takes_units:
-            return load_audio(utterance, SAMPLE_RATE, self.options.channel)
+            return load_audio(utterance, self.options.channel, self.options.track)
         units = utterance.record["units"]
         if not units:
             raise UnitsInvalid("no units at all")
@@ -114,7 +115,7 @@ class S2sTask(Task):
         for loaded, units in zip(batch, found, strict=True):
             if units is None:
                 raise AudioTooShort(
-                    f"{len(loaded.data)} samples at 16 kHz, and the model's first frame takes "
+                    f"{loaded.data.samples} samples at 16 kHz, and the model's first frame takes "
                     f"{self._engine.shortest}"
                 )
             yield [self._line(loaded, units)]
@@ -127,8 +128,10 @@ class S2sTask(Task):
         if self._takes_units:
             yield from (loaded.data for loaded in batch)
             return
-        long_enough = [len(loaded.data) >= self._engine.shortest for loaded in batch]
-        waveforms = [loaded.data for loaded, can in zip(batch, long_enough, strict=True) if can]
+        long_enough = [loaded.data.samples >= self._engine.shortest for loaded in batch]
+        waveforms = [
+            loaded.data.waveform for loaded, can in zip(batch, long_enough, strict=True) if can
+        ]
         encoded = iter(self._engine.encode(waveforms) if waveforms else [])
         yield from (next(encoded) if can else None for can in long_enough)
 
@@ -138,6 +141,7 @@ class S2sTask(Task):
             record["duration"] = loaded.utterance.duration or loaded.seconds
             shown = _one_a_frame(units) if self.options.keep_repeats else units
             record |= {"units": list(shown.units), "unit_durations": list(shown.durations)}
+            record = flagged(record, loaded.data.flags)
         if self.options.speech:
             assert self.tree
             path = self.tree.path(loaded.utterance)

@@ -48,9 +48,9 @@ class Transcript:
         self._said: list[Said] = []
 
     @property
-    def language(self) -> str | None:
-        languages = Counter(one.source.language for one in self._said if one.source.language)
-        return languages.most_common(1)[0][0] if languages else None
+    def languages(self) -> Counter[str]:
+        """How many words are in which, as far as the engine tells."""
+        return Counter(one.source.language for one in self._said if one.source.language)
 
     def language_at(self, time: float) -> str | None:
         """Of the nearest word whose language is known."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from speechkit.engines import registry
-from speechkit.engines.protocols import SAMPLE_RATE, VadEngine
+from speechkit.engines.protocols import VadEngine
 from speechkit.io import manifest
-from speechkit.pipelines.loudness import raised
-from speechkit.pipelines.running.task import Loaded, Stage, Task, load_audio
+from speechkit.pipelines.running.task import Loaded, Stage, Task, flagged, load_audio
 from speechkit.pipelines.segmentation import SegmentationOptions, speech_segments
+from speechkit.pipelines.speech_frames import probabilities
 from speechkit.records import Record, Utterance
 
 #: What is said of a recording and not of its parts.
@@ -31,6 +31,7 @@ class VadOptions:
     emit: str = "recordings"
     probabilities: bool = False
     channel: int | None = None
+    track: str | None = None
 
 
 @dataclass(slots=True)
@@ -45,21 +46,20 @@ class VadTask(Task):
         self._engine = registry.create("vad", self.options.engine)
 
     def load(self, utterance: Utterance) -> Loaded:
-        loaded = load_audio(utterance, SAMPLE_RATE, self.options.channel)
-        return replace(loaded, data=raised(loaded.data))
+        return load_audio(utterance, self.options.channel, self.options.track)
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
-        found = self._engine.probabilities([loaded.data for loaded in batch])
-        for loaded, probabilities in zip(batch, found, strict=True):
+        found = probabilities(self._engine, [loaded.data for loaded in batch])
+        for loaded, frames in zip(batch, found, strict=True):
             segments = speech_segments(
-                probabilities, self._engine.hop, loaded.seconds, self.options.segmentation
+                frames, self._engine.hop, loaded.seconds, self.options.segmentation
             )
             offset = loaded.utterance.offset
             shifted = [(round(s + offset, 3), round(e + offset, 3)) for s, e in segments]
             if self.options.emit == "segments":
-                yield list(_segment_lines(loaded.utterance, shifted))
+                yield list(_segment_lines(loaded, shifted))
             else:
-                yield [self._line(loaded, shifted, probabilities)]
+                yield [self._line(loaded, shifted, frames)]
 
     def _line(self, loaded: Loaded, segments: list[tuple[float, float]], frames: Any) -> Record:
         record = {
@@ -71,7 +71,7 @@ class VadTask(Task):
         if self.options.probabilities:
             record["frame_hop"] = self._engine.hop
             record["frame_probabilities"] = [round(p, 4) for p in frames.tolist()]
-        return record
+        return flagged(record, loaded.data.flags)
 
 
 def vad_stage(options: VadOptions) -> Stage:
@@ -92,12 +92,11 @@ def choose_engine() -> tuple[str, str | None]:
     return ("ten", None) if lacking is None else ("silero", lacking)
 
 
-def _segment_lines(
-    utterance: Utterance, segments: Sequence[tuple[float, float]]
-) -> Iterator[Record]:
-    name = manifest.name(utterance.record)
+def _segment_lines(loaded: Loaded, segments: Sequence[tuple[float, float]]) -> Iterator[Record]:
+    whole = flagged(loaded.utterance.record, loaded.data.flags)
+    name = manifest.name(whole)
     for number, (start, end) in enumerate(segments):
-        record = {**utterance.record, "offset": start, "duration": round(end - start, 3)}
+        record = {**whole, "offset": start, "duration": round(end - start, 3)}
         if record.get("id") is not None:
             record["id"] = f"{name}-{number:04}"
         for key in OF_THE_WHOLE:

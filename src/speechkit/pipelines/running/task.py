@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from speechkit.engines.protocols import DeviceUse
+from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
 from speechkit.errors import SpeechkitError
 from speechkit.io import manifest
 from speechkit.io.inputs import Inputs
@@ -101,18 +101,29 @@ class Stage:
     inputs: type[Inputs] = Inputs
 
 
-def load_audio(utterance: Utterance, sample_rate: int, channel: int | None) -> Loaded:
-    """The utterance's waveform, float32 mono. Raises an ``Audio…`` error."""
+def load_audio(utterance: Utterance, channel: int | None, track: str | None) -> Loaded:
+    """The utterance's `audio.Audio` at `SAMPLE_RATE`. Raises an ``Audio…`` error."""
     from speechkit.io import audio
 
-    waveform = audio.load(
+    loaded = audio.load(
         utterance.audio,
         offset=utterance.offset,
         duration=utterance.duration,
-        sample_rate=sample_rate,
+        sample_rate=SAMPLE_RATE,
         channel=channel,
+        track=track,
     )
-    return Loaded(utterance, waveform, round(len(waveform) / sample_rate, 3))
+    return Loaded(utterance, loaded, loaded.seconds)
+
+
+def flagged(record: Record, flags: Iterable[str]) -> Record:
+    """The record with these flags, and those an earlier stage has given its audio; no others."""
+    from speechkit.io import audio
+
+    of_audio = audio.FLAGS.intersection(record.get("flags") or ())
+    found = sorted(of_audio.union(flags))
+    rest = {key: value for key, value in record.items() if key != "flags"}
+    return {**rest, "flags": found} if found else rest
 
 
 @dataclass(frozen=True, slots=True)

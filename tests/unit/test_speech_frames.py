@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechkit.pipelines import loudness
-from speechkit.pipelines.loudness import MOST_GAIN, PEAK
+from speechkit.pipelines import speech_frames
+from speechkit.pipelines.speech_frames import MOST_GAIN, PEAK
 
 
 def raised(samples: list[float]) -> list[float]:
-    waveform = loudness.raised(np.array(samples, np.float32))
+    waveform = speech_frames.raised(np.array(samples, np.float32))
     assert waveform.dtype == np.float32
     return [round(float(sample), 6) for sample in waveform]
 

@@ -1,0 +1,289 @@
+"""ffmpeg's decoders through PyAV, for what libsndfile can't read, or not to its end.
+
+Samples are on the clock that a player shows: a track that begins later than the file, and packets
+that are missing or damaged, give silence as long as they would have been. A stream that changes
+its rate on the way comes out at the rate that it began with.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from speechkit.errors import AudioInvalid, AudioUnreadable
+from speechkit.io.decoders.trailer import has_unstated_sound
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PREROLL = 0.2  # seconds decoded before a slice: codecs with memory need some frames to settle
+DRIFT = 0.05  # seconds that packets' times may be off from what their samples add up to
+LAST_PACKET = 0.25  # seconds, at most, where a container doesn't state its length
+MOST_GAP = 3600.0  # seconds; beyond it a clock has been set anew, and nothing is missing
+SILENCE = 30.0  # seconds of a gap handed on at once
+
+#: ffmpeg's demuxers whose files state their length and can be entered anywhere; times to ~1 ms.
+INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+#: Those read from their beginning on. No other is let in: play lists would open other files.
+SEQUENTIAL = (
+    *("aac", "ac3", "aiff", "amr", "amrnb", "amrwb", "ape", "asf", "au", "avi", "caf", "dts"),
+    *("eac3", "flac", "flv", "latm", "loas", "mp3", "mpeg", "mpegts", "ogg", "tak", "tta", "w64"),
+    *("voc", "wav", "wv"),
+)
+Timed = tuple[float | None, "NDArray[np.float32]"]
+
+
+class Ffmpeg:
+    """One open file, and of its audio tracks the one that is asked for or marked default.
+
+    ``track``: its number, from 1, or the language it is marked with. Raises `AudioUnreadable`,
+    and `AudioInvalid` where there is no such track.
+    """
+
+    def __init__(self, path: str, descriptor: int, track: str | None = None) -> None:
+        import av
+
+        av.logging.set_level(av.logging.PANIC)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        names = ",".join([*INDEXED, *SEQUENTIAL])
+        options = {"protocol_whitelist": "file", "format_whitelist": names}
+        if has_unstated_sound(descriptor):
+            options["ignore_length"] = "1"
+        try:
+            self._container: Any = av.open(f"file:/dev/fd/{descriptor}", options=options)
+        except (av.error.FFmpegError, ValueError) as e:
+            raise AudioUnreadable(f"{path}: not audio that can be decoded") from e
+        self._path = path
+        try:
+            self._stream = self._chosen(track)
+        except BaseException:
+            self._container.close()
+            raise
+        self.rate: int = self._stream.codec_context.rate
+        self.channels: int = self._stream.codec_context.channels
+        self._stream.codec_context.thread_type = "NONE"
+        self._indexed = self._container.format.name in INDEXED
+        start = self._container.start_time  # of the first of all its streams
+        self._start = 0.0 if start is None else start / av.time_base
+        self.flags: set[str] = set()
+        if track is None and len(self._container.streams.audio) > 1:
+            self.flags.add("other_tracks")
+        self.about = self._stated_frames()
+        self.frames = self.about if self._indexed else None
+
+    def close(self) -> None:
+        self._container.close()
+
+    def ends_where_stated(self) -> bool:
+        """Whether the last packet ends where the file's index says; it is not decoded."""
+        import av
+
+        if not self._indexed or not self.about:
+            return False
+        stated = self.about / self.rate
+        base = self._stream.time_base
+        end = 0.0
+        try:
+            self._container.seek(int((stated + self._start) / base), stream=self._stream)
+            for packet in self._container.demux(self._stream):
+                if packet.pts is not None:
+                    end = float((packet.pts + (packet.duration or 0)) * base) - self._start
+                if end > stated + LAST_PACKET:
+                    break
+        except av.error.FFmpegError:
+            return False
+        return abs(end - stated) <= LAST_PACKET
+
+    def _chosen(self, track: str | None) -> Any:
+        import av
+
+        streams = self._container.streams.audio
+        if not streams:
+            raise AudioUnreadable(f"{self._path}: holds no audio track")
+        if track is None:
+            default = av.stream.Disposition.default
+            marked = (one for one in streams if one.disposition & default)
+            chosen = next(marked, streams[0])
+        else:
+            chosen = _by_name(streams, track)
+            if chosen is None:
+                names = (one.language or "und" for one in streams)
+                there = ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
+                raise AudioInvalid(f"{self._path}: has no audio track {track}, only {there}")
+        context = chosen.codec_context
+        # A codec that is not known has no codec_context.
+        if context is None or not context.rate or not context.channels:
+            raise AudioUnreadable(f"{self._path}: not audio that can be decoded")
+        return chosen
+
+    def _stated_frames(self) -> int | None:
+        """Matroska states the length of all its streams, video too, but not of each."""
+        import av
+
+        seconds: Any = None
+        if self._stream.duration:
+            seconds = self._stream.duration * self._stream.time_base
+            if self._indexed and self._stream.start_time is not None:
+                late = self._stream.start_time * self._stream.time_base - self._start
+                seconds += max(0.0, float(late))
+        elif self._container.duration and len(self._container.streams) == 1:
+            seconds = self._container.duration / av.time_base
+        return None if seconds is None else round(seconds * self.rate)
+
+    def blocks(self, start: int, count: int | None) -> Iterator[NDArray[np.float32]]:
+        """As `Sndfile.blocks`."""
+        import av
+
+        end = math.inf if count is None else start + count
+        try:
+            yield from self._gathered(self._between(start, end))
+        except av.error.FFmpegError as e:
+            raise AudioUnreadable(f"{self._path}: corrupt audio data ({e.strerror})") from e
+
+    def _between(self, start: int, end: float) -> Iterator[NDArray[np.float32]]:
+        for first, block in self._blocks_from(start):
+            if first >= end:
+                return
+            if first + len(block) > start:
+                yield block[max(0, start - first) : int(min(end - first, len(block)))]
+
+    def _gathered(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Blocks of about a second: those of codecs are so short that each costs more than what is
+        in it."""
+        import numpy as np
+
+        held: list[NDArray[np.float32]] = []
+        frames = 0
+        for block in blocks:
+            if held and (frames >= self.rate or block.shape[1] != held[0].shape[1]):
+                yield np.concatenate(held)
+                held, frames = [], 0
+            held.append(block)
+            frames += len(block)
+        if held:
+            yield np.concatenate(held)
+
+    def _blocks_from(self, start: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Each block and its first frame's number: all, or from shortly before ``start``."""
+        near = start - int(PREROLL * self.rate)
+        clock = _Clock(self.rate)
+        for position, block in clock.place(self._decoded()):
+            if self._indexed and clock.is_set and near > position:
+                break
+            yield position, block
+        else:
+            self.flags |= clock.flags
+            return
+        seconds = near / self.rate + clock.zero + self._start
+        self._container.seek(int(seconds / self._stream.time_base), stream=self._stream)
+        yield from clock.place(self._decoded(), entered=True)
+        self.flags |= clock.flags
+
+    def _decoded(self) -> Iterator[Timed]:
+        """The time of each block in seconds since the file's beginning, and its samples."""
+        import av
+
+        came = False
+        broken: av.error.FFmpegError | None = None
+        resample = _Resampler(self.rate)
+        for packet in self._container.demux(self._stream):
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError as e:
+                broken = e
+                continue
+            for frame in frames:
+                time = None if frame.pts is None else float(frame.pts * frame.time_base)
+                for block in resample(frame):
+                    came = True
+                    yield None if time is None else time - self._start, block
+        if broken:
+            if not came:
+                raise broken
+            self.flags.add("damaged")
+
+
+class _Resampler:
+    """Frames of any kind to float32 ``[frames, channels]`` at one rate."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._kind: Any = None
+
+    def __call__(self, frame: Any) -> Iterator[NDArray[np.float32]]:
+        import av
+        import numpy as np
+
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind != self._kind:  # what the one before holds back is less than a millisecond
+            self._kind = kind
+            self._planar = av.AudioResampler(format="fltp", rate=self._rate)
+        for piece in self._planar.resample(frame):
+            yield piece.to_ndarray().T.astype(np.float32, copy=False)
+
+
+class _Clock:
+    """Where blocks lie by their times. ``zero``: the time of frame 0, by the second block: the
+    first one may have lost what the codec made up."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self.zero = 0.0
+        self.is_set = False
+        self.flags: set[str] = set()
+
+    def place(
+        self, blocks: Iterable[Timed], *, entered: bool = False
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Each block, and silence where some are missing, with the number of its first frame.
+        ``entered``: the blocks don't begin at frame 0, and their times tell where they do."""
+        position = 0
+        for number, (time, block, after) in enumerate(_with_the_next_time(blocks)):
+            late = 0.0 if time is None else time - self.zero - position / self._rate
+            if entered and number == 0:
+                position += round(late * self._rate)
+            elif abs(late) > DRIFT and time is not None and after is not None:
+                is_steady = abs(after - time - len(block) / self._rate) <= DRIFT
+                if is_steady and 0 < late < MOST_GAP:
+                    if number:
+                        self.flags.add("damaged")
+                    for silence in _silence(round(late * self._rate), block, self._rate):
+                        yield position, silence
+                        position += len(silence)
+                elif is_steady:  # the clock was set anew
+                    self.zero += late
+            elif number == 1 and not self.is_set and time is not None:
+                self.zero += late
+                self.is_set = True
+            yield position, block
+            position += len(block)
+
+
+def _with_the_next_time(
+    blocks: Iterable[Timed],
+) -> Iterator[tuple[float | None, NDArray[np.float32], float | None]]:
+    """A jump of a single packet's time is a damaged one: it counts where the next bears it out."""
+    waiting: Timed | None = None
+    for one in blocks:
+        if waiting:
+            yield *waiting, one[0]
+        waiting = one
+    if waiting:
+        yield *waiting, None
+
+
+def _silence(frames: int, like: NDArray[np.float32], rate: int) -> Iterator[NDArray[np.float32]]:
+    import numpy as np
+
+    most = int(SILENCE * rate)
+    for start in range(0, frames, most):
+        yield np.zeros((min(most, frames - start), like.shape[1]), np.float32)
+
+
+def _by_name(streams: Any, track: str) -> Any:
+    if track.isdecimal():
+        return streams[int(track) - 1] if 1 <= int(track) <= len(streams) else None
+    return next((one for one in streams if (one.language or "und") == track.lower()), None)

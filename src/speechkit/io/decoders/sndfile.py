@@ -1,0 +1,106 @@
+"""libsndfile: WAV, FLAC, Ogg, MP3, AIFF and two dozen more.
+
+It reads as many frames as a header promises and no more, so what it leaves unread is looked at.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from speechkit.errors import AudioUnreadable
+from speechkit.io.decoders.trailer import is_trailer, promised_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BLOCK = 30.0  # seconds decoded at once: bounds the memory of long, many-channel recordings
+# Seconds: libsndfile is off after a seek into the last page of an Ogg file. A page holds 255
+# packets at most, which is less than this at any usual rate.
+OGG_PREROLL = 10.0
+UNKNOWN = 1 << 62  # frames; libsndfile says its greatest number where a header states none
+MISREAD = ("W64", "VOC")  # float samples as integers, and headers of blocks as samples
+GUESSED = ("MP3", "MPEG")  # whose header may state no length, which is then guessed
+
+
+class Sndfile:
+    """One open file. `frames` as its header states them, `about` as it may only guess."""
+
+    flags: frozenset[str] = frozenset()
+
+    def __init__(self, path: str, descriptor: int, file: Any) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self._file = file
+        self.rate: int = file.samplerate
+        self.channels: int = file.channels
+        self.about: int | None = file.frames
+        is_guessed = file.format in GUESSED or file.subtype.startswith(GUESSED)
+        self.frames = None if is_guessed else self.about
+
+    @classmethod
+    def open(cls, path: str, descriptor: int) -> Sndfile | None:
+        """None where libsndfile can't read the file, or not right, or knows of no end."""
+        import soundfile
+
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        try:
+            file = soundfile.SoundFile(descriptor, closefd=False)
+        except RuntimeError:
+            return None
+        if file.frames >= UNKNOWN or file.format in MISREAD:
+            file.close()
+            return None
+        return cls(path, descriptor, file)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def blocks(self, start: int, count: int | None) -> Iterator[NDArray[np.float32]]:
+        """``[frames, channels]`` float32, from frame ``start``, ``count`` frames (None: all)."""
+        if start >= self._file.frames:
+            return
+        left = math.inf if count is None else count
+        step = int(BLOCK * self.rate)
+        try:
+            if start:
+                self._seek(start)
+            while left > 0:
+                wanted = min(step, left)
+                block = self._file.read(wanted, dtype="float32", always_2d=True)
+                if len(block):
+                    yield block
+                if len(block) < wanted:
+                    return
+                left -= wanted
+        except RuntimeError as e:
+            raise AudioUnreadable(f"{self._path}: corrupt audio data ({e})") from e
+
+    def ends_where_stated(self) -> bool:
+        """Whether the last frame of all is there, and the last thing in the file."""
+        if not self.about or self.is_cut_short():
+            return False
+        try:
+            self._file.seek(self.about - 1)
+            return len(self._file.read(1)) == 1 and self.has_read_all()
+        except RuntimeError:
+            return False
+
+    def has_read_all(self) -> bool:
+        """Whether nothing but tags lies behind what was read last."""
+        position = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        return is_trailer(self._descriptor, position)
+
+    def is_cut_short(self) -> bool:
+        """Whether the header promises more than the file holds, which libsndfile doesn't mind."""
+        promised = promised_bytes(self._descriptor)
+        return promised is not None and promised > os.fstat(self._descriptor).st_size
+
+    def _seek(self, start: int) -> None:
+        before = min(start, int(OGG_PREROLL * self.rate)) if self._file.format == "OGG" else 0
+        self._file.seek(start - before)
+        if before:
+            self._file.read(before, dtype="float32")
