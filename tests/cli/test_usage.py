@@ -168,6 +168,16 @@ def test_every_command_takes_the_file(speechkit: Any, tmp_path: Path) -> None:
     assert (tmp_path / "rated.jsonl").exists()
 
 
+def test_score_names_the_figure_to_quote(speechkit: Any, tmp_path: Path) -> None:
+    line = {"text": "今日は天気がいいですね", "pred_text": "今日は天気がいいです"}
+    (tmp_path / "data.jsonl").write_text(json.dumps(line | {"audio_filepath": "/a.wav"}))
+    done = speechkit("score", "data.jsonl", "--summary", "score.json", cwd=tmp_path)
+    assert "quote the CER: 100% of the reference's characters" in done.out.decode()
+    summary = json.loads((tmp_path / "score.json").read_text())
+    assert (summary["normaliser"], summary["figure_to_quote"]) == ("unicode", "cer")
+    assert round(summary["cer"], 4) == 0.0909
+
+
 def test_rated_records_on_stdout_and_packed(speechkit: Any, tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_bytes(SCORED)
     done = speechkit("score", "data.jsonl", "-o", "-", cwd=tmp_path)

@@ -89,7 +89,8 @@ def test_counts_agree_with_the_textbook_and_with_nemos_formula(data, references)
     [
         ("basic", "Hello, [noise] World!  it's", "hello world it s"),
         ("basic", "Ça où", "ça où"),
-        ("basic-marks", "नमस्ते, दुनिया।", "नमस्ते दुनिया"),
+        ("unicode", "Hello, [noise] World!  it’s", "hello world it's"),
+        ("unicode", "नमस्ते, दुनिया।", "नमस्ते दुनिया"),
         ("english", "We're twenty-one, colour!", "we are 21 color"),
         ("none", " As it Is. ", " As it Is. "),
     ],
@@ -98,14 +99,15 @@ def test_normalisers(name, text, expected):
     assert normaliser(name)(text) == expected
 
 
-def test_basic_cuts_words_at_combining_marks_and_basic_marks_does_not():
-    records = [record("नमस्ते दुनिया", "नमस्ते दुनीया")]
-    assert score(records).total.words.rate != 1 / 2
-    assert score(records, ScoreOptions("basic-marks")).total.words.rate == 1 / 2
+def test_basic_cuts_words_at_combining_marks_and_the_default_does_not():
+    records = [record("मेरा नाम राम है", "मेरी नाम राम है")]
+    assert score(records).total.words.rate == 1 / 4
+    basic = score(records, ScoreOptions("basic")).total.words
+    assert (basic.reference, basic.errors) == (7, 0)
 
 
 def test_unknown_normaliser_is_refused_with_the_choice():
-    with pytest.raises(UsageError, match=r"'fancy'.*basic, basic-marks, english, none"):
+    with pytest.raises(UsageError, match=r"'fancy'.*unicode, basic, english, none"):
         score([record("a", "a")], ScoreOptions("fancy"))
 
 
@@ -379,6 +381,89 @@ def test_json_states_what_was_measured_and_how():
     assert result["interval"]["resamples"] == 1000
     marks = Counter(pair["mark"] for pair in result["worst"][0]["alignment"])
     assert marks["S"] == result["worst"][0]["words"]["substitutions"]
+
+
+JAPANESE = record("今日は天気がいいですね", "今日は天気がいいです", id="ja")
+
+
+def test_cer_leads_where_words_are_not_written_apart():
+    result = score([JAPANESE])
+    assert result.total.chars.rate == pytest.approx(0.0909, abs=5e-5)
+    summary = result.to_json()
+    assert summary["figure_to_quote"] == "cer"
+    assert (
+        "100% of the reference's characters are of scripts that put no spaces"
+        in (summary["why_this_figure"])
+    )
+    assert "cer" in summary["worst"][0]
+    text = printed(result)
+    assert "quote the CER: 100% of the reference's characters" in text
+    assert text.index("\nCER ") < text.index("\nWER ")
+    assert text.splitlines()[-4:] == [
+        "ja: CER 9.09%, 1 error in 11 characters",
+        "REF:  今 日 は 天 気 が い い で す ね",
+        "HYP:  今 日 は 天 気 が い い で す **",
+        "EVAL:                               D",
+    ]
+
+
+def test_wer_leads_where_words_are_written_apart():
+    result = score([record("a b", "a c"), record("한국어 좋다", "한국어 좋아")])
+    assert result.to_json()["figure_to_quote"] == "wer"
+    assert "quote the" not in printed(result)
+    assert printed(result).index("\nWER ") < printed(result).index("\nCER ")
+
+
+@pytest.mark.parametrize(
+    ("reference", "figure"),
+    [
+        ("ฉันดื่มน้ำ ทุกวัน", "cer"),
+        ("ຂ້ອຍດື່ມນ້ຳ", "cer"),
+        ("ខ្ញុំផឹកទឹក", "cer"),
+        ("ကျွန်တော် ရေသောက်တယ်", "cer"),
+        ("我每天喝水", "cer"),
+        ("今日はMicrosoft Teamsで会議です", "cer"),
+        ("the word for tea is 茶 in both of them", "wer"),
+        ("나는 물을 마신다", "wer"),
+        ("मैं पानी पीता हूँ", "wer"),
+        ("ጤና ይስጥልኝ", "wer"),
+        ("?!", "wer"),
+    ],
+)
+def test_the_figure_to_quote(reference, figure):
+    assert score([record(reference, "")]).total.letters.figure == figure
+
+
+def test_every_group_has_its_own_figure_and_interval():
+    english = [record("the cat sat", "the cat sits", lang="en") for _ in range(9)]
+    japanese = [record("今日は", said, lang="ja") for said in ("今日は", "今日", "明日は")]
+    result = score([*english, *japanese], ScoreOptions(by="lang"))
+    groups = result.to_json()["by"]["groups"]
+    assert {name: group["figure_to_quote"] for name, group in groups.items()} == {
+        "en": "wer",
+        "ja": "cer",
+    }
+    assert groups["ja"]["cer_interval"] != groups["ja"]["wer_interval"]
+    low, high = groups["ja"]["cer_interval"]
+    (line,) = [line for line in printed(result).splitlines() if line.startswith("ja ")]
+    assert line.split()[-2:] == ["CER", f"{100 * low:.2f}-{100 * high:.2f}%"]
+
+
+def test_worst_are_ranked_each_by_its_own_figure():
+    result = score([JAPANESE, record("a b c d", "a b c x", id="en")])
+    assert [aligned.name for aligned in result.worst] == ["en", "ja"]
+
+
+def test_spaces_beside_scripts_without_them_are_no_characters():
+    one = record("今日は、New Yorkへ 行く。", "今日はnew yorkへ行く")
+    assert score([one]).total.chars.errors == 0
+    assert score([one], NONE).total.chars.errors == 5
+    assert score([record("new york", "newyork")]).total.chars.errors == 1
+
+
+def test_a_lone_mark_and_a_space_are_seen_in_an_alignment():
+    alignment = [Pair("C", "น", "น"), Pair("D", "\u0e49", None), Pair("D", " ", None)]
+    assert list(blocks(alignment, 80)) == [("REF:  น ◌\u0e49 ␣", "HYP:  น * *", "EVAL:   D D")]
 
 
 def test_printed_tables_are_plain_and_fit_eighty_columns():

@@ -18,8 +18,12 @@ def score(
         typer.Argument(metavar="INPUT", help="A manifest with text and pred_text, or - for stdin."),
     ],
     normalizer: Annotated[
-        str, Option(help="basic (any language), basic-marks, english or none.")
-    ] = "basic",
+        str,
+        Option(
+            help="unicode (any language), english, none, or basic: OpenAI's, for comparison with "
+            "published WERs of Whisper; it cuts words at combining marks (Hindi, Thai, Tamil…)."
+        ),
+    ] = "unicode",
     by: Annotated[
         str | None, Option(metavar="FIELD", help="Break down by this key (a.b: nested).")
     ] = None,
@@ -34,6 +38,8 @@ def score(
     debug: DebugOption = False,
 ) -> None:
     """Word and character error rates of pred_text against text.
+
+    Where a script puts no spaces between words (Japanese, Chinese, Thai…), quote the CER.
 
     Example: speechkit score asr.jsonl --by speaker
     """

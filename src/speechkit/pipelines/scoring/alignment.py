@@ -14,7 +14,7 @@ _MARKS: dict[str, Mark] = {"equal": "C", "substitute": "S", "delete": "D", "inse
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One column: a reference word, the hypothesis's word opposite, or nothing on one side."""
+    """One column: a reference's word or character, the hypothesis's opposite, or nothing there."""
 
     mark: Mark
     reference: str | None
@@ -22,7 +22,7 @@ class Pair:
 
 
 def pairs(reference: Sequence[str], hypothesis: Sequence[str], chunks: Any) -> tuple[Pair, ...]:
-    """The columns of two word lists from jiwer's alignment chunks of them."""
+    """The columns of two lists of words or characters from jiwer's alignment chunks of them."""
     columns: list[Pair] = []
     for chunk in chunks:
         left = reference[chunk.ref_start_idx : chunk.ref_end_idx]
@@ -42,15 +42,16 @@ def blocks(alignment: Sequence[Pair], width: int) -> Iterator[tuple[str, str, st
     """REF, HYP and EVAL lines in columns, wrapped at ``width`` terminal cells.
 
     As in sclite, stars stand where a side has nothing and S, D or I below an error. Columns are
-    measured in terminal cells, so wide (CJK) and zero-width characters stay aligned; the order of
-    right-to-left scripts is the terminal's affair.
+    measured in terminal cells, so wide (CJK) and zero-width characters stay aligned; a combining
+    mark by itself stands on a dotted circle, a space is an open box; the order of right-to-left
+    scripts is the terminal's affair.
     """
     from rich.cells import cell_len
 
     columns: list[list[str]] = []
     used = len("EVAL: ")
     for pair in alignment:
-        sides = [word and printable(word) for word in (pair.reference, pair.hypothesis)]
+        sides = [word and _cell(word) for word in (pair.reference, pair.hypothesis)]
         column = max(cell_len(word or "*") for word in sides)
         if columns and used + column > width:
             yield _block(columns)
@@ -65,6 +66,12 @@ def blocks(alignment: Sequence[Pair], width: int) -> Iterator[tuple[str, str, st
 def printable(text: str) -> str:
     """The text without what would move a terminal's cursor or what no encoding can write."""
     return "".join("�" if unicodedata.category(c) in ("Cc", "Cs") else c for c in text)
+
+
+def _cell(word: str) -> str:
+    if word == " ":
+        return "␣"
+    return printable(f"◌{word}" if unicodedata.category(word[0])[0] == "M" else word)
 
 
 def _block(columns: Sequence[Sequence[str]]) -> tuple[str, str, str]:

@@ -9,10 +9,12 @@ from typing import Any
 
 from speechkit.errors import UsageError
 from speechkit.pipelines.scoring.alignment import Pair, pairs
+from speechkit.pipelines.scoring.scripts import Figure, Letters
 from speechkit.records import Record
 
 _BATCH_UTTERANCES = 500  # in one call of jiwer: 1.4 times as fast as one by one
 _BATCH_CHARS = 500_000  # bounds the memory of a batch of hour-long recordings
+_UNITS: dict[Figure, str] = {"wer": "words", "cer": "chars"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +59,18 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """One utterance, word by word."""
+    """One utterance, word by word, or character by character where CER is its figure."""
 
     name: str
-    words: Counts
+    figure: Figure
+    counts: Counts
     pairs: tuple[Pair, ...]
 
     def to_json(self) -> dict[str, Any]:
         return {
             "utterance": self.name,
-            "wer": self.words.rate,
-            "words": self.words.to_json(),
+            self.figure: self.counts.rate,
+            _UNITS[self.figure]: self.counts.to_json(),
             "alignment": [
                 {"mark": pair.mark, "ref": pair.reference, "hyp": pair.hypothesis}
                 for pair in self.pairs
@@ -77,14 +80,20 @@ class Aligned:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A record's two sides, normalised; a record without a reference has neither."""
+    """A record's two sides, normalised; a record without a reference has neither.
+
+    ``reference`` and ``hypothesis`` are split into words at white space, ``reference_chars`` and
+    ``hypothesis_chars`` into code points.
+    """
 
     name: str
     record: Record
     scored: bool
     failed: bool
-    reference: str
-    hypothesis: str
+    reference: str = ""
+    hypothesis: str = ""
+    reference_chars: str = ""
+    hypothesis_chars: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,13 @@ class Comparison:
     text: Text
     words: Counts
     chars: Counts
-    chunks: Any  # jiwer's alignment of the words
+    letters: Letters  # of the reference
+    chunks: Any  # jiwer's alignment of what the figure to quote counts
+
+    @property
+    def leading(self) -> Counts:
+        """What the figure to quote counts."""
+        return self.chars if self.letters.figure == "cer" else self.words
 
     def record(self) -> Record:
         words, chars = (self.words, self.chars) if self.text.scored else (None, None)
@@ -105,12 +120,23 @@ class Comparison:
         }
 
     def aligned(self) -> Aligned:
-        reference, hypothesis = self.text.reference.split(), self.text.hypothesis.split()
-        return Aligned(self.text.name, self.words, pairs(reference, hypothesis, self.chunks))
+        text = self.text
+        reference, hypothesis = (
+            (list(text.reference_chars), list(text.hypothesis_chars))
+            if self.letters.figure == "cer"
+            else (text.reference.split(), text.hypothesis.split())
+        )
+        columns = pairs(reference, hypothesis, self.chunks)
+        return Aligned(text.name, self.letters.figure, self.leading, columns)
 
 
-def compare(records: Iterable[Record], normalise: Callable[[str], str]) -> Iterator[Comparison]:
+def compare(
+    records: Iterable[Record], normalise: Callable[[str], str], characters: Callable[[str], str]
+) -> Iterator[Comparison]:
     """One comparison a record, in order; streams in small batches.
+
+    ``normalise`` maps a text to the one that is split into words, ``characters`` that to the one
+    whose code points are compared.
 
     A record with an ``error`` is compared as an empty hypothesis, one without ``text`` isn't
     ``scored``. Raises `UsageError` for a record that was never transcribed and for a text that
@@ -118,25 +144,36 @@ def compare(records: Iterable[Record], normalise: Callable[[str], str]) -> Itera
     """
     import jiwer
 
-    words, chars = jiwer.ReduceToListOfListOfWords(), jiwer.ReduceToListOfListOfChars()
-    texts = (_text(record, number, normalise) for number, record in enumerate(records, 1))
+    by_spaces, by_points = jiwer.ReduceToListOfListOfWords(), jiwer.ReduceToListOfListOfChars()
+    texts = (_text(r, number, normalise, characters) for number, r in enumerate(records, 1))
     for batch in _batches(texts):
         by_word = jiwer.process_words(
             [" ".join(text.reference.split()) for text in batch],
             [" ".join(text.hypothesis.split()) for text in batch],
-            words,
-            words,
+            by_spaces,
+            by_spaces,
         )
         by_char = jiwer.process_characters(
-            [text.reference for text in batch], [text.hypothesis for text in batch], chars, chars
+            [text.reference_chars for text in batch],
+            [text.hypothesis_chars for text in batch],
+            by_points,
+            by_points,
         )
         for text, word_chunks, char_chunks in zip(
             batch, by_word.alignments, by_char.alignments, strict=True
         ):
-            yield Comparison(text, _counts(word_chunks), _counts(char_chunks), word_chunks)
+            letters = Letters.of(text.reference)
+            chunks = char_chunks if letters.figure == "cer" else word_chunks
+            words, chars = _counts(word_chunks), _counts(char_chunks)
+            yield Comparison(text, words, chars, letters, chunks)
 
 
-def _text(record: Record, number: int, normalise: Callable[[str], str]) -> Text:
+def _text(
+    record: Record,
+    number: int,
+    normalise: Callable[[str], str],
+    characters: Callable[[str], str],
+) -> Text:
     name = _name(record, number)
     reference, hypothesis = record.get("text"), record.get("pred_text")
     failed = record.get("error") is not None
@@ -146,7 +183,7 @@ def _text(record: Record, number: int, normalise: Callable[[str], str]) -> Text:
                 f"record {number} ({name}): `{key}` must be a string, not {json.dumps(value)}"
             )
     if reference is None:
-        return Text(name, record, False, failed, "", "")
+        return Text(name, record, False, failed)
     if failed:
         hypothesis = ""
     elif hypothesis is None:
@@ -154,7 +191,10 @@ def _text(record: Record, number: int, normalise: Callable[[str], str]) -> Text:
             f"record {number} ({name}) has a reference but neither `pred_text` nor `error`: "
             "it was never transcribed; run `speechkit asr` over the manifest and score its output"
         )
-    return Text(name, record, True, failed, normalise(reference), normalise(hypothesis))
+    reference, hypothesis = normalise(reference), normalise(hypothesis)
+    return Text(
+        name, record, True, failed, reference, hypothesis, *map(characters, (reference, hypothesis))
+    )
 
 
 def _name(record: Record, number: int) -> str:

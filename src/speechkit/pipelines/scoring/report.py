@@ -15,6 +15,7 @@ from speechkit.pipelines.scoring.comparison import Aligned, Counts
 from speechkit.pipelines.scoring.score import Score
 
 _MARK_STYLES = {"S": "yellow", "D": "red", "I": "cyan"}
+_UNITS = {"wer": "word", "cer": "character"}
 _BLOCKS = 10  # of an utterance's wrapped lines; an hour of speech has thousands
 
 
@@ -36,6 +37,8 @@ def _notes(score: Score) -> Iterator[str]:
     yield f"{_count(total.utterances, 'utterance')} scored{failed}; " + (
         f"normaliser {score.options.normaliser}"
     )
+    if total.letters.figure == "cer":
+        yield f"quote the CER: {total.letters.why}"
     if empty.utterances:
         yield (
             f"{_count(empty.utterances, 'empty reference')}; "
@@ -60,28 +63,30 @@ def _names(first: Sequence[str], count: int) -> str:
 def _rates(score: Score) -> Table:
     table = _table("", "rate", "95% interval", "reference", "correct", "sub", "del", "ins")
     total = score.total
-    for name, counts, interval in (
-        ("WER", total.words, total.wer_interval),
-        ("CER", total.chars, total.cer_interval),
-    ):
+    rows = [("WER", total.words, total.wer_interval), ("CER", total.chars, total.cer_interval)]
+    if total.letters.figure == "cer":
+        rows.reverse()
+    for name, counts, interval in rows:
         numbers = (counts.reference, counts.hits, counts.substitutions)
         edits = (counts.deletions, counts.insertions)
+        style = "bold" if name == rows[0][0] else ""
         table.add_row(
-            name, Text(_rate(counts), style="bold"), _interval(interval), *map(str, numbers + edits)
+            name, Text(_rate(counts), style), _interval(interval), *map(str, numbers + edits)
         )
     return table
 
 
 def _breakdown(score: Score, field: str) -> Table:
-    table = _table(field, "utterances", "failed", "words", "WER", "95% interval", "CER")
+    table = _table(field, "utterances", "failed", "words", "WER", "CER", "quote", "95% interval")
     for name, group in score.groups.items():
         counts = (group.utterances, group.failed, group.words.reference)
         table.add_row(
             Text(printable(name)),
             *map(str, counts),
             _rate(group.words),
-            _interval(group.wer_interval),
             _rate(group.chars),
+            group.letters.figure.upper(),
+            _interval(group.leading_interval),
         )
     return table
 
@@ -93,10 +98,10 @@ class _AlignedView:
         self._aligned = aligned
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        counts = self._aligned.words
+        counts, unit = self._aligned.counts, _UNITS[self._aligned.figure]
         yield Text(
-            f"{printable(self._aligned.name)}: WER {_rate(counts)}, "
-            f"{_count(counts.errors, 'error')} in {_count(counts.reference, 'word')}"
+            f"{printable(self._aligned.name)}: {self._aligned.figure.upper()} {_rate(counts)}, "
+            f"{_count(counts.errors, 'error')} in {_count(counts.reference, unit)}"
         )
         wrapped = blocks(self._aligned.pairs, options.max_width)
         faulty = (block for block in wrapped if block[-1] != "EVAL:")

@@ -1,7 +1,9 @@
 """Word and character error rates of hypotheses against references.
 
 Rates are errors over reference length, summed over utterances before dividing, as NeMo and NIST's
-sclite do: with the normaliser ``none`` WER and CER are those of NeMo's ``word_error_rate``.
+sclite do: with the normaliser ``none`` WER and CER are those of NeMo's ``word_error_rate``. Words
+are what stands between spaces, characters are code points (`normalise.characters`). Scripts that
+put no spaces between words have no words to count: there CER is the figure to quote.
 
 - A failed utterance (``error``) counts as an empty hypothesis: all its words are deletions.
 - A record without ``text`` can't be scored; it is counted and named.
@@ -24,7 +26,8 @@ from speechkit.errors import UsageError
 from speechkit.pipelines.scoring import bootstrap
 from speechkit.pipelines.scoring.bootstrap import Interval
 from speechkit.pipelines.scoring.comparison import Aligned, Comparison, Counts, compare
-from speechkit.pipelines.scoring.normalise import normaliser
+from speechkit.pipelines.scoring.normalise import characters, normaliser
+from speechkit.pipelines.scoring.scripts import Letters
 from speechkit.records import Record
 
 _NAMES = 20  # records without a reference, or with a doubt, that are named
@@ -34,7 +37,7 @@ Emit = Callable[[Record], object]
 
 @dataclass(frozen=True, slots=True)
 class ScoreOptions:
-    normaliser: str = "basic"  # one of normalise.NORMALISERS
+    normaliser: str = "unicode"  # one of normalise.NORMALISERS
     by: str | None = None  # key to break down by; dots reach into nested objects
     worst: int = 5  # utterances to show aligned
 
@@ -47,11 +50,19 @@ class Group:
     failed: int
     words: Counts
     chars: Counts
+    letters: Letters  # of the references
     wer_interval: Interval | None
     cer_interval: Interval | None
 
+    @property
+    def leading_interval(self) -> Interval | None:
+        """That of the figure to quote."""
+        return self.cer_interval if self.letters.figure == "cer" else self.wer_interval
+
     def to_json(self) -> dict[str, Any]:
         return {
+            "figure_to_quote": self.letters.figure,
+            "why_this_figure": self.letters.why,
             "utterances": self.utterances,
             "failed": self.failed,
             "wer": self.words.rate,
@@ -110,7 +121,7 @@ class Score:
     options: ScoreOptions
     total: Group
     groups: dict[str, Group]  # by value of the field options.by, in order of name
-    worst: tuple[Aligned, ...]  # highest WER first, then most errors; failed ones left out
+    worst: tuple[Aligned, ...]  # highest rate first, then most errors; no failed ones
     empty_references: EmptyReferences
     doubts: Doubts
     without_reference: int  # records that can't be scored
@@ -152,7 +163,7 @@ def score(
     empty = EmptyReferences()
     doubts = _DoubtTally()
     unscored, names = 0, list[str]()
-    for result in compare(records, normaliser(options.normaliser)):
+    for result in compare(records, normaliser(options.normaliser), characters(options.normaliser)):
         if emit is not None:
             emit(result.record())
         if not result.text.scored:
@@ -206,6 +217,7 @@ class _Tally:
     failed: int = 0
     words: Counts = field(default_factory=Counts)
     chars: Counts = field(default_factory=Counts)
+    letters: Letters = field(default_factory=Letters)
     word_pairs: Counter[tuple[int, int]] = field(default_factory=Counter)
     char_pairs: Counter[tuple[int, int]] = field(default_factory=Counter)
 
@@ -214,6 +226,7 @@ class _Tally:
         self.failed += result.text.failed
         self.words += result.words
         self.chars += result.chars
+        self.letters += result.letters
         self.word_pairs[result.words.errors, result.words.reference] += 1
         self.char_pairs[result.chars.errors, result.chars.reference] += 1
 
@@ -223,6 +236,7 @@ class _Tally:
             failed=self.failed,
             words=self.words,
             chars=self.chars,
+            letters=self.letters,
             wer_interval=bootstrap.interval(self.word_pairs),
             cer_interval=bootstrap.interval(self.char_pairs),
         )
@@ -265,7 +279,10 @@ class _DoubtTally:
 
 
 class _Worst:
-    """Keeps the N utterances of highest WER; an empty reference ranks as one of a single word."""
+    """Keeps the N utterances of the highest rates, each by its own figure (WER or CER).
+
+    An empty reference ranks as one of a single word.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -274,10 +291,10 @@ class _Worst:
 
     def offer(self, result: Comparison) -> None:
         self._seen += 1
-        errors = result.words.errors
+        errors = result.leading.errors
         if not errors or result.text.failed:
             return
-        rank = (errors / max(1, result.words.reference), errors, -self._seen)
+        rank = (errors / max(1, result.leading.reference), errors, -self._seen)
         if len(self._heap) < self._size:
             heapq.heappush(self._heap, (*rank, result.aligned()))
         elif self._heap and rank > self._heap[0][:3]:
