@@ -27,6 +27,7 @@ LIMIT = 20.0  # seconds for one file
 START = 120.0  # seconds for the imports
 MEMORY = 2 << 30  # bytes of address space that reading may take
 HEAVY = 1 << 30  # bytes of resident memory that no file of some seconds is worth
+NOTHING = Sound(0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Outcome:
     """
 
     fault: str = ""
-    sound: Sound = Sound(0.0, 0.0)
+    sound: Sound = NOTHING
     probed: float = 0.0
     flags: tuple[str, ...] = ()
     detail: str = ""
