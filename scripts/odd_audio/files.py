@@ -214,8 +214,9 @@ class Sound:
 
 
 def measured(waveform: NDArray[np.float32]) -> Sound:
-    blocks = waveform[: len(waveform) // BLOCK * BLOCK].reshape(-1, BLOCK).astype(np.float64)
-    loud = np.sqrt((blocks**2).mean(axis=1)) > AUDIBLE
+    blocks = waveform[: len(waveform) // BLOCK * BLOCK].reshape(-1, BLOCK)
+    with np.errstate(over="ignore", invalid="ignore"):  # ffmpeg lets NaN and any size pass
+        loud = np.sqrt((blocks.astype(np.float64) ** 2).mean(axis=1)) > AUDIBLE
     return Sound(len(waveform) / RATE, float(loud.sum()) * BLOCK / RATE)
 
 
