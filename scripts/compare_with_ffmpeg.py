@@ -27,7 +27,7 @@ from rich.table import Table
 from odd_audio import files
 from odd_audio.files import RATE, Kind
 from speechkit.errors import SpeechkitError
-from speechkit.io import audio
+from speechkit.io.decoders.ffmpeg import INDEXED, SEQUENTIAL
 
 SECONDS = 0.05  # that durations may differ by
 CORRELATION = 0.99  # at least
@@ -55,7 +55,7 @@ def let_in(path: Path) -> bool:
     """Whether ffmpeg's demuxer of the file is among those that the reader allows."""
     try:
         with av.open(str(path)) as container:
-            return container.format.name in {*audio.INDEXED, *audio.SEQUENTIAL}
+            return container.format.name in {*INDEXED, *SEQUENTIAL}
     except av.error.FFmpegError:
         return False
 

@@ -232,7 +232,8 @@ class Reading:
 def read(path: Path) -> Reading:
     """The one place that knows the reader's interface. Raises its errors."""
     info = audio.probe(str(path))
-    return Reading(info.duration, audio.load(str(path), sample_rate=RATE), ())
+    loaded = audio.load(str(path), sample_rate=RATE)
+    return Reading(info.duration, loaded.waveform, (*info.flags, *loaded.flags))
 
 
 def decode(path: Path, limit: float = 60.0) -> NDArray[np.float32]:

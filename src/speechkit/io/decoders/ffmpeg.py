@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PREROLL = 0.2  # seconds decoded before a slice: codecs with memory need some frames to settle
 DRIFT = 0.05  # seconds that packets' times may be off from what their samples add up to
 LAST_PACKET = 0.25  # seconds, at most, where a container doesn't state its length
+STEADY = 0.01  # seconds of it from one packet to the next, where times can be trusted
+DELAY = 0.15  # as much for the first two, of which codecs drop what they made up
 MOST_GAP = 3600.0  # seconds; beyond it a clock has been set anew, and nothing is missing
 SILENCE = 30.0  # seconds of a gap handed on at once
 
@@ -33,6 +35,8 @@ SEQUENTIAL = (
     *("eac3", "flac", "flv", "latm", "loas", "mp3", "mpeg", "mpegts", "ogg", "tak", "tta", "w64"),
     *("voc", "wav", "wv"),
 )
+#: Those of them whose packets tell their times; elsewhere these are counted from samples.
+CLOCKED = (*INDEXED, "asf", "flv", "mpeg", "mpegts", "ogg")
 Timed = tuple[float | None, "NDArray[np.float32]"]
 
 
@@ -50,8 +54,10 @@ class Ffmpeg:
         os.lseek(descriptor, 0, os.SEEK_SET)
         names = ",".join([*INDEXED, *SEQUENTIAL])
         options = {"protocol_whitelist": "file", "format_whitelist": names}
+        self.flags: set[str] = set()
         if has_unstated_sound(descriptor):
-            options["ignore_length"] = "1"
+            options["ignore_length"] = "1"  # which only the demuxer of WAV knows
+            self.flags.add("header_disagrees")
         try:
             self._container: Any = av.open(f"file:/dev/fd/{descriptor}", options=options)
         except (av.error.FFmpegError, ValueError) as e:
@@ -66,9 +72,9 @@ class Ffmpeg:
         self.channels: int = self._stream.codec_context.channels
         self._stream.codec_context.thread_type = "NONE"
         self._indexed = self._container.format.name in INDEXED
+        self._clocked = self._container.format.name in CLOCKED
         start = self._container.start_time  # of the first of all its streams
         self._start = 0.0 if start is None else start / av.time_base
-        self.flags: set[str] = set()
         if track is None and len(self._container.streams.audio) > 1:
             self.flags.add("other_tracks")
         self.about = self._stated_frames()
@@ -196,10 +202,12 @@ class Ffmpeg:
                 broken = e
                 continue
             for frame in frames:
-                time = None if frame.pts is None else float(frame.pts * frame.time_base)
+                time = None
+                if frame.pts is not None and self._clocked:
+                    time = float(frame.pts * frame.time_base) - self._start
                 for block in resample(frame):
                     came = True
-                    yield None if time is None else time - self._start, block
+                    yield time, block
         if broken:
             if not came:
                 raise broken
@@ -245,8 +253,12 @@ class _Clock:
             late = 0.0 if time is None else time - self.zero - position / self._rate
             if entered and number == 0:
                 position += round(late * self._rate)
-            elif abs(late) > DRIFT and time is not None and after is not None:
-                is_steady = abs(after - time - len(block) / self._rate) <= DRIFT
+            elif (
+                abs(late) > (DRIFT if number > 1 else DELAY)
+                and time is not None
+                and after is not None
+            ):
+                is_steady = abs(after - time - len(block) / self._rate) <= STEADY
                 if is_steady and 0 < late < MOST_GAP:
                     if number:
                         self.flags.add("damaged")

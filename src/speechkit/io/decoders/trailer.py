@@ -42,9 +42,7 @@ def promised_bytes(descriptor: int) -> int | None:
 
 
 def has_unstated_sound(descriptor: int) -> bool:
-    """Whether more sound lies behind what the header of a WAV file calls its sound."""
-    if os.pread(descriptor, 4, 0) != b"RIFF":
-        return False
+    """Whether more sound lies behind what the header of a WAV or an AIFF file calls its sound."""
     end = promised_bytes(descriptor)
     return end is not None and not is_trailer(descriptor, end)
 
