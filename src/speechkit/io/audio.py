@@ -14,6 +14,7 @@ stands in their place), ``other_tracks`` (the one marked default was taken).
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -372,7 +373,7 @@ def _opened(path: str) -> Iterator[int]:
 
 def _require_regular(path: str) -> None:
     try:
-        status = Path(path).stat()
+        status = os.stat(path)  # noqa: PTH116
     except (FileNotFoundError, NotADirectoryError) as e:
         dangling = Path(path).is_symlink()
         what = "a link to a file that is not there" if dangling else "no such file"

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from speechkit.errors import AudioUnreadable
+from speechkit.io.decoders.flac import ends_with_sample
+from speechkit.io.decoders.ogg import is_chained
 from speechkit.io.decoders.trailer import is_trailer, promised_bytes
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ class Sndfile:
         self.rate: int = file.samplerate
         self.channels: int = file.channels
         self.about: int | None = file.frames
-        is_guessed = file.format in GUESSED or file.subtype.startswith(GUESSED)
+        self._format: str = file.format
+        is_guessed = self._format in GUESSED or file.subtype.startswith(GUESSED)
         self.frames = None if is_guessed else self.about
 
     @classmethod
@@ -51,10 +54,11 @@ class Sndfile:
             file = soundfile.SoundFile(descriptor, closefd=False)
         except RuntimeError:
             return None
-        if file.frames >= UNKNOWN or file.format in MISREAD:
+        decoder = cls(path, descriptor, file)
+        if file.frames >= UNKNOWN or decoder._format in MISREAD:
             file.close()
             return None
-        return cls(path, descriptor, file)
+        return decoder
 
     def close(self) -> None:
         self._file.close()
@@ -80,9 +84,17 @@ class Sndfile:
             raise AudioUnreadable(f"{self._path}: corrupt audio data ({e})") from e
 
     def ends_where_stated(self) -> bool:
-        """Whether the last frame of all is there, and the last thing in the file."""
-        if not self.about or self.is_cut_short():
+        """Whether the last frame of all is there, and the last thing in the file. Formats that tell
+        it without being decoded are asked."""
+        if not self.about:
             return False
+        if self.frames and (end := promised_bytes(self._descriptor)):
+            size = os.fstat(self._descriptor).st_size
+            return end <= size and is_trailer(self._descriptor, end)
+        if self._format == "FLAC" and ends_with_sample(self._descriptor, self.about):
+            return True
+        if self._format == "OGG" and not is_chained(self._descriptor):
+            return True
         try:
             self._file.seek(self.about - 1)
             return len(self._file.read(1)) == 1 and self.has_read_all()
@@ -100,7 +112,7 @@ class Sndfile:
         return promised is not None and promised > os.fstat(self._descriptor).st_size
 
     def _seek(self, start: int) -> None:
-        before = min(start, int(OGG_PREROLL * self.rate)) if self._file.format == "OGG" else 0
+        before = min(start, int(OGG_PREROLL * self.rate)) if self._format == "OGG" else 0
         self._file.seek(start - before)
         if before:
             self._file.read(before, dtype="float32")
