@@ -37,7 +37,6 @@ from speechkit.io.decoders.sndfile import Sndfile
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FLAGS = frozenset(("channels_cancel", "damaged", "header_disagrees", "other_tracks"))
 SLACK = 0.1  # seconds a file may be shorter than stated (rounded durations), or longer by padding
 RATES = (1_000, 768_000)  # Hz; what states another is no recording
 KEPT = 1800.0  # seconds of a recording that are kept in memory; a longer one is long

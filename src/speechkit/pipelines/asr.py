@@ -129,7 +129,8 @@ class AsrTask(Task):
             "pred_text": " ".join(part.text for part in heard if part.text),
             "segments": [self._segment(segment, start) for start, segment in segments],
         }
-        record.pop("gaps", None)  # of an earlier run
+        for key in ("gaps", "flags"):  # of an earlier run
+            record.pop(key, None)
         if parts.language:
             record["lang"] = parts.language
         flags = {flag for _, segment in segments for flag in segment.flags}

@@ -117,13 +117,9 @@ def load_audio(utterance: Utterance, channel: int | None, track: str | None) -> 
 
 
 def flagged(record: Record, flags: Iterable[str]) -> Record:
-    """The record with these flags, and those an earlier stage has given its audio; no others."""
-    from speechkit.io import audio
-
-    of_audio = audio.FLAGS.intersection(record.get("flags") or ())
-    found = sorted(of_audio.union(flags))
-    rest = {key: value for key, value in record.items() if key != "flags"}
-    return {**rest, "flags": found} if found else rest
+    """The record with these flags beside those that it has."""
+    found = sorted({*(record.get("flags") or ()), *flags})
+    return {**record, "flags": found} if found else record
 
 
 @dataclass(frozen=True, slots=True)
