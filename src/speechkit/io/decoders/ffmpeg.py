@@ -175,18 +175,16 @@ class Ffmpeg:
     def _blocks_from(self, start: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Each block and its first frame's number: all, or from shortly before ``start``."""
         near = start - int(PREROLL * self.rate)
-        clock = _Clock(self.rate)
+        clock = _Clock(self.rate, self.flags)
         for position, block in clock.place(self._decoded()):
             if self._indexed and clock.is_set and near > position:
                 break
             yield position, block
         else:
-            self.flags |= clock.flags
             return
         seconds = near / self.rate + clock.zero + self._start
         self._container.seek(int(seconds / self._stream.time_base), stream=self._stream)
         yield from clock.place(self._decoded(), entered=True)
-        self.flags |= clock.flags
 
     def _decoded(self) -> Iterator[Timed]:
         """The time of each block in seconds since the file's beginning, and its samples."""
@@ -200,6 +198,7 @@ class Ffmpeg:
                 frames = packet.decode()
             except av.error.FFmpegError as e:
                 broken = e
+                self.flags.add("damaged")
                 continue
             for frame in frames:
                 time = None
@@ -208,10 +207,8 @@ class Ffmpeg:
                 for block in resample(frame):
                     came = True
                     yield time, block
-        if broken:
-            if not came:
-                raise broken
-            self.flags.add("damaged")
+        if broken and not came:
+            raise broken
 
 
 class _Resampler:
@@ -235,13 +232,13 @@ class _Resampler:
 
 class _Clock:
     """Where blocks lie by their times. ``zero``: the time of frame 0, by the second block: the
-    first one may have lost what the codec made up."""
+    first one may have lost what the codec made up. ``flags`` gain ``damaged`` at a gap."""
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, flags: set[str]) -> None:
         self._rate = rate
+        self._flags = flags
         self.zero = 0.0
         self.is_set = False
-        self.flags: set[str] = set()
 
     def place(
         self, blocks: Iterable[Timed], *, entered: bool = False
@@ -261,7 +258,7 @@ class _Clock:
                 is_steady = abs(after - time - len(block) / self._rate) <= STEADY
                 if is_steady and 0 < late < MOST_GAP:
                     if number:
-                        self.flags.add("damaged")
+                        self._flags.add("damaged")
                     for silence in _silence(round(late * self._rate), block, self._rate):
                         yield position, silence
                         position += len(silence)

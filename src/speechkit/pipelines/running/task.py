@@ -118,7 +118,8 @@ def load_audio(utterance: Utterance, channel: int | None, track: str | None) -> 
 
 def flagged(record: Record, flags: Iterable[str]) -> Record:
     """The record with these flags beside those that it has."""
-    found = sorted({*(record.get("flags") or ()), *flags})
+    earlier = record.get("flags")
+    found = sorted({*(earlier if isinstance(earlier, list) else ()), *flags})
     return {**record, "flags": found} if found else record
 
 
