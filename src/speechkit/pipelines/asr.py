@@ -120,7 +120,8 @@ class AsrTask(Task):
 
     def _line(self, loaded: Loaded, heard: Listening) -> Record:
         offset = loaded.utterance.offset
-        segments = heard.segments()
+        # Whatever times an engine has made up: later stages take segments in order of time alone.
+        segments = sorted(heard.segments(), key=lambda one: one.start)
         gaps = heard.transcript.unheard()
         record = {
             **loaded.utterance.record,
@@ -166,7 +167,7 @@ def _word(key: str, word: Word, offset: float) -> dict[str, Any]:
 
 def _times(start: float, end: float, offset: float) -> dict[str, float]:
     """Of the utterance, in the file's seconds."""
-    return {"start": round(offset + start, 3), "end": round(offset + end, 3)}
+    return {"start": round(offset + start, 3), "end": round(offset + max(start, end), 3)}
 
 
 def _told_speech(loaded: Loaded) -> list[Span] | None:
