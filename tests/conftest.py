@@ -108,7 +108,7 @@ def speechkit() -> Speechkit:
         assert "Traceback" not in err
         assert "internal error" not in err
         if arguments[0] in STAGES and done.returncode in (0, 3):
-            _judge_output([*map(str, arguments)], done.out, cwd or Path())
+            _judge_output([*map(str, arguments)], done.stdout, cwd or Path())
         return Finished(done.returncode, done.stdout, err)
 
     return run

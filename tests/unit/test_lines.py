@@ -137,3 +137,14 @@ def test_a_line_of_the_limit_fits_and_one_more_byte_does_not(
         (_, line), *_ = items(io.BytesIO(longer + end), "m")
         with pytest.raises(ManifestError, match="here: is longer than"):
             parse_line(line, "here")
+
+
+@pytest.mark.seconds
+@pytest.mark.parametrize("form", ["%s", "[%s]"])
+def test_more_lists_than_any_utterance_has_are_refused(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text(form % f'{{"audio_filepath": "/a", "x": [{"[]," * 20_000_000}[]]}}')
+    said, memory = scanned(path)
+    assert said.startswith(f"{path}, ")
+    assert said.endswith("1: more than 2097152 lists and objects in one utterance")
+    assert memory < 400

@@ -10,17 +10,20 @@ import json
 import re
 from collections.abc import Iterator
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from typing import IO, Any, NoReturn
 
 from speechkit.errors import ManifestError
 
 #: Of one item. A line of VAD with the probabilities of 24 hours' frames takes two thirds of it.
 MOST_BYTES = 64 << 20
+#: Lists and objects in an item, which take tens of times the memory of their brackets. 24 hours of
+#: words with their characters have three quarters of them.
+MOST_PARTS = 1 << 21
 MOST_DEPTH = 100  # lists and objects within one another; what copies them to a worker takes a few
 _CHUNK = 1 << 20  # bytes of an array that are read at once, at least
 _SPACES = " \t\r\n"
-_SPACE = re.compile(f"[{_SPACES}]*")
+_CLOSING = re.compile(f"[{_SPACES}]*([],])[{_SPACES}]*")
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -62,14 +65,16 @@ def parse_line(line: bytes, where: str) -> Any:
     """The JSON value of one line; ``where`` names it in the `ManifestError`."""
     if len(line) > MOST_BYTES:
         raise too_long(where)
+    parts = line.count(b"[") + line.count(b"{") if len(line) > 2 * MOST_DEPTH else 0
     try:
+        _refuse_many(parts)
         zeros = line.translate(_AS_ZERO)
         quick = b"0e" not in zeros and _MANY_DIGITS not in zeros
         text = line.decode().strip(_SPACES)
         value, end = (_QUICK_DECODER if quick else _DECODER).raw_decode(text)
         if end < len(text):
             raise json.JSONDecodeError("Extra data", text, end)
-        if len(line) > 2 * MOST_DEPTH and line.count(b"[") + line.count(b"{") > MOST_DEPTH:
+        if parts > MOST_DEPTH:
             _refuse_deep(value)
     except (ValueError, RecursionError) as e:
         raise ManifestError(f"{where}: {_reason(e)}") from e
@@ -82,16 +87,18 @@ def items(file: IO[bytes], name: str) -> Iterator[tuple[str, Any]]:
 
     Raises `ManifestError` where an array breaks off.
     """
-    started = False
-    for number, raw in enumerate(lines(file), 1):
-        line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
-        if not line.strip():
-            continue
-        if not started and line.lstrip().startswith(b"["):
-            yield from _array_items(line, file, name)
-            return
-        started = True
-        yield f"{name}, line {number}", line.removesuffix(b"\n")
+    first, start = 1, file.readline(_CHUNK).removeprefix(b"\xef\xbb\xbf")
+    while start and not start.strip():
+        first, start = first + 1, file.readline(_CHUNK)
+    if start.lstrip().startswith(b"["):
+        yield from _array_items(start, file, name)
+        return
+    if not start.endswith(b"\n"):
+        start += file.readline(MOST_BYTES + 1 - len(start))
+    following = lines(file) if len(start) <= MOST_BYTES or start.endswith(b"\n") else ()
+    for number, line in enumerate(chain([start], following), first):
+        if line.strip():
+            yield f"{name}, line {number}", line.removesuffix(b"\n")
 
 
 def _array_items(start: bytes, file: IO[bytes], name: str) -> Iterator[tuple[str, Any]]:
@@ -111,19 +118,21 @@ def _array_items(start: bytes, file: IO[bytes], name: str) -> Iterator[tuple[str
 def _array_values(start: bytes, file: IO[bytes]) -> Iterator[Any]:
     """The values in an array that begins with ``start``; raises what a JSON decoder raises."""
     decode = codecs.getincrementaldecoder("utf-8")().decode
-    text, at = decode(start).lstrip()[1:], 0
-    while not text.strip() and (more := file.read(_CHUNK)):
-        text = decode(more)
-    behind = "," if text.lstrip()[:1] != "]" else "]"
-    if behind == "]":
-        at = text.index("]") + 1
+    text = decode(start).lstrip(_SPACES)[1:].lstrip(_SPACES)
+    while not text and (more := file.read(_CHUNK)):
+        text = decode(more).lstrip(_SPACES)
+    behind, at = ("]", 1) if text.startswith("]") else (",", 0)
     while behind == ",":
         try:
-            value, end = _value(text, at)
+            value, end = _DECODER.raw_decode(text, at)
+            closing = _CLOSING.match(text, end)
+            if not closing:
+                raise json.JSONDecodeError("Expecting ',' delimiter", text, end)
         except json.JSONDecodeError as e:  # or it goes on behind what has been read
-            length = len(text) - at
-            more = file.read(min(max(_CHUNK, length), MOST_BYTES + 1 - length))
-            text, at, position = text[at:] + decode(more, final=not more), 0, e.pos - at
+            text, at, position = text[at:], 0, e.pos - at
+            _refuse_many(text.count("[") + text.count("{"))
+            more = file.read(min(max(_CHUNK, len(text)), MOST_BYTES + 1 - len(text)))
+            text = (text + decode(more, final=not more)).lstrip(_SPACES)
             if not more:
                 raise json.JSONDecodeError(e.msg, text, position) from e
             if len(text) > MOST_BYTES:
@@ -131,27 +140,21 @@ def _array_values(start: bytes, file: IO[bytes]) -> Iterator[Any]:
                 raise json.JSONDecodeError(message, text, position) from e
             continue
         yield value
-        behind, at = text[end], end + 1
+        behind, at = closing[1], closing.end()
     text = text[at:]
-    while not text.strip() and (more := file.read(_CHUNK)):
+    while not text.strip(_SPACES) and (more := file.read(_CHUNK)):
         text = decode(more)
-    if text.strip():
+    if text.strip(_SPACES):
         raise json.JSONDecodeError("Extra data", text, 0)
 
 
-def _value(text: str, at: int) -> tuple[Any, int]:
-    """The value that comes next, and where the comma or bracket behind it stands."""
-    value, end = _DECODER.raw_decode(text, _behind_space(text, at))
-    end = _behind_space(text, end)
-    if not text.startswith((",", "]"), end):
-        raise json.JSONDecodeError("Expecting ',' delimiter", text, end)
-    return value, end
+class _TooMany(ValueError):
+    pass
 
 
-def _behind_space(text: str, at: int) -> int:
-    match = _SPACE.match(text, at)
-    assert match
-    return match.end()
+def _refuse_many(parts: int) -> None:
+    if parts > MOST_PARTS:
+        raise _TooMany(f"more than {MOST_PARTS} lists and objects in one utterance")
 
 
 def _refuse_deep(value: Any) -> None:
@@ -176,4 +179,4 @@ def _reason(error: ValueError | RecursionError) -> str:
         return f"not valid JSON: {error.msg} at column {error.colno}"
     if isinstance(error, RecursionError):
         return "nested too deeply"
-    return f"not valid JSON: {error}"
+    return str(error) if isinstance(error, _TooMany) else f"not valid JSON: {error}"
