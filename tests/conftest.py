@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ import pytest
 from hypothesis import settings
 
 import digitkit
+from speechkit.io.judge import fault
+from speechkit.io.lines import parse_line
 
 settings.register_profile("steady", deadline=None)  # a busy machine is no failure
 settings.load_profile("steady")
@@ -27,6 +30,7 @@ settings.load_profile("steady")
 ROOT = Path(__file__).resolve().parents[1]
 DATA = (ROOT.parent / "shared" / "data").resolve()
 REAL, TINY = ROOT / ".cache" / "models", ROOT / ".cache" / "tiny-models"  # `make models` makes them
+STAGES = ("manifest", "vad", "asr", "s2s")
 REQUIRE_ALL = os.environ.get("SPEECHKIT_REQUIRE_ALL") == "1"
 
 for name in list(os.environ):  # a variable set outside must not change what the tests see
@@ -103,9 +107,20 @@ def speechkit() -> Speechkit:
         assert done.returncode == code, f"exit {done.returncode}, expected {code}:\n{err}"
         assert "Traceback" not in err
         assert "internal error" not in err
+        if arguments[0] in STAGES and done.returncode in (0, 3):
+            _judge_output([*map(str, arguments)], done.stdout, cwd or Path())
         return Finished(done.returncode, done.stdout, err)
 
     return run
+
+
+def _judge_output(arguments: list[str], out: bytes, cwd: Path) -> None:
+    """What a stage writes, every stage takes."""
+    named = [cwd / after for one, after in pairwise(arguments) if one in ("-o", "--output")]
+    files = [path.read_bytes() for path in named if path.is_file()]
+    for text in [*files, *[out] * out.startswith(b"{")]:
+        faults = [fault(parse_line(line, "output")) for line in text.splitlines()]
+        assert [one for one in faults if one] == []
 
 
 @pytest.fixture

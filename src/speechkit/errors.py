@@ -2,7 +2,7 @@
 
 SpeechkitError                 1  fatal
 ├── UsageError                 2  options or inputs that can't be meant
-│   ├── ManifestError          2  a malformed manifest line (file and line named)
+│   ├── ManifestError          2  malformed manifest lines (file and line named)
 │   └── OutputConflict         2  the output belongs to another run, or another run is writing it
 ├── EngineMissing              1  a package or model is not installed, or damaged (way out named)
 ├── EngineFailed               1  an engine's worker can't start
@@ -16,6 +16,7 @@ SpeechkitError                 1  fatal
 │   ├── AudioInvalid              NaN or infinite samples, no such channel
 │   ├── AudioTooShort             shorter than a single frame of the model
 │   ├── UnitsInvalid              none at all, or some that the vocoder has not
+│   ├── ResultTooLong             its line would be longer than any stage reads
 │   ├── NameImpossible            no file can have the name that its output would have
 │   ├── OutOfMemory               does not fit in the device's memory even alone
 │   ├── WorkerDied                the worker process was killed or crashed on it
@@ -91,6 +92,10 @@ class AudioTooShort(UtteranceError):
 
 
 class UnitsInvalid(UtteranceError):
+    pass
+
+
+class ResultTooLong(UtteranceError):
     pass
 
 

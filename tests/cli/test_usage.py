@@ -106,6 +106,43 @@ def test_what_cant_be_meant_is_refused_in_one_sentence(
     assert sorted(tmp_path.iterdir()) == before  # refused before any work
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("manifest M -o out.jsonl", "vad M -o out.jsonl", "vad - -o out.jsonl", "score M"),
+        *("asr M --engine pocketsphinx -o out.jsonl", "score -", "score M -o out.jsonl"),
+        *("split-manifest --input M --splits 2", "slurm submit vad --input M --splits 2"),
+        "merge-results --input-pattern RESULTS --manifest M -o out.jsonl",
+    ],
+)
+def test_every_command_refuses_the_same_lines_and_names_them_all(
+    speechkit: Any, tmp_path: Path, command: str
+) -> None:
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_bytes(
+        b'{"audio_filepath": "a.wav", "text": "a", "pred_text": "a"}\n'
+        b'{"audio_filepath": "a.wav", "text": 7, "pred_text": "a"}\n'
+        b"{broken\n"
+        b'{"audio_filepath": "b.wav", "segments": [{"start": 0, "end": 1, "words": 3}]}\n'
+    )
+    results = tmp_path / "results.jsonl"
+    results.write_text("")
+    places = {"M": str(manifest), "RESULTS": str(results)}
+    arguments = [places.get(one, one) for one in command.split()]
+    with open(manifest, "rb") as file:
+        done = speechkit(*arguments, code=2, cwd=tmp_path, stdin=file.read())
+    assert done.out == b""
+    name = "stdin" if "-" in arguments else str(manifest)
+    assert done.err.splitlines()[-3:] == [
+        f'speechkit: {name}, line 2: "text" must be a string, found 7: write it in quotes, "7"',
+        f"{name}, line 3: not valid JSON: Expecting property name enclosed in double quotes "
+        "at column 2",
+        f'{name}, line 4: "segments" must be in order, each an object with "start" and "end" in '
+        'seconds: item 1 has "words" that must be a list of objects, found 3',
+    ]
+    assert {path.name for path in tmp_path.iterdir()} == {"m.jsonl", "results.jsonl"}
+
+
 def test_a_missing_model_is_named(speechkit: Any, examples: Path, tmp_path: Path) -> None:
     done = speechkit(
         *("asr", examples / "awb", "--engine", "pocketsphinx"), "--model", tmp_path, code=1

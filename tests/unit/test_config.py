@@ -33,6 +33,11 @@ def test_general_and_own_options(tmp_path: Path) -> None:
     assert taken(tmp_path, "format: srt") == taken(tmp_path, "format: [srt]") == {"format": ["srt"]}
 
 
+def test_what_is_enormous_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"options\.yaml: not a configuration: longer than 1 MiB"):
+        taken(tmp_path, "a: b\n" * (1 << 18))
+
+
 def test_interpolation(tmp_path: Path) -> None:
     assert taken(tmp_path, "vad: {threshold: 0.6, hysteresis: '${vad.threshold}'}") == {
         "threshold": 0.6,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -150,7 +151,10 @@ def test_segments_that_are_none_are_refused(tmp_path: Path, segments: object) ->
         {"audio_filepath": "/a", "segments": [{"start": 0, "end": 1}, {"start": 1, "end": 1}]},
         {"audio_filepath": "/b", "segments": segments},
     )
-    with Inputs([str(path)]) as inputs, pytest.raises(ManifestError, match=r"utterance 2 \(/b\)"):
+    with (
+        Inputs([str(path)]) as inputs,
+        pytest.raises(ManifestError, match=r'm\.jsonl, line 2: "segments" must be'),
+    ):
         inputs.scan()
 
 
@@ -206,9 +210,9 @@ def test_librispeech_transcripts(tmp_path: Path) -> None:
 def test_a_text_beside_comes_before_a_list(tmp_path: Path) -> None:
     touch(tmp_path, "1.wav")
     (tmp_path / "x.trans.txt").write_text("1 from the list")
-    assert References().find(tmp_path / "1.wav") == "from the list"
+    assert References().find(f"{tmp_path}/1.wav", str(tmp_path)) == "from the list"
     (tmp_path / "1.txt").write_text("from beside")
-    assert References().find(tmp_path / "1.wav") == "from beside"
+    assert References().find(f"{tmp_path}/1.wav", str(tmp_path)) == "from beside"
 
 
 def test_a_manifest_keeps_its_own_text(tmp_path: Path) -> None:
@@ -216,3 +220,91 @@ def test_a_manifest_keeps_its_own_text(tmp_path: Path) -> None:
     (tmp_path / "1.txt").write_text("from beside")
     path = write_manifest(tmp_path / "m.jsonl", {"audio_filepath": "1.wav"})
     assert "text" not in utterances([path])[0].record
+
+
+def found(path: Path) -> str | None:
+    return References().find(str(path), str(path.parent))
+
+
+NFC, NFD = "Gr\u00fc\u00dfe", "Gru\u0308\u00dfe"
+
+
+@pytest.mark.parametrize(("name", "other"), [(NFC, NFD), (NFD, NFC)])
+def test_a_reference_is_found_in_another_unicode_form(
+    tmp_path: Path, name: str, other: str
+) -> None:
+    touch(tmp_path, f"{name}.wav", f"{name}2.wav")
+    (tmp_path / f"{other}.txt").write_text("beside")
+    (tmp_path / "x.trans.txt").write_text(f"{other}2 listed")
+    assert [one.record["text"] for one in utterances([tmp_path])] == ["beside", "listed"]
+
+
+def test_a_reference_is_first_that_of_its_own_form(tmp_path: Path) -> None:
+    touch(tmp_path, f"{NFC}.wav", f"{NFD}.wav", f"{NFC}2.wav", f"{NFD}2.wav")
+    (tmp_path / f"{NFC}.txt").write_text("composed")
+    (tmp_path / "x.trans.txt").write_text(f"{NFC}2 composed\n{NFD}2 decomposed\n")
+    assert found(tmp_path / f"{NFC}.wav") == "composed"
+    assert found(tmp_path / f"{NFD}.wav") is None
+    assert found(tmp_path / f"{NFC}2.wav") == "composed"
+    assert found(tmp_path / f"{NFD}2.wav") == "decomposed"
+
+
+def test_an_argument_in_another_unicode_form_is_told_so(tmp_path: Path) -> None:
+    touch(tmp_path, f"{NFD}/{NFC}.wav", f"{NFD}/m.jsonl")
+    for name in (f"{NFC}/{NFD}.wav", f"{NFC}/m.jsonl", NFC):
+        with pytest.raises(UsageError) as caught:
+            Inputs([f"{tmp_path}/{name}"])
+        assert "no such file or folder; the same name in another Unicode form (N" in str(
+            caught.value
+        )
+        assert json.dumps(f"{tmp_path}/{NFD}")[:-1] in str(caught.value)
+    with pytest.raises(UsageError, match=r"\.wav: no such file or folder$"):
+        Inputs([f"{tmp_path}/{NFD}/{NFC}x.wav"])
+
+
+def test_what_is_no_file_is_no_reference(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{n}.wav" for n in range(5)))
+    os.mkfifo(tmp_path / "0.txt")
+    (tmp_path / "1.txt").mkdir()
+    (tmp_path / "2.txt").symlink_to("nowhere")
+    (tmp_path / "3.txt").symlink_to("3.txt")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "4.txt"))
+    os.mkfifo(tmp_path / "a.trans.txt")
+    (tmp_path / "b.trans.txt").mkdir()
+    (tmp_path / "c.trans.txt").symlink_to("/dev/zero")
+    assert [one.record.get("text") for one in utterances([tmp_path])] == [None] * 5
+
+
+def test_a_link_out_of_the_input_is_no_reference(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "in/1.wav", "in/2.wav", "in/sub/3.wav", "in/sub/4.wav")
+    (tmp_path / "secret").write_text("4 secret")
+    for name in ("1.txt", "sub/4.trans.txt"):
+        (tmp_path / "in" / name).symlink_to(tmp_path / "secret")
+    (tmp_path / "in" / "2.txt").write_text("two")
+    (tmp_path / "in" / "sub" / "3.txt").symlink_to("../2.txt")
+    texts = [one.record.get("text") for one in utterances([tmp_path / "in"])]
+    assert texts == [None, "two", "two", None]
+    assert [one.getMessage() for one in caplog.records] == [
+        f"{tmp_path}/in/1.txt: a link out of {tmp_path}/in is not read as a reference"
+    ]
+    (alone,) = utterances([tmp_path / "in" / "sub" / "3.wav"])  # the input is its folder
+    assert "text" not in alone.record
+
+
+@pytest.mark.parametrize("name", ["1.txt", "x.trans.txt"])
+def test_a_reference_that_is_too_long_is_refused(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "1.wav")
+    with open(tmp_path / name, "wb") as file:
+        file.truncate(300 << 20)
+    with pytest.raises(UsageError, match=rf"{name}: a reference text of 300 MiB, and \d+ MiB are"):
+        Inputs([str(tmp_path)])
+
+
+def test_a_line_of_a_list_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "1.wav")
+    (tmp_path / "x.trans.txt").write_text("1 " + "x" * (9 << 20))
+    with pytest.raises(UsageError, match="a reference text of 9 MiB, and 8 MiB are the most"):
+        Inputs([str(tmp_path)])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from speechkit.errors import ManifestError, UsageError
 from speechkit.io import manifest
+from speechkit.io.lines import parse_line
 from speechkit.records import Record
 
 JSON_VALUES = st.recursive(
@@ -43,7 +44,7 @@ def test_any_record_survives_being_written_and_read(record: Record) -> None:
     line = manifest.dump(record)
     assert "\n" not in line
     assert "\t" not in line  # the journal's separator
-    again = manifest.parse_line(line.encode(), "here")
+    again = parse_line(line.encode(), "here")
     assert again == record
     assert list(again) == list(record)
     assert manifest.dump(again) == line
@@ -137,7 +138,7 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: str | bytes, reason: st
 def test_a_malformed_item_of_an_array_is_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"m\.jsonl, item 2: expected a JSON object"):
         read(tmp_path, '[{"audio_filepath": "/a"}, 3]')
-    with pytest.raises(ManifestError, match=r"m\.jsonl, line 1: not valid JSON"):
+    with pytest.raises(ManifestError, match=r"m\.jsonl, item 2: not valid JSON"):
         read(tmp_path, '[{"audio_filepath": "/a"}, ')
 
 

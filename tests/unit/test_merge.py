@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,7 +39,9 @@ class Work:
         self.folder = folder
         self.data = folder / "data.jsonl"
         self.final = folder / "final.jsonl"
-        rows = [{"audio_filepath": f"a/{n}.wav", "duration": 1.0, "text": n} for n in range(12)]
+        rows = [
+            {"audio_filepath": f"a/{n}.wav", "duration": 1.0, "text": str(n)} for n in range(12)
+        ]
         self.data.write_text("".join(json.dumps(row) + "\n" for row in rows))
         split_manifest(SplitOptions(str(self.data), 4, str(folder / "splits")))
         for part in (folder / "splits").glob("*_split_*"):
@@ -427,7 +430,7 @@ _VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=4,
 )
-_PATHS = st.sampled_from(["/a.wav", "/ü b.wav", "a.wav", "sub/../b.wav", "/\ud800.wav"])
+_PATHS = st.sampled_from(["/a.wav", "/ü b.wav", "a.wav", "sub/../b.wav", "/\udcff.wav"])
 _RECORDS = st.builds(
     lambda path, times, name, unknown: {**unknown, "audio_filepath": path, **times, **name},
     _PATHS,
@@ -436,10 +439,11 @@ _RECORDS = st.builds(
         optional={
             "duration": st.sampled_from([0.5, 1, 30.25]),
             "offset": st.sampled_from([0, 3]),
+            "text": st.none() | st.text(max_size=5),
         },
     ),
     st.sampled_from([{}, {}, {"id": "x"}, {"id": 7}]),
-    st.dictionaries(st.text(max_size=3) | st.just("text"), _VALUES, max_size=3),
+    st.dictionaries(st.text(max_size=3) | st.just("talk"), _VALUES, max_size=3),
 )
 
 
@@ -520,3 +524,23 @@ def test_an_empty_manifest_goes_through(tmp_path: Path) -> None:
         output = tmp_path / f"{by}.jsonl"
         summary = merge_results(MergeOptions(pattern, str(output), manifest=str(data)))
         assert summary.complete and output.read_bytes() == b""
+
+
+def test_lines_longer_than_what_is_kept_of_a_file(tmp_path: Path) -> None:
+    sizes = (5, 3 << 20, 7, 2 << 20, 9)
+    rows = [{"id": n, "audio_filepath": "/a", "x": "x" * size} for n, size in enumerate(sizes)]
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(dump(row) + "\n" for row in rows))
+    results = tmp_path / "results.jsonl"
+    results.write_text("".join(dump(rows[n]) + "\n" for n in (3, 0, 2, 4, 1)))
+    final = tmp_path / "final.jsonl"
+    assert merge_results(MergeOptions(str(results), str(final), str(data))).complete
+    assert final.read_bytes() == data.read_bytes()
+
+
+def test_a_manifest_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "results.jsonl").write_text("")
+    os.mkfifo(tmp_path / "pipe")
+    options = MergeOptions(str(tmp_path / "results.jsonl"), "-", str(tmp_path / "pipe"))
+    with pytest.raises(UsageError, match="pipe: is not a regular file, and is read more than once"):
+        merge_results(options)

@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -338,6 +339,17 @@ def test_an_index_names_nothing_but_its_splits(tmp_path: Path, name: str) -> Non
         split(data, 3, restart=True)
     assert data.exists()
     assert len(names(tmp_path / "splits")) == 3
+
+
+def test_pipes_are_neither_manifest_nor_index(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(UsageError, match=r"pipe\.jsonl: is not a regular file, and is read more"):
+        split(tmp_path / "pipe.jsonl", 2)
+    data = write(tmp_path / "data.jsonl", [line(1)])
+    (tmp_path / "splits").mkdir()
+    os.mkfifo(tmp_path / "splits" / "data_splits.json")
+    with pytest.raises(UsageError, match=r"data_splits\.json: not an index of splits; move it"):
+        split(data, 2)
 
 
 def test_more_splits_than_open_files(tmp_path: Path) -> None:

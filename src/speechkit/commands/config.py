@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from speechkit.errors import UsageError
+
+_MOST_BYTES = 1 << 20  # of a configuration
 
 
 def defaults(path: Path, context: typer.Context) -> dict[str, Any]:
@@ -18,7 +21,12 @@ def defaults(path: Path, context: typer.Context) -> dict[str, Any]:
     from yaml import YAMLError
 
     try:
-        loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=True, throw_on_missing=True)
+        with open(path, "rb") as file:
+            text = file.read(_MOST_BYTES + 1)
+        if len(text) > _MOST_BYTES:
+            raise UsageError(f"{path}: not a configuration: longer than {_MOST_BYTES >> 20} MiB")
+        config = OmegaConf.load(StringIO(text.decode()))
+        loaded = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OSError as e:
         if e.errno is None:  # how OmegaConf refuses a bare number
             raise UsageError(f"{path}: expected options by name, found one value") from e

@@ -44,6 +44,7 @@ def score(
     Example: speechkit score asr.jsonl --by speaker
     """
     from speechkit.io import atomic, manifest
+    from speechkit.io.judge import lacks_nothing
     from speechkit.pipelines.scoring.score import ScoreOptions
     from speechkit.pipelines.scoring.score import score as rate
 
@@ -56,7 +57,7 @@ def score(
             target = nullcontext(sys.stdout.buffer) if to_stdout else atomic.publish_lines(output)
             rated = stack.enter_context(target)
             emit = lambda record: rated.write(f"{manifest.dump(record)}\n".encode())  # noqa: E731
-        source = manifest.read_input(input, audio=False)
+        source = manifest.read_input(input, lacks_nothing)
         result = rate(source, ScoreOptions(normalizer, by, worst), emit)
         sys.stdout.flush()  # what it can't take is told before what follows on stderr
     text = json.dumps(result.to_json(), ensure_ascii=False, indent=2) + "\n"

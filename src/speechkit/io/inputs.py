@@ -8,13 +8,17 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from speechkit.errors import ManifestError, UsageError
+from speechkit.errors import UsageError
 from speechkit.io import manifest
+from speechkit.io.atomic import output_errors
+from speechkit.io.judge import lacks_audio
+from speechkit.io.names import hint
 from speechkit.io.references import References
 from speechkit.records import Record, Utterance
 
@@ -40,9 +44,11 @@ class Inputs:
     """The utterances of the inputs, in order, as often as they are asked for.
 
     Files and folders come with the reference texts that lie beside them.
-    Raises `UsageError` where an input does not exist or holds no audio. A malformed manifest line
-    raises `ManifestError` when it is reached, so `scan` before any work starts.
+    Raises `UsageError` where an input does not exist or holds no audio. Malformed manifest lines
+    end the utterances, and raise `ManifestError` when all are read, so `scan` before any work.
     """
+
+    lacks = staticmethod(lacks_audio)
 
     def __init__(self, sources: Sequence[str], *, limit: int | None = None) -> None:
         self._limit = limit
@@ -70,8 +76,7 @@ class Inputs:
         count, seconds, known = 0, 0.0, True
         for utterance in self:
             count += 1
-            digest.update(manifest.dump(utterance.record).encode())
-            digest.update(b"\n")
+            digest.update(manifest.encoded(utterance.record) + b"\n")
             if utterance.duration is None:
                 known = False
             else:
@@ -81,21 +86,29 @@ class Inputs:
         return Scan(count, digest.hexdigest(), seconds if known else None)
 
     def __iter__(self) -> Iterator[Utterance]:
-        for index, record in enumerate(self._records()):
-            if index == self._limit:
-                return
-            yield utterance(index, record)
+        return (utterance(*one) for one in enumerate(islice(self._records(), self._limit)))
 
     def _records(self) -> Iterator[Record]:
+        faults = manifest.Faults()
         for source in self._sources:
-            if isinstance(source, list):
-                yield from source
-            elif source == "-":
-                assert self._stdin
-                self._stdin.seek(0)
-                yield from manifest.parse_records(self._stdin, "stdin", str(Path.cwd()))
-            else:
-                yield from manifest.read_records(source)
+            yield from source if isinstance(source, list) else self._read(source, faults)
+        faults.refuse()
+
+    def _read(self, source: str, faults: manifest.Faults) -> Iterator[Record]:
+        """The records of a manifest."""
+        with self._opened(source) as (file, name, folder):
+            yield from manifest.records(file, name, folder, self.lacks, faults)
+
+    @contextmanager
+    def _opened(self, source: str) -> Iterator[tuple[IO[bytes], str, str]]:
+        """The file of a manifest, its name, and the folder that its paths are meant from."""
+        if source == "-":
+            assert self._stdin
+            self._stdin.seek(0)
+            yield self._stdin, "stdin", str(Path.cwd())
+        else:
+            with manifest.open_lines(source) as file:
+                yield file, source, manifest.folder_of(source)
 
     def _open(self, source: str) -> str | list[Record]:
         if source == "-":
@@ -103,35 +116,30 @@ class Inputs:
                 self._stdin = self._stack.enter_context(
                     tempfile.SpooledTemporaryFile(max_size=STDIN_SPOOL)  # noqa: SIM115
                 )
-                shutil.copyfileobj(sys.stdin.buffer, self._stdin)
+                with output_errors(tempfile.gettempdir()):
+                    shutil.copyfileobj(sys.stdin.buffer, self._stdin)
             return "-"
         path = Path(source)
         if path.is_dir():
             found = walk(source)
             if not found:
                 raise UsageError(f"{source}: no audio in this folder")
-            return [self._record(one) for one in found]
+            return [self._record(one, source) for one in found]
         if not path.exists():
-            raise UsageError(f"{source}: no such file or folder")
+            raise UsageError(f"{source}: no such file or folder{hint(source)}")
         if manifest.is_manifest(source):
             if not path.is_file():
                 raise UsageError(f"{source}: is not a regular file; a pipe is read as - (stdin)")
             return source
-        return [self._record(os.path.abspath(source))]  # noqa: PTH100
+        return [self._record(os.path.abspath(source), str(path.parent))]  # noqa: PTH100
 
-    def _record(self, path: str) -> Record:
-        text = self._references.find(path)
+    def _record(self, path: str, root: str) -> Record:
+        text = self._references.find(path, root)
         return {"audio_filepath": path, **({} if text is None else {"text": text})}
 
 
 def utterance(index: int, record: Record) -> Utterance:
     """The utterance a manifest line describes; a duration of 0 or null means to the end."""
-    segments = record.get("segments")
-    if segments is not None and not _are_segments(segments):
-        raise ManifestError(
-            f'utterance {index + 1} ({manifest.name(record)}): "segments" must be a list of '
-            'objects with "start" and "end" in seconds, in order of time'
-        )
     return Utterance(
         index=index,
         audio=record.get("audio_filepath", ""),
@@ -167,19 +175,3 @@ def walk(folder: str) -> list[str]:
 
 def _refuse(error: OSError) -> None:
     raise UsageError(f"{error.filename}: a folder that can't be read: {error.strerror}") from error
-
-
-def _are_segments(value: object) -> bool:
-    last = 0.0
-    if not isinstance(value, list):
-        return False
-    for segment in value:
-        if not isinstance(segment, dict):
-            return False
-        start, end = segment.get("start"), segment.get("end")
-        if not (isinstance(start, int | float) and isinstance(end, int | float)):
-            return False
-        if not (last <= start <= end):
-            return False
-        last = start
-    return True

@@ -7,30 +7,21 @@ import json
 import os
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from speechkit.errors import ManifestError, UsageError
+from speechkit.io.judge import fault, lacks_audio
+from speechkit.io.lines import items, parse_line
+from speechkit.io.names import hint
 from speechkit.records import Record
 
+Lacks = Callable[[Record], str | None]
+
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
-MOST_SECONDS = 1e9  # 30 years; beyond it a time is a mistake
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"{number} is too large")
-    return value
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_NAMED = 20  # malformed lines in a message
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
@@ -40,12 +31,15 @@ def is_manifest(path: str) -> bool:
 
 def dump(record: Record) -> str:
     """The record as one line of JSON, without its newline."""
-    line = _ENCODER.encode(record)
+    return encoded(record).decode()
+
+
+def encoded(record: Record) -> bytes:
+    """As `dump`, in UTF-8."""
     try:
-        line.encode()
+        return _ENCODER.encode(record).encode()
     except UnicodeEncodeError:  # file names that are not UTF-8 travel as escaped surrogates
-        return json.dumps(record, allow_nan=False)
-    return line
+        return json.dumps(record, allow_nan=False).encode()
 
 
 def identity(record: Record) -> str:
@@ -80,95 +74,129 @@ def open_lines(path: str) -> Iterator[IO[bytes]]:
         with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as file:
             yield file  # type: ignore[misc]
     except (OSError, EOFError, zlib.error) as e:
-        raise UsageError(f"{path}: can't be read: {getattr(e, 'strerror', None) or e}") from e
+        missing = hint(path) if isinstance(e, FileNotFoundError) else ""
+        reason = getattr(e, "strerror", None) or e
+        raise UsageError(f"{path}: can't be read: {reason}{missing}") from e
 
 
-def parse_line(line: bytes, where: str) -> Any:
-    """The JSON value of one line; ``where`` names it in the error."""
-    try:
-        return _DECODER.decode(line.decode())
-    except UnicodeDecodeError as e:
-        raise ManifestError(f"{where}: not UTF-8 ({e.reason} at byte {e.start})") from e
-    except json.JSONDecodeError as e:
-        raise ManifestError(f"{where}: not valid JSON: {e.msg} at column {e.colno}") from e
-    except ValueError as e:
-        raise ManifestError(f"{where}: not valid JSON: {e}") from e
-    except RecursionError as e:
-        raise ManifestError(f"{where}: nested too deeply") from e
+class Faults:
+    """The malformed lines of an input, a sentence each: the first of them, and how many more."""
+
+    def __init__(self) -> None:
+        self.first: list[str] = []
+        self._more = 0
+
+    def add(self, fault: str) -> None:
+        if len(self.first) < _NAMED:
+            self.first.append(fault)
+        else:
+            self._more += 1
+
+    def refuse(self) -> None:
+        """Raises `ManifestError` where there are any."""
+        if self.first:
+            more = [f"… and {self._more} more malformed lines"] if self._more else []
+            raise ManifestError("\n".join([*self.first, *more]))
 
 
-def check(record: Any, where: str, folder: str, *, audio: bool = True) -> Record:
-    """The record with its path made absolute against ``folder``, or a `ManifestError`."""
-    if not isinstance(record, dict):
-        raise ManifestError(f"{where}: expected a JSON object, found {_kind(record)}")
+def check(record: Any, where: str, folder: str, lacks: Lacks = lacks_audio) -> Record:
+    """The value of one line as `records` gives it. Raises `ManifestError`."""
+    wrong = fault(record) or lacks(record)
+    if wrong:
+        raise ManifestError(f"{where}: {wrong}")
+    return absolute(record, folder)
+
+
+def absolute(record: Record, folder: str) -> Record:
+    """The record with its path made absolute against ``folder``."""
     path = record.get("audio_filepath")
-    if path is None and not audio:
-        path = "/"
-    if not isinstance(path, str) or not path or "\0" in path:
-        raise ManifestError(f'{where}: "audio_filepath" must be the path of a file')
-    for key in ("offset", "duration"):
-        value = record.get(key)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is not None and not (number and 0 <= value <= MOST_SECONDS):
-            raise ManifestError(f'{where}: "{key}" must be seconds from 0 up, found {value!r}')
-    if not path.startswith("/"):
+    if path is not None and not path.startswith("/"):
         record["audio_filepath"] = os.path.normpath(os.path.join(folder, path))  # noqa: PTH118
     return record
 
 
-def read_records(path: str, *, audio: bool = True) -> Iterator[Record]:
-    """The records of a manifest, streaming; paths come out absolute, blank lines are skipped.
-
-    ``audio=False`` takes lines without an ``audio_filepath`` too. Raises `ManifestError` naming
-    file and line, `UsageError` where the file can't be read.
-    """
-    folder = str(Path(path).resolve().parent)
-    with open_lines(path) as file:
-        yield from parse_records(file, path, folder, audio=audio)
-
-
-def read_input(source: str, *, audio: bool = True) -> Iterator[Record]:
-    """`read_records` of a file, or of stdin where ``source`` is ``-``."""
-    if source == "-":
-        return parse_records(sys.stdin.buffer, "stdin", str(Path.cwd()), audio=audio)
-    return read_records(source, audio=audio)
-
-
-def parse_records(
-    file: IO[bytes], name: str, folder: str, *, audio: bool = True
+def records(
+    file: IO[bytes], name: str, folder: str, lacks: Lacks, faults: Faults
 ) -> Iterator[Record]:
-    """As `read_records`, from an open file; ``name`` stands for it in errors."""
-    for where, item in _items(file, name):
-        value = parse_line(item, where) if isinstance(item, bytes) else item
-        yield check(value, where, folder, audio=audio)
+    """The records of an open manifest, streaming; paths come out absolute.
+
+    ``name`` stands for it in sentences. ``lacks`` says what the stage needs that a line lacks.
+    All lines are looked at, and those behind a malformed one for ``faults`` alone.
+    """
+    for _, record in _well_formed(file, name, lacks, faults):
+        yield absolute(record, folder)
+
+
+def read_records(path: str, lacks: Lacks = lacks_audio) -> Iterator[Record]:
+    """`records` of a file.
+
+    Raises `ManifestError` at its end, naming the malformed lines, and `UsageError` where it can't
+    be read.
+    """
+    faults = Faults()
+    with open_lines(path) as file:
+        yield from records(file, path, folder_of(path), lacks, faults)
+    faults.refuse()
+
+
+def read_input(source: str, lacks: Lacks = lacks_audio) -> Iterator[Record]:
+    """`read_records` of a file, or of stdin where ``source`` is ``-``."""
+    if source != "-":
+        yield from read_records(source, lacks)
+        return
+    faults = Faults()
+    yield from records(sys.stdin.buffer, "stdin", str(Path.cwd()), lacks, faults)
+    faults.refuse()
+
+
+def read_lines(path: str, lacks: Lacks = lacks_audio) -> Iterator[tuple[bytes, Record]]:
+    """As `read_records`, with each line as `content_lines` gives it; paths stay as they are.
+
+    Raises `UsageError` also for what can't be read a second time.
+    """
+    if Path(path).exists() and not Path(path).is_file():
+        raise UsageError(f"{path}: is not a regular file, and is read more than once")
+    faults = Faults()
+    with open_lines(path) as file:
+        for item, record in _well_formed(file, path, lacks, faults):
+            yield _content(item), record
+    faults.refuse()
 
 
 def content_lines(path: str) -> Iterator[tuple[str, bytes]]:
     """Where each line of a manifest stands and its bytes without the newline; no blank lines.
 
-    Lines stream and are not looked into; only a JSON array is read at once, its items re-encoded.
+    They are not looked into. The values in a JSON array are encoded again.
     """
     with open_lines(path) as file:
-        for where, item in _items(file, path):
-            yield where, item if isinstance(item, bytes) else dump(item).encode()
+        for where, item in items(file, path):
+            yield where, _content(item)
 
 
-def _items(file: IO[bytes], name: str) -> Iterator[tuple[str, Any]]:
-    """Where each item stands and what it is: the bytes of a line, a value of a JSON array."""
-    started = False
-    for number, raw in enumerate(file, 1):
-        line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
-        if not line.strip():
-            continue
-        if not started and line.lstrip().startswith(b"["):
-            values = parse_line(line + file.read(), f"{name}, line {number}")
-            for item, value in enumerate(values, 1):
-                yield f"{name}, item {item}", value
-            return
-        started = True
-        yield f"{name}, line {number}", line.removesuffix(b"\n")
+def folder_of(path: str) -> str:
+    """What relative paths in a manifest are meant from."""
+    return str(Path(path).resolve().parent)
 
 
-def _kind(value: Any) -> str:
-    names = {list: "a list", str: "a string", type(None): "null", bool: "a truth value"}
-    return names.get(type(value), "a number")
+def _well_formed(
+    file: IO[bytes], name: str, lacks: Lacks, faults: Faults
+) -> Iterator[tuple[Any, Record]]:
+    """Each item and its record, up to the first malformed one."""
+    try:
+        for where, item in items(file, name):
+            try:
+                value = parse_line(item, where) if isinstance(item, bytes) else item
+            except ManifestError as e:
+                faults.add(str(e))
+                continue
+            wrong = fault(value) or lacks(value)
+            if wrong:
+                faults.add(f"{where}: {wrong}")
+            elif not faults.first:
+                yield item, value
+    except ManifestError as e:  # an array that breaks off
+        faults.add(str(e))
+
+
+def _content(item: Any) -> bytes:
+    return item if isinstance(item, bytes) else encoded(item)

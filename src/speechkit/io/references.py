@@ -1,55 +1,123 @@
-"""Reference texts that lie beside audio: ``.txt``, ``.lab``, LibriSpeech's ``.trans.txt``."""
+"""Reference texts that lie beside audio: ``.txt``, ``.lab``, LibriSpeech's ``.trans.txt``.
+
+Only regular files are read, and links to such within the input's folder: whatever else has such a
+name is no reference.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from speechkit.errors import UsageError
+from speechkit.io.names import Names
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".txt", ".lab")
+MOST_TEXT = 8 << 20  # bytes of one reference, 150 hours of speech; escaped, it fits into a line
+MOST_LIST = 64 << 20  # bytes of a .trans.txt
 
 
 class References:
     """Finds the reference of one audio file after another; a folder's list is read once."""
 
     def __init__(self) -> None:
-        self._folder: str | None = None
-        self._names: frozenset[str] = frozenset()
+        self._entered: tuple[str, str] | None = None
+        self._names = self._listed = Names(())
+        self._stems: frozenset[str] = frozenset()  # of what is no reference
         self._transcripts: dict[str, str] = {}
+        self._warned = False
 
-    def find(self, audio: str) -> str | None:
+    def find(self, audio: str, root: str) -> str | None:
         """The text with its white space folded, None where there is none.
 
-        Raises `UsageError` where there is one that can't be read.
+        ``root``: the input's folder. Raises `UsageError` where there is a reference that can't be
+        read, or one that is too long.
         """
         folder, name = os.path.split(audio)
-        if folder != self._folder:
-            self._enter(folder)
+        if (folder, root) != self._entered:
+            self._enter(folder, root)
         stem, _ = os.path.splitext(name)  # noqa: PTH122
         for suffix in SUFFIXES:
-            if stem + suffix in self._names and (beside := Path(folder, stem + suffix)).is_file():
-                return " ".join(_read(beside).split())
-        return self._transcripts.get(stem)
+            beside = self._own(stem, self._names, suffix)
+            if beside and self._is_reference(path := Path(folder, beside), root, MOST_TEXT):
+                with _opened(path) as file:
+                    return " ".join(file.read().split())
+        listed = self._own(stem, self._listed, "")
+        return None if listed is None else self._transcripts[listed]
 
-    def _enter(self, folder: str) -> None:
+    def _own(self, stem: str, names: Names, suffix: str) -> str | None:
+        """The name that is this audio's: in another Unicode form unless it is another audio's."""
+        found = names.find(stem + suffix)
+        if found is None or found == stem + suffix:
+            return found
+        return None if found.removesuffix(suffix) in self._stems else found
+
+    def _enter(self, folder: str, root: str) -> None:
         """Reads the folder's names, and the lines ``NAME TEXT`` of its LibriSpeech transcripts."""
         try:
-            self._names = frozenset(os.listdir(folder))  # noqa: PTH208
+            self._names = Names(os.listdir(folder))  # noqa: PTH208
         except OSError:  # then there is no audio either
-            self._names = frozenset()
-        self._folder = folder
-        lines = (
-            line.strip().partition(" ")
-            for name in sorted(self._names)
-            if name.endswith(".trans.txt")
-            for line in _read(Path(folder, name)).splitlines()
-        )
-        self._transcripts = {name: text.strip() for name, _, text in lines if name}
+            self._names = Names(())
+        self._entered = folder, root
+        parts = map(os.path.splitext, self._names.all)
+        self._stems = frozenset(stem for stem, suffix in parts if suffix not in SUFFIXES)
+        self._transcripts = {}
+        for name in sorted(self._names.all):
+            path = Path(folder, name)
+            if name.endswith(".trans.txt") and self._is_reference(path, root, MOST_LIST):
+                self._read_list(path)
+        self._listed = Names(self._transcripts)
+
+    def _read_list(self, path: Path) -> None:
+        with _opened(path) as file:
+            for line in file:
+                name, _, text = line.strip().partition(" ")
+                if len(text) > MOST_TEXT:
+                    raise _too_long(path, len(text), MOST_TEXT)
+                if name:
+                    self._transcripts[name] = text.strip()
+
+    def _is_reference(self, path: Path, root: str, most: int) -> bool:
+        try:
+            status = path.stat()
+        except PermissionError as e:
+            raise _unreadable(path, e) from e
+        except OSError:  # a link to nothing, or to itself
+            return False
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        if path.is_symlink() and not path.resolve().is_relative_to(Path(root).resolve()):
+            if not self._warned:
+                log.warning("%s: a link out of %s is not read as a reference", path, root)
+            self._warned = True
+            return False
+        if status.st_size > most:
+            raise _too_long(path, status.st_size, most)
+        return True
 
 
-def _read(path: Path) -> str:
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[str]]:
     try:
-        return path.read_text("utf-8-sig", errors="replace")
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            yield file
     except OSError as e:
-        raise UsageError(f"{path}: a reference text that can't be read: {e.strerror}") from e
+        raise _unreadable(path, e) from e
+
+
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{path}: a reference text that can't be read: {error.strerror}")
+
+
+def _too_long(path: Path, size: int, most: int) -> UsageError:
+    return UsageError(
+        f"{path}: a reference text of {size >> 20} MiB, and {most >> 20} MiB are the most that is "
+        "read; if it is none, give it another name"
+    )

@@ -14,28 +14,25 @@ from typing import IO
 from speechkit.errors import ManifestError, UsageError
 from speechkit.io import manifest
 from speechkit.io.inputs import Inputs
+from speechkit.io.judge import lacks_units
+from speechkit.io.lines import MOST_BYTES, lines, too_long
 from speechkit.records import Record
 
 SUFFIXES = (".units", ".txt")
 _LINE = re.compile(r"(?:(?P<name>[^|]+)\|)?(?P<units>\s*(?:[0-9]{1,9}(?:\s+|$))*)")
-MOST_FRAMES = 10_000_000  # of an utterance, 55 hours: more is a mistake
 
 
 class UnitInputs(Inputs):
     """`Inputs` of manifests and text files whose utterances are units; audio isn't looked at."""
 
-    def _records(self) -> Iterator[Record]:
-        for source in self._sources:
-            assert isinstance(source, str)
-            if source == "-":
-                assert self._stdin
-                self._stdin.seek(0)
-                yield from _of_stdin(self._stdin)
-            elif manifest.is_manifest(source):
-                yield from map(_checked, manifest.read_records(source, audio=False))
+    lacks = staticmethod(lacks_units)
+
+    def _read(self, source: str, faults: manifest.Faults) -> Iterator[Record]:
+        with self._opened(source) as (file, name, folder):
+            if manifest.is_manifest(source) or (source == "-" and _is_json(file)):
+                yield from manifest.records(file, name, folder, self.lacks, faults)
             else:
-                with manifest.open_lines(source) as file:
-                    yield from _of_text(file, source, Path(source).stem)
+                yield from _of_text(file, name, faults)
 
     def _open(self, source: str) -> str | list[Record]:
         if source == "-" or manifest.is_manifest(source):
@@ -49,49 +46,36 @@ class UnitInputs(Inputs):
         return source
 
 
-def _of_stdin(file: IO[bytes]) -> Iterator[Record]:
-    is_json = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+def _is_json(file: IO[bytes]) -> bool:
+    begins = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     file.seek(0)
-    if is_json:
-        return map(_checked, manifest.parse_records(file, "stdin", str(Path.cwd()), audio=False))
-    return _of_text(file, "stdin", "stdin")
+    return begins in (b"{", b"[")
 
 
-def _of_text(file: IO[bytes], source: str, stem: str) -> Iterator[Record]:
-    for number, raw in enumerate(file, 1):
-        where = f"{source}, line {number}"
+def _of_text(file: IO[bytes], source: str, faults: manifest.Faults) -> Iterator[Record]:
+    """As `manifest.records`."""
+    stem = Path(source).stem
+    for number, raw in enumerate(lines(file), 1):
         try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-        except UnicodeDecodeError as e:
-            raise ManifestError(f"{where}: not UTF-8 ({e.reason} at byte {e.start})") from e
-        if not line:
+            units = _units(raw, f"{source}, line {number}", f"{stem}-{number:06d}")
+        except ManifestError as e:
+            faults.add(str(e))
             continue
-        match = _LINE.fullmatch(line)
-        if not match:
-            raise ManifestError(f"{where}: expected name|71 12 4, found {line[:60]!r}")
-        name = match["name"] or f"{stem}-{number:06d}"
-        yield {"id": name, "units": [int(unit) for unit in match["units"].split()]}
+        if units and not faults.first:
+            yield units
 
 
-def _checked(record: Record) -> Record:
-    """Raises `ManifestError` for a line that states no units and failed in no earlier stage."""
-    if record.get("error") is not None:
-        return record
-    name = manifest.name(record)
-    if not name:
-        raise ManifestError(f'a line with units needs "id" or "audio_filepath": {record!r:.100}')
-    units, durations = record.get("units"), record.get("unit_durations")
-    if not _are_numbers(units, least=0):
-        raise ManifestError(f'{name}: "units" must be a list of numbers from 0 up (--from-units)')
-    if durations is not None:
-        if not _are_numbers(durations, least=1) or len(durations) != len(units):  # type: ignore[arg-type]
-            raise ManifestError(f'{name}: "unit_durations" must be frames from 1 up, one a unit')
-        if sum(durations) > MOST_FRAMES:
-            raise ManifestError(f'{name}: "unit_durations" come to {sum(durations)} frames')
-    return record
-
-
-def _are_numbers(value: object, *, least: int) -> bool:
-    return isinstance(value, list) and all(
-        type(one) is int and least <= one < 1 << 31 for one in value
-    )
+def _units(raw: bytes, where: str, name: str) -> Record | None:
+    """None of a blank line. ``name``: of a line that has none. Raises `ManifestError`."""
+    if len(raw.removesuffix(b"\n")) > MOST_BYTES:
+        raise too_long(where)
+    try:
+        line = raw.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as e:
+        raise ManifestError(f"{where}: not UTF-8 ({e.reason} at byte {e.start})") from e
+    if not line:
+        return None
+    match = _LINE.fullmatch(line)
+    if not match:
+        raise ManifestError(f"{where}: expected name|71 12 4, found {line[:60]!r}")
+    return {"id": match["name"] or name, "units": [int(unit) for unit in match["units"].split()]}

@@ -165,7 +165,7 @@ def _word(key: str, word: Word, offset: float) -> dict[str, Any]:
 
 def _times(start: float, end: float, offset: float) -> dict[str, float]:
     """Of the utterance, in the file's seconds."""
-    return {"start": round(offset + start, 3), "end": round(offset + end, 3)}
+    return {"start": round(offset + start, 3), "end": round(offset + max(start, end), 3)}
 
 
 def _told_speech(loaded: Loaded) -> list[Span] | None:

@@ -78,7 +78,7 @@ def _recording(name: str, records: Sequence[Record]) -> Recording:
     segments = [segment for record in records for segment in _segments(record)]
     ends = [(record.get("offset") or 0.0) + (record.get("duration") or 0.0) for record in records]
     latest = max([*ends, *(segment.end for segment in segments)])
-    spoken = [_whole(record) for record in records if "units" in record]
+    spoken = [_whole(record) for record in records if record.get("units") is not None]
     return Recording(name, latest, _in_order(segments), _in_order(spoken))
 
 
@@ -87,9 +87,8 @@ def _in_order(segments: Iterable[Segment]) -> tuple[Segment, ...]:
 
 
 def _segments(record: Record) -> list[Segment]:
-    if "segments" in record:
-        return [_segment(segment) for segment in record["segments"]]
-    return [_whole(record)]
+    segments = record.get("segments")
+    return [_whole(record)] if segments is None else [_segment(segment) for segment in segments]
 
 
 def _whole(record: Record) -> Segment:
@@ -101,6 +100,6 @@ def _whole(record: Record) -> Segment:
 def _segment(segment: dict[str, Any]) -> Segment:
     words = tuple(
         Word(word["word"], word["start"], word["end"], word.get("confidence"))
-        for word in segment.get("words", ())
+        for word in segment.get("words") or ()
     )
     return Segment(segment["start"], segment["end"], segment.get("text"), words)

@@ -93,12 +93,14 @@ class Parts:
 
     def keep(self, listening: Listening) -> None:
         transcript = listening.transcript
+        # Whatever times an engine has made up: later stages take segments in order of time alone.
+        segments = sorted(listening.segments(), key=lambda one: one.start)
         self.languages += transcript.languages
         self.heard.append(
             Part(
                 self._start / SAMPLE_RATE - listening.seconds,
                 transcript.text,
-                tuple(listening.segments()),
+                tuple(segments),
                 tuple(transcript.unheard()),
             )
         )

@@ -16,6 +16,7 @@ from speechkit.pipelines.placement import Hardware
 from speechkit.pipelines.running.progress import Progress
 from speechkit.pipelines.running.task import load_audio
 from speechkit.pipelines.s2s import S2sOptions, prepared
+from speechkit.records import Utterance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,9 +62,10 @@ def train_quantizer(
 
     from speechkit.engines.s2s import kmeans
 
+    utterances = list(inputs)  # all of them, or a `ManifestError` before any work
     _, options, built_of = prepared(options, hardware)
     engine: S2sEngine = registry.create("s2s", options.engine, **built_of)
-    parts, failed = _features(engine, options, inputs, most_frames)
+    parts, failed = _features(engine, options, utterances, most_frames)
     frames = sum(map(len, parts))
     if frames < clusters:
         raise UsageError(
@@ -77,10 +79,9 @@ def train_quantizer(
 
 
 def _features(
-    engine: S2sEngine, options: S2sOptions, inputs: Inputs, most_frames: int
+    engine: S2sEngine, options: S2sOptions, utterances: list[Utterance], most_frames: int
 ) -> tuple[list[NDArray[np.float32]], int]:
     """Of utterances in a random order, until there are enough frames; and how many failed."""
-    utterances = list(inputs)
     random.Random(SEED).shuffle(utterances)  # noqa: S311
     parts: list[NDArray[np.float32]] = []
     failed = frames = 0

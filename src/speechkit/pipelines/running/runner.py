@@ -30,6 +30,7 @@ from speechkit.io.journal import (
     part_path,
     published,
 )
+from speechkit.io.lines import parse_line
 from speechkit.io.machine import peak_memory
 from speechkit.pipelines.running.batching import batches
 from speechkit.pipelines.running.pool import Batch, Pool, PoolOptions
@@ -220,7 +221,7 @@ class _Run:
             for utterance in self._inputs:
                 lines: list[bytes] = []
                 while line is not None:
-                    record = manifest.parse_line(line, str(output))
+                    record = parse_line(line, str(output))
                     own = _is_own(record, utterance.record)
                     if not own and not (self._stage.cuts and _is_cut_from(record, utterance)):
                         break

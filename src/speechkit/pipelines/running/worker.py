@@ -20,9 +20,16 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing.connection import Connection
 
-from speechkit.errors import EngineFailed, OutputFailed, SpeechkitError, UtteranceError
+from speechkit.errors import (
+    EngineFailed,
+    OutputFailed,
+    ResultTooLong,
+    SpeechkitError,
+    UtteranceError,
+)
 from speechkit.io import manifest
 from speechkit.io.journal import error_type
+from speechkit.io.lines import MOST_BYTES
 from speechkit.pipelines.running.task import (
     DRAIN_SIGNALS,
     STACKS_SIGNAL,
@@ -158,7 +165,14 @@ def _work(task: Task, group: Batch, error_keys: Record, runner: _Runner) -> None
 
 
 def _success(one: Loaded, records: Sequence[Record]) -> Outcome:
-    return Outcome(one.utterance.index, tuple(map(manifest.dump, records)), one.seconds)
+    lines = tuple(map(manifest.dump, records))
+    longest = max((len(line.encode()) for line in lines), default=0)
+    if longest > MOST_BYTES:
+        raise ResultTooLong(
+            f"its line would take {longest >> 20} MiB, and no stage reads one of more than "
+            f"{MOST_BYTES >> 20}; cut the recording into utterances (vad --emit segments)"
+        )
+    return Outcome(one.utterance.index, lines, one.seconds)
 
 
 def _carried(utterance: Utterance, error_keys: Record) -> Outcome:

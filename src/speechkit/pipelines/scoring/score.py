@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from speechkit.errors import UsageError
+from speechkit.io.judge import MOST_SECONDS
 from speechkit.pipelines.scoring import bootstrap
 from speechkit.pipelines.scoring.bootstrap import Interval
 from speechkit.pipelines.scoring.comparison import Aligned, Comparison, Counts, compare
@@ -155,7 +156,7 @@ def score(
 
     ``emit`` is given every record in order, with the keys ``wer``, ``cer``, ``word_errors`` and
     ``char_errors`` added (null where it wasn't scored). Raises `UsageError` for a record that was
-    never transcribed, for a text that isn't a string, and where nothing has a reference.
+    never transcribed, and where nothing has a reference.
     """
     options = options or ScoreOptions()
     total, groups = _Tally(), dict[str, _Tally]()
@@ -250,7 +251,7 @@ def _listed(value: object) -> list[Any]:
 def _seconds(gap: object) -> float:
     match gap:
         case {"start": int() | float() as start, "end": int() | float() as end}:
-            return end - start
+            return end - start if 0 <= start <= end <= MOST_SECONDS else 0.0
     return 0.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from speechkit.errors import UsageError
 from speechkit.io.manifest import SUFFIXES
 
+_MOST_BYTES = 64 << 20  # of an index; 100,000 splits take a sixth of it
 _NUMBERED = re.compile(r"(.*)_split_(\d+)(?!\d)")
 
 
@@ -83,6 +85,9 @@ def dump_index(index: SplitIndex) -> str:
 def read_index(path: Path) -> SplitIndex | None:
     """The index, or None where there is no such file. Raises `UsageError` where it is no index."""
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+            raise UsageError(f"{path}: not an index of splits; move it away")
         text = path.read_bytes().decode("utf-8", "surrogateescape")
     except (FileNotFoundError, NotADirectoryError):
         return None

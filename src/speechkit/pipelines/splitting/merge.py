@@ -12,7 +12,9 @@ from typing import IO
 
 from speechkit.errors import ManifestError, UsageError
 from speechkit.io.atomic import publish_lines
-from speechkit.io.manifest import check, parse_line
+from speechkit.io.judge import lacks_nothing
+from speechkit.io.lines import parse_line
+from speechkit.io.manifest import check, folder_of
 from speechkit.pipelines.splitting.index import SplitIndex, index_path, read_index, split_number
 from speechkit.pipelines.splitting.merge_report import Fault, MergeSummary, utterance_name
 from speechkit.pipelines.splitting.merge_rerun import begun, find_lack
@@ -144,12 +146,12 @@ def _answers(roll: RollCall, files: ResultFiles, inputs: _Inputs) -> _Findings:
     """Scans every result and gives it its place in ``roll``."""
     findings = _Findings()
     for file, (path, split) in enumerate(zip(inputs.paths, inputs.splits, strict=True)):
-        folder = str(Path(path).resolve().parent)
+        folder = folder_of(path)
         try:
             for number, offset, line in files.scan(file):
                 where = f"{path}, line {number}"
                 try:
-                    record = check(parse_line(line, where), where, folder, audio=False)
+                    record = check(parse_line(line, where), where, folder, lacks_nothing)
                 except ManifestError as e:
                     reason = str(e).removeprefix(f"{where}: ")
                     findings.unreadable.append(Fault("", where, split, reason))

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechkit.errors import UsageError
-from speechkit.io.manifest import check, content_lines, parse_line, read_records
+from speechkit.io.judge import lacks_nothing
+from speechkit.io.lines import parse_line
+from speechkit.io.manifest import check, content_lines, folder_of, read_records
 from speechkit.pipelines.splitting.index import SplitIndex
 from speechkit.pipelines.splitting.merge_report import Fault, utterance_name
 from speechkit.pipelines.splitting.roll_call import ABSENT, RollCall, expected_key
@@ -69,7 +71,8 @@ def _attribute(
     lacking = [n for n, split in enumerate(index.splits) if results[n] < split.utterances]
     for number in sorted(lacking, key=lambda n: (results[n] > 0, n)):
         try:
-            for record in read_records(str(Path(folder) / index.splits[number].file), audio=False):
+            split = Path(folder) / index.splits[number].file
+            for record in read_records(str(split), lacks_nothing):
                 missing = [
                     position
                     for position in roll.positions(expected_key(record))
@@ -83,11 +86,11 @@ def _attribute(
 
 
 def _faults(roll: RollCall, manifest: str, of: array[int], unknown: str) -> tuple[Fault, ...]:
-    folder = str(Path(manifest).resolve().parent)
+    folder = folder_of(manifest)
     faults = []
     for (where, line), file, split in zip(content_lines(manifest), roll.file, of, strict=False):
         if file == ABSENT:
-            record = check(parse_line(line, where), where, folder, audio=False)
+            record = check(parse_line(line, where), where, folder, lacks_nothing)
             known = split != _UNKNOWN
             fault = Fault(
                 utterance_name(record), where, split if known else None, "" if known else unknown

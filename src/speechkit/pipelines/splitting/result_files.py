@@ -9,6 +9,7 @@ from pathlib import Path
 
 from speechkit.errors import UsageError
 from speechkit.io.atomic import output_errors
+from speechkit.io.lines import lines
 from speechkit.io.manifest import open_lines
 
 _WINDOWS = 64 << 20  # bytes of all files together that are held in memory
@@ -44,8 +45,8 @@ class ResultFiles:
         offset = spool.seek(0, os.SEEK_END) if spool else 0
         try:
             self._stamps[file] = _stamp(path)
-            with open_lines(path) as lines:
-                for number, raw in enumerate(lines, 1):
+            with open_lines(path) as content:
+                for number, raw in enumerate(lines(content), 1):
                     if spool:
                         with output_errors(tempfile.gettempdir()):
                             spool.write(raw)
@@ -57,9 +58,11 @@ class ResultFiles:
 
     def line(self, file: int, offset: int, length: int) -> bytes:
         """The bytes of a line that was scanned. Raises `UsageError` if the file has changed."""
+        if length > self._stretch:
+            return self._read(file, offset, length)
         start = offset - self._starts[file]
         if start < 0 or start + length > len(self._windows[file]):
-            self._windows[file] = self._read(file, offset, max(length, self._stretch))
+            self._windows[file] = self._read(file, offset, self._stretch)
             self._starts[file], start = offset, 0
         return self._windows[file][start : start + length]
 
@@ -73,9 +76,9 @@ class ResultFiles:
             return data
         if _stamp(path) != self._stamps[file]:
             raise UsageError(f"{path}: changed while it was being merged; run again")
-        with open_lines(path) as lines:
-            lines.seek(offset)
-            return lines.read(length)
+        with open_lines(path) as content:
+            content.seek(offset)
+            return content.read(length)
 
 
 def _packed(path: str) -> bool:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from hashlib import blake2b, sha256
-from pathlib import Path
 
-from speechkit.io.manifest import bare_identity, check, content_lines, identity, parse_line
+from speechkit.io.judge import lacks_nothing
+from speechkit.io.lines import parse_line
+from speechkit.io.manifest import (
+    absolute,
+    bare_identity,
+    check,
+    content_lines,
+    folder_of,
+    identity,
+    read_lines,
+)
 from speechkit.records import Record
 
 ABSENT = -1
@@ -50,12 +59,12 @@ class RollCall:
 
     def expect_manifest(self, manifest: str) -> str:
         """Appends the lines of a manifest; returns its fingerprint (see `SplitIndex`)."""
-        folder = str(Path(manifest).resolve().parent)
+        folder = folder_of(manifest)
         digest, hashes, differing = sha256(), array("q"), set[bytes]()
-        for where, line in content_lines(manifest):
+        for line, expected in read_lines(manifest, lacks_nothing):
             digest.update(line + b"\n")
             hashes.append(hash(line))
-            key = expected_key(check(parse_line(line, where), where, folder, audio=False))
+            key = expected_key(absolute(expected, folder))
             position = self.expect(key)
             if hashes[self._first[key]] != hashes[position]:
                 differing.add(key)
@@ -63,7 +72,7 @@ class RollCall:
         if twins:
             for position, (where, line) in enumerate(content_lines(manifest)):
                 if position in twins:
-                    record = check(parse_line(line, where), where, folder, audio=False)
+                    record = check(parse_line(line, where), where, folder, lacks_nothing)
                     self._twins[position] = _items(record)
         return f"sha256:{digest.hexdigest()}"
 

@@ -14,7 +14,17 @@ from pathlib import Path
 from speechkit.errors import OutputConflict, UsageError
 from speechkit.io.atomic import output_errors, publish_lines, write_text
 from speechkit.io.audio_folder import AudioFolder
-from speechkit.io.manifest import SUFFIXES, check, content_lines, dump, parse_line
+from speechkit.io.lines import parse_line
+from speechkit.io.manifest import (
+    SUFFIXES,
+    absolute,
+    check,
+    content_lines,
+    encoded,
+    folder_of,
+    read_lines,
+)
+from speechkit.io.names import hint
 from speechkit.pipelines.splitting.index import (
     Split,
     SplitIndex,
@@ -100,7 +110,7 @@ def split_manifest(options: SplitOptions) -> SplitSummary:
 
     By duration, the longest utterance goes to the emptiest split; by count, each split takes a
     stretch of the input. Every split keeps the input's order and its lines byte for byte, but for
-    relative paths, which become absolute. Raises `ManifestError` for a malformed line, and
+    relative paths, which become absolute. Raises `ManifestError` for malformed lines, and
     `OutputConflict` where other splits are in the way, before anything is written.
     """
     stamp = _stamp(options.input)
@@ -133,24 +143,21 @@ def _stamp(path: str) -> tuple[int, int, int]:
     try:
         status = Path(path).stat()
     except OSError as e:
-        raise UsageError(f"{path}: can't be read: {e.strerror}") from e
+        raise UsageError(f"{path}: can't be read: {e.strerror}{hint(path)}") from e
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _scan(path: str) -> _Parent:
-    folder = str(Path(path).resolve().parent)
+    folder = folder_of(path)
     durations, relative, digest = array("d"), bytearray(), sha256()
     audio = AudioFolder()
-    for where, line in content_lines(path):
-        value = parse_line(line, where)
-        before = value.get("audio_filepath") if isinstance(value, dict) else None
-        record = check(value, where, folder)
+    for line, record in read_lines(path):
         durations.append(record.get("duration") or 0.0)
-        relative.append(record["audio_filepath"] != before)
-        audio.add(record["audio_filepath"])
+        relative.append(not record["audio_filepath"].startswith("/"))
+        audio.add(absolute(record, folder)["audio_filepath"])
         digest.update(line + b"\n")
-    absolute = str(Path(path).absolute())
-    return _Parent(absolute, folder, f"sha256:{digest.hexdigest()}", durations, relative, audio)
+    fingerprint = f"sha256:{digest.hexdigest()}"
+    return _Parent(str(Path(path).absolute()), folder, fingerprint, durations, relative, audio)
 
 
 def _assign(durations: array[float], splits: int, by: str) -> array[int]:
@@ -278,7 +285,7 @@ def _write(
             for (where, line), split, relative in rows:
                 if first <= split < stop:
                     if relative:
-                        line = dump(check(parse_line(line, where), where, parent.folder)).encode()  # noqa: PLW2901
+                        line = encoded(check(parse_line(line, where), where, parent.folder))  # noqa: PLW2901
                     writes[split - first](line + b"\n")
             if _stamp(parent.path) != stamp:
                 raise UsageError(f"{parent.path}: changed while it was being split; run again")

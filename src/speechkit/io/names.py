@@ -1,0 +1,65 @@
+"""File names in Unicode's canonical forms.
+
+An ü is one character (NFC, as most keyboards and file systems have it) or two (NFD, as macOS wrote
+it). Both look alike, and a file system takes them for two names. So do manifests: a path is an
+identity, and what is written to is told from what is read by it. Hence `hint` names the form that
+is there; only references, which are nobody's identity, are found under another one (`Names`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from functools import lru_cache
+from unicodedata import is_normalized, normalize
+
+
+class Names:
+    """Names among which one is found whatever its form, itself first."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.all = frozenset(names)
+        self._by_form = {normalize("NFC", one): one for one in self.all if not one.isascii()}
+
+    def find(self, name: str) -> str | None:
+        if name in self.all:
+            return name
+        return self._by_form.get(normalize("NFC", name)) if self._by_form else None
+
+
+def hint(path: str) -> str:
+    """What to add to a sentence about a path that is not there, if its name is in another form."""
+    there = _in_another_form(path)
+    if there is None:
+        return ""
+    forms = [form for form in ("NFC", "NFD") if is_normalized(form, there)]
+    return (
+        f"; the same name in another Unicode form ({forms[0] if forms else 'NFC and NFD mixed'}) "
+        f"is there: {json.dumps(there)}; write it so, or rename the file"
+    )
+
+
+def _in_another_form(path: str) -> str | None:
+    found, differs = "/" if path.startswith("/") else "", False
+    for part in filter(None, path.split("/")):
+        step = os.path.join(found, part)  # noqa: PTH118
+        if not os.path.lexists(step):
+            name = None if part.isascii() else _names(found or ".").find(part)
+            if name is None:
+                return None
+            step, differs = os.path.join(found, name), True  # noqa: PTH118
+        found = step
+    return found if differs else None
+
+
+def _names(folder: str) -> Names:
+    try:
+        return _listed(folder, os.stat(folder).st_mtime_ns)  # noqa: PTH116
+    except OSError:
+        return Names(())
+
+
+@lru_cache(maxsize=1)  # many names may be missing in one folder
+def _listed(folder: str, _: int) -> Names:
+    return Names(os.listdir(folder))  # noqa: PTH208
