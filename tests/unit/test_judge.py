@@ -8,18 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import ManifestError, ResultTooLong
-from speechkit.io import manifest
+from speechkit.io import audio, manifest
 from speechkit.io.inputs import Inputs
 from speechkit.io.judge import fault, lacks_nothing
 from speechkit.io.units import UnitInputs
 from speechkit.pipelines.asr import AsrOptions, AsrTask
 from speechkit.pipelines.export import recordings
-from speechkit.pipelines.listening import Attempt, Listening
+from speechkit.pipelines.listening import Attempt
+from speechkit.pipelines.parts import Parts
 from speechkit.pipelines.running import worker
 from speechkit.pipelines.running.task import Loaded
 from speechkit.pipelines.scoring.score import score
@@ -191,17 +193,30 @@ HEARD = st.builds(Segment, TIMES, TIMES, st.just("a b."), st.lists(WORDS, max_si
 SPANS = st.lists(st.tuples(TIMES, TIMES), max_size=4)
 
 
+@pytest.fixture(scope="module")
+def silence(tmp_path_factory: pytest.TempPathFactory) -> audio.Audio:
+    file = tmp_path_factory.mktemp("silence") / "a.wav"
+    soundfile.write(file, np.zeros(10 * SAMPLE_RATE), SAMPLE_RATE)
+    return audio.load(str(file), sample_rate=SAMPLE_RATE)
+
+
 @given(st.lists(HEARD, max_size=4), SPANS, st.none() | SPANS, st.sampled_from([0.0, 2.5]))
 def test_asr_writes_what_it_takes_whatever_an_engine_has_heard(
-    heard: list[Segment], judged: list[Span], told: list[Span] | None, offset: float
+    silence: audio.Audio,
+    heard: list[Segment],
+    judged: list[Span],
+    told: list[Span] | None,
+    offset: float,
 ) -> None:
-    waveform = np.zeros(10 * SAMPLE_RATE, np.float32)
-    listening = Listening(waveform, told, united(judged, 10.0))
+    parts = Parts(silence, told, apart=False)
+    assert parts.advance()
+    listening = parts.begin(united(judged, 10.0))
     listening.take(Attempt(Window(((0.0, 10.0),))), Hypothesis(tuple(heard)))
     listening.take(Attempt(Window(((2.0, 6.0),)), (2.0, 6.0)), Hypothesis(tuple(heard)))
+    parts.keep(listening)
     task = AsrTask(AsrOptions("none", words=True, chars=True), {}, False)
     utterance = Utterance(0, "/a.wav", offset, record={"audio_filepath": "/a.wav"})
-    line = task._line(Loaded(utterance, waveform, 10.0), listening)
+    line = task._line(Loaded(utterance, silence, 10.0), parts)
     assert fault(line) is None
     recordings([line])
 

@@ -157,3 +157,9 @@ def test_ten_hours_take_well_under_a_second() -> None:
 def test_options_load_without_numpy() -> None:
     code = "import sys, speechkit.pipelines.segmentation; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_frame_of_less_than_half_a_millisecond_is_no_segment() -> None:
+    options = replace(DEFAULTS["ten"], min_speech=0.0, pad=0.0)
+    assert speech_segments(np.ones(1, np.float32), 0.016, 0.0003, options) == []
+    assert speech_segments(np.ones(1, np.float32), 0.016, 0.001, options) == [(0.0, 0.001)]

@@ -115,6 +115,8 @@ def speech_segments(
 
     segments: list[tuple[float, float]] = []
     for start, stop in zip(starts.round(3).tolist(), ends.round(3).tolist(), strict=True):
+        if start == stop:  # less than half a millisecond, at the recording's end
+            continue
         edges = [start, *_cuts(probabilities, hop, start, stop, options), stop]
         segments.extend(itertools.pairwise(edges))
     return segments
