@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SLACK = 0.1  # seconds a file may be shorter than stated (rounded durations), or longer by padding
+HEAD = 8192  # bytes in which an MP3's own header is looked for
+MADE_UP = 0.25  # seconds, at most, that an MP3 encoder puts before and behind
 RATES = (1_000, 768_000)  # Hz; what states another is no recording
 KEPT = 1800.0  # seconds of a recording that are kept in memory; a longer one is long
 STRETCH = 600.0  # seconds of a long one in memory at once; a multiple of every frame
@@ -83,7 +85,7 @@ def probe(path: str, *, track: str | None = None) -> AudioInfo:
     wanted = _Wanted(path, track=track)
     with _opened(path) as descriptor:
         with closing(_decoder(descriptor, wanted)) as decoder:
-            if decoder.ends_where_stated():
+            if _is_as_stated(descriptor, wanted, decoder):
                 assert decoder.about
                 seconds, flags = decoder.about / decoder.rate, tuple(sorted(decoder.flags))
                 return AudioInfo(round(seconds, 6), decoder.rate, decoder.channels, flags)
@@ -324,6 +326,22 @@ def _to_the_end(
         return less, stated
     more.flags.add("header_disagrees")
     return more, stated
+
+
+def _is_as_stated(descriptor: int, wanted: _Wanted, decoder: Decoder) -> bool:
+    """Whether `about` can be believed without decoding. The packets of MP3 are counted: to seek in
+    it is as slow, and its decoder complains."""
+    if not (isinstance(decoder, Sndfile) and decoder.is_guess):
+        return decoder.ends_where_stated()
+    head = os.pread(descriptor, HEAD, 0)
+    if not (b"Xing" in head or b"Info" in head):  # which alone counts frames
+        return False
+    try:
+        with closing(Ffmpeg(wanted.path, descriptor, wanted.track)) as other:
+            seconds = other.seconds_of_packets()
+    except AudioUnreadable:
+        return False
+    return abs(seconds - (decoder.about or 0) / decoder.rate) <= MADE_UP
 
 
 def _has_all(decoder: Sndfile, wanted: _Wanted, take: _Take) -> bool:

@@ -103,6 +103,16 @@ class Ffmpeg:
             return False
         return abs(end - stated) <= LAST_PACKET
 
+    def seconds_of_packets(self) -> float:
+        """What the packets add up to; none is decoded. Raises `AudioUnreadable`."""
+        import av
+
+        try:
+            ticks = sum(packet.duration or 0 for packet in self._container.demux(self._stream))
+        except av.error.FFmpegError as e:
+            raise AudioUnreadable(f"{self._path}: corrupt audio data ({e.strerror})") from e
+        return float(ticks * self._stream.time_base)
+
     def _chosen(self, track: str | None) -> Any:
         import av
 

@@ -41,8 +41,8 @@ class Sndfile:
         self.channels: int = file.channels
         self.about: int | None = file.frames
         self._format: str = file.format
-        is_guessed = self._format in GUESSED or file.subtype.startswith(GUESSED)
-        self.frames = None if is_guessed else self.about
+        self.is_guess = self._format in GUESSED or file.subtype.startswith(GUESSED)
+        self.frames = None if self.is_guess else self.about
 
     @classmethod
     def open(cls, path: str, descriptor: int) -> Sndfile | None:
