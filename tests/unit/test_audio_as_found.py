@@ -164,6 +164,55 @@ def test_what_lies_behind_the_sound_of_a_healthy_file_is_no_sound(
         assert found.flags == ()
 
 
+@pytest.mark.parametrize("suffix", [".flac", ".mp3", ".mka", ".wav"])
+def test_a_file_joined_with_itself(tmp_path: Path, first: Path, suffix: str) -> None:
+    file = joined(tmp_path, first, first, suffix)
+    found = audio.load(str(file), sample_rate=RATE)
+    assert found.seconds == pytest.approx(12.11, abs=0.2)
+    assert "header_disagrees" in found.flags
+    stated = audio.probe(str(file))
+    listed = audio.load(str(file), sample_rate=RATE, duration=stated.duration)
+    assert listed.seconds > 12 or suffix == ".flac"
+    assert "header_disagrees" in (*stated.flags, *listed.flags)
+
+
+@pytest.mark.parametrize("suffix", [".aiff", ".caf", ".au"])
+def test_bytes_that_no_decoder_reads_are_told(tmp_path: Path, first: Path, suffix: str) -> None:
+    file = tmp_path / f"more{suffix}"
+    ffmpeg("-i", first, file)
+    healthy = load(file)
+    assert healthy.flags == ()
+    noise = np.random.default_rng(4).bytes(40_000)
+    file.write_bytes(file.read_bytes() + noise)
+    found = audio.load(str(file), sample_rate=RATE)
+    assert found.seconds >= healthy.seconds
+    assert found.flags == ("header_disagrees",)
+
+
+def test_a_slice_that_begins_within_a_gap(tmp_path: Path, first: Path) -> None:
+    file = tmp_path / "gap.webm"
+    ffmpeg("-i", first, "-af", "aselect='not(between(t,2,4))'", "-c:a", "libopus", file)
+    whole = load(file)
+    assert whole.flags == ("damaged",)
+    for offset, duration in ((3.0, 0.5), (3.0, 2.0), (1.5, 3.0)):
+        part = audio.load(str(file), sample_rate=RATE, offset=offset, duration=duration)
+        expected = whole.waveform[round(offset * RATE) :][: len(part.waveform)]
+        assert part.seconds == duration
+        if duration == 0.5:
+            assert not part.waveform.any()
+        else:
+            assert np.corrcoef(part.waveform[8000:], expected[8000:])[0, 1] > 0.98
+
+
+def test_two_tracks_of_an_ogg_file(tmp_path: Path, first: Path, second: Path) -> None:
+    file = tmp_path / "two.ogg"
+    ffmpeg("-i", first, "-i", second, "-map", 0, "-map", 1, "-c:a", "libopus", file)
+    assert "other_tracks" in audio.load(str(file), sample_rate=RATE).flags
+    assert audio.load(str(file), sample_rate=RATE, track="2").seconds == pytest.approx(
+        4.32, abs=0.1
+    )
+
+
 def test_mp3_in_wav(tmp_path: Path, second: Path) -> None:
     file = tmp_path / "mp3.wav"
     ffmpeg("-i", second, "-c:a", "libmp3lame", "-f", "wav", file)
@@ -337,14 +386,26 @@ def test_a_stream_that_changes_on_the_way(
 def test_channels_that_cancel_each_other(tmp_path: Path, first: Path) -> None:
     mono = samples(first)
     file = tmp_path / "opposite.wav"
-    soundfile.write(file, np.stack([0.5 * mono, -mono], axis=1), RATE, subtype="FLOAT")
+    soundfile.write(file, np.stack([0.4 * mono, -mono], axis=1), RATE, subtype="FLOAT")
     partly = load(file)
-    assert partly.flags == ()  # a quarter is left
+    assert partly.flags == ()  # an eighth of the energy is left
     soundfile.write(file, np.stack([0.9 * mono, -mono], axis=1), RATE, subtype="FLOAT")
     found = load(file)
     assert found.flags == ("channels_cancel",)
     assert np.allclose(found.waveform, -mono, atol=1e-6)
     assert load(file, channel=1).flags == ()
+
+
+def test_channels_that_cancel_each_other_for_a_while(tmp_path: Path, first: Path) -> None:
+    mono = samples(first)
+    other = np.concatenate((mono[: 2 * RATE], -mono[2 * RATE :]))
+    file = tmp_path / "later.wav"
+    soundfile.write(file, np.stack([0.4 * other, mono], axis=1), RATE, subtype="FLOAT")
+    assert load(file).flags == ()
+    soundfile.write(file, np.stack([0.9 * other, mono], axis=1), RATE, subtype="FLOAT")
+    found = load(file)
+    assert found.flags == ("channels_cancel",)
+    assert np.allclose(found.waveform, mono, atol=1e-6)
 
 
 def test_unrelated_channels_are_mixed_however_many(tmp_path: Path) -> None:

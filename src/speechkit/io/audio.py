@@ -47,8 +47,8 @@ STRETCH = 600.0  # seconds of a long one in memory at once; a multiple of every 
 # Of the energy that the mix of unrelated channels has: two whose mix has less than a tenth of
 # their own cancel each other.
 CANCELLED = 0.2
-
-SAMPLED = 4096  # frames of a block, at most, that tell how loud its channels are
+CANCELLED_SHARE = 0.05
+SAMPLED = 1000  # frames of a second, about, that tell how loud its channels are
 
 Decoder = Sndfile | Ffmpeg
 
@@ -178,7 +178,7 @@ class _Take:
             self.count = max(1, round(wanted.duration * self.rate))
         self.frames = 0
         self.length = 0  # samples at the wanted rate
-        self.mix = _Mix(channel)
+        self.mix = _Mix(channel, self.rate)
         self.waveform: NDArray[np.float32] | None = None
         self._kind = type(decoder)
         self._path, self._track = wanted.path, wanted.track
@@ -239,9 +239,11 @@ class _Take:
 class _Mix:
     """Blocks of any channels to one: ``channel``, from 1, or all by their mean."""
 
-    def __init__(self, channel: int | None) -> None:
+    def __init__(self, channel: int | None, rate: int) -> None:
         self.channel = channel
-        self._of_mix = 0.0
+        self._second = rate
+        self._step = 1 + rate // SAMPLED
+        self._cancelled = 0.0
         self._of_each = np.zeros(0)
 
     def __call__(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -250,18 +252,22 @@ class _Mix:
         if block.shape[1] == 1:
             return np.ascontiguousarray(block[:, 0])
         mixed: NDArray[np.float32] = block.mean(axis=1, dtype=np.float32)
-        step = 1 + len(block) // SAMPLED
-        self._of_mix += step * float(np.square(mixed[::step]).sum())
-        energies = step * np.square(block[::step]).sum(axis=0)
-        more = max(0, len(energies) - len(self._of_each))
-        self._of_each = np.pad(self._of_each, (0, more))
-        self._of_each[: len(energies)] += energies
+        for start in range(0, len(block), self._second):
+            part = slice(start, start + self._second, self._step)
+            energies = self._step * np.square(block[part]).sum(axis=0)
+            of_mix = self._step * float(np.square(mixed[part]).sum())
+            of_each = float(energies.sum())
+            if of_mix < CANCELLED * of_each / len(energies) ** 2:
+                self._cancelled += of_each
+            more = max(0, len(energies) - len(self._of_each))
+            self._of_each = np.pad(self._of_each, (0, more))
+            self._of_each[: len(energies)] += energies
         return mixed
 
     @property
     def cancels(self) -> bool:
-        channels = len(self._of_each)
-        return self._of_mix < CANCELLED * float(self._of_each.sum()) / max(1, channels) ** 2
+        """Whether more than `CANCELLED_SHARE` of the energy lies in seconds in which they do."""
+        return self._cancelled > CANCELLED_SHARE * float(self._of_each.sum())
 
     @property
     def loudest(self) -> int:
@@ -321,8 +327,7 @@ def _to_the_end(
         more.flags.add("damaged")
         return more, stated
     if more is None or more.seconds <= less.seconds + SLACK:
-        if more is None:
-            less.flags.add("header_disagrees")
+        less.flags.add("header_disagrees")  # what it leaves is no sound, or in no decoder's reach
         return less, stated
     more.flags.add("header_disagrees")
     return more, stated
@@ -353,11 +358,11 @@ def _has_all(decoder: Sndfile, wanted: _Wanted, take: _Take) -> bool:
         is_guess_too_long = decoder.frames is None and end < (decoder.about or 0) - slack
         if is_guess_too_long or decoder.is_cut_short():
             take.flags.add("header_disagrees")
-        return decoder.has_read_all()
+        return decoder.has_read_all() and end >= (decoder.frames or 0) - slack
     if take.is_short:
-        return decoder.ends_where_stated()
+        return decoder.seeks_to_the_end()
     reaches_the_end = end >= (decoder.about or 0) - slack
-    if reaches_the_end and not decoder.has_read_all() and not decoder.ends_where_stated():
+    if reaches_the_end and not decoder.has_read_all() and not decoder.seeks_to_the_end():
         take.flags.add("header_disagrees")
     return True
 

@@ -95,10 +95,12 @@ class Ffmpeg:
         try:
             self._container.seek(int((stated + self._start) / base), stream=self._stream)
             for packet in self._container.demux(self._stream):
-                if packet.pts is not None:
-                    end = float((packet.pts + (packet.duration or 0)) * base) - self._start
-                if end > stated + LAST_PACKET:
-                    break
+                if packet.pts is None:
+                    continue
+                before = end
+                end = float((packet.pts + (packet.duration or 0)) * base) - self._start
+                if end > stated + LAST_PACKET or end < before - LAST_PACKET:
+                    return False
         except av.error.FFmpegError:
             return False
         return abs(end - stated) <= LAST_PACKET
@@ -160,11 +162,16 @@ class Ffmpeg:
             raise AudioUnreadable(f"{self._path}: corrupt audio data ({e.strerror})") from e
 
     def _between(self, start: int, end: float) -> Iterator[NDArray[np.float32]]:
+        at = start
         for first, block in self._blocks_from(start):
+            if first > at:  # entered within a gap
+                self.flags.add("damaged")
+                yield from _silence(int(min(first, end)) - at, block, self.rate)
             if first >= end:
                 return
             if first + len(block) > start:
                 yield block[max(0, start - first) : int(min(end - first, len(block)))]
+            at = max(start, first + len(block))
 
     def _gathered(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Blocks of about a second: those of codecs are so short that each costs more than what is

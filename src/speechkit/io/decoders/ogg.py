@@ -1,25 +1,40 @@
-"""Whether an Ogg file is several, one behind the other (RFC 3533, section 6)."""
+"""Whether an Ogg file holds several streams, side by side or one behind the other (RFC 3533)."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import islice
 
 HEADER = 27  # bytes of a page, before the lengths of its segments
 BEGINS = 0x02  # flag of the first page of a stream
 
 
 def is_chained(descriptor: int) -> bool:
-    """Whether a stream begins behind pages of another, or something else does."""
-    at, size = 0, os.fstat(descriptor).st_size
+    """Whether anything but the pages of what begins first lies in the file."""
     begun = False
+    for begins in _pages(descriptor):
+        if begins is None or (begun and begins):
+            return True
+        begun = begun or not begins
+    return False
+
+
+def has_several(descriptor: int) -> bool:
+    """Whether two streams begin at once."""
+    return list(islice(_pages(descriptor), 2)) == [True, True]
+
+
+def _pages(descriptor: int) -> Iterator[bool | None]:
+    """Of each page, whether a stream begins with it; None at the end for what is no whole page."""
+    at, size = 0, os.fstat(descriptor).st_size
     while at < size:
         page = os.pread(descriptor, HEADER + 255, at)
         if len(page) < HEADER or page[:4] != b"OggS":
-            return True
-        begins = bool(page[5] & BEGINS)
-        if begun and begins:
-            return True
-        begun = begun or not begins
+            yield None
+            return
+        yield bool(page[5] & BEGINS)
         segments = page[26]
         at += HEADER + segments + sum(page[HEADER : HEADER + segments])
-    return False
+    if at > size:
+        yield None

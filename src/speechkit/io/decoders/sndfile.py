@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from speechkit.errors import AudioUnreadable
 from speechkit.io.decoders.flac import ends_with_sample
-from speechkit.io.decoders.ogg import is_chained
+from speechkit.io.decoders.ogg import has_several, is_chained
 from speechkit.io.decoders.trailer import is_trailer, promised_bytes
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class Sndfile:
         except RuntimeError:
             return None
         decoder = cls(path, descriptor, file)
-        if file.frames >= UNKNOWN or decoder._format in MISREAD:
+        several = decoder._format == "OGG" and has_several(descriptor)
+        if file.frames >= UNKNOWN or decoder._format in MISREAD or several:
             file.close()
             return None
         return decoder
@@ -95,8 +96,12 @@ class Sndfile:
             return True
         if self._format == "OGG" and not is_chained(self._descriptor):
             return True
+        return self.seeks_to_the_end()
+
+    def seeks_to_the_end(self) -> bool:
+        """As `ends_where_stated`, by decoding it."""
         try:
-            self._file.seek(self.about - 1)
+            self._file.seek((self.about or 0) - 1)
             return len(self._file.read(1)) == 1 and self.has_read_all()
         except RuntimeError:
             return False
