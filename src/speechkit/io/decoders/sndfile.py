@@ -94,8 +94,8 @@ class Sndfile:
             return end <= size and is_trailer(self._descriptor, end)
         if self._format == "FLAC" and ends_with_sample(self._descriptor, self.about):
             return True
-        if self._format == "OGG" and not is_chained(self._descriptor):
-            return True
+        if self._format == "OGG":
+            return not is_chained(self._descriptor)
         return self.seeks_to_the_end()
 
     def seeks_to_the_end(self) -> bool:
