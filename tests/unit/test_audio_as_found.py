@@ -439,10 +439,10 @@ def test_a_long_recording_comes_in_stretches_that_make_it_up(
 
 
 @pytest.mark.seconds
-def test_a_day_takes_no_more_memory_than_half_an_hour(tmp_path: Path) -> None:
-    file = tmp_path / "day.wav"
+def test_eight_hours_take_no_more_memory_than_half_an_hour(tmp_path: Path) -> None:
+    file = tmp_path / "night.wav"
     soundfile.write(file, np.zeros((1, 1)), RATE, subtype="PCM_16")
-    size = 24 * 3600 * RATE * 2
+    size = 8 * 3600 * RATE * 2
     with open(file, "r+b") as opened:
         opened.truncate(44 + size)
         for place, number in ((4, 36 + size), (40, size)):
@@ -457,5 +457,5 @@ def test_a_day_takes_no_more_memory_than_half_an_hour(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, file], capture_output=True, check=True)
     seconds, megabytes = map(float, done.stdout.split())
-    assert seconds == 24 * 3600
+    assert seconds == 8 * 3600
     assert megabytes < 400

@@ -18,12 +18,12 @@ from speechkit.pipelines.vad import VadOptions, VadTask
 from speechkit.records import Utterance
 
 RATE = 16_000
-NAMES = ("rms/bridge", "awb/train", "slt/story", "rms/doctor", "awb/winter", "slt/coffee")
+NAMES = ("rms/bridge", "awb/train", "slt/story", "rms/doctor")
 
 
 @pytest.fixture(scope="module")
 def talk(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Half a dozen sentences with pauses of half a second, about 35 s."""
+    """Four sentences with pauses of half a second, 22 s."""
     pause = np.random.default_rng(1).normal(0, 1e-4, RATE // 2)
     parts = [pause]
     for name in NAMES:
@@ -43,8 +43,8 @@ def heard(task: Task, file: Path, **own: float) -> dict[str, Any]:
 
 
 def in_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio, "KEPT", 9.0)
-    monkeypatch.setattr(audio, "STRETCH", 10.24)
+    monkeypatch.setattr(audio, "KEPT", 6.0)
+    monkeypatch.setattr(audio, "STRETCH", 7.68)
 
 
 @pytest.mark.parametrize("engine", ["ten", "silero"])
@@ -55,7 +55,7 @@ def test_vad_finds_the_same_speech_in_stretches(
     whole = heard(VadTask(options, one_by_one=True), talk)
     in_stretches(monkeypatch)
     parts = heard(VadTask(options, one_by_one=True), talk)
-    assert parts["duration"] == whole["duration"] > 30
+    assert parts["duration"] == whole["duration"] > 20
     assert len(parts["frame_probabilities"]) == len(whole["frame_probabilities"])
     differences = np.subtract(parts["frame_probabilities"], whole["frame_probabilities"])
     assert np.mean(np.abs(differences) > 0.2) < 0.005
@@ -76,7 +76,7 @@ def test_asr_hears_the_same_words_in_parts_cut_at_pauses(
     assert len(again) == pytest.approx(len(once), rel=0.1)
     times = [word["start"] for segment in parts["segments"] for word in segment["words"]]
     assert times == sorted(times)
-    assert times[-1] > 30
+    assert times[-1] > 18
     starts = {
         word["word"]: word["start"] for segment in whole["segments"] for word in segment["words"]
     }
@@ -86,7 +86,7 @@ def test_asr_hears_the_same_words_in_parts_cut_at_pauses(
         for word in segment["words"]
         if again.count(word["word"]) == once.count(word["word"]) == 1
     ]
-    assert len(late) > 20
+    assert len(late) > 12
     assert np.median(late) < 0.05
 
 
@@ -96,10 +96,10 @@ def test_asr_of_a_long_slice_keeps_the_files_own_times_and_the_speech_it_is_told
 ) -> None:
     in_stretches(monkeypatch)
     task = AsrTask(AsrOptions("pocketsphinx"), {}, one_by_one=True)
-    part = heard(task, talk, offset=5.0, duration=25.0)
-    assert part["duration"] == 25.0
+    part = heard(task, talk, offset=5.0, duration=15.0)
+    assert part["duration"] == 15.0
     assert 5.0 <= part["segments"][0]["start"] < 8.0
-    assert 25.0 < part["segments"][-1]["end"] <= 30.0
+    assert 15.0 < part["segments"][-1]["end"] <= 20.0
     told = Utterance(
         0,
         str(talk),
