@@ -63,16 +63,20 @@ def test_vad_finds_the_same_speech_in_stretches(
     assert len(parts["segments"]) == pytest.approx(len(whole["segments"]), abs=1)
 
 
-@pytest.mark.seconds
+def whisper(whispers: dict[str, Path]) -> AsrTask:
+    options = AsrOptions("faster-whisper", str(whispers["faster-whisper"]), words=True)
+    return AsrTask(options, {}, one_by_one=False)
+
+
 def test_asr_hears_the_same_words_in_parts_cut_at_pauses(
-    talk: Path, monkeypatch: pytest.MonkeyPatch
+    talk: Path, whispers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = AsrOptions("pocketsphinx", words=True)
-    whole = heard(AsrTask(options, {}, one_by_one=True), talk)
+    whole = heard(whisper(whispers), talk)
     in_stretches(monkeypatch)
-    parts = heard(AsrTask(options, {}, one_by_one=True), talk)
+    parts = heard(whisper(whispers), talk)
     once, again = whole["pred_text"].split(), parts["pred_text"].split()
-    assert len(set(once) & set(again)) > 0.8 * len(set(once))
+    assert len(set(once) & set(again)) > 0.9 * len(set(once))
+    assert whole["lang"] == parts["lang"] == "en"
     assert len(again) == pytest.approx(len(once), rel=0.1)
     times = [word["start"] for segment in parts["segments"] for word in segment["words"]]
     assert times == sorted(times)
@@ -90,12 +94,11 @@ def test_asr_hears_the_same_words_in_parts_cut_at_pauses(
     assert np.median(late) < 0.05
 
 
-@pytest.mark.seconds
 def test_asr_of_a_long_slice_keeps_the_files_own_times_and_the_speech_it_is_told(
-    talk: Path, monkeypatch: pytest.MonkeyPatch
+    talk: Path, whispers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_stretches(monkeypatch)
-    task = AsrTask(AsrOptions("pocketsphinx"), {}, one_by_one=True)
+    task = whisper(whispers)
     part = heard(task, talk, offset=5.0, duration=15.0)
     assert part["duration"] == 15.0
     assert 5.0 <= part["segments"][0]["start"] < 8.0
