@@ -183,7 +183,7 @@ class _Take:
         self._kind = type(decoder)
         self._path, self._track = wanted.path, wanted.track
         self._wanted_rate = wanted.sample_rate or self.rate
-        self._listen(decoder)
+        self._hear(decoder)
         self.flags = set(decoder.flags)
 
     @property
@@ -204,7 +204,7 @@ class _Take:
             with closing(decoder or Ffmpeg(self._path, descriptor, self._track)) as decoder:
                 yield from self._stretches(decoder)
 
-    def _listen(self, decoder: Decoder) -> None:
+    def _hear(self, decoder: Decoder) -> None:
         samples: bytearray | None = bytearray()  # grows in place: never in memory twice
         for piece in self._pieces(decoder):
             self.length += len(piece)
@@ -300,8 +300,8 @@ def _listen(descriptor: int, wanted: _Wanted) -> _Take:
 def _to_the_end(
     descriptor: int, wanted: _Wanted, channel: int | None
 ) -> tuple[_Take, float | None]:
-    """libsndfile believes headers, and stops at damage: ffmpeg then hears the rest. With it the
-    seconds from the offset on that a header states for certain."""
+    """What libsndfile hears or, where it leaves bytes unread or stops at damage, ffmpeg, if that
+    is more; and the seconds from the offset on that the header states for certain."""
     with closing(_decoder(descriptor, wanted)) as decoder:
         stated = decoder.frames / decoder.rate - wanted.offset if decoder.frames else None
         if isinstance(decoder, Ffmpeg):

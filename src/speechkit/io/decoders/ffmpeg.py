@@ -261,7 +261,10 @@ class _Clock:
         self, blocks: Iterable[Timed], *, entered: bool = False
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Each block, and silence where some are missing, with the number of its first frame.
-        ``entered``: the blocks don't begin at frame 0, and their times tell where they do."""
+        ``entered``: the blocks don't begin at frame 0, and their times tell where they do.
+
+        A time that jumps counts where the next one bears it out; else it alone is wrong. A jump
+        back, or of hours, is of the clock and not of the sound."""
         position = 0
         for number, (time, block, after) in enumerate(_with_the_next_time(blocks)):
             late = 0.0 if time is None else time - self.zero - position / self._rate
@@ -291,7 +294,7 @@ class _Clock:
 def _with_the_next_time(
     blocks: Iterable[Timed],
 ) -> Iterator[tuple[float | None, NDArray[np.float32], float | None]]:
-    """A jump of a single packet's time is a damaged one: it counts where the next bears it out."""
+    """Each block with the time of the one behind it, which tells whether its own can be trusted."""
     waiting: Timed | None = None
     for one in blocks:
         if waiting:
