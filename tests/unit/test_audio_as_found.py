@@ -213,6 +213,16 @@ def test_two_tracks_of_an_ogg_file(tmp_path: Path, first: Path, second: Path) ->
     )
 
 
+def test_an_mp3_of_varying_rate_that_states_no_length_is_healthy(
+    tmp_path: Path, first: Path
+) -> None:
+    file = tmp_path / "vbr.mp3"
+    ffmpeg("-i", first, "-write_xing", 0, "-q:a", 5, file)
+    found = load(file)
+    assert found.seconds == pytest.approx(6.055, abs=0.2)
+    assert found.flags == ()
+
+
 def test_mp3_in_wav(tmp_path: Path, second: Path) -> None:
     file = tmp_path / "mp3.wav"
     ffmpeg("-i", second, "-c:a", "libmp3lame", "-f", "wav", file)

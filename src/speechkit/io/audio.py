@@ -306,6 +306,7 @@ def _to_the_end(
         stated = decoder.frames / decoder.rate - wanted.offset if decoder.frames else None
         if isinstance(decoder, Ffmpeg):
             return _Take(decoder, wanted, channel), stated
+        states = not decoder.is_guess or _counts_frames(descriptor)
         less: _Take | None = None
         damage: AudioUnreadable | None = None
         try:
@@ -329,8 +330,15 @@ def _to_the_end(
     if more is None or more.seconds <= less.seconds + SLACK:
         less.flags.add("header_disagrees")  # what it leaves is no sound, or in no decoder's reach
         return less, stated
-    more.flags.add("header_disagrees")
+    if states:
+        more.flags.add("header_disagrees")
     return more, stated
+
+
+def _counts_frames(descriptor: int) -> bool:
+    """Whether an MP3 has a header that states its length, which else is guessed."""
+    head = os.pread(descriptor, HEAD, 0)
+    return b"Xing" in head or b"Info" in head
 
 
 def _is_as_stated(descriptor: int, wanted: _Wanted, decoder: Decoder) -> bool:
@@ -338,8 +346,7 @@ def _is_as_stated(descriptor: int, wanted: _Wanted, decoder: Decoder) -> bool:
     it is as slow, and its decoder complains."""
     if not (isinstance(decoder, Sndfile) and decoder.is_guess):
         return decoder.ends_where_stated()
-    head = os.pread(descriptor, HEAD, 0)
-    if not (b"Xing" in head or b"Info" in head):  # which alone counts frames
+    if not _counts_frames(descriptor):
         return False
     try:
         with closing(Ffmpeg(wanted.path, descriptor, wanted.track)) as other:
