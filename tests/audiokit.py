@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -48,3 +49,14 @@ def ffmpeg(*arguments: object, stdin: bytes = b"", level: str = "error") -> byte
     done = subprocess.run(command, input=stdin, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     return done.stdout
+
+
+def write_silence(file: Path, seconds: int, rate: int, channels: int) -> None:
+    """A long WAV that takes no room on the disk: its samples are a hole."""
+    soundfile.write(file, np.zeros((1, channels)), rate, subtype="PCM_16")
+    size = seconds * rate * channels * 2
+    with open(file, "r+b") as opened:
+        opened.truncate(44 + size)
+        for place, number in ((4, 36 + size), (40, size)):
+            opened.seek(place)
+            opened.write(number.to_bytes(4, "little"))

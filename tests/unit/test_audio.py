@@ -15,7 +15,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from audiokit import ffmpeg
+from audiokit import ffmpeg, write_silence
 from speechkit.errors import (
     AudioEmpty,
     AudioInvalid,
@@ -87,17 +87,6 @@ def encode(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Encode:
         return file
 
     return make
-
-
-def write_silence(file: Path, seconds: int, rate: int, channels: int) -> None:
-    """A long WAV that takes no room on the disk: its samples are a hole."""
-    soundfile.write(file, np.zeros((1, channels)), rate, subtype="PCM_16")
-    size = seconds * rate * channels * 2
-    with open(file, "r+b") as opened:
-        opened.truncate(44 + size)
-        for place, number in ((4, 36 + size), (40, size)):
-            opened.seek(place)
-            opened.write(number.to_bytes(4, "little"))
 
 
 def aligned(reference: Waveform, other: Waveform, most: int) -> tuple[int, float, float]:

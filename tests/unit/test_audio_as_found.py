@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from audiokit import ffmpeg
+from audiokit import ffmpeg, write_silence
 from speechkit.errors import AudioInvalid, AudioTruncated, AudioUnreadable
 from speechkit.io import audio
 
@@ -451,13 +451,7 @@ def test_a_long_recording_comes_in_stretches_that_make_it_up(
 @pytest.mark.seconds
 def test_eight_hours_take_no_more_memory_than_half_an_hour(tmp_path: Path) -> None:
     file = tmp_path / "night.wav"
-    soundfile.write(file, np.zeros((1, 1)), RATE, subtype="PCM_16")
-    size = 8 * 3600 * RATE * 2
-    with open(file, "r+b") as opened:
-        opened.truncate(44 + size)
-        for place, number in ((4, 36 + size), (40, size)):
-            opened.seek(place)
-            opened.write(number.to_bytes(4, "little"))
+    write_silence(file, 8 * 3600, RATE, channels=1)
     script = (
         "import sys; from speechkit.io import audio\n"
         "long = audio.load(sys.argv[1], sample_rate=16000)\n"
