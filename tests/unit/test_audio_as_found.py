@@ -427,6 +427,13 @@ def test_unrelated_channels_are_mixed_however_many(tmp_path: Path) -> None:
     assert np.allclose(found.waveform, noise.mean(axis=1), atol=1e-6)
 
 
+def test_a_film_of_eight_channels(tmp_path: Path, first: Path) -> None:
+    file = tmp_path / "surround.m4a"
+    ffmpeg("-i", first, "-af", f"pan=7.1|{'|'.join(f'c{n}=c0' for n in range(8))}", file)
+    assert audio.probe(str(file)).channels == 8
+    assert likeness(load(file).waveform, samples(first), 0.0) > 0.98
+
+
 # ---------------------------------------------------------------- long recordings
 
 

@@ -36,7 +36,7 @@ SEQUENTIAL = (
     *("voc", "wav", "wv"),
 )
 #: Those of them whose packets tell their times; elsewhere these are counted from samples.
-CLOCKED = (*INDEXED, "asf", "flv", "mpeg", "mpegts", "ogg")
+CLOCKED = (*INDEXED, "asf", "flac", "flv", "mpeg", "mpegts", "ogg")
 Timed = tuple[float | None, "NDArray[np.float32]"]
 
 
@@ -237,14 +237,14 @@ class _Resampler:
 
     def __call__(self, frame: Any) -> Iterator[NDArray[np.float32]]:
         import av
-        import numpy as np
 
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._kind:  # what the one before holds back is less than a millisecond
             self._kind = kind
-            self._planar = av.AudioResampler(format="fltp", rate=self._rate)
-        for piece in self._planar.resample(frame):
-            yield piece.to_ndarray().T.astype(np.float32, copy=False)
+            # Not planar: of eight channels PyAV would read a ninth, wherever in memory that is.
+            self._packed = av.AudioResampler(format="flt", rate=self._rate)
+        for piece in self._packed.resample(frame):
+            yield piece.to_ndarray().reshape(-1, piece.layout.nb_channels)
 
 
 class _Clock:
