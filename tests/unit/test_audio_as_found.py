@@ -81,6 +81,13 @@ def joined(tmp_path: Path, first: Path, second: Path, suffix: str, codec: str = 
         (".oga", "-c:a flac"),
         (".aac", ""),
         (".ts", "-c:a aac"),
+        (".mka", "-c:a libopus"),
+        (".m4a", ""),
+        (".w64", ""),
+        (".tta", ""),
+        (".flv", "-ar 44100"),
+        (".wma", ""),
+        (".avi", "-c:a libmp3lame"),
     ],
 )
 def test_files_joined_as_they_are_give_all_of_both_or_say_that_they_do_not(
@@ -91,7 +98,7 @@ def test_files_joined_as_they_are_give_all_of_both_or_say_that_they_do_not(
     both = (len(samples(first)) + len(samples(second))) / RATE
     has_all = found.seconds > both - 0.1
     assert has_all or "header_disagrees" in found.flags
-    if suffix not in (".aiff",):  # of which no decoder reads the second
+    if suffix not in (".aiff", ".m4a", ".w64", ".tta", ".flv", ".wma"):  # decoders read the first
         assert has_all
         assert likeness(found.waveform, samples(first)[:RATE], 0.0) > 0.95
     if suffix in (".mp3", ".flac", ".wav") and "write_xing" not in codec:
@@ -223,6 +230,33 @@ def test_an_mp3_of_varying_rate_that_states_no_length_is_healthy(
     assert found.flags == ()
 
 
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        (".wav", "-rf64 always"),
+        (".w64", ""),
+        (".caf", "-c:a pcm_s16le"),
+        (".au", ""),
+        (".voc", ""),
+        (".avi", "-c:a pcm_s16le"),
+        (".wma", ""),
+        (".flv", "-ar 44100"),
+        (".mkv", "-f lavfi -i testsrc=d=6:s=64x64:r=5 -c:a libopus -c:v mpeg4"),
+    ],
+)
+def test_what_is_left_of_a_file_is_flagged(
+    tmp_path: Path, first: Path, suffix: str, options: str
+) -> None:
+    file = tmp_path / f"cut{suffix}"
+    ffmpeg("-i", first, *options.split(), file)
+    assert load(file).flags == ()
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) * 6 // 10])
+    found = load(file)
+    assert 2.5 < found.seconds < 4.5
+    assert "header_disagrees" in found.flags
+
+
 def test_mp3_in_wav(tmp_path: Path, second: Path) -> None:
     file = tmp_path / "mp3.wav"
     ffmpeg("-i", second, "-c:a", "libmp3lame", "-f", "wav", file)
@@ -239,6 +273,17 @@ def test_a_flac_that_does_not_state_its_length(tmp_path: Path, first: Path) -> N
     assert found.flags == ()
     part = load(file, offset=2.0, duration=1.0)
     assert np.array_equal(part.waveform, samples(first)[2 * RATE : 3 * RATE])
+
+
+def test_a_damaged_frame_of_a_flac_is_silence_as_long(tmp_path: Path, first: Path) -> None:
+    file = tmp_path / "streamed.flac"
+    raw = bytearray(ffmpeg("-i", first, "-f", "flac", "-"))
+    raw[len(raw) // 3] ^= 0xFF
+    file.write_bytes(raw)
+    found = load(file)
+    assert found.flags == ("damaged",)
+    assert found.samples == len(samples(first))
+    assert np.array_equal(found.waveform[-2 * RATE :], samples(first)[-2 * RATE :])
 
 
 def test_a_flac_that_states_more_than_any_recording_holds(tmp_path: Path, first: Path) -> None:

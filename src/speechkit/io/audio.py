@@ -33,6 +33,7 @@ from speechkit.errors import (
 )
 from speechkit.io.decoders.ffmpeg import Ffmpeg
 from speechkit.io.decoders.sndfile import Sndfile
+from speechkit.io.mix import Mix, finite, resampled
 from speechkit.io.names import hint
 
 if TYPE_CHECKING:
@@ -44,11 +45,6 @@ MADE_UP = 0.25  # seconds, at most, that an MP3 encoder puts before and behind
 RATES = (1_000, 768_000)  # Hz; what states another is no recording
 KEPT = 1800.0  # seconds of a recording that are kept in memory; a longer one is long
 STRETCH = 600.0  # seconds of a long one in memory at once; a multiple of every frame
-# Of the energy that the mix of unrelated channels has: two whose mix has less than a tenth of
-# their own cancel each other.
-CANCELLED = 0.2
-CANCELLED_SHARE = 0.05
-SAMPLED = 1000  # frames of a second, about, that tell how loud its channels are
 
 Decoder = Sndfile | Ffmpeg
 
@@ -178,7 +174,7 @@ class _Take:
             self.count = max(1, round(wanted.duration * self.rate))
         self.frames = 0
         self.length = 0  # samples at the wanted rate
-        self.mix = _Mix(channel, self.rate)
+        self.mix = Mix(channel, self.rate)
         self.waveform: NDArray[np.float32] | None = None
         self._kind = type(decoder)
         self._path, self._track = wanted.path, wanted.track
@@ -227,52 +223,13 @@ class _Take:
     def _pieces(self, decoder: Decoder) -> Iterator[NDArray[np.float32]]:
         self.frames = 0
         blocks = decoder.blocks(self.start, self.count)
-        mixed = _finite(map(self.mix, blocks), self._path, self.start, self.rate)
-        yield from _resampled(self._counted(mixed), self.rate, self._wanted_rate)
+        mixed = finite(map(self.mix, blocks), self._path, self.start, self.rate)
+        yield from resampled(self._counted(mixed), self.rate, self._wanted_rate)
 
     def _counted(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         for block in blocks:
             self.frames += len(block)
             yield block
-
-
-class _Mix:
-    """Blocks of any channels to one: ``channel``, from 1, or all by their mean."""
-
-    def __init__(self, channel: int | None, rate: int) -> None:
-        self.channel = channel
-        self._second = rate
-        self._step = 1 + rate // SAMPLED
-        self._cancelled = 0.0
-        self._of_each = np.zeros(0)
-
-    def __call__(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        if self.channel is not None:
-            return np.ascontiguousarray(block[:, min(self.channel, block.shape[1]) - 1])
-        if block.shape[1] == 1:
-            return np.ascontiguousarray(block[:, 0])
-        # The mean, thirty times as fast as numpy's.
-        mixed = block @ np.full(block.shape[1], 1 / block.shape[1], np.float32)
-        for start in range(0, len(block), self._second):
-            part = slice(start, start + self._second, self._step)
-            energies = self._step * np.square(block[part]).sum(axis=0)
-            of_mix = self._step * float(np.square(mixed[part]).sum())
-            of_each = float(energies.sum())
-            if of_mix < CANCELLED * of_each / len(energies) ** 2:
-                self._cancelled += of_each
-            more = max(0, len(energies) - len(self._of_each))
-            self._of_each = np.pad(self._of_each, (0, more))
-            self._of_each[: len(energies)] += energies
-        return mixed
-
-    @property
-    def cancels(self) -> bool:
-        """Whether more than `CANCELLED_SHARE` of the energy lies in seconds in which they do."""
-        return self._cancelled > CANCELLED_SHARE * float(self._of_each.sum())
-
-    @property
-    def loudest(self) -> int:
-        return 1 + int(np.argmax(self._of_each))
 
 
 def _listen(descriptor: int, wanted: _Wanted) -> _Take:
@@ -417,32 +374,3 @@ def _require_regular(path: str) -> None:
         raise AudioUnreadable(f"{path}: is not a regular file")
     if status.st_size == 0:
         raise AudioEmpty(f"{path}: the file is empty")
-
-
-def _finite(
-    blocks: Iterable[NDArray[np.float32]], path: str, start: int, rate: int
-) -> Iterator[NDArray[np.float32]]:
-    for block in blocks:
-        finite = np.isfinite(block)
-        if not finite.all():
-            second = (start + int(np.argmin(finite))) / rate
-            raise AudioInvalid(f"{path}: NaN or infinite samples, the first at {second:.2f} s")
-        start += len(block)
-        yield block
-
-
-def _resampled(
-    blocks: Iterable[NDArray[np.float32]], rate: int, wanted: int
-) -> Iterator[NDArray[np.float32]]:
-    if rate == wanted:
-        yield from blocks
-        return
-    import soxr
-
-    stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32")
-    empty = True
-    for block in blocks:
-        empty = False
-        yield stream.resample_chunk(block)
-    if not empty:
-        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)

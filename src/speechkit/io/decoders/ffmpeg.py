@@ -13,19 +13,15 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from speechkit.errors import AudioInvalid, AudioUnreadable
-from speechkit.io.decoders.trailer import has_unstated_sound
+from speechkit.io.decoders.clock import Clock, Timed, silence
+from speechkit.io.decoders.trailer import begins_again, has_unstated_sound, is_cut_short
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 PREROLL = 0.2  # seconds decoded before a slice: codecs with memory need some frames to settle
-DRIFT = 0.05  # seconds that packets' times may be off from what their samples add up to
 LAST_PACKET = 0.25  # seconds, at most, where a container doesn't state its length
-STEADY = 0.01  # seconds of it from one packet to the next, where times can be trusted
-DELAY = 0.15  # as much for the first two, of which codecs drop what they made up
-MOST_GAP = 3600.0  # seconds; beyond it a clock has been set anew, and nothing is missing
-SILENCE = 30.0  # seconds of a gap handed on at once
 
 #: ffmpeg's demuxers whose files state their length and can be entered anywhere; times to ~1 ms.
 INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
@@ -37,7 +33,8 @@ SEQUENTIAL = (
 )
 #: Those of them whose packets tell their times; elsewhere these are counted from samples.
 CLOCKED = (*INDEXED, "asf", "flac", "flv", "mpeg", "mpegts", "ogg")
-Timed = tuple[float | None, "NDArray[np.float32]"]
+#: Those whose header states how long the sound is, though it may have been cut since.
+STATING = ("ape", "asf", "au", "avi", "caf", "flv", "tak", "tta", "w64", "voc", "wav", "wv")
 
 
 class Ffmpeg:
@@ -63,6 +60,8 @@ class Ffmpeg:
         except (av.error.FFmpegError, ValueError) as e:
             raise AudioUnreadable(f"{path}: not audio that can be decoded") from e
         self._path = path
+        self._descriptor = descriptor
+        self._read = 0  # bytes, up to the end of the packet that lies last in the file
         try:
             self._stream = self._chosen(track)
         except BaseException:
@@ -84,7 +83,8 @@ class Ffmpeg:
         self._container.close()
 
     def ends_where_stated(self) -> bool:
-        """Whether the last packet ends where the file's index says; it is not decoded."""
+        """Whether the last packet ends where the file's index says, and no other file lies behind;
+        it is not decoded."""
         import av
 
         if not self._indexed or not self.about:
@@ -94,7 +94,7 @@ class Ffmpeg:
         end = 0.0
         try:
             self._container.seek(int((stated + self._start) / base), stream=self._stream)
-            for packet in self._container.demux(self._stream):
+            for packet in self._packets():
                 if packet.pts is None:
                     continue
                 before = end
@@ -103,7 +103,7 @@ class Ffmpeg:
                     return False
         except av.error.FFmpegError:
             return False
-        return abs(end - stated) <= LAST_PACKET
+        return abs(end - stated) <= LAST_PACKET and not self._leaves_another()
 
     def seconds_of_packets(self) -> float:
         """What the packets add up to; none is decoded. Raises `AudioUnreadable`."""
@@ -166,12 +166,25 @@ class Ffmpeg:
         for first, block in self._blocks_from(start):
             if first > at:  # entered within a gap
                 self.flags.add("damaged")
-                yield from _silence(int(min(first, end)) - at, block, self.rate)
+                yield from silence(int(min(first, end)) - at, block, self.rate)
             if first >= end:
                 return
             if first + len(block) > start:
                 yield block[max(0, start - first) : int(min(end - first, len(block)))]
             at = max(start, first + len(block))
+        if self._is_cut_short(at) or self._leaves_another():
+            self.flags.add("header_disagrees")
+
+    def _is_cut_short(self, end: int) -> bool:
+        """Whether the header states more frames, or bytes, than there are."""
+        states = self._container.format.name in STATING and self.about
+        is_short = states and end < states - LAST_PACKET * self.rate
+        return bool(is_short) or is_cut_short(self._descriptor)
+
+    def _leaves_another(self) -> bool:
+        """Whether another file lies behind the last packet."""
+        is_whole = self._container.format.name in (*INDEXED, *STATING)  # not pages of a stream
+        return is_whole and begins_again(self._descriptor, self._read)
 
     def _gathered(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Blocks of about a second: those of codecs are so short that each costs more than what is
@@ -192,7 +205,7 @@ class Ffmpeg:
     def _blocks_from(self, start: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Each block and its first frame's number: all, or from shortly before ``start``."""
         near = start - int(PREROLL * self.rate)
-        clock = _Clock(self.rate, self.flags)
+        clock = Clock(self.rate, self.flags)
         for position, block in clock.place(self._decoded()):
             if self._indexed and clock.is_set and near > position:
                 break
@@ -203,6 +216,12 @@ class Ffmpeg:
         self._container.seek(int(seconds / self._stream.time_base), stream=self._stream)
         yield from clock.place(self._decoded(), entered=True)
 
+    def _packets(self) -> Iterator[Any]:
+        for packet in self._container.demux(self._stream):
+            if packet.pos is not None:
+                self._read = max(self._read, packet.pos + packet.size)
+            yield packet
+
     def _decoded(self) -> Iterator[Timed]:
         """The time of each block in seconds since the file's beginning, and its samples."""
         import av
@@ -210,7 +229,7 @@ class Ffmpeg:
         came = False
         broken: av.error.FFmpegError | None = None
         resample = _Resampler(self.rate)
-        for packet in self._container.demux(self._stream):
+        for packet in self._packets():
             try:
                 frames = packet.decode()
             except av.error.FFmpegError as e:
@@ -244,72 +263,8 @@ class _Resampler:
             # Not planar: of eight channels PyAV would read a ninth, wherever in memory that is.
             self._packed = av.AudioResampler(format="flt", rate=self._rate)
         for piece in self._packed.resample(frame):
-            yield piece.to_ndarray().reshape(-1, piece.layout.nb_channels)
-
-
-class _Clock:
-    """Where blocks lie by their times. ``zero``: the time of frame 0, by the second block: the
-    first one may have lost what the codec made up. ``flags`` gain ``damaged`` at a gap."""
-
-    def __init__(self, rate: int, flags: set[str]) -> None:
-        self._rate = rate
-        self._flags = flags
-        self.zero = 0.0
-        self.is_set = False
-
-    def place(
-        self, blocks: Iterable[Timed], *, entered: bool = False
-    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Each block, and silence where some are missing, with the number of its first frame.
-        ``entered``: the blocks don't begin at frame 0, and their times tell where they do.
-
-        A time that jumps counts where the next one bears it out; else it alone is wrong. A jump
-        back, or of hours, is of the clock and not of the sound."""
-        position = 0
-        for number, (time, block, after) in enumerate(_with_the_next_time(blocks)):
-            late = 0.0 if time is None else time - self.zero - position / self._rate
-            if entered and number == 0:
-                position += round(late * self._rate)
-            elif (
-                abs(late) > (DRIFT if number > 1 else DELAY)
-                and time is not None
-                and after is not None
-            ):
-                is_steady = abs(after - time - len(block) / self._rate) <= STEADY
-                if is_steady and 0 < late < MOST_GAP:
-                    if number:
-                        self._flags.add("damaged")
-                    for silence in _silence(round(late * self._rate), block, self._rate):
-                        yield position, silence
-                        position += len(silence)
-                elif is_steady:  # the clock was set anew
-                    self.zero += late
-            elif number == 1 and not self.is_set and time is not None:
-                self.zero += late
-                self.is_set = True
-            yield position, block
-            position += len(block)
-
-
-def _with_the_next_time(
-    blocks: Iterable[Timed],
-) -> Iterator[tuple[float | None, NDArray[np.float32], float | None]]:
-    """Each block with the time of the one behind it, which tells whether its own can be trusted."""
-    waiting: Timed | None = None
-    for one in blocks:
-        if waiting:
-            yield *waiting, one[0]
-        waiting = one
-    if waiting:
-        yield *waiting, None
-
-
-def _silence(frames: int, like: NDArray[np.float32], rate: int) -> Iterator[NDArray[np.float32]]:
-    import numpy as np
-
-    most = int(SILENCE * rate)
-    for start in range(0, frames, most):
-        yield np.zeros((min(most, frames - start), like.shape[1]), np.float32)
+            samples: Any = piece.to_ndarray()
+            yield samples.reshape(-1, piece.layout.nb_channels)
 
 
 def _by_name(streams: Any, track: str) -> Any:

@@ -20,7 +20,7 @@ def ends_with_sample(descriptor: int, number: int) -> bool:
     size = os.fstat(descriptor).st_size
     start = max(0, size - (largest or MOST) - TAG)
     tail = os.pread(descriptor, size - start, start)
-    if b"fLaC\0" in tail[1:]:
+    if tail.find(b"fLaC\0", 1) >= 0:
         return False
     at = len(tail)
     while (at := max(tail.rfind(sync, 0, at) for sync in SYNC)) >= 0:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from speechkit.errors import AudioUnreadable
 from speechkit.io.decoders.flac import ends_with_sample
+from speechkit.io.decoders.headers import promised_bytes
 from speechkit.io.decoders.ogg import has_several, is_chained
-from speechkit.io.decoders.trailer import is_trailer, promised_bytes
+from speechkit.io.decoders.trailer import is_cut_short, is_trailer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,7 @@ BLOCK = 30.0  # seconds decoded at once: bounds the memory of long, many-channel
 OGG_PREROLL = 10.0
 UNKNOWN = 1 << 62  # frames; libsndfile says its greatest number where a header states none
 MISREAD = ("W64", "VOC")  # float samples as integers, and headers of blocks as samples
+STATED = ("WAV", "WAVEX", "AIFF")  # whose header states the bytes of sound
 GUESSED = ("MP3", "MPEG")  # whose header may state no length, which is then guessed
 
 
@@ -41,7 +43,9 @@ class Sndfile:
         self.channels: int = file.channels
         self.about: int | None = file.frames
         self._format: str = file.format
-        self.is_guess = self._format in GUESSED or file.subtype.startswith(GUESSED)
+        self.is_guess = self._format in GUESSED or (
+            self._format in STATED and file.subtype.startswith(GUESSED)
+        )
         self.frames = None if self.is_guess else self.about
 
     @classmethod
@@ -89,13 +93,14 @@ class Sndfile:
         it without being decoded are asked."""
         if not self.about:
             return False
-        if self.frames and (end := promised_bytes(self._descriptor)):
-            size = os.fstat(self._descriptor).st_size
-            return end <= size and is_trailer(self._descriptor, end)
         if self._format == "FLAC" and ends_with_sample(self._descriptor, self.about):
             return True
         if self._format == "OGG":
             return not is_chained(self._descriptor)
+        is_stated = self.frames and self._format in STATED
+        if is_stated and (end := promised_bytes(self._descriptor)):
+            size = os.fstat(self._descriptor).st_size
+            return end <= size and is_trailer(self._descriptor, end)
         return self.seeks_to_the_end()
 
     def seeks_to_the_end(self) -> bool:
@@ -113,8 +118,7 @@ class Sndfile:
 
     def is_cut_short(self) -> bool:
         """Whether the header promises more than the file holds, which libsndfile doesn't mind."""
-        promised = promised_bytes(self._descriptor)
-        return promised is not None and promised > os.fstat(self._descriptor).st_size
+        return is_cut_short(self._descriptor)
 
     def _seek(self, start: int) -> None:
         before = min(start, int(OGG_PREROLL * self.rate)) if self._format == "OGG" else 0

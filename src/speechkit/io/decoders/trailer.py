@@ -1,15 +1,16 @@
-"""What a file holds beside its sound: chunks and tags behind it, and the size of it in a header."""
+"""What lies behind the sound of a file: chunks, tags, or more sound."""
 
 from __future__ import annotations
 
 import os
-from typing import Literal
+
+from speechkit.io.decoders.headers import WAVES, ByteOrder, promised_bytes
 
 MOST = 1 << 24  # bytes that are looked at; tags may hold pictures
+LOOK = 1 << 20  # bytes that are read at once
 SCRAP = 64  # bytes, of which nothing can be heard
-UNKNOWN_SIZES = (0, 0xFFFFFFFF)  # of a header that was written before its sound
-SOUND = {b"RIFF": b"data", b"FORM": b"SSND"}
-BYTE_ORDER: dict[bytes, Literal["little", "big"]] = {b"RIFF": "little", b"FORM": "big"}
+NO_TRAILERS = (*WAVES, b"RIFX", b"data", b"SSND")  # but the beginning of another file
+BYTE_ORDERS: tuple[ByteOrder, ...] = ("little", "big")
 
 
 def is_trailer(descriptor: int, position: int) -> bool:
@@ -25,26 +26,28 @@ def is_trailer(descriptor: int, position: int) -> bool:
     return is_scrap or any(_is_chunks(rest[pad:]) for pad in (0, 1))
 
 
-def promised_bytes(descriptor: int) -> int | None:
-    """Where the sound of a WAV or an AIFF file ends as its header has it; None where it has not."""
-    size = os.fstat(descriptor).st_size
-    kind = os.pread(descriptor, 4, 0)
-    if kind not in SOUND:
-        return None
-    at = 12
-    while at + 8 <= size:
-        name = os.pread(descriptor, 4, at)
-        length = int.from_bytes(os.pread(descriptor, 4, at + 4), BYTE_ORDER[kind])
-        if name == SOUND[kind]:
-            return None if length in UNKNOWN_SIZES else at + 8 + length
-        at += 8 + length + length % 2
-    return None
-
-
 def has_unstated_sound(descriptor: int) -> bool:
     """Whether more sound lies behind what the header of a WAV or an AIFF file calls its sound."""
+    if os.pread(descriptor, 4, 0) not in WAVES:
+        return False
     end = promised_bytes(descriptor)
     return end is not None and not is_trailer(descriptor, end)
+
+
+def is_cut_short(descriptor: int) -> bool:
+    """Whether the header promises more than the file holds."""
+    promised = promised_bytes(descriptor)
+    return promised is not None and promised > os.fstat(descriptor).st_size
+
+
+def begins_again(descriptor: int, position: int) -> bool:
+    """Whether another file of the same kind begins from ``position`` on."""
+    head = os.pread(descriptor, 8, 0)
+    sign = head[4:] if head[4:] == b"ftyp" else head[:4]
+    size = os.fstat(descriptor).st_size
+    return any(
+        sign in os.pread(descriptor, LOOK + len(sign), at) for at in range(position, size, LOOK)
+    )
 
 
 def _without_tags(rest: bytes) -> bytes:
@@ -64,11 +67,11 @@ def _without_tags(rest: bytes) -> bytes:
 
 def _is_chunks(rest: bytes) -> bool:
     """Whether it consists of chunks with names that are none of another file's beginning."""
-    for order in BYTE_ORDER.values():
+    for order in BYTE_ORDERS:
         at = 0
         while at + 8 <= len(rest):
             name = rest[at : at + 4]
-            if name in (*SOUND, *SOUND.values(), b"RF64", b"RIFX") or not name.isascii():
+            if name in NO_TRAILERS or not name.isascii():
                 break
             length = int.from_bytes(rest[at + 4 : at + 8], order)
             at += 8 + length + length % 2
