@@ -265,6 +265,17 @@ def test_mp3_in_wav(tmp_path: Path, second: Path) -> None:
     assert likeness(found.waveform, samples(second)[:RATE], 0.07) > 0.95
 
 
+def test_mp3_is_decoded_in_blocks_without_a_seam(
+    tmp_path: Path, first: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "small.mp3"
+    ffmpeg("-i", first, "-b:a", "24k", file)
+    whole = samples(file)
+    monkeypatch.setattr("speechkit.io.decoders.sndfile.BLOCK", 0.5)
+    assert np.array_equal(load(file).waveform, whole)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_flac_that_does_not_state_its_length(tmp_path: Path, first: Path) -> None:
     file = tmp_path / "streamed.flac"
     file.write_bytes(ffmpeg("-i", first, "-f", "flac", "-"))

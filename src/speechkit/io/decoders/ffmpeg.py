@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PREROLL = 0.2  # seconds decoded before a slice: codecs with memory need some frames to settle
 LAST_PACKET = 0.25  # seconds, at most, where a container doesn't state its length
 
+PLANES = 8  # of so many PyAV reads one more, wherever in memory that is
+
 #: ffmpeg's demuxers whose files state their length and can be entered anywhere; times to ~1 ms.
 INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 #: Those read from their beginning on. No other is let in: play lists would open other files.
@@ -260,11 +262,12 @@ class _Resampler:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._kind:  # what the one before holds back is less than a millisecond
             self._kind = kind
-            # Not planar: of eight channels PyAV would read a ninth, wherever in memory that is.
-            self._packed = av.AudioResampler(format="flt", rate=self._rate)
-        for piece in self._packed.resample(frame):
+            self._is_planar = frame.layout.nb_channels < PLANES
+            packing = "fltp" if self._is_planar else "flt"
+            self._resampler = av.AudioResampler(format=packing, rate=self._rate)
+        for piece in self._resampler.resample(frame):
             samples: Any = piece.to_ndarray()
-            yield samples.reshape(-1, piece.layout.nb_channels)
+            yield samples.T if self._is_planar else samples.reshape(-1, piece.layout.nb_channels)
 
 
 def _by_name(streams: Any, track: str) -> Any:

@@ -5,7 +5,6 @@ It reads as many frames as a header promises and no more, so what it leaves unre
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -39,6 +38,8 @@ class Sndfile:
         self._path = path
         self._descriptor = descriptor
         self._file = file
+        # Else each read ends in a seek, at which MP3 loses what its next frame is made of.
+        file.seekable = lambda: False
         self.rate: int = file.samplerate
         self.channels: int = file.channels
         self.about: int | None = file.frames
@@ -70,21 +71,22 @@ class Sndfile:
 
     def blocks(self, start: int, count: int | None) -> Iterator[NDArray[np.float32]]:
         """``[frames, channels]`` float32, from frame ``start``, ``count`` frames (None: all)."""
-        if start >= self._file.frames:
-            return
-        left = math.inf if count is None else count
+        left = max(0, self._file.frames - start)
+        if count is not None:
+            left = min(left, count)
         step = int(BLOCK * self.rate)
         try:
-            if start:
+            if start and left:
                 self._seek(start)
-            while left > 0:
+            while left:
                 wanted = min(step, left)
                 block = self._file.read(wanted, dtype="float32", always_2d=True)
                 if len(block):
                     yield block
-                if len(block) < wanted:
-                    return
                 left -= wanted
+                if len(block) < wanted:
+                    break
+            self._file.seek(self._file.tell())  # from here on nothing read is kept in a buffer
         except RuntimeError as e:
             raise AudioUnreadable(f"{self._path}: corrupt audio data ({e})") from e
 
