@@ -70,8 +70,10 @@ class References:
         self._stems = frozenset(stem for stem, suffix in parts if suffix not in SUFFIXES)
         self._transcripts = {}
         for name in sorted(self._names.all):
+            if not name.endswith(".trans.txt"):
+                continue
             path = Path(folder, name)
-            if name.endswith(".trans.txt") and self._is_reference(path, root, MOST_LIST):
+            if self._is_reference(path, root, MOST_LIST):
                 self._read_list(path)
         self._listed = Names(self._transcripts)
 

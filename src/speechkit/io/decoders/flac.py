@@ -8,7 +8,7 @@ MOST = 1 << 16  # bytes at the file's end that hold a frame's header, where its 
 STREAMINFO_END = 42
 BLOCK, LARGEST = slice(8, 10), slice(15, 18)  # samples in a block, bytes of the largest frame
 TAG = 128  # bytes of ID3v1, which may follow
-SYNC = b"\xff\xf8", b"\xff\xf9"  # frames are numbered; their samples are
+SYNCS = b"\xff\xf8", b"\xff\xf9"  # frames are numbered; their samples are
 
 
 def ends_with_sample(descriptor: int, number: int) -> bool:
@@ -22,10 +22,11 @@ def ends_with_sample(descriptor: int, number: int) -> bool:
     tail = os.pread(descriptor, size - start, start)
     if tail.find(b"fLaC\0", 1) >= 0:
         return False
-    at = len(tail)
-    while (at := max(tail.rfind(sync, 0, at) for sync in SYNC)) >= 0:
-        if _end(tail[at : at + 16], block) == number:
-            return True
+    for sync in SYNCS:
+        at = len(tail)
+        while (at := tail.rfind(sync, 0, at)) >= 0:
+            if _end(tail[at : at + 16], block) == number:
+                return True
     return False
 
 

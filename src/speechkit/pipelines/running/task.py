@@ -136,7 +136,7 @@ class Failed:
     traceback: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as is Outcome: frozen ones are pickled by Python, these by C
 class Begun:
     """The worker now works on these utterances, known to hold so many seconds of audio."""
 
@@ -144,7 +144,7 @@ class Begun:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What became of one utterance: its output lines, and the error's type if it failed."""
 
