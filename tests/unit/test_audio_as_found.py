@@ -88,6 +88,7 @@ def joined(tmp_path: Path, first: Path, second: Path, suffix: str, codec: str = 
         (".flv", "-ar 44100"),
         (".wma", ""),
         (".avi", "-c:a libmp3lame"),
+        (".avi", "-f lavfi -i testsrc=d=6:s=64x64:r=5 -c:a libmp3lame -c:v mpeg4"),
     ],
 )
 def test_files_joined_as_they_are_give_all_of_both_or_say_that_they_do_not(
@@ -98,7 +99,7 @@ def test_files_joined_as_they_are_give_all_of_both_or_say_that_they_do_not(
     both = (len(samples(first)) + len(samples(second))) / RATE
     has_all = found.seconds > both - 0.1
     assert has_all or "header_disagrees" in found.flags
-    if suffix not in (".aiff", ".m4a", ".w64", ".tta", ".flv", ".wma"):  # decoders read the first
+    if suffix not in (".aiff", ".m4a", ".w64", ".tta", ".flv", ".wma", ".avi"):  # read in part
         assert has_all
         assert likeness(found.waveform, samples(first)[:RATE], 0.0) > 0.95
     if suffix in (".mp3", ".flac", ".wav") and "write_xing" not in codec:
@@ -228,6 +229,17 @@ def test_an_mp3_of_varying_rate_that_states_no_length_is_healthy(
     found = load(file)
     assert found.seconds == pytest.approx(6.055, abs=0.2)
     assert found.flags == ()
+
+
+def test_an_ogg_behind_what_is_left_of_another_is_heard(
+    tmp_path: Path, first: Path, second: Path
+) -> None:
+    file = joined(tmp_path, first, second, ".ogg", "-c:a libvorbis")
+    torn, behind = (part.read_bytes() for part in (tmp_path / "1.ogg", tmp_path / "2.ogg"))
+    file.write_bytes(torn[: len(torn) // 2] + behind)
+    found = load(file)
+    assert "header_disagrees" in found.flags
+    assert likeness(found.waveform, samples(second)[RATE : 2 * RATE], found.seconds - 3.32) > 0.95
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from speechkit.errors import AudioInvalid, AudioUnreadable
 from speechkit.io.decoders.clock import Clock, Timed, silence
+from speechkit.io.decoders.headers import promised_bytes
 from speechkit.io.decoders.trailer import begins_again, has_unstated_sound, is_cut_short
 
 if TYPE_CHECKING:
@@ -184,9 +185,11 @@ class Ffmpeg:
         return bool(is_short) or is_cut_short(self._descriptor)
 
     def _leaves_another(self) -> bool:
-        """Whether another file lies behind the last packet."""
-        is_whole = self._container.format.name in (*INDEXED, *STATING)  # not pages of a stream
-        return is_whole and begins_again(self._descriptor, self._read)
+        """Whether another file lies behind what the header counts, or the last packet."""
+        if self._container.format.name not in (*INDEXED, *STATING):  # pages of a stream
+            return False
+        end = promised_bytes(self._descriptor)
+        return begins_again(self._descriptor, min(self._read, end or self._read))
 
     def _gathered(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Blocks of about a second: those of codecs are so short that each costs more than what is

@@ -40,7 +40,7 @@ def _riff(header: _Header) -> int | None:
     if header.bytes(8, 4) != b"AVI ":
         return _chunk(header, b"data", "little")
     at = 0
-    while header.bytes(at, 4) == b"RIFF" and header.bytes(at + 8, 4) in (b"AVI ", b"AVIX"):
+    while at == 0 or (header.bytes(at, 4) == b"RIFF" and header.bytes(at + 8, 4) == b"AVIX"):
         length = header.number(at + 4, 4, "little")
         if length in UNKNOWN_SIZES:
             return None

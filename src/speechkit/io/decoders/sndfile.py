@@ -114,7 +114,9 @@ class Sndfile:
             return False
 
     def has_read_all(self) -> bool:
-        """Whether nothing but tags lies behind what was read last."""
+        """Whether nothing but tags lies behind what was read last, and no page of another file."""
+        if self._format == "OGG" and is_chained(self._descriptor):
+            return False
         position = os.lseek(self._descriptor, 0, os.SEEK_CUR)
         return is_trailer(self._descriptor, position)
 
