@@ -79,13 +79,17 @@ def _kill_often(unbroken: Unbroken, folder: Path, kills: int, seed: int) -> Coun
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["ten", "silero"])
-def test_20_kills_of_a_vad_run(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    unbroken: Unbroken = request.getfixturevalue(engine)
-    assert unbroken.utterances >= 300
-    moments = _kill_often(unbroken, tmp_path, kills=20, seed=random.randrange(10**6))
+def test_20_kills_of_a_vad_run(ten: Unbroken, tmp_path: Path) -> None:
+    assert ten.utterances >= 300
+    moments = _kill_often(ten, tmp_path, kills=20, seed=random.randrange(10**6))
     assert moments["working"] >= 4, moments
     assert moments["some done"] >= 2, moments
+
+
+@pytest.mark.slow
+def test_kills_of_silero(silero: Unbroken, tmp_path: Path) -> None:
+    moments = _kill_often(silero, tmp_path, kills=6, seed=random.randrange(10**6))
+    assert moments["working"] >= 1, moments
 
 
 @pytest.mark.slow

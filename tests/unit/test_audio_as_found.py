@@ -524,9 +524,9 @@ def test_a_long_recording_comes_in_stretches_that_make_it_up(
 
 
 @pytest.mark.seconds
-def test_eight_hours_take_no_more_memory_than_half_an_hour(tmp_path: Path) -> None:
+def test_four_hours_take_no_more_memory_than_half_an_hour(tmp_path: Path) -> None:
     file = tmp_path / "night.wav"
-    write_silence(file, 8 * 3600, RATE, channels=1)
+    write_silence(file, 4 * 3600, RATE, channels=1)
     script = (
         "import sys; from speechkit.io import audio\n"
         "long = audio.load(sys.argv[1], sample_rate=16000)\n"
@@ -536,5 +536,5 @@ def test_eight_hours_take_no_more_memory_than_half_an_hour(tmp_path: Path) -> No
     )
     done = subprocess.run([sys.executable, "-c", script, file], capture_output=True, check=True)
     seconds, megabytes = map(float, done.stdout.split())
-    assert seconds == 8 * 3600
+    assert seconds == 4 * 3600
     assert megabytes < 400
