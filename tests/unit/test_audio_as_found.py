@@ -269,6 +269,29 @@ def test_what_is_left_of_a_file_is_flagged(
     assert "header_disagrees" in found.flags
 
 
+@pytest.mark.parametrize(
+    ("suffix", "options", "behind"),
+    [
+        (".wmv", "-f lavfi -i testsrc=d=8:s=64x64:r=5 -c:v wmv2", 0),
+        (".avi", "-seekable 0 -c:a pcm_s16le", 0),
+        (".m4a", "-metadata comment=how.ftyp.boxes.work", 0),
+        (".tta", "-metadata comment=TTA1.test", 0),
+        (".w64", "", 1000),
+        (".voc", "", 1000),
+        (".wma", "", 1000),
+        (".opus", "-c:a libopus", 1000),
+        (".wav", "-ar 8000 -c:a libgsm_ms", 0),
+    ],
+)
+def test_a_healthy_file_has_no_flag(
+    tmp_path: Path, first: Path, suffix: str, options: str, behind: int
+) -> None:
+    file = tmp_path / f"healthy{suffix}"
+    ffmpeg("-i", first, *options.split(), file)
+    file.write_bytes(file.read_bytes() + bytes(behind))
+    assert load(file).flags == ()
+
+
 def test_mp3_in_wav(tmp_path: Path, second: Path) -> None:
     file = tmp_path / "mp3.wav"
     ffmpeg("-i", second, "-c:a", "libmp3lame", "-f", "wav", file)
@@ -298,10 +321,14 @@ def test_a_flac_that_does_not_state_its_length(tmp_path: Path, first: Path) -> N
     assert np.array_equal(part.waveform, samples(first)[2 * RATE : 3 * RATE])
 
 
-def test_a_damaged_frame_of_a_flac_is_silence_as_long(tmp_path: Path, first: Path) -> None:
+@pytest.mark.parametrize("at", [0.1, 0.33])
+def test_damaged_frames_of_a_flac_are_silence_as_long(
+    tmp_path: Path, first: Path, at: float
+) -> None:
     file = tmp_path / "streamed.flac"
     raw = bytearray(ffmpeg("-i", first, "-f", "flac", "-"))
-    raw[len(raw) // 3] ^= 0xFF
+    start = 8500 if at == 0.1 else int(at * len(raw))  # just behind the header and its padding
+    raw[start : start + 2000] = bytes(2000)
     file.write_bytes(raw)
     found = load(file)
     assert found.flags == ("damaged",)

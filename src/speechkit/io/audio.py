@@ -32,6 +32,7 @@ from speechkit.errors import (
     AudioUnreadable,
 )
 from speechkit.io.decoders.ffmpeg import Ffmpeg
+from speechkit.io.decoders.headers import is_cut_short
 from speechkit.io.decoders.sndfile import Sndfile
 from speechkit.io.mix import Mix, finite, resampled
 from speechkit.io.names import hint
@@ -252,6 +253,7 @@ def _listen(descriptor: int, wanted: _Wanted) -> _Take:
         take.flags.add("header_disagrees")
     elif take.seconds > expected:  # padding of the codec's last frame
         take.length = round(expected * take.length / take.seconds)
+        take.frames = round(expected * take.rate)
     return take
 
 
@@ -269,7 +271,7 @@ def _to_the_end(
         damage: AudioUnreadable | None = None
         try:
             less = _Take(decoder, wanted, channel)
-            if _has_all(decoder, wanted, less):
+            if _has_all(descriptor, decoder, wanted, less):
                 return less, stated
         except AudioUnreadable as e:
             damage = e
@@ -314,14 +316,14 @@ def _is_as_stated(descriptor: int, wanted: _Wanted, decoder: Decoder) -> bool:
     return abs(seconds - (decoder.about or 0) / decoder.rate) <= MADE_UP
 
 
-def _has_all(decoder: Sndfile, wanted: _Wanted, take: _Take) -> bool:
+def _has_all(descriptor: int, decoder: Sndfile, wanted: _Wanted, take: _Take) -> bool:
     """Whether nothing of what is wanted was left unread. What a header misstates beside is
     flagged."""
     end = take.start + take.frames
     slack = SLACK * take.rate
     if wanted.duration is None:
         is_guess_too_long = decoder.frames is None and end < (decoder.about or 0) - slack
-        if is_guess_too_long or decoder.is_cut_short():
+        if is_guess_too_long or is_cut_short(descriptor):
             take.flags.add("header_disagrees")
         return decoder.has_read_all() and end >= (decoder.frames or 0) - slack
     if take.is_short:

@@ -12,8 +12,8 @@ from speechkit.errors import AudioInvalid
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Of the energy that the mix of unrelated channels has: two whose mix has less than a tenth of
-# their own cancel each other.
+# Of the energy that the mix of as many unrelated channels has, which is half of two channels' own:
+# channels whose mix has less cancel each other. For two that is a tenth of their energy.
 CANCELLED = 0.2
 CANCELLED_SHARE = 0.05
 SAMPLED = 1000  # frames of a second, about, that tell how loud its channels are

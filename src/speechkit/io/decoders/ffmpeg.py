@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from speechkit.errors import AudioInvalid, AudioUnreadable
 from speechkit.io.decoders.clock import Clock, Timed, silence
-from speechkit.io.decoders.headers import promised_bytes
-from speechkit.io.decoders.trailer import begins_again, has_unstated_sound, is_cut_short
+from speechkit.io.decoders.headers import is_cut_short, stated_end
+from speechkit.io.decoders.trailer import begins_again, has_unstated_sound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PREROLL = 0.2  # seconds decoded before a slice: codecs with memory need some frames to settle
 LAST_PACKET = 0.25  # seconds, at most, where a container doesn't state its length
 
-PLANES = 8  # of so many PyAV reads one more, wherever in memory that is
+PLANES = 8  # from so many on PyAV reads one too many, so packed samples are asked for
 
 #: ffmpeg's demuxers whose files state their length and can be entered anywhere; times to ~1 ms.
 INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
@@ -36,8 +36,10 @@ SEQUENTIAL = (
 )
 #: Those of them whose packets tell their times; elsewhere these are counted from samples.
 CLOCKED = (*INDEXED, "asf", "flac", "flv", "mpeg", "mpegts", "ogg")
-#: Those whose header states how long the sound is, though it may have been cut since.
-STATING = ("ape", "asf", "au", "avi", "caf", "flv", "tak", "tta", "w64", "voc", "wav", "wv")
+#: Those whose header counts the sound's frames, though the file may have been cut since.
+COUNTING = ("ape", "caf", "flv", "tak", "tta", "wav", "wv")
+#: Those of which the first is read where several are joined; others go on, page by page.
+WHOLE = (*INDEXED, "asf", "avi", "caf", "flv", "tta", "w64", "voc", "wav")
 
 
 class Ffmpeg:
@@ -77,6 +79,9 @@ class Ffmpeg:
         self._clocked = self._container.format.name in CLOCKED
         start = self._container.start_time  # of the first of all its streams
         self._start = 0.0 if start is None else start / av.time_base
+        if self._start and self._container.format.name == "flac":  # whose first frames are damaged
+            self._start = 0.0
+            self.flags.add("damaged")
         if track is None and len(self._container.streams.audio) > 1:
             self.flags.add("other_tracks")
         self.about = self._stated_frames()
@@ -90,7 +95,7 @@ class Ffmpeg:
         it is not decoded."""
         import av
 
-        if not self._indexed or not self.about:
+        if not self._indexed or not self.about or is_cut_short(self._descriptor):
             return False
         stated = self.about / self.rate
         base = self._stream.time_base
@@ -175,20 +180,23 @@ class Ffmpeg:
             if first + len(block) > start:
                 yield block[max(0, start - first) : int(min(end - first, len(block)))]
             at = max(start, first + len(block))
-        if self._is_cut_short(at) or self._leaves_another():
+        if self._lacks_frames(at) or self._leaves_another():
             self.flags.add("header_disagrees")
 
-    def _is_cut_short(self, end: int) -> bool:
-        """Whether the header states more frames, or bytes, than there are."""
-        states = self._container.format.name in STATING and self.about
-        is_short = states and end < states - LAST_PACKET * self.rate
-        return bool(is_short) or is_cut_short(self._descriptor)
+    def _lacks_frames(self, end: int) -> bool:
+        """Whether the header states more bytes than there are or, stating none, more frames."""
+        if stated_end(self._descriptor) is not None:
+            return is_cut_short(self._descriptor)
+        if self._container.format.name not in COUNTING or self.about is None:
+            return False
+        return end < self.about - LAST_PACKET * self.rate
 
     def _leaves_another(self) -> bool:
-        """Whether another file lies behind what the header counts, or the last packet."""
-        if self._container.format.name not in (*INDEXED, *STATING):  # pages of a stream
+        """Whether another file lies behind this one's end, or behind the last packet: of joined
+        AVIs ffmpeg reads some of the second."""
+        if self._container.format.name not in WHOLE:
             return False
-        end = promised_bytes(self._descriptor)
+        end = stated_end(self._descriptor)
         return begins_again(self._descriptor, min(self._read, end or self._read))
 
     def _gathered(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:

@@ -9,8 +9,11 @@ from typing import Literal
 ByteOrder = Literal["little", "big"]
 
 WAVES = (b"RIFF", b"RF64", b"FORM")  # chunks of sound, and others behind it
-UNKNOWN_SIZES = (0, 0xFFFFFFFF)  # of a header that was written before its sound
-UNKNOWN_SIZE = 0xFFFFFFFF_FFFFFFFF
+UNKNOWN = (0, 0xFFFFFFFF)  # sizes of a header that was written before its sound
+MOST = 1 << 63  # bytes; from here on a size is a negative number or all ones, and says nothing
+MOST_CHUNKS = 4096  # that are looked at
+W64_SIZE = 16
+VOC_HEADER = 20  # where the size of it stands
 #: ASF's object of the file's properties, and where in it the file's size stands.
 ASF_PROPERTIES, ASF_SIZE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"), 40
 ASF_HEADER = 1 << 16  # bytes in which it is looked for
@@ -28,24 +31,36 @@ class _Header:
         return int.from_bytes(self.bytes(at, count), order)
 
 
-def promised_bytes(descriptor: int) -> int | None:
-    """Where what a header counts ends, in bytes; None where it counts nothing."""
+def stated_end(descriptor: int) -> int | None:
+    """The byte at which the file should end by its header, or the sound in it (`WAVES`, CAF and
+    AU); None where that isn't stated."""
     header = _Header(descriptor)
-    promise = _PROMISES.get(header.bytes(0, 4))
-    return promise(header) if promise else None
+    stated = _STATED.get(header.bytes(0, 4))
+    end = stated(header) if stated else None
+    return end if end and end < MOST else None
+
+
+def is_cut_short(descriptor: int) -> bool:
+    """Whether the header states more than the file holds."""
+    end = stated_end(descriptor)
+    return end is not None and end > os.fstat(descriptor).st_size
 
 
 def _riff(header: _Header) -> int | None:
     """The sound of a WAV file; all of an AVI, which may consist of several."""
     if header.bytes(8, 4) != b"AVI ":
         return _chunk(header, b"data", "little")
-    at = 0
-    while at == 0 or (header.bytes(at, 4) == b"RIFF" and header.bytes(at + 8, 4) == b"AVIX"):
-        length = header.number(at + 4, 4, "little")
-        if length in UNKNOWN_SIZES:
+    end = 0
+    for _ in range(MOST_CHUNKS):
+        at = end + end % 2
+        head = header.bytes(at, 12)
+        if end and (head[:4] != b"RIFF" or head[8:] != b"AVIX"):
+            break
+        size = int.from_bytes(head[4:8], "little")
+        if size in UNKNOWN:
             return None
-        at += 8 + length + length % 2
-    return at
+        end = at + 8 + size
+    return end
 
 
 def _form(header: _Header) -> int | None:
@@ -58,71 +73,80 @@ def _rf64(header: _Header) -> int | None:
     return _chunk(header, b"data", "little", length)
 
 
-def _chunk(header: _Header, name: bytes, order: ByteOrder, length: int = 0) -> int | None:
-    """The end of the first chunk of that name, whose ``length`` may stand elsewhere."""
+def _chunk(header: _Header, name: bytes, order: ByteOrder, elsewhere: int = 0) -> int | None:
+    """The end of the first chunk of that name, whose size may be stated ``elsewhere``."""
     at = 12
-    while at + 8 <= header.size:
-        own = header.number(at + 4, 4, order)
-        if header.bytes(at, 4) == name:
-            known = own if own not in UNKNOWN_SIZES else length
+    for _ in range(MOST_CHUNKS):
+        head = header.bytes(at, 8)
+        if len(head) < 8:
+            return None
+        size = int.from_bytes(head[4:], order)
+        if head[:4] == name:
+            known = elsewhere if size in UNKNOWN else size
             return at + 8 + known if known else None
-        at += 8 + own + own % 2
+        at += 8 + size + size % 2
     return None
 
 
 def _w64(header: _Header) -> int | None:
-    return header.number(16, 8, "little") or None
+    return header.number(W64_SIZE, 8, "little")
 
 
 def _caf(header: _Header) -> int | None:
     at = 8
-    while at + 12 <= header.size:
-        length = header.number(at + 4, 8, "big")
-        if header.bytes(at, 4) == b"data":
-            return None if length in (0, UNKNOWN_SIZE) else at + 12 + length
-        at += 12 + length
+    for _ in range(MOST_CHUNKS):
+        head = header.bytes(at, 12)
+        if len(head) < 12:
+            return None
+        size = int.from_bytes(head[4:], "big")
+        if head[:4] == b"data":
+            return at + 12 + size if 0 < size < MOST else None
+        at += 12 + size
+        if at >= header.size:
+            return None
     return None
 
 
 def _au(header: _Header) -> int | None:
-    length = header.number(8, 4, "big")
-    return None if length in UNKNOWN_SIZES else header.number(4, 4, "big") + length
+    size = header.number(8, 4, "big")
+    return None if size in UNKNOWN else header.number(4, 4, "big") + size
 
 
 def _voc(header: _Header) -> int | None:
-    """Blocks of a kind, which is 0 for the last, and a length of three bytes."""
-    at = header.number(20, 2, "little")
-    while at < header.size and header.bytes(at, 1) != b"\0":
-        at += 4 + header.number(at + 1, 3, "little")
-    return at
+    """Blocks of a kind, which is 0 for the last, and a size of three bytes."""
+    at = header.number(VOC_HEADER, 2, "little")
+    for _ in range(MOST_CHUNKS):
+        head = header.bytes(at, 4)
+        if head[:1] in (b"", b"\0"):
+            return at
+        at += 4 + int.from_bytes(head[1:], "little")
+    return None
 
 
 def _asf(header: _Header) -> int | None:
     head = header.bytes(0, ASF_HEADER)
     at = head.find(ASF_PROPERTIES)
-    return None if at < 0 else int.from_bytes(head[at + ASF_SIZE :][:8], "little") or None
+    return None if at < 0 else int.from_bytes(head[at + ASF_SIZE :][:8], "little")
 
 
 def _matroska(header: _Header) -> int | None:
     """The end of the segment that follows the header; a live one has a size of ones alone."""
-    end: int | None = 0
-    for _ in range(2):
-        end = None if end is None else _element_end(header, end)
-    return end
+    end = _element_end(header, 0)
+    return _element_end(header, end) if end else None
 
 
 def _element_end(header: _Header, at: int) -> int | None:
-    """Of an element of EBML with an ID of four bytes (RFC 8794, section 4)."""
+    """The end of an element of EBML with an ID of four bytes (RFC 8794, section 4)."""
     size = header.bytes(at + 4, 8)
     if len(size) < 8 or not size[0]:
         return None
     width = 9 - size[0].bit_length()
-    most = (1 << 7 * width) - 1
-    length = int.from_bytes(size[:width], "big") & most
-    return None if length == most else at + 4 + width + length
+    ones = (1 << 7 * width) - 1
+    length = int.from_bytes(size[:width], "big") & ones
+    return None if length == ones else at + 4 + width + length
 
 
-_PROMISES: dict[bytes, Callable[[_Header], int | None]] = {
+_STATED: dict[bytes, Callable[[_Header], int | None]] = {
     b"RIFF": _riff,
     b"RF64": _rf64,
     b"FORM": _form,

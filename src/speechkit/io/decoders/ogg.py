@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 
+from speechkit.io.decoders.trailer import is_trailer
+
 HEADER = 27  # bytes of a page, before the lengths of its segments
 BEGINS = 0x02  # flag of the first page of a stream
 
@@ -31,7 +33,8 @@ def _pages(descriptor: int) -> Iterator[bool | None]:
     while at < size:
         page = os.pread(descriptor, HEADER + 255, at)
         if len(page) < HEADER or page[:4] != b"OggS":
-            yield None
+            if not is_trailer(descriptor, at):
+                yield None
             return
         yield bool(page[5] & BEGINS)
         segments = page[26]

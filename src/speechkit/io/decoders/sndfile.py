@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from speechkit.errors import AudioUnreadable
 from speechkit.io.decoders.flac import ends_with_sample
-from speechkit.io.decoders.headers import promised_bytes
+from speechkit.io.decoders.headers import is_cut_short, stated_end
 from speechkit.io.decoders.ogg import has_several, is_chained
-from speechkit.io.decoders.trailer import is_cut_short, is_trailer
+from speechkit.io.decoders.trailer import is_trailer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +38,7 @@ class Sndfile:
         self._path = path
         self._descriptor = descriptor
         self._file = file
+        self._is_seekable: bool = file.seekable()
         # Else each read ends in a seek, at which MP3 loses what its next frame is made of.
         file.seekable = lambda: False
         self.rate: int = file.samplerate
@@ -86,7 +87,10 @@ class Sndfile:
                 left -= wanted
                 if len(block) < wanted:
                     break
-            self._file.seek(self._file.tell())  # from here on nothing read is kept in a buffer
+            if self._is_seekable:
+                self._file.seek(
+                    self._file.tell()
+                )  # so that nothing that was read waits in a buffer
         except RuntimeError as e:
             raise AudioUnreadable(f"{self._path}: corrupt audio data ({e})") from e
 
@@ -99,8 +103,10 @@ class Sndfile:
             return True
         if self._format == "OGG":
             return not is_chained(self._descriptor)
+        if is_cut_short(self._descriptor):
+            return False
         is_stated = self.frames and self._format in STATED
-        if is_stated and (end := promised_bytes(self._descriptor)):
+        if is_stated and (end := stated_end(self._descriptor)):
             size = os.fstat(self._descriptor).st_size
             return end <= size and is_trailer(self._descriptor, end)
         return self.seeks_to_the_end()
@@ -119,10 +125,6 @@ class Sndfile:
             return False
         position = os.lseek(self._descriptor, 0, os.SEEK_CUR)
         return is_trailer(self._descriptor, position)
-
-    def is_cut_short(self) -> bool:
-        """Whether the header promises more than the file holds, which libsndfile doesn't mind."""
-        return is_cut_short(self._descriptor)
 
     def _seek(self, start: int) -> None:
         before = min(start, int(OGG_PREROLL * self.rate)) if self._format == "OGG" else 0

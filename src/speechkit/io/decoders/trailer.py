@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 
-from speechkit.io.decoders.headers import WAVES, ByteOrder, promised_bytes
+from speechkit.io.decoders.headers import WAVES, ByteOrder, stated_end
 
 MOST = 1 << 24  # bytes that are looked at; tags may hold pictures
 LOOK = 1 << 20  # bytes that are read at once
+FAR = 1 << 26  # bytes in which another file is looked for
+LONGEST = 32  # bytes of a file's beginning that tell its kind
+#: Beginnings of files of which ffmpeg reads the first where several are joined.
+BEGINNINGS = tuple(
+    re.compile(sign, re.DOTALL)
+    for sign in (
+        rb"\0\0\0.ftyp",
+        rb"RIFF....(?:AVI |WAVE)",
+        rb"\x1aE\xdf\xa3.{1,8}B\x86\x81\x01",
+        re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")),  # ASF
+        re.escape(b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")),  # W64
+        rb"caff\0\x01\0\0",
+        rb"Creative Voice File\x1a",
+        rb"FLV\x01.\0\0\0\t",
+        rb"TTA1[\x01-\x03]\0",
+    )
+)
 SCRAP = 64  # bytes, of which nothing can be heard
 NO_TRAILERS = (*WAVES, b"RIFX", b"data", b"SSND")  # but the beginning of another file
 BYTE_ORDERS: tuple[ByteOrder, ...] = ("little", "big")
@@ -30,39 +48,34 @@ def has_unstated_sound(descriptor: int) -> bool:
     """Whether more sound lies behind what the header of a WAV or an AIFF file calls its sound."""
     if os.pread(descriptor, 4, 0) not in WAVES:
         return False
-    end = promised_bytes(descriptor)
+    end = stated_end(descriptor)
     return end is not None and not is_trailer(descriptor, end)
 
 
-def is_cut_short(descriptor: int) -> bool:
-    """Whether the header promises more than the file holds."""
-    promised = promised_bytes(descriptor)
-    return promised is not None and promised > os.fstat(descriptor).st_size
-
-
 def begins_again(descriptor: int, position: int) -> bool:
-    """Whether another file of the same kind begins from ``position`` on."""
-    head = os.pread(descriptor, 8, 0)
-    sign = head[4:] if head[4:] == b"ftyp" else head[:4]
-    size = os.fstat(descriptor).st_size
-    return any(
-        sign in os.pread(descriptor, LOOK + len(sign), at) for at in range(position, size, LOOK)
+    """Whether another file of this kind begins from ``position`` on, or soon behind it."""
+    head = os.pread(descriptor, LONGEST, 0)
+    sign = next((sign for sign in BEGINNINGS if sign.match(head)), None)
+    end = min(os.fstat(descriptor).st_size, position + FAR)
+    return sign is not None and any(
+        sign.search(os.pread(descriptor, LOOK + LONGEST, at)) for at in range(position, end, LOOK)
     )
 
 
 def _without_tags(rest: bytes) -> bytes:
     """ID3v1 (128 bytes), ID3v2 (7 bits a byte of its size) and APEv2 (whose size leaves its header
     out), as often as one begins the rest."""
+    at = 0
     while True:
-        if rest.startswith(b"TAG"):
-            length = 128
-        elif rest.startswith(b"ID3"):
-            length = 10 + sum(byte << 7 * (3 - n) for n, byte in enumerate(rest[6:10]))
-        elif rest.startswith(b"APETAGEX"):
-            length = 32 + int.from_bytes(rest[12:16], "little")
+        if rest.startswith(b"TAG", at):
+            at += 128
+        elif rest.startswith(b"ID3", at):
+            size = rest[at + 6 : at + 10]
+            at += 10 + sum(byte << 7 * (3 - n) for n, byte in enumerate(size))
+        elif rest.startswith(b"APETAGEX", at):
+            at += 32 + int.from_bytes(rest[at + 12 : at + 16], "little")
         else:
-            return rest
-        rest = rest[length:]
+            return rest[at:]
 
 
 def _is_chunks(rest: bytes) -> bool:

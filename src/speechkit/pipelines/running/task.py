@@ -136,7 +136,8 @@ class Failed:
     traceback: str
 
 
-@dataclass(slots=True)  # as is Outcome: frozen ones are pickled by Python, these by C
+# Sent by the thousand: frozen dataclasses are pickled by Python, these by C.
+@dataclass(slots=True)
 class Begun:
     """The worker now works on these utterances, known to hold so many seconds of audio."""
 
