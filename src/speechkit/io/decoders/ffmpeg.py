@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 PREROLL = 0.2  # seconds decoded before a slice: codecs with memory need some frames to settle
 LAST_PACKET = 0.25  # seconds, at most, where a container doesn't state its length
-
 PLANES = 8  # from so many on PyAV reads one too many, so packed samples are asked for
 
 #: ffmpeg's demuxers whose files state their length and can be entered anywhere; times to ~1 ms.
@@ -79,12 +78,12 @@ class Ffmpeg:
         self._clocked = self._container.format.name in CLOCKED
         start = self._container.start_time  # of the first of all its streams
         self._start = 0.0 if start is None else start / av.time_base
-        if self._start and self._container.format.name == "flac":  # whose first frames are damaged
-            self._start = 0.0
-            self.flags.add("damaged")
         if track is None and len(self._container.streams.audio) > 1:
             self.flags.add("other_tracks")
         self.about = self._stated_frames()
+        if self._start and self.about and self._container.format.name == "flac":
+            self._start = 0.0  # the first frames, which the header counts, are damaged or gone
+            self.flags.add("damaged")
         self.frames = self.about if self._indexed else None
 
     def close(self) -> None:

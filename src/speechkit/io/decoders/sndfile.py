@@ -87,10 +87,8 @@ class Sndfile:
                 left -= wanted
                 if len(block) < wanted:
                     break
-            if self._is_seekable:
-                self._file.seek(
-                    self._file.tell()
-                )  # so that nothing that was read waits in a buffer
+            if self._is_seekable:  # so that nothing that was read waits in a buffer
+                self._file.seek(self._file.tell())
         except RuntimeError as e:
             raise AudioUnreadable(f"{self._path}: corrupt audio data ({e})") from e
 
@@ -107,8 +105,7 @@ class Sndfile:
             return False
         is_stated = self.frames and self._format in STATED
         if is_stated and (end := stated_end(self._descriptor)):
-            size = os.fstat(self._descriptor).st_size
-            return end <= size and is_trailer(self._descriptor, end)
+            return is_trailer(self._descriptor, end)
         return self.seeks_to_the_end()
 
     def seeks_to_the_end(self) -> bool:
