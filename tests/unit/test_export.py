@@ -107,6 +107,19 @@ def test_segment_lines_of_vad_are_segments(tmp_path: Path) -> None:
     assert [(row[3], row[4]) for row in rows] == [("1.000", "0.500"), ("2.000", "0.250")]
 
 
+def test_names_that_are_too_long_end_in_a_digest(tmp_path: Path) -> None:
+    stems = ["x" * 236, "東" * 80, "東" * 80 + "a", "y" * 251, "y" * 250 + "z"]
+    lines = [heard(f"/t/{stem}.wav") for stem in stems]
+    assert written(lines, tmp_path, "srt", "textgrid") == 10
+    names = tree(tmp_path)
+    assert len(names) == 10
+    assert max(len(name.encode()) for name in names) <= 255
+    assert f"{stems[0]}.srt" in names
+    assert f"{stems[1]}.srt" in names  # 244 bytes: the name of a temporary file would take more
+    assert written(lines, tmp_path, "srt", "textgrid") == 10
+    assert tree(tmp_path) == names
+
+
 def test_a_failed_recording_has_no_file(tmp_path: Path) -> None:
     failed: Record = {"audio_filepath": "/t/bad.wav", "error": {"type": "X", "message": "y"}}
     assert written([heard("/t/a.wav"), failed], tmp_path, "txt") == 1

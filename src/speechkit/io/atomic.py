@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from speechkit.errors import OutputFailed, SpeechkitError
+from speechkit.io.names import MOST_BYTES, short
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def publish(path: str | Path) -> Iterator[IO[bytes]]:
     seen before all of it is on the disk. Raises `OutputFailed`.
     """
     final = Path(path)
-    temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
+    temporary = final.with_name(f"{_hidden(final)}.{secrets.token_hex(4)}.tmp")
     with output_errors(final):
         refuse_special(final)
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -57,8 +58,13 @@ def write_text(path: str | Path, text: str) -> None:
 
 def sweep(path: Path) -> None:
     """Removes what killed writers of ``path`` have left; only for who holds its lock."""
-    for stale in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
+    for stale in path.parent.glob(f"{glob.escape(_hidden(path))}.????????.tmp"):
         stale.unlink()
+
+
+def _hidden(path: Path) -> str:
+    """What temporary names of the file begin with: it may itself be as long as a name can be."""
+    return "." + short(path.name, MOST_BYTES - len("..12345678.tmp"))
 
 
 def refuse_special(path: Path) -> None:

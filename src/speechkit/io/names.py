@@ -1,4 +1,4 @@
-"""File names in Unicode's canonical forms.
+"""File names: in Unicode's canonical forms, and as long as file systems take.
 
 An ü is one character (NFC, as most keyboards and file systems have it) or two (NFD, as macOS wrote
 it). Both look alike, and a file system takes them for two names. So do manifests: a path is an
@@ -8,11 +8,26 @@ is there; only references, which are nobody's identity, are found under another 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable
 from functools import lru_cache
 from unicodedata import is_normalized, normalize
+
+MOST_BYTES = 255  # of a name in any usual file system
+
+
+def short(name: str, most: int) -> str:
+    """A name of at most so many bytes: longer ones are cut, and told apart by a digest."""
+    try:
+        raw = os.fsencode(name.replace("\0", ""))
+    except UnicodeEncodeError:  # half of a character, from JSON
+        raw = name.encode("utf-8", "replace")
+    if len(raw) <= most:
+        return os.fsdecode(raw)
+    digest = hashlib.sha256(raw).hexdigest()[:12]
+    return raw[: most - 13].decode(errors="ignore") + "-" + digest
 
 
 class Names:

@@ -12,6 +12,7 @@ from speechkit.errors import OutputConflict
 from speechkit.formats import Format
 from speechkit.io import atomic, references
 from speechkit.io.inputs import AUDIO_SUFFIXES
+from speechkit.io.names import MOST_BYTES, short
 from speechkit.records import Record, Recording, Segment, Word
 
 
@@ -35,8 +36,9 @@ def write_files(
 ) -> int:
     """One file a recording and format below ``folder``, or one for all, called ``joined``.
 
-    The tree below the recordings' common folder is kept, so equal basenames never meet. Returns
-    the number of files. Raises `OutputConflict` where a reference beside its audio would be lost.
+    The tree below the recordings' common folder is kept, so equal basenames never meet; a name
+    that is too long ends in a digest. Returns the number of files. Raises `OutputConflict` where a
+    reference beside its audio would be lost.
     """
     found = recordings(records)
     suffixes = {*AUDIO_SUFFIXES, *map(str.upper, AUDIO_SUFFIXES), *(Path(p).suffix for p in found)}
@@ -44,7 +46,9 @@ def write_files(
     for form in formats:
         groups = {joined: list(found.values())} if joined else {r.name: [r] for r in found.values()}
         for name, group in groups.items():
-            target = folder / f"{name}{form.EXTENSION}"
+            *above, last = name.split("/")
+            last = short(last, MOST_BYTES - len(form.EXTENSION)) + form.EXTENSION
+            target = folder.joinpath(*above, last)
             _spare_reference(target, suffixes)
             atomic.write_text(target, form.render(group))
             written += 1

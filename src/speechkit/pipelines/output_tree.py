@@ -24,11 +24,12 @@ from speechkit.errors import ManifestError, OutputConflict, UsageError
 from speechkit.io import atomic, manifest
 from speechkit.io.audio_folder import AudioFolder
 from speechkit.io.inputs import Inputs
+from speechkit.io.names import short
 from speechkit.pipelines.splitting.index import index_path, read_index, split_number
 from speechkit.records import Utterance
 
 OWNER = ".s2s.json"  # in the folder, says whose it is
-MOST_BYTES = 200  # of one name; file systems take 255, of which a temporary name may need some
+MOST_BYTES = 200  # of one name, to which a time and a suffix are added
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,12 @@ class OutputTree:
         record = utterance.record
         named = record.get("id") if self.by_id or not utterance.audio else None
         name = str(named) if named is not None else self._mirrored(utterance)
-        parts = [_short(part) for part in name.split("/") if part not in ("", ".", "..")]
+        parts = [short(part, MOST_BYTES) for part in name.split("/") if part not in ("", ".", "..")]
         parts = parts or [f"utterance-{utterance.index + 1}"]
         if named is None and record.get("offset") is not None:
             end = "" if utterance.duration is None else _ms(utterance.offset + utterance.duration)
             parts[-1] += f"_{_ms(utterance.offset)}-{end}"
-        return Path(self.folder, *parts[:-1], _short(parts[-1]) + self.suffix)
+        return Path(self.folder, *parts[:-1], short(parts[-1], MOST_BYTES) + self.suffix)
 
     def holds(self, utterance: Utterance) -> bool:
         """Whether its audio lies below the root."""
@@ -66,18 +67,6 @@ class OutputTree:
 
 def _ms(seconds: float) -> str:
     return str(round(seconds * 1000))
-
-
-def _short(name: str) -> str:
-    """Names that no file system takes are cut, and told apart by a digest."""
-    try:
-        raw = os.fsencode(name.replace("\0", ""))
-    except UnicodeEncodeError:  # half of a character, from JSON
-        raw = name.encode("utf-8", "replace")
-    if len(raw) <= MOST_BYTES:
-        return os.fsdecode(raw)
-    digest = hashlib.sha256(raw).hexdigest()[:12]
-    return raw[: MOST_BYTES - 13].decode(errors="ignore") + "-" + digest
 
 
 def audio_folder(inputs: Inputs) -> AudioFolder:
