@@ -25,7 +25,7 @@ LAYERS = [
     {"engines"},
     {"compat"},
     {"io", "formats"},
-    {"records", "errors", "__init__"},
+    {"records", "errors", "telemetry", "__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
