@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from speechkit.errors import AudioUnreadable
 from speechkit.io.decoders.flac import ends_with_sample
-from speechkit.io.decoders.headers import is_cut_short, stated_end
+from speechkit.io.decoders.headers import stated_end
 from speechkit.io.decoders.ogg import has_several, is_chained
 from speechkit.io.decoders.trailer import is_trailer
 
@@ -101,10 +101,10 @@ class Sndfile:
             return True
         if self._format == "OGG":
             return not is_chained(self._descriptor)
-        if is_cut_short(self._descriptor):
+        end = stated_end(self._descriptor)
+        if end and end > os.fstat(self._descriptor).st_size:
             return False
-        is_stated = self.frames and self._format in STATED
-        if is_stated and (end := stated_end(self._descriptor)):
+        if end and self.frames and self._format in STATED:
             return is_trailer(self._descriptor, end)
         return self.seeks_to_the_end()
 
