@@ -14,8 +14,10 @@ from typer.core import TyperCommand
 
 from speechkit import __version__
 from speechkit.commands.asr import asr
+from speechkit.commands.console import LogFormatter, say
 from speechkit.commands.convert_quantizer import convert_quantizer
 from speechkit.commands.doctor import doctor
+from speechkit.commands.export import export
 from speechkit.commands.manifest import manifest
 from speechkit.commands.merge_results import merge_results
 from speechkit.commands.models import app as models
@@ -52,7 +54,7 @@ class Command(TyperCommand):
 
 
 for command in (
-    *(manifest, vad, asr, s2s, score),
+    *(manifest, vad, asr, s2s, export, score),
     *(split_manifest, merge_results, convert_quantizer, doctor),
 ):
     app.command(command.__name__.replace("_", "-"), cls=Command)(command)
@@ -106,7 +108,9 @@ def _sentence(error: Exception) -> str:
 
 def main() -> None:
     _open_streams()
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    to_stderr = logging.StreamHandler(sys.stderr)
+    to_stderr.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[to_stderr])
     log = logging.getLogger("speechkit")
     try:
         try:
@@ -117,7 +121,7 @@ def main() -> None:
         log.debug("traceback", exc_info=True)
         if not isinstance(e, BrokenPipeError):  # a reader that has enough is told nothing
             with suppress(OSError):
-                print(f"speechkit: {_sentence(e)}", file=sys.stderr)
+                say(f"speechkit: {_sentence(e)}")
         if isinstance(e, OSError):  # what stdout could not take must not be tried again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(e.exit_code if isinstance(e, SpeechkitError) else 1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,9 @@ from hypothesis import strategies as st
 
 from speechkit.errors import OutputConflict
 from speechkit.formats import ASR_FORMATS, VAD_FORMATS
-from speechkit.pipelines.export import recordings, write_files
+from speechkit.io import manifest
+from speechkit.io.audio_survey import Surveyor
+from speechkit.pipelines.export import Export, Results, Written, tree_of
 from speechkit.records import Record
 
 
@@ -22,13 +26,38 @@ def heard(path: str, text: str = "hello", **more: object) -> Record:
     return {"audio_filepath": path, "duration": 2.0, "segments": segments, **more}
 
 
+FORMATS = {**ASR_FORMATS, **VAD_FORMATS}
+
+
+def export(
+    records: Sequence[Record],
+    folder: Path,
+    *names: str,
+    joined: str | None = None,
+    restart: bool = False,
+) -> Written:
+    formats = [FORMATS[name] for name in names]
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
+        file.write("".join(f"{manifest.dump(record)}\n" for record in records).encode())
+        file.flush()
+        with Results([file.name], []) as inputs:
+            work = Export(inputs, folder, formats, joined=joined, restart=restart)
+            return work.write(lambda: (utterance.record for utterance in inputs))
+
+
 def written(records: Sequence[Record], folder: Path, *names: str, joined: str | None = None) -> int:
-    formats = [ASR_FORMATS[name] for name in names]
-    return write_files(records, folder, formats, joined=joined)
+    done = export(records, folder, *names, joined=joined)
+    assert not done.failures
+    return done.files
 
 
 def tree(folder: Path) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(folder)) for path in found if not is_owner(path))
+
+
+def is_owner(path: Path) -> bool:
+    return path.name.startswith(".") and path.suffix == ".json"
 
 
 def test_equal_basenames_keep_their_folders(tmp_path: Path) -> None:
@@ -61,10 +90,13 @@ AWKWARD = st.text(st.sampled_from("ab./ ~"), min_size=1, max_size=12)
 @given(st.lists(AWKWARD, min_size=1, max_size=8, unique=True))
 def test_no_name_leads_out_and_no_two_meet(names: list[str]) -> None:
     paths = [f"/{name}.wav" for name in names]
-    found = recordings(heard(path) for path in paths)
-    assert len(found) == len({os.path.normpath(path).lstrip("/") for path in paths})
-    places = [os.path.normpath(f"/out/{recording.name}.srt") for recording in found.values()]
-    assert len(set(places)) == len(places)
+    surveyor = Surveyor()
+    for path in paths:
+        surveyor.add(path, 0.0)
+    tree = replace(tree_of(surveyor.result()), folder="/out", suffix=".srt")
+    places = {str(tree.recording(path)) for path in paths}
+    assert len(places) == len({os.path.normpath(path).lstrip("/") for path in paths})
+    assert all(os.path.normpath(place) == place.rstrip("/") for place in places)
     assert all(place.startswith("/out/") for place in places)
 
 
@@ -89,7 +121,7 @@ def test_pieces_of_one_recording_are_joined_in_order_of_time(tmp_path: Path) -> 
         }
 
     failed: Record = {"audio_filepath": "/t/a.wav", "offset": 9, "error": {}, "pred_text": ""}
-    written([piece(3.0, "two"), piece(0.5, "one"), failed], tmp_path, "txt", "tsv")
+    export([piece(3.0, "two"), piece(0.5, "one"), failed], tmp_path, "txt", "tsv")
     assert (tmp_path / "a.txt").read_text() == "one\ntwo\n"
     assert [line.split("\t")[0] for line in (tmp_path / "a.tsv").read_text().splitlines()][1:] == [
         "500",
@@ -102,7 +134,7 @@ def test_segment_lines_of_vad_are_segments(tmp_path: Path) -> None:
         {"audio_filepath": "/t/a.wav", "offset": 1.0, "duration": 0.5, "parent": "/t/a.wav"},
         {"audio_filepath": "/t/a.wav", "offset": 2.0, "duration": 0.25, "parent": "/t/a.wav"},
     ]
-    write_files(lines, tmp_path, [VAD_FORMATS["rttm"]], joined=None)
+    written(lines, tmp_path, "rttm")
     rows = [line.split() for line in (tmp_path / "a.rttm").read_text().splitlines()]
     assert [(row[3], row[4]) for row in rows] == [("1.000", "0.500"), ("2.000", "0.250")]
 

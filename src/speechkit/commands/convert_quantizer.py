@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from speechkit.commands.console import say
 from speechkit.commands.options import ConfigOption, DebugOption, Option
 
 
@@ -31,4 +32,4 @@ def convert_quantizer(
     from speechkit.pipelines.quantizer_conversion import convert
 
     units, width = convert(kmeans, output, trust=trust)
-    typer.echo(f"{output}: {units} units of {width} numbers", err=True)
+    say(f"{output}: {units} units of {width} numbers")

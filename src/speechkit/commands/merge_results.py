@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from speechkit.commands.console import say
 from speechkit.commands.options import ConfigOption, DebugOption, Option
 
 
@@ -45,7 +46,7 @@ def merge_results(
     from speechkit.pipelines.splitting.merge import merge_results as merge
 
     result = merge(MergeOptions(input_pattern, output, manifest, splits_dir, allow_partial))
-    typer.echo(result.text(), err=True)
+    say(result.text())
     exit_code = 4 if not result.complete else 3 if result.failed else 0
     if summary:
         found = {**asdict(result), "array": result.array, "exit_code": exit_code}

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from speechkit.commands.console import say
 from speechkit.commands.options import DebugOption, Option
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -74,7 +75,7 @@ def get(
 
     info = fetching_engine(engine)
     for name in names:
-        typer.echo(f"{name} for {engine} …", err=True)
+        say(f"{name} for {engine} …")
         typer.echo(catalogue.locate(info, name))
 
 
@@ -100,6 +101,6 @@ def verify(
         found = verified(*pair)
         typer.echo(found.text())
         for damage in found.damages:
-            typer.echo(damage, err=True)
+            say(damage)
         damaged |= bool(found.damages)
     raise typer.Exit(1 if damaged else 0)

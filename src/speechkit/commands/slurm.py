@@ -10,8 +10,10 @@ from typing import Annotated
 
 import typer
 
+from speechkit.commands.console import say
 from speechkit.commands.options import DebugOption, Option, one_of
 from speechkit.errors import UsageError
+from speechkit.io.names import harmless
 
 STAGES = ("vad", "asr", "s2s")
 REQUEUES = 5
@@ -102,7 +104,7 @@ def submit(
         raise UsageError("--input and --splits come together")
     if input and splits:
         split = split_manifest(SplitOptions(input, splits, splits_dir))
-        typer.echo(split.text(), err=True)
+        say(split.text())
     if after and (earlier := load(after)):
         splits_dir = earlier.run.splits
     elif after and not Path(after).is_dir():
@@ -120,7 +122,7 @@ def submit(
         reruns=reruns or 0,
         requeues=requeues,
     )
-    typer.echo(cluster.submit(run), err=True)
+    say(cluster.submit(run))
 
 
 @app.command()
@@ -146,10 +148,10 @@ def status(
 
     found = report(output_dir, splits_dir)
     while wait and (found.live or found.merging):
-        typer.echo(found.text(), err=True)
+        say(found.text())
         time.sleep(wait)
         found = report(output_dir, splits_dir)
-    typer.echo(json.dumps(found.to_json(), indent=1) if as_json else found.text())
+    typer.echo(json.dumps(found.to_json(), indent=1) if as_json else harmless(found.text()))
     raise typer.Exit(0 if found.complete else 4)
 
 
@@ -169,7 +171,7 @@ def rerun(
     """
     from speechkit.pipelines.cluster.submit import rerun as again
 
-    typer.echo(again(output_dir, reruns, sbatch=sbatch or (), retry_failed=retry_failed), err=True)
+    say(again(output_dir, reruns, sbatch=sbatch or (), retry_failed=retry_failed))
 
 
 @app.command()
@@ -208,7 +210,7 @@ def task(
     wanted = TaskOptions(stage, split_number(split), given, sized, requeues, own_task)
     result = run_task(layout.find(splits_dir, input_dir, output_dir), wanted)
     if result.text:
-        typer.echo(result.text, err=True)
+        say(result.text)
     raise typer.Exit(result.exit_code)
 
 

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
+from speechkit.commands.console import say
 from speechkit.commands.options import ConfigOption, DebugOption, Option
 
 
@@ -30,4 +29,4 @@ def split_manifest(
     from speechkit.pipelines.splitting.split import split_manifest as split
 
     summary = split(SplitOptions(input, splits, output_dir, by, restart))
-    typer.echo(summary.text(), err=True)
+    say(summary.text())

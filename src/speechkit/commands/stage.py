@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from speechkit.commands.console import say
 from speechkit.commands.options import FormatFlags, RunFlags, one_of
 from speechkit.errors import UsageError
 from speechkit.formats import Format
 from speechkit.io import atomic, manifest
+from speechkit.io.inputs import Inputs
 from speechkit.io.machine import granted_cpus
 from speechkit.pipelines.running import runner
 from speechkit.pipelines.running.pool import PoolOptions
 from speechkit.pipelines.running.task import Placement, Stage
 from speechkit.records import Record
 
+if TYPE_CHECKING:
+    from speechkit.pipelines.export import Written
+
 
 def run(stage: Stage, sources: Sequence[str], flags: RunFlags) -> None:
     """Runs a stage that writes a manifest, and exits with its code."""
-    _close(_run(stage, sources, flags, _output(flags.output), _print_lines), flags)
+    with _inputs(stage, sources, flags, _output(flags.output)) as (inputs, options):
+        _close(runner.run(stage, inputs, options, _print_lines), flags)
 
 
 def run_with_formats(
@@ -36,7 +43,7 @@ def run_with_formats(
 ) -> None:
     """Runs a stage whose results can also be rendered as text, and exits with its code."""
     names = [one_of(name, ["jsonl", *available], "--format") for name in wanted.format or []]
-    formats = [available[name] for name in names if name != "jsonl"]
+    formats = [available[name] for name in dict.fromkeys(names) if name != "jsonl"]
     folder = wanted.output_dir
     output = _output(flags.output)
     if folder is None:
@@ -46,42 +53,57 @@ def run_with_formats(
             raise UsageError("only one format fits on stdout; give --output-dir")
         if wanted.one_file:
             raise UsageError("--one-file needs --output-dir")
-        if formats:
-            _render_to_stdout(stage, sources, flags, formats[0])
-        _close(_run(stage, sources, flags, output, _print_lines), flags)
-    output = output or str(folder / f"{stage.name}.jsonl")
-    summary = _run(stage, sources, flags, output, _print_lines)
-    if formats:
-        from speechkit.pipelines.export import write_files
+    else:
+        output = output or str(folder / f"{stage.name}.jsonl")
+    with _inputs(stage, sources, flags, output) as (inputs, options):
+        if not formats:
+            summary, written = runner.run(stage, inputs, options, _print_lines), None
+        elif folder and output:
+            summary, written = _run_to_files(stage, inputs, options, formats, folder, wanted)
+        else:
+            _render_to_stdout(stage, inputs, options, formats[0], flags)
+    _close(summary, flags, written)
 
-        joined = stage.name if wanted.one_file else None
-        count = write_files(manifest.read_records(output), folder, formats, joined=joined)
-        typer.echo(f"{count} files written to {folder}", err=True)
-    _close(summary, flags)
+
+def _run_to_files(
+    stage: Stage,
+    inputs: Inputs,
+    options: runner.RunOptions,
+    formats: Sequence[Format],
+    folder: Path,
+    wanted: FormatFlags,
+) -> tuple[runner.Summary, Written]:
+    from speechkit.pipelines.export import Export
+
+    assert options.output
+    output = options.output
+    joined = manifest.manifest_stem(output) if wanted.one_file else None
+    export = Export(inputs, folder, formats, joined=joined, restart=options.restart)
+    summary = runner.run(stage, inputs, options, _print_lines)
+    return summary, export.write(lambda: manifest.read_records(output))
 
 
 def _render_to_stdout(
-    stage: Stage, sources: Sequence[str], flags: RunFlags, form: Format
+    stage: Stage, inputs: Inputs, options: runner.RunOptions, form: Format, flags: RunFlags
 ) -> NoReturn:
-    from speechkit.pipelines.export import recordings
+    from speechkit.pipelines.export import recordings, tree_of
+    from speechkit.pipelines.output_tree import survey
 
+    tree = tree_of(survey(inputs))
     records: list[Record] = []
 
     def collect(lines: Sequence[str]) -> None:
         records.extend(json.loads(line) for line in lines)
 
-    summary = _run(stage, sources, flags, None, collect)
-    _print(form.render(list(recordings(records).values())))
+    summary = runner.run(stage, inputs, options, collect)
+    print_text(form.render(recordings(records, tree)))
     _close(summary, flags)
 
 
-def _run(
-    stage: Stage,
-    sources: Sequence[str],
-    flags: RunFlags,
-    output: str | None,
-    emit: Callable[[Sequence[str]], None],
-) -> runner.Summary:
+@contextmanager
+def _inputs(
+    stage: Stage, sources: Sequence[str], flags: RunFlags, output: str | None
+) -> Iterator[tuple[Inputs, runner.RunOptions]]:
     if output is None and (flags.retry_failed or flags.restart):
         raise UsageError("--retry-failed and --restart need an output file (-o)")
     if output and Path(output).resolve() in [Path(source).resolve() for source in sources]:
@@ -93,7 +115,7 @@ def _run(
         restart=flags.restart,
     )
     with stage.inputs(sources, limit=flags.limit) as inputs:
-        return runner.run(stage, inputs, options, emit)
+        yield inputs, options
 
 
 def _pool_options(placement: Placement, flags: RunFlags) -> PoolOptions:
@@ -114,21 +136,24 @@ def _output(name: str | None) -> str | None:
 
 
 def _print_lines(lines: Sequence[str]) -> None:
-    _print("".join(f"{line}\n" for line in lines))
+    print_text("".join(f"{line}\n" for line in lines))
 
 
-def _print(text: str) -> None:
+def print_text(text: str) -> None:
     """Data is UTF-8, whatever the locale says."""
     sys.stdout.buffer.write(text.encode())
     sys.stdout.buffer.flush()
 
 
-def _close(summary: runner.Summary, flags: RunFlags) -> NoReturn:
-    typer.echo(describe(summary), err=True)
+def _close(summary: runner.Summary, flags: RunFlags, written: Written | None = None) -> NoReturn:
+    say(describe(summary))
+    if written:
+        say(written.text())
+    code = 3 if written and written.failures else summary.exit_code
     if flags.summary:
-        text = json.dumps({**asdict(summary), "exit_code": summary.exit_code}, indent=2)
+        text = json.dumps({**asdict(summary), "exit_code": code}, indent=2)
         atomic.write_text(flags.summary, text + "\n")
-    raise typer.Exit(summary.exit_code)
+    raise typer.Exit(code)
 
 
 def describe(summary: runner.Summary) -> str:

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from speechkit.commands.console import say
 from speechkit.commands.options import RunFlags
 from speechkit.commands.s2s_options import QuantizerFlags
 from speechkit.errors import OutputConflict
@@ -34,7 +35,7 @@ def train(
         made = train_quantizer(
             options, hardware, inputs, flags.train_quantizer, flags.clusters, flags.frames
         )
-    typer.echo(made.text(), err=True)
+    say(made.text())
     exit_code = 3 if made.failed else 0
     if run.summary:
         found = {**asdict(made), "exit_code": exit_code}

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
+from speechkit.commands.console import say
 from speechkit.commands.options import (
     ChannelOption,
     FormatFlags,
@@ -69,7 +68,7 @@ def vad(
     if one_of(engine, ENGINES, "--engine") == "auto":
         engine, reason = choose_engine()
         if reason:
-            typer.echo(f"vad: taking silero, since ten can't run: {reason}", err=True)
+            say(f"vad: taking silero, since ten can't run: {reason}")
     given = {
         "threshold": threshold,
         "hysteresis": hysteresis,

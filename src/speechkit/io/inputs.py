@@ -60,6 +60,11 @@ class Inputs:
             self._sources.append(self._open(source))
 
     @property
+    def sources(self) -> int:
+        """How many there are."""
+        return len(self._sources)
+
+    @property
     def manifests(self) -> list[str]:
         """The names of the files among the sources that are read line by line."""
         return [one for one in self._sources if isinstance(one, str) and one != "-"]

@@ -29,6 +29,16 @@ def is_manifest(path: str) -> bool:
     return path.endswith(SUFFIXES)
 
 
+def manifest_suffix(name: str) -> str:
+    """The ending of a manifest's name (``.jsonl.gz``), or "" where it has none of the known."""
+    return max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default="")
+
+
+def manifest_stem(name: str) -> str:
+    """A manifest's name without its folder and ending."""
+    return Path(name).name.removesuffix(manifest_suffix(name))
+
+
 def dump(record: Record) -> str:
     """The record as one line of JSON, without its newline."""
     return encoded(record).decode()

@@ -11,11 +11,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from unicodedata import is_normalized, normalize
 
 MOST_BYTES = 255  # of a name in any usual file system
+#: Control characters, line separators, marks of direction (Unicode's annex 9), half characters.
+_MOVES = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def short(name: str, most: int) -> str:
@@ -28,6 +33,17 @@ def short(name: str, most: int) -> str:
         return os.fsdecode(raw)
     digest = hashlib.sha256(raw).hexdigest()[:12]
     return raw[: most - 13].decode(errors="ignore") + "-" + digest
+
+
+def shown(text: object) -> str:
+    """As `harmless`, on one line: for a name in a message."""
+    return harmless(str(text)).replace("\n", "\\n")
+
+
+def harmless(text: str) -> str:
+    """The text with what moves a terminal's cursor, or the order of what it shows, written out;
+    line feeds stay."""
+    return _MOVES.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class Names:

@@ -1,88 +1,254 @@
-"""Finished records as text files: grouped by recording, rendered, published."""
+"""Finished records as text files: grouped by recording, rendered, published.
+
+Names are a matter of the whole manifest alone (`OutputTree`). They are known, and their folder is
+claimed, before anything is computed, so that no name keeps back what was.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from speechkit.errors import OutputConflict
+from speechkit.errors import OutputConflict, SpeechkitError, UsageError
 from speechkit.formats import Format
 from speechkit.io import atomic, references
-from speechkit.io.inputs import AUDIO_SUFFIXES
-from speechkit.io.names import MOST_BYTES, short
-from speechkit.records import Record, Recording, Segment, Word
+from speechkit.io.audio_survey import AudioSurvey
+from speechkit.io.inputs import AUDIO_SUFFIXES, Inputs
+from speechkit.io.judge import lacks_audio
+from speechkit.io.names import shown
+from speechkit.pipelines.output_tree import OutputTree, claim, owner_path, survey
+from speechkit.records import Record, Recording, Segment, Utterance, Word
+
+_NAMED = 10  # files in a message
 
 
-def recordings(records: Iterable[Record]) -> dict[str, Recording]:
-    """The recordings that the records speak of, by audio path, in order of appearance.
+@dataclass(slots=True)
+class Written:
+    """``files`` are there now. ``failures``: why others are not. ``failed``: recordings of which
+    nothing is known, or of ``partial`` not all. ``shortened``: names that were too long."""
 
-    Records of one file are joined in order of time; failed ones have nothing to show. Names never
-    hold ``..``: no path leads out of the output folder.
-    """
-    by_path: dict[str, list[Record]] = {}
-    for record in records:
-        if record.get("error") is None:
-            path = "/" + os.path.normpath(record["audio_filepath"]).lstrip("/")
-            by_path.setdefault(path, []).append(record)
-    names = dict(zip(by_path, _names(list(by_path)), strict=True))
-    return {path: _recording(names[path], found) for path, found in by_path.items()}
+    folder: Path
+    files: int = 0
+    failures: list[str] = field(default_factory=list)
+    failed: int = 0
+    partial: int = 0
+    shortened: int = 0
+
+    def text(self) -> str:
+        lines = self.failures[:_NAMED]
+        if len(self.failures) > _NAMED:
+            lines.append(f"… and {len(self.failures) - _NAMED} more")
+        notes = [f"{self.files} files written to {self.folder}"]
+        if self.failed - self.partial:
+            notes.append(f"none for {self.failed - self.partial} recordings that failed")
+        if self.partial:
+            notes.append(f"{self.partial} recordings without the parts that failed")
+        if self.shortened:
+            notes.append(f"{self.shortened} names were too long and end in a digest")
+        return "\n".join([*lines, "; ".join(notes)])
 
 
-def write_files(
-    records: Iterable[Record], folder: Path, formats: Sequence[Format], *, joined: str | None
-) -> int:
+class Export:
     """One file a recording and format below ``folder``, or one for all, called ``joined``.
 
-    The tree below the recordings' common folder is kept, so equal basenames never meet; a name
-    that is too long ends in a digest. Returns the number of files. Raises `OutputConflict` where a
-    reference beside its audio would be lost.
+    Raises `OutputConflict` where a file would replace one that isn't this manifest's, or would be
+    taken for the reference of audio beside it, and `UsageError` for a split that shares a recording
+    with another one. ``restart`` takes the folder from another run.
     """
-    found = recordings(records)
-    suffixes = {*AUDIO_SUFFIXES, *map(str.upper, AUDIO_SUFFIXES), *(Path(p).suffix for p in found)}
-    written = 0
-    for form in formats:
-        groups = {joined: list(found.values())} if joined else {r.name: [r] for r in found.values()}
-        for name, group in groups.items():
-            *above, last = name.split("/")
-            last = short(last, MOST_BYTES - len(form.EXTENSION)) + form.EXTENSION
-            target = folder.joinpath(*above, last)
-            _spare_reference(target, suffixes)
-            atomic.write_text(target, form.render(group))
-            written += 1
-    return written
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        folder: Path,
+        formats: Sequence[Format],
+        *,
+        joined: str | None,
+        restart: bool,
+    ) -> None:
+        audio = survey(inputs)
+        if audio.apart:
+            raise UsageError(
+                f"{', '.join(inputs.manifests)}: slices of one recording lie in several splits, "
+                "and its text file takes all of them; merge the results, then run speechkit export"
+            )
+        self._tree = replace(tree_of(audio), folder=os.path.abspath(folder))  # noqa: PTH100
+        self._folder = folder
+        self._formats = formats
+        self._joined = joined
+        for form in formats:
+            self._claim(form, inputs, audio, restart=restart)
+
+    def write(self, read: Callable[[], Iterable[Record]]) -> Written:
+        """Writes what the records hold, which are read twice. A file that can't be written is
+        told of at the end; what an earlier run has left of a recording that failed is removed."""
+        written = Written(self._folder)
+        if self._joined:
+            groups = _groups(read()).items()
+            found = [self._recording(path, records, written) for path, records in groups]
+            for form in self._formats:
+                self._write(form, "", [one for one in found if one], written)
+        else:
+            for path, records in _completed(read):
+                recording = self._recording(path, records, written)
+                for form in self._formats:
+                    self._write(form, path, [recording] if recording else [], written)
+        return written
+
+    def _recording(
+        self, path: str, records: Sequence[Record], written: Written
+    ) -> Recording | None:
+        recording = _recording(self._tree.name(path), records)
+        failed = any(record.get("error") is not None for record in records)
+        written.failed += failed
+        written.partial += failed and recording is not None
+        return recording
+
+    def _target(self, form: Format, audio: str) -> Path:
+        if self._joined:
+            return Path(self._tree.folder, self._joined + form.EXTENSION)
+        return replace(self._tree, suffix=form.EXTENSION).recording(audio)
+
+    def _write(
+        self, form: Format, audio: str, recordings: Sequence[Recording], written: Written
+    ) -> None:
+        target = self._target(form, audio)
+        try:
+            if recordings or self._joined:
+                atomic.write_text(target, form.render(recordings))
+                written.files += 1
+                name = self._joined or recordings[0].name.rpartition("/")[2]
+                written.shortened += target.name != name + form.EXTENSION
+            else:
+                with atomic.output_errors(target):
+                    target.unlink(missing_ok=True)
+        except SpeechkitError as e:
+            written.failures.append(str(e))
+
+    def _claim(self, form: Format, inputs: Inputs, audio: AudioSurvey, *, restart: bool) -> None:
+        tree = replace(self._tree, suffix=form.EXTENSION)
+        kind = f"{self._joined or 'export'}{form.EXTENSION}"
+        new = not (restart or owner_path(tree, kind).exists())
+        refers = form.EXTENSION in references.SUFFIXES
+        neighbours = _Neighbours(inputs if refers else ())
+        for target in self._targets(form, inputs):
+            if refers and (beside := neighbours.audio_of(target)):
+                raise OutputConflict(
+                    f"{shown(target)}: would be taken for the reference of {shown(beside)}; "
+                    "name another --output-dir"
+                )
+            if new and neighbours.holds(target):
+                raise OutputConflict(
+                    f"{shown(target)}: is there already, and no run of speechkit's owns the "
+                    "folder; name another --output-dir, or replace it with --restart"
+                )
+        claim(tree, kind, {"places": audio.places}, restart=restart)
+
+    def _targets(self, form: Format, inputs: Inputs) -> Iterator[Path]:
+        if self._joined:
+            yield self._target(form, "")
+            return
+        last = ""
+        for utterance in inputs:
+            if utterance.audio != last:
+                last = utterance.audio
+                yield self._target(form, last)
 
 
-def _spare_reference(target: Path, audio_suffixes: Iterable[str]) -> None:
-    if target.suffix not in references.SUFFIXES:
-        return
-    beside = [s for s in audio_suffixes if s and target.with_suffix(s).exists()]
-    if beside:
-        raise OutputConflict(
-            f"{target}: would be taken for the reference of "
-            f"{target.with_suffix(beside[0]).name}; name another --output-dir"
-        )
+class Results(Inputs):
+    """`Inputs` that a stage has put out. Lines without an error have all of ``keys``."""
+
+    def __init__(self, sources: Sequence[str], keys: Sequence[str]) -> None:
+        self._keys = keys
+        super().__init__(sources)
+
+    def lacks(self, record: Record) -> str | None:
+        found = lacks_audio(record)
+        if found or record.get("error") is not None:
+            return found
+        missing = [key for key in self._keys if record.get(key) is None]
+        return f'"{missing[0]}", which the format is made of, is not there' if missing else None
 
 
-def _names(paths: Sequence[str]) -> list[str]:
-    """Paths below their common folder, without suffix where that leaves them distinct."""
-    if not paths:
-        return []
-    root = os.path.commonpath([Path(path).parent for path in paths])
-    full = [str(Path(path).relative_to(root)) for path in paths]
-    short = [os.path.splitext(name)[0] for name in full]  # noqa: PTH122 - pathlib differs by version
-    times = Counter(short)
-    chosen = [s if times[s] == 1 else f for s, f in zip(short, full, strict=True)]
-    return chosen if len(set(chosen)) == len(chosen) else full
+class _Neighbours:
+    """What stands in the folders of files that are to be written; each is looked into once."""
+
+    def __init__(self, utterances: Iterable[Utterance]) -> None:
+        self._names = cache(_names)
+        self._audio = cache(self._audio_in)
+        own = {os.path.splitext(one.audio)[1].lower() for one in utterances}  # noqa: PTH122
+        self._suffixes = {*AUDIO_SUFFIXES, *own} - {""}
+
+    def holds(self, target: Path) -> bool:
+        return target.name in self._names(target.parent)
+
+    def audio_of(self, target: Path) -> str:
+        """The name of the audio beside a text file of its name, "" where there is none."""
+        found: dict[str, str] = self._audio(target.parent)
+        return found.get(target.stem, "")
+
+    def _audio_in(self, folder: Path) -> dict[str, str]:
+        split = ((os.path.splitext(name), name) for name in self._names(folder))  # noqa: PTH122
+        return {stem: name for (stem, end), name in split if end.lower() in self._suffixes}
 
 
-def _recording(name: str, records: Sequence[Record]) -> Recording:
-    segments = [segment for record in records for segment in _segments(record)]
-    ends = [(record.get("offset") or 0.0) + (record.get("duration") or 0.0) for record in records]
+def _names(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))  # noqa: PTH208
+    except OSError:  # not there yet
+        return frozenset()
+
+
+def tree_of(audio: AudioSurvey) -> OutputTree:
+    """For the names of recordings alone."""
+    return OutputTree("", audio.folder, "", alike=audio.alike)
+
+
+def recordings(records: Iterable[Record], tree: OutputTree) -> list[Recording]:
+    """The recordings that the records speak of, in order of appearance.
+
+    Records of one file are joined in order of time; failed ones have nothing to show.
+    """
+    found = (_recording(tree.name(path), group) for path, group in _groups(records).items())
+    return [one for one in found if one]
+
+
+def _path(record: Record) -> str:
+    return "/" + os.path.normpath(str(record["audio_filepath"])).lstrip("/")
+
+
+def _groups(records: Iterable[Record]) -> dict[str, list[Record]]:
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(_path(record), []).append(record)
+    return groups
+
+
+def _completed(read: Callable[[], Iterable[Record]]) -> Iterator[tuple[str, list[Record]]]:
+    """The records of each path as soon as all of them are read."""
+    left = Counter(hash(_path(record)) for record in read())
+    held: dict[str, list[Record]] = {}
+    for record in read():
+        path = _path(record)
+        held.setdefault(path, []).append(record)
+        left[hash(path)] -= 1
+        if not left[hash(path)]:
+            yield path, held.pop(path)
+
+
+def _recording(name: str, records: Sequence[Record]) -> Recording | None:
+    """None where all have failed."""
+    whole = [record for record in records if record.get("error") is None]
+    if not whole:
+        return None
+    segments = [segment for record in whole for segment in _segments(record)]
+    ends = [(record.get("offset") or 0.0) + (record.get("duration") or 0.0) for record in whole]
     latest = max([*ends, *(segment.end for segment in segments)])
-    spoken = [_whole(record) for record in records if record.get("units") is not None]
+    spoken = [_whole(record) for record in whole if record.get("units") is not None]
     return Recording(name, latest, _in_order(segments), _in_order(spoken))
 
 

@@ -1,10 +1,9 @@
-"""Where the audio that a stage makes goes: below the output folder, in the input's own tree.
+"""Where the files that a stage makes go: below the output folder, in the input's own tree.
 
 A name depends on its utterance and on two facts about all the audio, which the splits of a manifest
 know from their index, so that they can be computed apart: the folder it has in common, and whether
-its names end in various suffixes. Then these are kept (`talk.flac.wav`), for `talk.wav` may be
-there too. A slice says which it is (`talk_418-3790.wav`, in milliseconds), and units without audio
-are named by their id.
+some of its names differ by their suffix alone. Then these are kept (`talk.flac.wav`). A slice says
+which it is (`talk_418-3790.wav`, in milliseconds), and units without audio are named by their id.
 """
 
 from __future__ import annotations
@@ -22,91 +21,116 @@ from typing import Any
 
 from speechkit.errors import ManifestError, OutputConflict, UsageError
 from speechkit.io import atomic, manifest
-from speechkit.io.audio_folder import AudioFolder
+from speechkit.io.audio_survey import AudioSurvey, Surveyor, joined
 from speechkit.io.inputs import Inputs
-from speechkit.io.names import short
+from speechkit.io.names import MOST_BYTES, short
 from speechkit.pipelines.splitting.index import index_path, read_index, split_number
 from speechkit.records import Utterance
-
-OWNER = ".s2s.json"  # in the folder, says whose it is
-MOST_BYTES = 200  # of one name, to which a time and a suffix are added
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTree:
     """``folder`` is absolute, ``root`` is mirrored in it, ``suffix`` begins with a dot. ``by_id``:
-    utterances are named by their id where they have one. ``mixed``: input of various suffixes."""
+    utterances are named by their id where they have one. ``alike``: as in `AudioSurvey`."""
 
     folder: str
     root: str
     suffix: str
     by_id: bool = False
-    mixed: bool = False
+    alike: bool = False
 
     def path(self, utterance: Utterance) -> Path:
         """Never outside the folder, whatever the manifest says."""
         record = utterance.record
         named = record.get("id") if self.by_id or not utterance.audio else None
-        name = str(named) if named is not None else self._mirrored(utterance)
-        parts = [short(part, MOST_BYTES) for part in name.split("/") if part not in ("", ".", "..")]
-        parts = parts or [f"utterance-{utterance.index + 1}"]
-        if named is None and record.get("offset") is not None:
-            end = "" if utterance.duration is None else _ms(utterance.offset + utterance.duration)
-            parts[-1] += f"_{_ms(utterance.offset)}-{end}"
-        return Path(self.folder, *parts[:-1], short(parts[-1], MOST_BYTES) + self.suffix)
+        name, time = str(named), ""
+        if named is None:
+            name = self.name(utterance.audio)
+            if record.get("offset") is not None:
+                end = utterance.duration and _ms(utterance.offset + utterance.duration)
+                time = f"_{_ms(utterance.offset)}-{end or ''}"
+        return self._below(name, time + self.suffix, f"utterance-{utterance.index + 1}")
+
+    def recording(self, audio: str) -> Path:
+        """As `path`, of all utterances of a recording together."""
+        return self._below(self.name(audio), self.suffix, "recording")
+
+    def name(self, audio: str) -> str:
+        """What is mirrored of a path, without suffix where that leaves all names distinct."""
+        path = os.path.normpath(audio)
+        stem = path.removesuffix(self.suffix) if self.alike else os.path.splitext(path)[0]  # noqa: PTH122
+        return stem.removeprefix(self.root.rstrip("/") + "/").lstrip("/")
 
     def holds(self, utterance: Utterance) -> bool:
         """Whether its audio lies below the root."""
         return os.path.normpath(utterance.audio).startswith(self.root.rstrip("/") + "/")
 
-    def _mirrored(self, utterance: Utterance) -> str:
-        path = os.path.normpath(utterance.audio)
-        stem = path.removesuffix(self.suffix) if self.mixed else os.path.splitext(path)[0]  # noqa: PTH122
-        return stem.removeprefix(self.root.rstrip("/") + "/")
+    def _below(self, name: str, ending: str, otherwise: str) -> Path:
+        """Parts that are too long end in a digest."""
+        parts = [part for part in name.split("/") if part not in ("", ".", "..")]
+        *above, last = parts or [otherwise]
+        last = short(last, MOST_BYTES - len(ending)) + ending
+        return Path(self.folder, *(short(part, MOST_BYTES) for part in above), last)
 
 
 def _ms(seconds: float) -> str:
     return str(round(seconds * 1000))
 
 
-def audio_folder(inputs: Inputs) -> AudioFolder:
-    """Where all audio lies; of splits, that of the whole manifest.
+def survey(inputs: Inputs) -> AudioSurvey:
+    """Of all audio; of splits, that of the whole manifest.
 
     Raises `UsageError` for a split whose index is not beside it: what other splits write could then
     have the same names.
     """
-    common = AudioFolder()
-    for name in inputs.manifests:
-        split = split_number(Path(name).name)
-        if split:
-            index = read_index(index_path(Path(name).parent, split[0]))
-            if index is None or not (index.audio_folder or not index.utterances):
-                raise UsageError(
-                    f"{name}: is named as a split, but no {split[0]}_splits.json beside it says "
-                    "where all of its audio lies; keep them together"
-                )
-            common.join(AudioFolder(index.audio_folder, index.audio_suffixes))
+    splits = [_survey_of_split(name) for name in inputs.manifests]
+    whole = [one for one in splits if one]
+    if whole and len(whole) == inputs.sources:
+        return joined(whole)
+    surveyor = Surveyor()
     for utterance in inputs:
         if utterance.audio:
-            common.add(utterance.audio)
-    return common
+            surveyor.add(utterance.audio, utterance.offset)
+    return joined([surveyor.result(), *whole])
 
 
-def claim(tree: OutputTree, options: Mapping[str, Any], *, restart: bool) -> None:
-    """Makes the folder this kind of run's own: others would write other speech to the same names.
+def _survey_of_split(name: str) -> AudioSurvey | None:
+    """None for what is not named as a split."""
+    split = split_number(Path(name).name)
+    if not split:
+        return None
+    index = read_index(index_path(Path(name).parent, split[0]))
+    if index is None:
+        raise UsageError(
+            f"{name}: is named as a split, but no {split[0]}_splits.json beside it says "
+            "where all of its audio lies; keep them together"
+        )
+    return index.audio
+
+
+def owner_path(tree: OutputTree, kind: str) -> Path:
+    """In the folder, says whose it is."""
+    return Path(tree.folder, f".{kind}.json")
+
+
+def claim(tree: OutputTree, kind: str, told_by: Mapping[str, Any], *, restart: bool) -> None:
+    """Makes the folder this kind of run's own: others would write other things to the same names.
     The splits of a manifest are of one kind. ``restart`` takes the folder from another kind.
 
     Raises `OutputConflict`.
     """
-    path = Path(tree.folder) / OWNER
-    text = json.dumps({"tree": asdict(tree), "options": options}, indent=1) + "\n"
-    if restart or not path.exists():
+    path = owner_path(tree, kind)
+    text = json.dumps({"tree": asdict(tree), **told_by}, indent=1) + "\n"
+    with atomic.output_errors(path):
+        there = path.exists()
+        if there and path.read_text(encoding="utf-8", errors="replace") == text:
+            return
+        if there and not restart:
+            raise OutputConflict(
+                f"{tree.folder}: holds what a run with other options or other input has made "
+                f"({path.name} says which); name another --output-dir, or replace it with --restart"
+            )
         atomic.write_text(path, text)
-    elif path.read_text(encoding="utf-8", errors="replace") != text:
-        raise OutputConflict(
-            f"{tree.folder}: holds the speech of a run with other options or other input ({OWNER} "
-            "says which); name another --output-dir, or replace it with --restart"
-        )
 
 
 def require_own_names(tree: OutputTree, utterances: Iterable[Utterance]) -> None:

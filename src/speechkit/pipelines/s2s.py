@@ -16,7 +16,7 @@ from speechkit.io import audio_out
 from speechkit.io.inputs import Inputs
 from speechkit.io.models import nearby
 from speechkit.io.units import UnitInputs
-from speechkit.pipelines.output_tree import OutputTree, audio_folder, claim, require_own_names
+from speechkit.pipelines.output_tree import OutputTree, claim, require_own_names, survey
 from speechkit.pipelines.placement import WINDOW_SECONDS, Hardware, batch_windows, place
 from speechkit.pipelines.running.task import Loaded, Stage, Task, flagged, load_audio
 from speechkit.records import Record, Units, Utterance
@@ -79,16 +79,16 @@ class S2sTask(Task):
     def survey(self, inputs: Inputs, *, restart: bool) -> None:
         speech = self.options.speech
         if speech:
-            audio = audio_folder(inputs)
+            audio = survey(inputs)
             self.tree = OutputTree(
                 speech.folder,
-                speech.audio_root or audio.path,
+                speech.audio_root or audio.folder,
                 f".{speech.form}",
                 self._takes_units,
-                len(audio.suffixes) > 1,
+                audio.alike,
             )
             require_own_names(self.tree, inputs)
-            claim(self.tree, asdict(self.options), restart=restart)
+            claim(self.tree, "s2s", {"options": asdict(self.options)}, restart=restart)
 
     def open(self) -> None:
         own = dict(self.engine)

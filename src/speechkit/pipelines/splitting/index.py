@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from speechkit.errors import UsageError
-from speechkit.io.manifest import SUFFIXES
+from speechkit.io.audio_survey import AudioSurvey
+from speechkit.io.manifest import manifest_stem, manifest_suffix
 
 _MOST_BYTES = 64 << 20  # of an index; 100,000 splits take a sixth of it
 _NUMBERED = re.compile(r"(.*)_split_(\d+)(?!\d)")
@@ -28,9 +29,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class SplitIndex:
-    """``parent`` is the manifest's absolute path, ``fingerprint`` the SHA-256 of its lines,
-    ``audio_folder`` the folder in which all of its audio lies ("" where there is none), and
-    ``audio_suffixes`` what the names of that end in."""
+    """``parent`` is the manifest's absolute path, ``fingerprint`` the SHA-256 of its lines."""
 
     parent: str
     fingerprint: str
@@ -38,22 +37,16 @@ class SplitIndex:
     utterances: int
     seconds: float
     splits: tuple[Split, ...]
-    audio_folder: str = ""
-    audio_suffixes: tuple[str, ...] = ()
+    audio: AudioSurvey
 
     @property
     def stem(self) -> str:
         """What the names of the splits begin with."""
-        return Path(self.parent).name.removesuffix(manifest_suffix(self.parent))
+        return manifest_stem(self.parent)
 
 
 def index_path(folder: str | Path, stem: str) -> Path:
     return Path(folder) / f"{stem}_splits.json"
-
-
-def manifest_suffix(name: str) -> str:
-    """The ending of a manifest's name (``.jsonl.gz``), or "" where it has none of the known."""
-    return max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default="")
 
 
 def split_names(stem: str, suffix: str, splits: int) -> list[str]:
@@ -96,7 +89,8 @@ def read_index(path: Path) -> SplitIndex | None:
     try:
         fields = json.loads(text)
         splits = tuple(Split(**split) for split in fields.pop("splits"))
-        index = SplitIndex(**fields, splits=splits)
+        audio = AudioSurvey(**fields.pop("audio"))
+        index = SplitIndex(**fields, splits=splits, audio=audio)
         stem = path.name.removesuffix(".part").removesuffix("_splits.json")
         names = split_names(stem, manifest_suffix(index.parent), len(splits))
         if [split.file for split in splits] != names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import resource
 from array import array
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from speechkit.errors import OutputConflict, UsageError
 from speechkit.io.atomic import output_errors, publish_lines, write_text
-from speechkit.io.audio_folder import AudioFolder
+from speechkit.io.audio_survey import AudioSurvey, Surveyor
 from speechkit.io.lines import parse_line
 from speechkit.io.manifest import (
     SUFFIXES,
@@ -22,6 +23,8 @@ from speechkit.io.manifest import (
     content_lines,
     encoded,
     folder_of,
+    manifest_stem,
+    manifest_suffix,
     read_lines,
 )
 from speechkit.io.names import hint
@@ -31,7 +34,6 @@ from speechkit.pipelines.splitting.index import (
     array_text,
     dump_index,
     index_path,
-    manifest_suffix,
     read_index,
     split_names,
 )
@@ -95,14 +97,16 @@ class SplitSummary:
 
 @dataclass(frozen=True, slots=True)
 class _Parent:
-    """What is kept in memory of a manifest: about 10 bytes a line, and 70 while it is assigned."""
+    """What is kept in memory of a manifest: about 20 bytes a line, and more while it is read and
+    assigned."""
 
     path: str
     folder: str
     fingerprint: str
     durations: array[float]  # seconds, 0 where not stated
     relative: bytearray  # 1 where the path has to be made absolute
-    audio: AudioFolder
+    audio: AudioSurvey
+    recordings: array[int]  # a number for the audio of each line
 
 
 def split_manifest(options: SplitOptions) -> SplitSummary:
@@ -115,8 +119,7 @@ def split_manifest(options: SplitOptions) -> SplitSummary:
     """
     stamp = _stamp(options.input)
     parent = _scan(options.input)
-    suffix = manifest_suffix(parent.path)
-    stem = Path(parent.path).name.removesuffix(suffix)
+    suffix, stem = manifest_suffix(parent.path), manifest_stem(parent.path)
     names = split_names(stem, suffix, options.splits)
     final = index_path(options.output_dir, stem)
     unfinished = final.with_name(final.name + ".part")
@@ -150,14 +153,18 @@ def _stamp(path: str) -> tuple[int, int, int]:
 def _scan(path: str) -> _Parent:
     folder = folder_of(path)
     durations, relative, digest = array("d"), bytearray(), sha256()
-    audio = AudioFolder()
+    surveyor, recordings = Surveyor(), array("q")
     for line, record in read_lines(path):
         durations.append(record.get("duration") or 0.0)
         relative.append(not record["audio_filepath"].startswith("/"))
-        audio.add(absolute(record, folder)["audio_filepath"])
+        audio = absolute(record, folder)["audio_filepath"]
+        surveyor.add(audio, record.get("offset") or 0.0)
+        recordings.append(hash(audio))
         digest.update(line + b"\n")
     fingerprint = f"sha256:{digest.hexdigest()}"
-    return _Parent(str(Path(path).absolute()), folder, fingerprint, durations, relative, audio)
+    own = str(Path(path).absolute())
+    survey = surveyor.result()
+    return _Parent(own, folder, fingerprint, durations, relative, survey, recordings)
 
 
 def _assign(durations: array[float], splits: int, by: str) -> array[int]:
@@ -193,9 +200,15 @@ def _describe(parent: _Parent, by: str, names: list[str], assignment: array[int]
             Split(name, count, round(duration, 3), 0)
             for name, count, duration in zip(names, utterances, seconds, strict=True)
         ),
-        audio_folder=parent.audio.path,
-        audio_suffixes=tuple(sorted(parent.audio.suffixes)),
+        audio=replace(parent.audio, apart=_apart(parent.recordings, assignment)),
     )
+
+
+def _apart(recordings: Iterable[int], assignment: Iterable[int]) -> bool:
+    """Whether lines of one recording go to several splits."""
+    first: dict[int, int] = {}
+    pairs = zip(recordings, assignment, strict=True)
+    return any(first.setdefault(recording, split) != split for recording, split in pairs)
 
 
 def _measured(index: SplitIndex, folder: Path) -> SplitIndex:
