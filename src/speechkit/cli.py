@@ -28,6 +28,7 @@ from speechkit.commands.slurm import app as slurm
 from speechkit.commands.split_manifest import split_manifest
 from speechkit.commands.vad import vad
 from speechkit.errors import SpeechkitError
+from speechkit.io.names import shown
 
 app = typer.Typer(
     name="speechkit",
@@ -103,6 +104,8 @@ def _sentence(error: Exception) -> str:
     # Files come with their names; what has none is a standard stream.
     if isinstance(error, OSError) and error.errno in _STREAM_ERRORS and not error.filename:
         return f"stdout: can't be written: {error.strerror}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{shown(error.filename)}: {error.strerror}"
     return f"internal error: {error!r} (--debug shows where)"
 
 

@@ -14,8 +14,6 @@ from speechkit.commands.options import (
     takes,
 )
 
-NEED_WORDS = {"srt", "vtt", "ctm", "textgrid"}
-
 
 @takes(
     decoding=DecodingFlags,
@@ -68,10 +66,10 @@ def asr(
     Example: speechkit vad talks/ | speechkit asr - -o asr.jsonl
     """
     from speechkit.commands import stage
-    from speechkit.formats import asr_formats
+    from speechkit.formats import OF_WORDS, asr_formats
     from speechkit.pipelines.asr import AsrOptions, asr_stage
 
-    words = words or not NEED_WORDS.isdisjoint(formats.format or ())
+    words = words or not OF_WORDS.isdisjoint(formats.format or ())
     options = AsrOptions(engine, model, words, chars, channel, track, decoding.given())
     hardware = device.hardware(nemo.given())
     available = asr_formats(subtitles.layout())

@@ -81,6 +81,19 @@ def submit(
     output: Annotated[
         str | None, Option("--output", "-o", metavar="FILE", help="Merge the results into this.")
     ] = None,
+    form: Annotated[
+        list[str] | None,
+        Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="Export the merged results as this format too (repeatable; see export).",
+        ),
+    ] = None,
+    text_dir: Annotated[
+        str | None,
+        Option(metavar="DIR", help="Folder for the formats. Default: named as -o, without .jsonl."),
+    ] = None,
     sbatch: SbatchOption = None,
     at_once: Annotated[
         int, Option(min=0, help="Tasks of an array that run at the same time; 0: no limit.")
@@ -94,12 +107,14 @@ def submit(
     Example: speechkit slurm submit asr --input data.jsonl --splits 30 -o final.jsonl
     --sbatch=--gres=gpu:1 -- --engine nemo
     """
+    from speechkit.formats import OF_WORDS
     from speechkit.pipelines.cluster import submit as cluster
     from speechkit.pipelines.cluster.runs import ClusterRun, load
     from speechkit.pipelines.splitting.split import SplitOptions, split_manifest
 
     one_of(stage, STAGES, "STAGE")
-    _stated(context, stage, options or [])
+    given = _stated(context, stage, options or []).params
+    export = _export(stage, output, form or [], text_dir)
     if (input is None) != (splits is None):
         raise UsageError("--input and --splits come together")
     if input and splits:
@@ -109,19 +124,28 @@ def submit(
         splits_dir = earlier.run.splits
     elif after and not Path(after).is_dir():
         raise UsageError(f"--after {after}: no such folder")
+    own = tuple(options or ())
+    if stage == "asr" and not (given["words"] or OF_WORDS.isdisjoint(form or ())):
+        own += ("--words",)
     run = ClusterRun(
         stage,
-        tuple(options or ()),
+        own,
         splits=os.path.abspath(splits_dir),  # noqa: PTH100
         output=os.path.abspath(output_dir),  # noqa: PTH100
         folder=os.getcwd(),  # noqa: PTH109
         merged=os.path.abspath(output) if output else None,  # noqa: PTH100
+        export=tuple(export),
         after=os.path.abspath(after) if after else None,  # noqa: PTH100
         sbatch=tuple(sbatch or ()),
         at_once=at_once,
         reruns=reruns or 0,
         requeues=requeues,
     )
+    if given["format"] and run.layout.index.audio.apart:
+        raise UsageError(
+            "--format: slices of one recording lie in several splits; give it before the --, so "
+            "that the merged results are exported"
+        )
     say(cluster.submit(run))
 
 
@@ -212,6 +236,25 @@ def task(
     if result.text:
         say(result.text)
     raise typer.Exit(result.exit_code)
+
+
+def _export(stage: str, output: str | None, forms: list[str], folder: str | None) -> list[str]:
+    """Options of `speechkit export`. Raises `UsageError`."""
+    from speechkit.formats import ASR_FORMATS, S2S_FORMATS, VAD_FORMATS
+    from speechkit.io.manifest import manifest_suffix
+
+    available = {"vad": VAD_FORMATS, "asr": ASR_FORMATS, "s2s": S2S_FORMATS}[stage]
+    for form in forms:
+        one_of(form, available, "--format")
+    if not forms and folder:
+        raise UsageError("--text-dir: needs --format")
+    if not forms:
+        return []
+    if not output:
+        raise UsageError("--format: is made of the merged results; name their file with -o")
+    folder = folder or output.removesuffix(manifest_suffix(output))
+    options = [part for form in forms for part in ("--format", form)]
+    return [*options, "--output-dir", os.path.abspath(folder)]  # noqa: PTH100
 
 
 def _stated(context: typer.Context, stage: str, options: list[str]) -> typer.Context:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from speechkit.formats import Format
 from speechkit.io import atomic, manifest
 from speechkit.io.inputs import Inputs
 from speechkit.io.machine import granted_cpus
+from speechkit.io.names import MOST_BYTES
 from speechkit.pipelines.running import runner
 from speechkit.pipelines.running.pool import PoolOptions
 from speechkit.pipelines.running.task import Placement, Stage
@@ -132,6 +134,8 @@ def _output(name: str | None) -> str | None:
         return None
     if not name or not manifest.is_manifest(name) or name.endswith(".gz"):
         raise UsageError(f"-o {name}: the output manifest ends in .jsonl or .json")
+    if len(os.fsencode(Path(name).name)) > MOST_BYTES:
+        raise UsageError(f"-o {name}: a file's name has {MOST_BYTES} bytes at most")
     return name
 
 

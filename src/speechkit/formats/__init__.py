@@ -26,6 +26,8 @@ class Format(Protocol):
 
 
 VAD_FORMATS: dict[str, Format] = {"rttm": rttm, "audacity": audacity, "csv": csv}
+#: Formats of ASR that are made, or better made, of words with times.
+OF_WORDS = frozenset({"srt", "vtt", "ctm", "textgrid"})
 S2S_FORMATS: dict[str, Format] = {"units": units}
 
 

@@ -1,8 +1,13 @@
-"""CSV with the columns ``recording,start,end``, times in seconds."""
+"""CSV with the columns ``recording,start,end``, times in seconds.
+
+A name that a spreadsheet would compute (``=…``) has an apostrophe before it, as OWASP advises
+against "CSV injection"; ``-`` and ``+`` alone are no formula, and videos are named so.
+"""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from io import StringIO
 
@@ -10,6 +15,7 @@ from speechkit.formats.common import one_line, tidy
 from speechkit.records import Recording
 
 EXTENSION = ".csv"
+_FORMULA = re.compile("[=@＝＠]|[+-].*[(|!]")
 
 
 def render(recordings: Sequence[Recording]) -> str:
@@ -19,6 +25,7 @@ def render(recordings: Sequence[Recording]) -> str:
     writer.writerow(("recording", "start", "end"))
     for recording in map(tidy, recordings):
         name = one_line(recording.name)
+        name = f"'{name}" if _FORMULA.match(name) else name
         writer.writerows(
             (name, f"{segment.start:.3f}", f"{segment.end:.3f}")
             for segment in recording.segments

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from speechkit.errors import OutputFailed, SpeechkitError
-from speechkit.io.names import MOST_BYTES, short
+from speechkit.io.names import MOST_BYTES, short, shown
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def _hidden(path: Path) -> str:
 def refuse_special(path: Path) -> None:
     """A rename would replace a device or a folder; only a regular file may stand there."""
     if path.exists() and not path.is_file():
-        raise OutputFailed(f"{path}: is not a regular file; name another one (- is stdout)")
+        raise OutputFailed(f"{shown(path)}: is not a regular file; name another one (- is stdout)")
 
 
 def sync_folder(folder: Path) -> None:
@@ -89,4 +89,4 @@ def output_errors(path: str | Path) -> Iterator[None]:
     except SpeechkitError:
         raise
     except OSError as e:
-        raise OutputFailed(f"{path}: can't be written: {e.strerror or e}") from e
+        raise OutputFailed(f"{shown(path)}: can't be written: {e.strerror or e}") from e

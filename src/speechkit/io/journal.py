@@ -29,6 +29,7 @@ from typing import IO, Any
 
 from speechkit.errors import OutputConflict
 from speechkit.io import atomic
+from speechkit.io.names import MOST_BYTES, short
 
 log = logging.getLogger(__name__)
 
@@ -338,8 +339,8 @@ def flags_of(line: bytes) -> tuple[str, ...]:
 
 
 def part_path(output: Path) -> Path:
-    return output.with_name(f"{output.name}.part")
+    return output.with_name(short(output.name, MOST_BYTES - len(".part")) + ".part")
 
 
 def marker_path(output: Path) -> Path:
-    return output.with_name(f".{output.name}.run.json")
+    return output.with_name(f".{short(output.name, MOST_BYTES - len('..run.json'))}.run.json")

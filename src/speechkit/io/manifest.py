@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ Lacks = Callable[[Record], str | None]
 
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 _NAMED = 20  # malformed lines in a message
+_CONTROLS = re.compile("[\x7f-\x9f]")  # JSON itself escapes those below
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
@@ -47,7 +49,10 @@ def dump(record: Record) -> str:
 def encoded(record: Record) -> bytes:
     """As `dump`, in UTF-8."""
     try:
-        return _ENCODER.encode(record).encode()
+        text = _ENCODER.encode(record)
+        if _CONTROLS.search(text):  # a terminal obeys some of them
+            text = _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        return text.encode()
     except UnicodeEncodeError:  # file names that are not UTF-8 travel as escaped surrogates
         return json.dumps(record, allow_nan=False).encode()
 

@@ -23,7 +23,7 @@ from speechkit.errors import ManifestError, OutputConflict, UsageError
 from speechkit.io import atomic, manifest
 from speechkit.io.audio_survey import AudioSurvey, Surveyor, joined
 from speechkit.io.inputs import Inputs
-from speechkit.io.names import MOST_BYTES, short
+from speechkit.io.names import MOST_BYTES, short, shown
 from speechkit.pipelines.splitting.index import index_path, read_index, split_number
 from speechkit.records import Utterance
 
@@ -143,10 +143,12 @@ def require_own_names(tree: OutputTree, utterances: Iterable[Utterance]) -> None
         folder = real(os.path.dirname(utterance.audio)) if utterance.audio else ""  # noqa: PTH120
         if f"{folder}/".startswith(below):
             raise OutputConflict(
-                f"{tree.folder}: holds input ({utterance.audio}); name another --output-dir"
+                f"{tree.folder}: holds input ({shown(utterance.audio)}); name another --output-dir"
             )
         if utterance.audio and not tree.by_id and not tree.holds(utterance):
-            raise UsageError(f"--audio-root {tree.root}: {utterance.audio} lies outside of it")
+            raise UsageError(
+                f"--audio-root {tree.root}: {shown(utterance.audio)} lies outside of it"
+            )
         names.append(_digest(str(tree.path(utterance))))
     if len(set(names)) == len(names):
         return
@@ -160,7 +162,7 @@ def require_own_names(tree: OutputTree, utterances: Iterable[Utterance]) -> None
         if first != content:
             raise ManifestError(
                 f"utterances {other.index + 1} and {utterance.index + 1} would both be written to "
-                f"{path}; give them offsets (or units an id) that tell them apart"
+                f"{shown(path)}; give them offsets (or units an id) that tell them apart"
             )
 
 

@@ -30,7 +30,8 @@ class ClusterRun:
     ``options`` are the stage's, ``sbatch`` more of sbatch's. ``merged``: the merged output, None
     for none. ``at_once``: tasks of an array that run at once, 0 for no limit. ``reruns``: how
     often the merge has what is missing run again. ``after``: another run's ``output``, whose
-    results are the input."""
+    results are the input. ``export``: options of `speechkit export` of the merged output, none for
+    no text files."""
 
     stage: str
     options: tuple[str, ...]
@@ -38,6 +39,7 @@ class ClusterRun:
     output: str
     folder: str
     merged: str | None = None
+    export: tuple[str, ...] = ()
     after: str | None = None
     sbatch: tuple[str, ...] = ()
     at_once: int = 0
@@ -112,7 +114,7 @@ def load(output: str) -> Submitted | None:
     try:
         fields = json.loads(at.read_bytes())
         run = fields["run"]
-        lists = {name: tuple(run[name]) for name in ("options", "sbatch")}
+        lists = {name: tuple(run[name]) for name in ("options", "sbatch", "export")}
         arrays = tuple(Array(**array) for array in fields["arrays"])
         return Submitted(ClusterRun(**{**run, **lists}), arrays, fields["merge"])
     except (FileNotFoundError, NotADirectoryError):

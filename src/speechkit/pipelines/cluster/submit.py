@@ -161,7 +161,7 @@ def _submit(
     if run.merged:
         merge = slurm.submit(
             scripts() / "merge.slurm",
-            [],
+            run.export,
             _options(_without_gpus(run), "merge-%j", _after(_arrays(run.output))),
             {**_variables(run), "MERGED": run.merged, "RERUNS": str(reruns)},
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from speechkit.io.names import shown
 from speechkit.pipelines.splitting.index import array_text
 from speechkit.records import Record
 
@@ -89,11 +90,11 @@ class MergeSummary:
 def utterance_name(record: Record) -> str:
     """The ``id``, else the path with offset and duration in seconds as far as they are stated."""
     if "id" in record:
-        return str(record["id"])
+        return shown(record["id"])
     offset, duration = record.get("offset"), record.get("duration")
     start = f" from {offset} s" if offset else ""
     length = f" for {duration} s" if duration else ""
-    return f"{record.get('audio_filepath', '')}{start}{length}"
+    return f"{shown(record.get('audio_filepath', ''))}{start}{length}"
 
 
 def _listed(what: str, faults: tuple[Fault, ...]) -> list[str]:
