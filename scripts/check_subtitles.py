@@ -28,8 +28,7 @@ import webvtt
 from rich.cells import cell_len
 
 from speechkit.formats.cues import LAYOUT, Cue, Layout
-from speechkit.io import manifest
-from speechkit.pipelines.export import recordings
+from speechkit.pipelines.export import Results, all_recordings
 from speechkit.records import Recording
 
 LEAST = 800  # milliseconds of a cue where there is room
@@ -169,10 +168,11 @@ def main() -> int:
     parser.add_argument("--max-cue", type=float, default=LAYOUT.seconds)
     asked = parser.parse_args()
     layout = Layout(asked.max_line_width, asked.max_lines, asked.max_cue)
-    found = recordings(manifest.read_records(asked.manifest))
+    with Results([asked.manifest], []) as inputs:
+        found = all_recordings(inputs)
     seen: Counter[str] = Counter()
     count = 0
-    for recording in found.values():
+    for recording in found:
         for fault in faults(asked.folder, recording, layout, seen):
             count += 1
             print(fault)

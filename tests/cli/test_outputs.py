@@ -52,11 +52,11 @@ def tree(folder: Path) -> set[str]:
 
 
 def test_every_recording_has_its_own_files(heard: Path) -> None:
-    names = ["mon/a", "tue/a.flac", "tue/a.oga", "asr"]
+    names = ["mon/a.flac", "tue/a.flac", "tue/a.oga", "asr"]
     assert tree(heard) == {"asr.jsonl"} | {
         f"{name}{EXTENSIONS[form]}" for name in names for form in ASR_FORMATS
     }
-    assert "train" in (heard / "mon" / "a.txt").read_text()
+    assert "train" in (heard / "mon" / "a.flac.txt").read_text()
     assert "story" in (heard / "tue" / "a.flac.txt").read_text()
     assert "problem" in (heard / "tue" / "a.oga.txt").read_text()
 
@@ -65,7 +65,9 @@ def test_every_recording_has_its_own_files(heard: Path) -> None:
 def test_asr_prints_each_format(speechkit: Any, talks: Path, heard: Path, form: str) -> None:
     printed = speechkit(*ASR, talks / "mon" / "a.flac", "--format", form).out
     assert printed
-    assert printed == (heard / f"mon/a{EXTENSIONS[form]}").read_bytes().replace(b"mon/a", b"a")
+    assert printed == (heard / f"mon/a.flac{EXTENSIONS[form]}").read_bytes().replace(
+        b"mon/a.flac", b"a"
+    )
 
 
 def check(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -82,7 +84,7 @@ def test_no_format_loses_a_word_and_subtitles_keep_their_limits(heard: Path) -> 
 
 def test_the_checker_finds_what_is_missing_or_in_another_place(heard: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(heard, tmp_path / "copy")
-    lost = folder / "mon" / "a.srt"
+    lost = folder / "mon" / "a.flac.srt"
     lost.write_text(lost.read_text().replace("train", ""))
     moved = folder / "tue" / "a.flac.txt"
     moved.write_text(" ".join(reversed(moved.read_text().split())))
@@ -126,7 +128,12 @@ def test_vad_prints_each_format_as_it_writes_it(
 def test_the_manifest_goes_where_it_is_named(speechkit: Any, talks: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     speechkit("vad", talks, "-f", "csv", "--output-dir", out, "-o", tmp_path / "m.jsonl")
-    assert tree(tmp_path) == {"m.jsonl", "out/mon/a.csv", "out/tue/a.flac.csv", "out/tue/a.oga.csv"}
+    assert tree(tmp_path) == {
+        "m.jsonl",
+        "out/mon/a.flac.csv",
+        "out/tue/a.flac.csv",
+        "out/tue/a.oga.csv",
+    }
     printed = speechkit("vad", talks, "--format", "jsonl").out
     assert printed == (tmp_path / "m.jsonl").read_bytes()
     assert speechkit("vad", talks, "-o", "-").out == printed

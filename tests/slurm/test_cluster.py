@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -36,13 +37,18 @@ def test_the_classic_use(work: Work, unsplit: Callable[[str], bytes]) -> None:
 
 def test_submit_merges_by_itself(work: Work, unsplit: Callable[[str], bytes]) -> None:
     """One command from anywhere; what is submitted once is not submitted twice."""
-    command = ["asr", "--input", work.manifest, "--splits", 8, "-o", "final.jsonl", *LIGHT]
+    command = ["asr", "--input", work.manifest, "--splits", 8, "-o", "final.jsonl"]
+    command += ["--format", "txt", *LIGHT]
     array, merge = work.submit(*command)
     assert work.submit(*command) == []
     states = work.cluster.wait(array, merge)
     assert set(states.values()) == {"COMPLETED"}
     assert len(states) == 9
     assert (work.folder / "final.jsonl").read_bytes() == unsplit("asr")
+    heard = map(json.loads, unsplit("asr").splitlines())
+    texts = {f"{Path(one['audio_filepath']).stem}.txt": one["pred_text"] for one in heard}
+    found = (work.folder / "final").rglob("*.txt")
+    assert {path.name: " ".join(path.read_text().split()) for path in found} == texts
     assert work.status()["complete"]
     work.result(3).touch()  # as after a retry, whose merge is still to come
     assert not work.status()["complete"]

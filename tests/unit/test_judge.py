@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import ManifestError, ResultTooLong
 from speechkit.io import audio, manifest
+from speechkit.io.audio_survey import AudioSurvey
 from speechkit.io.inputs import Inputs
 from speechkit.io.judge import fault, lacks_nothing
 from speechkit.io.units import UnitInputs
 from speechkit.pipelines.asr import AsrOptions, AsrTask
-from speechkit.pipelines.export import recordings
+from speechkit.pipelines.export import Results, all_recordings, recordings, tree_of
 from speechkit.pipelines.listening import Attempt
 from speechkit.pipelines.parts import Parts
 from speechkit.pipelines.running import worker
@@ -61,7 +62,8 @@ def rate(source: str) -> None:
 
 
 def export(source: str) -> None:
-    recordings(manifest.read_records(source))
+    with Results([source], []) as inputs:
+        all_recordings(inputs)
 
 
 READERS = (scan, scan_units, split, merge, rate, export)
@@ -218,7 +220,7 @@ def test_asr_writes_what_it_takes_whatever_an_engine_has_heard(
     utterance = Utterance(0, "/a.wav", offset, record={"audio_filepath": "/a.wav"})
     line = task._line(Loaded(utterance, silence, 10.0), parts)
     assert fault(line) is None
-    recordings([line])
+    recordings([line], tree_of(AudioSurvey()))
 
 
 def test_no_stage_writes_a_line_that_is_too_long_to_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,8 +57,7 @@ def export(
     from speechkit.commands.stage import print_text
     from speechkit.formats import ASR_FORMATS, S2S_FORMATS, VAD_FORMATS, asr_formats
     from speechkit.io.manifest import is_manifest, manifest_stem
-    from speechkit.pipelines.export import Export, Results, recordings, tree_of
-    from speechkit.pipelines.output_tree import survey
+    from speechkit.pipelines.export import Export, Results, all_recordings
 
     available = {**VAD_FORMATS, **asr_formats(subtitles.layout()), **S2S_FORMATS}
     chosen = [available[one_of(name, available, "--format")] for name in dict.fromkeys(form)]
@@ -72,10 +71,8 @@ def export(
         raise UsageError("--one-file and --restart need --output-dir")
     with Results(results, [key for key, names in needed.items() if names]) as inputs:
         if output_dir is None:
-            tree = tree_of(survey(inputs))
-            records = [utterance.record for utterance in inputs]
-            print_text(chosen[0].render(recordings(records, tree)))
-            failed = any(record.get("error") is not None for record in records)
+            print_text(chosen[0].render(all_recordings(inputs)))
+            failed = any(utterance.record.get("error") is not None for utterance in inputs)
             raise typer.Exit(3 if failed else 0)
         name = manifest_stem(results[0]) if results[0] != "-" else "results"
         joined = name if one_file else None

@@ -217,6 +217,12 @@ def recordings(records: Iterable[Record], tree: OutputTree) -> list[Recording]:
     return [one for one in found if one]
 
 
+def all_recordings(results: Inputs) -> list[Recording]:
+    """As `recordings`, of everything."""
+    records = (utterance.record for utterance in results)
+    return recordings(records, tree_of(survey(results)))
+
+
 def _path(record: Record) -> str:
     return "/" + os.path.normpath(str(record["audio_filepath"])).lstrip("/")
 
