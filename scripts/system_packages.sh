@@ -35,6 +35,8 @@ if [ "$level" = tests ]; then
         need slurmd command -v slurmd
         need slurm-client command -v sbatch
         need munge command -v munged
+        need strace command -v strace
+        need util-linux command -v unshare
     fi
 fi
 [ ${#missing[@]} -eq 0 ] && exit 0
