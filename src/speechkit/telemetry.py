@@ -12,8 +12,8 @@ SWITCHES = {
     # (utils/_headers.py), having asked for a list of agents (utils/_detect_agent.py), and hf_xet
     # reports each transfer.
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    # NeMo's nv_one_logger otherwise reads one_logger_exporters_config.yaml of the current folder and
-    # calls whatever it names (exporter/export_config_manager.py).
+    # NeMo's nv_one_logger otherwise takes one_logger_exporters_config.yaml from the current folder
+    # and calls whatever that names (exporter/export_config_manager.py).
     "ONE_LOGGER_EXPORTER_CONFIG_PATH": os.devnull,
 }
 

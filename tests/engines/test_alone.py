@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import soundfile
+from tracekit import Traced
 
 from speechkit.engines.catalogue import BASE
-from tracekit import Traced
 
 pytestmark = pytest.mark.slow
 
@@ -91,9 +91,7 @@ def test_a_download_that_is_asked_for_is_seen(traced: Traced, spoken: Path) -> N
 
 
 @pytest.mark.parametrize(("kind", "loader"), [("ctc", "direct"), ("rnnt", "lhotse")])
-def test_nemo(
-    kind: str, loader: str, traced: Traced, spoken: Path, nemos: dict[str, Path]
-) -> None:
+def test_nemo(kind: str, loader: str, traced: Traced, spoken: Path, nemos: dict[str, Path]) -> None:
     options = ["--engine", "nemo", "--model", nemos[kind], "--dataloader", loader]
     assert traced.run("asr", spoken, *options, "-o", "asr.jsonl") == set()
 
@@ -108,7 +106,7 @@ def test_speech_to_units_to_speech(
 
 
 def test_a_quantizer_is_trained(traced: Traced, spoken: Path, encoder: list[Any]) -> None:
-    options = ["--train-quantizer", "km.npz", "--clusters", 5]
+    options = ["--engine", "fairseq", "--train-quantizer", "km.npz", "--clusters", 5]
     assert traced.run("s2s", spoken, *encoder, *options) == set()
 
 
