@@ -32,7 +32,9 @@ NAMES_OF_HOSTS = ("/etc/hosts", "/etc/resolv.conf")
 #: Where glibc asks first for the name of the user.
 NAMES_OF_USERS = ("AF_UNIX", "/var/run/nscd/socket")
 #: Python's own, of what it imports; semaphores; and what keeps nothing.
-HARMLESS = re.compile(r".*/__pycache__(/[^/]+\.pyc(\.\d+)?)?|/dev/shm/sem\.[^/]+|/dev/null")
+HARMLESS = re.compile(
+    r"mkdir .*/__pycache__|\w+ .*/__pycache__/[^/]+\.pyc(\.\d+)?|\w+ /dev/(shm/sem\.[^/]+|null)"
+)
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,10 @@ class Traced:
         reads = name in OPENING and name != "creat" and not FOR_WRITING.search(arguments)
         if not reads and not result.startswith("-1 EEXIST"):
             changed = paths[-1:] if name.startswith("symlink") else paths
-            yield from (f"{name} {path}" for path in changed if not self._may_change(path))
+            done = {f"{name} {path}" for path in changed if not self._is_ours(path)}
+            yield from (one for one in done if not HARMLESS.fullmatch(one))
 
-    def _may_change(self, path: str) -> bool:
+    def _is_ours(self, path: str) -> bool:
         cache = self.root / "home" / ".cache"
         ours = (self.root / "work", self.root / "tmp", cache / "speechkit")
-        inside = any(Path(path).is_relative_to(folder) for folder in ours)
-        return inside or path == str(cache) or HARMLESS.fullmatch(path) is not None
+        return path == str(cache) or any(Path(path).is_relative_to(one) for one in ours)
