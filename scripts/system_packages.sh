@@ -36,7 +36,6 @@ if [ "$level" = tests ]; then
         need slurm-client command -v sbatch
         need munge command -v munged
         need strace command -v strace
-        need util-linux command -v unshare
     fi
 fi
 [ ${#missing[@]} -eq 0 ] && exit 0
