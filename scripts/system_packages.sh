@@ -35,6 +35,7 @@ if [ "$level" = tests ]; then
         need slurmd command -v slurmd
         need slurm-client command -v sbatch
         need munge command -v munged
+        need strace command -v strace
     fi
 fi
 [ ${#missing[@]} -eq 0 ] && exit 0

@@ -16,11 +16,13 @@ COMMIT = "5" * 40
 
 @dataclass
 class Hub:
-    """``files`` of one repository by name; ``asked``: the names of those that were downloaded."""
+    """``files`` of one repository by name; ``asked``: the names of those that were downloaded;
+    ``requests``: the path of each request and what the client says of itself."""
 
     repository: str
     files: Mapping[str, bytes]
     asked: list[str] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
     address: str = ""
 
     def listing(self) -> list[dict[str, object]]:
@@ -62,6 +64,7 @@ def serving(repository: str, files: Mapping[str, bytes]) -> Iterator[Hub]:
 
         def _answer(self, *, body: bool) -> None:
             path = urlsplit(self.path).path
+            hub.requests.append((path, self.headers["User-Agent"]))
             api = f"/api/models/{repository}"
             file = path.removeprefix(f"/{repository}/resolve/{COMMIT}/")
             if path.startswith(f"{api}/tree/"):

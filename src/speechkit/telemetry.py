@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 
-#: onnxruntime keeps an id of the machine and looks up a host; the hub's client says what it runs
-#: beside a download that was asked for.
 SWITCHES = {
+    # onnxruntime 1.32 otherwise keeps an id of the machine and a database below ~/.cache/Microsoft
+    # and looks up the host that they are for; its disable_telemetry_events() comes too late.
     "ORT_DISABLE_TELEMETRY": "1",
+    # huggingface_hub otherwise tells with each request which torch and which coding agent there are
+    # (utils/_headers.py), having asked for a list of agents (utils/_detect_agent.py), and hf_xet
+    # reports each transfer.
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
+    # NeMo's nv_one_logger otherwise takes one_logger_exporters_config.yaml from the current folder
+    # and calls whatever that names (exporter/export_config_manager.py).
+    "ONE_LOGGER_EXPORTER_CONFIG_PATH": os.devnull,
 }
 
 

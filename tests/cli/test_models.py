@@ -16,6 +16,7 @@ import pytest
 
 from hubkit import Hub, serving
 from speechkit.engines.catalogue import BASE
+from speechkit.telemetry import SWITCHES
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
@@ -180,6 +181,18 @@ def test_a_model_of_the_hub_is_fetched_once_and_verified(
         assert "model small is not here; where there is a network, run: speechkit mo" in gone.err
         speechkit("models", "get", "small", env=env)
     assert speechkit("models", "verify", "small", env=env).out.decode() == whole
+
+
+def test_the_hub_learns_of_nothing_but_the_model_and_its_client(
+    hub: tuple[Hub, dict[str, str]], speechkit: Any
+) -> None:
+    served, env = hub
+    speechkit("models", "get", "small", env={**env, **dict.fromkeys(SWITCHES, "0")})
+    paths, clients = map(set, zip(*served.requests, strict=True))
+    ours = (f"/api/models/{served.repository}", f"/{served.repository}/resolve/")
+    assert {path for path in paths if not path.startswith(ours)} == set()
+    told = {part.partition("/")[0].strip() for one in clients for part in one.split(";")}
+    assert told <= {"unknown", "hf_hub", "python"}
 
 
 def test_a_model_that_nobody_has(

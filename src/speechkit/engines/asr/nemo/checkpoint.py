@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from omegaconf import open_dict
 
+from speechkit.compat import home
 from speechkit.compat.archives import extraction_filter
 from speechkit.engines.asr.nemo.prompts import is_attention_decoder
 from speechkit.errors import EngineMissing
@@ -27,6 +28,7 @@ def restore(path: Path, device: torch.device) -> Any:
     NeMo instantiates only what its own allow-list has, and weights are loaded without pickle.
     """
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    home.spare()
     _quieten()
     with warnings.catch_warnings(), extraction_filter():
         warnings.simplefilter("ignore")

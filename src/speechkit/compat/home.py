@@ -1,0 +1,40 @@
+"""The home folder, spared by what NeMo imports."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+
+from speechkit.io.packaged import user_cache
+
+#: By variable, the folders in speechkit's cache for what is otherwise kept in ~/.cache/numba (where
+#: the installed packages can't be written), ~/.cache/matplotlib and ~/.config/matplotlib.
+CACHES = {"NUMBA_CACHE_DIR": "numba", "MPLCONFIGDIR": "matplotlib"}
+TOOLS = "lhotse.tools.env"
+
+
+def spare() -> None:
+    """Before the first import of NeMo."""
+    with suppress(OSError):  # no home to spare
+        for variable, name in CACHES.items():
+            os.environ.setdefault(variable, str(user_cache() / name))
+    _forgo_tools()
+
+
+def _forgo_tools() -> None:
+    """Importing lhotse otherwise makes ``~/.lhotse/tools`` and adds what may lie there, a decoder
+    of SPHERE files, to Python's path and the shell's."""
+    lhotse = None if "lhotse" in sys.modules else find_spec("lhotse")
+    if lhotse is None or lhotse.origin is None:
+        return
+    file = Path(lhotse.origin).parent / "tools" / "env.py"
+    spec = spec_from_file_location(TOOLS, file)
+    if not file.is_file() or spec is None or spec.loader is None:
+        return
+    env = module_from_spec(spec)
+    spec.loader.exec_module(env)
+    env.add_tools_to_path = lambda: None  # type: ignore[attr-defined]
+    sys.modules[TOOLS] = env
