@@ -10,6 +10,7 @@ import ast
 import os
 import pickle
 import typing
+import zipfile
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Mapping
@@ -106,20 +107,27 @@ def are_weights(found: Mapping[Any, Any]) -> bool:
     return all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in found.items())
 
 
-def unpickled(path: Path) -> Any:
+def unpickled(path: Path, device: torch.device | str = "cpu") -> Any:
     """What a file of torch holds. Raises `EngineMissing` for a corrupt or a hostile file."""
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)  # it would overrule what we ask for
     try:
+        _require_uncompressed(path)
         with torch.serialization.safe_globals([*ALLOWED, *_stubs(path)]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as e:
-        raise EngineMissing(f"{path}: refused, {_reason(e)}") from e
-    except MemoryError:
+            return torch.load(path, map_location=device, weights_only=True)
+    except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as e:  # a broken file can raise anything
-        raise EngineMissing(
-            f"{path}: can't be read as a file of PyTorch: {first_line(e) or type(e).__name__}"
-        ) from e
+        raise EngineMissing(f"{path}: {reason(e)}") from e
+
+
+def _require_uncompressed(path: Path) -> None:
+    """As torch writes its files: what is read takes no more memory than the file has bytes."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as opened:
+            sizes = [one.file_size for one in opened.infolist()]
+            packed = any(one.compress_type != zipfile.ZIP_STORED for one in opened.infolist())
+        if packed or sum(sizes) > path.stat().st_size:
+            raise pickle.UnpicklingError("compressed")
 
 
 def _stubs(path: Path) -> list[Any]:
@@ -138,16 +146,18 @@ def _inert(name: str) -> bool:
     return name.startswith(CONFIGS)
 
 
-def _reason(error: Exception) -> str:
-    """What torch says of a pickle, in a few words."""
+def reason(error: Exception) -> str:
+    """Why torch has not read a file, and never its advice to read it all the same."""
     text = str(error)
     _, found, rest = text.partition("GLOBAL ")
-    if found:
+    if found and isinstance(error, pickle.UnpicklingError):
         return (
-            f"since it asks for {rest.split()[0]}: a checkpoint has no need of that, and loading "
-            "it could run code"
+            f"refused, since it asks for {rest.split()[0]}: a checkpoint has no need of that, and "
+            "loading it could run code"
         )
-    return f"not a checkpoint of weights and configuration alone: {first_line(error)}"
+    if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:
+        return "refused, it is no checkpoint of weights and configuration alone"
+    return f"can't be read as a file of PyTorch: {first_line(error) or type(error).__name__}"
 
 
 def first_line(error: Exception) -> str:
