@@ -7,12 +7,10 @@ import gzip
 import io
 import json
 import os
-import pickle
 import shutil
-import subprocess
-import sys
 import tarfile
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -211,17 +209,21 @@ REFERENCES = [f"a{n}: '{f'${{a{n - 1}}}' * 10}'" for n in range(1, 9)]
         (["a: ${b}", "b: ${a}"], "go in circles"),
         (["a: " + "[" * 100_000], "nest"),
         (["a: " + "[" * 70 + "]" * 70], "nested more than 60 deep"),
-        (["#" * (17 << 20)], "longer than 16 MiB"),
         (["a: [b"], "no configuration of a model"),
-        (["- a"], "no configuration of a model"),
     ],
 )
 def test_a_few_lines_that_grow(lines: list[str], words: str, folder: Path) -> None:
     with open(folder / "model_config.yaml", "a") as file:
         file.write("\n".join(["", *lines, ""]))
-    if lines == ["- a"]:
-        (folder / "model_config.yaml").write_text("- a\n")
     assert words in refusal(folder)
+
+
+def test_what_is_no_configuration(folder: Path) -> None:
+    path = folder / "model_config.yaml"
+    path.write_text("- a\n")
+    assert "no configuration of a model" in refusal(folder)
+    os.truncate(path, 17 << 20)
+    assert "longer than 16 MiB" in refusal(folder)
 
 
 def tar(path: Path, mode: Any, *members: tarfile.TarInfo, content: bytes = b"") -> Path:
@@ -238,12 +240,10 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> tarfile.T
 
 
 def test_an_archive_that_grows(tmp_path: Path) -> None:
-    """A mebibyte of it would be a gibibyte on the disk."""
+    """Half a mebibyte of it would be 128 on the disk."""
     bomb = tmp_path / "bomb.nemo"
-    with gzip.open(bomb, "wb", compresslevel=9) as out:
-        out.write(member("model_weights.ckpt", size=1 << 30).tobuf())
-        for _ in range(1 << 6):
-            out.write(bytes(1 << 24))
+    with gzip.open(bomb, "wb", compresslevel=1) as out:
+        out.write(member("model_weights.ckpt", size=1 << 27).tobuf() + bytes(1 << 27))
     assert "more than 20 times its size" in refusal(bomb)
     many = tar(tmp_path / "many.nemo", "w", *(member(f"{n}") for n in range(10_001)))
     assert "more than 20 times its size" in refusal(many)
@@ -255,8 +255,6 @@ def test_a_compressed_archive_is_read(folder: Path) -> None:
 
 
 def test_compressed_weights_are_refused(folder: Path) -> None:
-    import zipfile
-
     weights = folder / "model_weights.ckpt"
     with zipfile.ZipFile(weights) as source:
         contents = {name: source.read(name) for name in source.namelist()}
@@ -264,11 +262,3 @@ def test_compressed_weights_are_refused(folder: Path) -> None:
         for name, content in contents.items():
             target.writestr(name, content)
     assert "is no checkpoint of weights and configuration alone" in refusal(folder)
-
-
-def test_every_part_of_nemos_that_may_be_named_is_there() -> None:
-    """So that a slip of the pen, or a newer NeMo, is seen."""
-    from hydra.utils import get_object
-    from nemo.collections.asr import losses, metrics, models, modules  # noqa: F401
-
-    assert get_object

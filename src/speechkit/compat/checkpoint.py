@@ -146,7 +146,7 @@ def _inert(name: str) -> bool:
     return name.startswith(CONFIGS)
 
 
-def reason(error: Exception) -> str:
+def reason(error: Exception, otherwise: str = "can't be read as a file of PyTorch") -> str:
     """Why torch has not read a file, and never its advice to read it all the same."""
     text = str(error)
     _, found, rest = text.partition("GLOBAL ")
@@ -157,7 +157,7 @@ def reason(error: Exception) -> str:
         )
     if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:
         return "refused, it is no checkpoint of weights and configuration alone"
-    return f"can't be read as a file of PyTorch: {first_line(error) or type(error).__name__}"
+    return f"{otherwise}: {first_line(error) or type(error).__name__}"
 
 
 def first_line(error: Exception) -> str:
