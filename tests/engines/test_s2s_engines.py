@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import time
 import warnings
+import zipfile
 from collections.abc import Sequence
 from dataclasses import astuple
 from itertools import pairwise
@@ -360,8 +362,32 @@ def test_a_quantizer_that_is_none(kind: str, s2s_models: Path, tmp_path: Path) -
         np.savez(path, centroids=np.full((3, 64), np.nan))
     else:
         path = s2s_models / "km.bin"
-    reason = "of 65 numbers" if kind == "wide" else "speechkit convert-quantizer"
+    reason = {"wide": "of 65 numbers", "other": rf"convert-quantizer {path} \S*km\.npz"}.get(
+        kind, r"convert-quantizer KMEANS NEW\.npz"
+    )
     with pytest.raises(EngineMissing, match=reason):
+        encoder(s2s_models, quantizer=str(path))
+
+
+def test_a_quantizer_that_grows(s2s_models: Path, tmp_path: Path) -> None:
+    """A mebibyte that would be a gibibyte, and a table that is said to be larger than it is."""
+    path = tmp_path / "km.npz"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file,
+        file.open("centroids.npy", "w", force_zip64=True) as array,
+    ):
+        np.lib.format.write_array_header_1_0(
+            array, {"descr": "<f4", "fortran_order": False, "shape": (1 << 22, 65)}
+        )
+        for _ in range(65):
+            array.write(bytes(1 << 24))
+    with pytest.raises(EngineMissing, match=r"km\.npz: not an \.npz with centroids"):
+        encoder(s2s_models, quantizer=str(path))
+    with zipfile.ZipFile(path, "w") as file, file.open("centroids.npy", "w") as array:
+        np.lib.format.write_array_header_1_0(
+            array, {"descr": "<f4", "fortran_order": False, "shape": (1 << 40, 64)}
+        )
+    with pytest.raises(EngineMissing, match=r"km\.npz: not an \.npz with centroids"):
         encoder(s2s_models, quantizer=str(path))
 
 
@@ -503,7 +529,13 @@ def test_speakers_and_styles_that_are_not_there(
         ({"upsample_kernel_sizes": [10, 8, 8, 4, 4]}, "as even or odd"),
         ({"embedding_dim": 31}, "does not fit its --vocoder-config"),
         ({"upsample_rates": "abc"}, "are no numbers"),
-        ({"num_embeddings": 10**12}, "does not fit its --vocoder-config"),
+        ({"num_embeddings": 10**12}, "not a whole number from 1 to 65536"),
+        ({"num_embeddings": 60_000}, "does not fit its --vocoder-config"),
+        ({"upsample_rates": [1] * 100_000}, "a list of 100000, 16 at most are known"),
+        ({"resblock_dilation_sizes": [[1] * 100_000] * 3}, "a list of 100000, 16 at most"),
+        ({"upsample_rates": [[[[1]]]]}, "are no numbers"),
+        ({"upsample_initial_channel": True}, "True, not a whole number"),
+        ({"x": "x" * (1 << 20)}, "not a configuration in JSON"),
     ],
 )
 def test_a_configuration_that_is_none(
@@ -513,8 +545,17 @@ def test_a_configuration_that_is_none(
     config = {key: value for key, value in {**config, **change}.items() if value is not None}
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
-    with pytest.raises(EngineMissing, match=reason):
-        vocoder(s2s_models, vocoder_config=str(path))
+    for name in ("transformers", "fairseq"):
+        began = time.monotonic()
+        with pytest.raises(EngineMissing, match=reason):
+            vocoder(s2s_models, name=name, vocoder_config=str(path))
+        assert time.monotonic() - began < 20
+
+
+def test_a_configuration_without_end(s2s_models: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("[" * 500_000)
+    with pytest.raises(EngineMissing, match="not a configuration in JSON"):
+        vocoder(s2s_models, vocoder_config=str(tmp_path / "config.json"))
 
 
 def test_quantizer_and_vocoder_have_to_belong_together(s2s_models: Path, tmp_path: Path) -> None:

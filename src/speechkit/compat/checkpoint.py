@@ -27,6 +27,7 @@ from speechkit.errors import EngineMissing
 
 FINE_TUNED = "w2v_encoder.w2v_model."  # before the names of an encoder's weights
 MOST_CONV_LAYERS = 64  # that a repetition may come to; HuBERT has 7
+MOST_VALUES, MOST_DEPTH = 100_000, 60  # of a configuration; HuBERT's has 300, 4 deep
 CONFIGS = ("fairseq.", "omegaconf.")  # the names that an inert class may stand for
 
 Weights = dict[str, torch.Tensor]
@@ -166,6 +167,10 @@ def first_line(error: Exception) -> str:
 
 def _sections(state: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:
     """The configuration of model and task, from ``cfg`` (2021) or ``args`` (before)."""
+    try:
+        _require_bounds([state.get("cfg"), state.get("args")])
+    except ValueError as e:
+        raise EngineMissing(f"{path}: refused, its configuration has {e}") from e
     cfg = _plain(state.get("cfg"))
     if isinstance(cfg, dict) and cfg.get("model") and cfg.get("task"):
         sections = {name: _plain(cfg[name]) for name in ("model", "task")}
@@ -176,6 +181,22 @@ def _sections(state: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]
         kind = {"_name": str(args.get("arch", "hubert"))}
         return {"model": {**args, **kind}, "task": {**args, "_name": args.get("task")}}
     raise EngineMissing(f"{path}: has neither cfg nor args; not a fairseq checkpoint")
+
+
+def _require_bounds(config: Any, depth: int = 0) -> int:
+    """How many values it has, each as often as it stands there: a pickle can hold one many times
+    over, or within itself. Raises `ValueError`."""
+    if depth > MOST_DEPTH:
+        raise ValueError(f"more than {MOST_DEPTH} levels")
+    inside = vars(config).get("_content") if OmegaConf.is_config(config) else config
+    inside = vars(inside) if isinstance(inside, Namespace) else inside
+    count = 1
+    if isinstance(inside, dict | list | tuple):
+        for one in inside.values() if isinstance(inside, dict) else inside:
+            count += _require_bounds(one, depth + 1)
+            if count > MOST_VALUES:
+                raise ValueError(f"more than {MOST_VALUES} values")
+    return count
 
 
 def _plain(config: Any) -> Any:

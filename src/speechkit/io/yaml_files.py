@@ -29,13 +29,13 @@ def load(text: str) -> Any:
 def _require_bounds(text: str) -> None:
     """Counts values as they will be, of the text's tokens alone."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    sizes: dict[str, int] = {}  # values that each anchor stands for
+    sizes: dict[str | None, int] = {}  # values that each anchor stands for
     around: list[tuple[str | None, int]] = []  # anchor and values so far, outermost first
     for event in yaml.parse(text, Loader=loader):
         match event:
             case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
                 around.append((event.anchor, 1))
-                sizes.pop(event.anchor, None)
+                sizes.pop(event.anchor, None)  # within itself it has no end
                 if len(around) > MOST_DEPTH:
                     raise ValueError(f"nested more than {MOST_DEPTH} deep")
                 continue
@@ -47,7 +47,7 @@ def _require_bounds(text: str) -> None:
                 anchor, size = event.anchor, 1
             case _:
                 continue
-        if anchor:
+        if anchor is not None:
             sizes[anchor] = size
         if around:
             around[-1] = (around[-1][0], around[-1][1] + size)

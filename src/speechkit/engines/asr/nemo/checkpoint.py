@@ -32,7 +32,8 @@ def restore(path: Path, device: torch.device) -> Any:
     """
     _quieten()
     file = _file(path)
-    with warnings.catch_warnings(), unpacked(file) if file.is_file() else nullcontext(file) as found:
+    files = unpacked(file) if file.is_file() else nullcontext(file)
+    with warnings.catch_warnings(), files as found:
         warnings.simplefilter("ignore")
         try:
             model = _restored(found, device)

@@ -8,7 +8,7 @@ recognition are made of.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ def _require_own(place: str, key: str, value: Any) -> None:
         raise ValueError(f"refused, {place} names a file beside the model, {value!r:.80}")
 
 
-def _require_kind(place: str, target: Any, kinds: dict[str, tuple[str, ...]]) -> None:
+def _require_kind(place: str, target: Any, kinds: Mapping[str, tuple[str, ...]]) -> None:
     package, _, name = str(target).rpartition(".")
     for known, names in kinds.items():
         if name in names and f"{package}.".startswith(f"{known}."):
