@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import time
 import warnings
@@ -22,7 +23,7 @@ from omegaconf import OmegaConf
 
 from speechkit.compat import checkpoint, door
 from speechkit.engines import registry
-from speechkit.engines.s2s import fairseq_weights
+from speechkit.engines.s2s import fairseq_weights, kmeans
 from speechkit.engines.s2s.features import Extractor, Stretch, frames_of, windows
 from speechkit.engines.s2s.quantizer import runs
 from speechkit.errors import EngineMissing, OutOfMemory, UnitsInvalid, UsageError
@@ -336,9 +337,9 @@ def test_a_weight_too_many_is_refused(s2s_models: Path, tmp_path: Path) -> None:
 def test_units_are_those_of_scikit_learn(s2s_models: Path, speech: Waves) -> None:
     """Of the file that the centroids were taken from."""
     made = encoder(s2s_models)
-    kmeans = joblib.load(s2s_models / "km.bin")
+    theirs = joblib.load(s2s_models / "km.bin")
     for features, units in zip(made.features(speech), made.encode(speech), strict=True):
-        expected = kmeans.predict(features)
+        expected = theirs.predict(features)
         assert np.repeat(units.units, units.durations).tolist() == expected.tolist()
         assert all(a != b for a, b in pairwise(units.units))
 
@@ -369,26 +370,28 @@ def test_a_quantizer_that_is_none(kind: str, s2s_models: Path, tmp_path: Path) -
         encoder(s2s_models, quantizer=str(path))
 
 
-def test_a_quantizer_that_grows(s2s_models: Path, tmp_path: Path) -> None:
-    """A mebibyte that would be a gibibyte, and a table that is said to be larger than it is."""
-    path = tmp_path / "km.npz"
-    with (
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file,
-        file.open("centroids.npy", "w", force_zip64=True) as array,
-    ):
-        np.lib.format.write_array_header_1_0(
-            array, {"descr": "<f4", "fortran_order": False, "shape": (1 << 22, 65)}
-        )
-        for _ in range(65):
-            array.write(bytes(1 << 24))
+def npz(path: Path, rows: int, content: bytes) -> Path:
+    """Centroids of 64 numbers, as many rows as it says."""
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (rows, 64)}
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, shape)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("centroids.npy", header.getvalue() + content)
+    return path
+
+
+def test_a_quantizer_that_grows(
+    s2s_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few KiB that are a few MiB, with a limit to match; and a table said to be larger than any
+    memory."""
+    path = npz(tmp_path / "km.npz", 1 << 14, bytes(1 << 22))
+    encoder(s2s_models, quantizer=str(path))
+    monkeypatch.setattr(kmeans, "MOST_BYTES", 1 << 21)
     with pytest.raises(EngineMissing, match=r"km\.npz: not an \.npz with centroids"):
         encoder(s2s_models, quantizer=str(path))
-    with zipfile.ZipFile(path, "w") as file, file.open("centroids.npy", "w") as array:
-        np.lib.format.write_array_header_1_0(
-            array, {"descr": "<f4", "fortran_order": False, "shape": (1 << 40, 64)}
-        )
     with pytest.raises(EngineMissing, match=r"km\.npz: not an \.npz with centroids"):
-        encoder(s2s_models, quantizer=str(path))
+        encoder(s2s_models, quantizer=str(npz(path, 1 << 40, b"")))
 
 
 # ---------------------------------------------------------------- speech

@@ -28,7 +28,7 @@ def unpacked(archive: Path) -> Iterator[Path]:
                 members = _checked(opened, MOST_GROWTH * archive.stat().st_size)
                 for member in members:
                     _extract(opened, member, Path(folder))
-        except (tarfile.TarError, EOFError, ValueError, NotADirectoryError) as e:
+        except (tarfile.TarError, EOFError, ValueError) as e:
             raise EngineMissing(f"--model {archive}: not a whole archive of NeMo's: {e}") from e
         yield Path(folder)
 
@@ -51,10 +51,12 @@ def _checked(opened: tarfile.TarFile, most_bytes: int) -> list[tarfile.TarInfo]:
 def _extract(opened: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
     """With neither the owner nor the mode that it says."""
     path = folder / member.name
-    with output_errors("TMPDIR"):
-        (path if member.isdir() else path.parent).mkdir(parents=True, exist_ok=True)
     source = opened.extractfile(member)
-    if source is None:
-        return
-    with source, output_errors("TMPDIR"), open(path, "wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
+    with output_errors("TMPDIR"):
+        try:
+            (path.parent if source else path).mkdir(parents=True, exist_ok=True)
+            if source:
+                with source, open(path, "wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as e:
+            raise ValueError(f"{member.name!r} is in it as a file and as a folder") from e
