@@ -111,3 +111,21 @@ def test_a_broken_folder_is_one_sentence(harm: str, folder: Path) -> None:
         load(folder)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 100_000, "not a configuration in JSON"),
+        ("[1]", "not a configuration in JSON"),
+        ('{"chunk_length": 1000000000}', "chunk_length is 1000000000, and 3000 at most is known"),
+        ('{"chunk_length": -1}', "chunk_length is -1"),
+    ],
+)
+def test_a_configuration_of_faster_whisper(
+    text: str, words: str, untrained: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(untrained["faster-whisper"], tmp_path / "model"))
+    (folder / "preprocessor_config.json").write_text(text)
+    with pytest.raises(EngineMissing, match=rf"preprocessor_config\.json: {words}"):
+        registry.create("asr", "faster-whisper", model=str(folder), device="cpu")
