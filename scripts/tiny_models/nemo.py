@@ -17,7 +17,7 @@ from nemo.collections.asr.models import ASRModel, EncDecCTCModelBPE, EncDecRNNTB
 from nemo.utils import logging as nemo_logging
 from omegaconf import DictConfig
 
-from speechkit.compat.archives import extraction_filter
+from speechkit.engines.asr.nemo import checkpoint
 
 from . import digits
 from .made import made, recipe_of
@@ -169,10 +169,9 @@ def build_tokenizer(folder: Path) -> Path:
 
 
 def word_error_rate(file: Path, words: list[digits.Word]) -> float:
-    """As NeMo reads the file and transcribes."""
+    """As NeMo transcribes."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    with extraction_filter():
-        model = ASRModel.restore_from(str(file), map_location="cpu")
+    model = checkpoint.restore(file, torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:  # NeMo pads arrays, but not files
         paths = [f"{folder}/{index}.wav" for index in range(len(words))]
         for path, word in zip(paths, words, strict=True):

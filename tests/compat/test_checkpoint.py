@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
+import zipfile
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from speechkit.compat import checkpoint
 from speechkit.errors import EngineMissing
@@ -129,3 +134,61 @@ def test_other_checkpoints_are_told_apart(state: Any, reason: str, tmp_path: Pat
     torch.save(state, path)
     with pytest.raises(EngineMissing, match=reason):
         checkpoint.read(path)
+
+
+def repeated() -> Any:
+    """A thousand million million values that take a few bytes for each doubling."""
+    made: list[Any] = [1]
+    for _ in range(50):
+        made = [made, made]
+    return {"model": {"conv_feature_layers": made}, "task": {"a": 1}}
+
+
+def repeated_in_namespaces() -> Any:
+    return {"model": Namespace(a=[Namespace(b=repeated())]), "task": {"a": 1}}
+
+
+def recursive() -> Any:
+    config = OmegaConf.create({"a": {"b": 1}})
+    config.__dict__["_content"]["a"].__dict__["_content"]["again"] = config
+    return {"model": config, "task": {"a": 1}}
+
+
+@pytest.mark.parametrize("made", [repeated, repeated_in_namespaces, recursive])
+def test_a_configuration_that_grows_is_refused(made: Callable[[], Any], tmp_path: Path) -> None:
+    """At once, where its text alone would take for ever."""
+    path = tmp_path / "bomb.pt"
+    torch.save({"model": {"a": torch.ones(1)}, "cfg": made()}, path)
+    began = time.monotonic()
+    with pytest.raises(EngineMissing, match=r"bomb\.pt: refused, its configuration has more than"):
+        checkpoint.read(path)
+    assert time.monotonic() - began < 10
+
+
+def test_a_compressed_file_is_refused(tmp_path: Path) -> None:
+    """torch would read it: a mebibyte, and the memory it asks for is a gibibyte."""
+    plain, packed = tmp_path / "plain.pt", tmp_path / "packed.pt"
+    torch.save({"model": {"a": torch.zeros(1 << 20)}}, plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", 8) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    assert packed.stat().st_size < plain.stat().st_size / 100
+    with pytest.raises(EngineMissing, match=r"packed\.pt: refused, it is no checkpoint of weights"):
+        checkpoint.read(packed)
+
+
+@pytest.mark.parametrize("kind", ["program", "pickle", "class"])
+def test_torchs_advice_is_not_passed_on(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.pt"
+    if kind == "program":
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
+    elif kind == "pickle":
+        path.write_bytes(pickle.dumps({"model": {1, 2}}))
+    else:
+        torch.save(torch.nn.Linear(2, 2), path)
+    with pytest.raises(EngineMissing, match=r"other\.pt: ") as caught:
+        checkpoint.read(path)
+    said = str(caught.value)
+    assert "weights_only" not in said
+    assert "safe_globals" not in said
+    assert "trust" not in said

@@ -160,6 +160,16 @@ def test_a_configuration_is_never_run(
     assert mark.exists(), "fairseq does run it: the shim is what prevents that"
 
 
+def test_layers_that_are_not_there_are_not_built(s2s_models: Path, tmp_path: Path) -> None:
+    """fairseq itself would go on for hours."""
+    path = tmp_path / "deep.pt"
+    state = checkpoint.unpickled(s2s_models / "hubert-bare.pt")
+    state["cfg"]["model"]["encoder_layers"] = 10**7
+    torch.save(state, path)
+    with pytest.raises(EngineMissing, match=r"deep\.pt: .* says 10000000 layers, and it has 3"):
+        load(path)
+
+
 ORDERS = list(itertools.permutations(["fairseq", "nemo", "transformers"]))
 IMPORT = {
     "fairseq": "door.fairseq()",

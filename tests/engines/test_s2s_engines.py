@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
+import time
 import warnings
+import zipfile
 from collections.abc import Sequence
 from dataclasses import astuple
 from itertools import pairwise
@@ -20,7 +23,7 @@ from omegaconf import OmegaConf
 
 from speechkit.compat import checkpoint, door
 from speechkit.engines import registry
-from speechkit.engines.s2s import fairseq_weights
+from speechkit.engines.s2s import fairseq_weights, kmeans
 from speechkit.engines.s2s.features import Extractor, Stretch, frames_of, windows
 from speechkit.engines.s2s.quantizer import runs
 from speechkit.errors import EngineMissing, OutOfMemory, UnitsInvalid, UsageError
@@ -334,9 +337,9 @@ def test_a_weight_too_many_is_refused(s2s_models: Path, tmp_path: Path) -> None:
 def test_units_are_those_of_scikit_learn(s2s_models: Path, speech: Waves) -> None:
     """Of the file that the centroids were taken from."""
     made = encoder(s2s_models)
-    kmeans = joblib.load(s2s_models / "km.bin")
+    theirs = joblib.load(s2s_models / "km.bin")
     for features, units in zip(made.features(speech), made.encode(speech), strict=True):
-        expected = kmeans.predict(features)
+        expected = theirs.predict(features)
         assert np.repeat(units.units, units.durations).tolist() == expected.tolist()
         assert all(a != b for a, b in pairwise(units.units))
 
@@ -360,9 +363,35 @@ def test_a_quantizer_that_is_none(kind: str, s2s_models: Path, tmp_path: Path) -
         np.savez(path, centroids=np.full((3, 64), np.nan))
     else:
         path = s2s_models / "km.bin"
-    reason = "of 65 numbers" if kind == "wide" else "speechkit convert-quantizer"
+    reason = {"wide": "of 65 numbers", "other": rf"convert-quantizer {path} \S*km\.npz"}.get(
+        kind, r"convert-quantizer KMEANS NEW\.npz"
+    )
     with pytest.raises(EngineMissing, match=reason):
         encoder(s2s_models, quantizer=str(path))
+
+
+def npz(path: Path, rows: int, content: bytes) -> Path:
+    """Centroids of 64 numbers, as many rows as it says."""
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (rows, 64)}
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, shape)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("centroids.npy", header.getvalue() + content)
+    return path
+
+
+def test_a_quantizer_that_grows(
+    s2s_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few KiB that are a few MiB, with a limit to match; and a table said to be larger than any
+    memory."""
+    path = npz(tmp_path / "km.npz", 1 << 14, bytes(1 << 22))
+    encoder(s2s_models, quantizer=str(path))
+    monkeypatch.setattr(kmeans, "MOST_BYTES", 1 << 21)
+    with pytest.raises(EngineMissing, match=r"km\.npz: not an \.npz with centroids"):
+        encoder(s2s_models, quantizer=str(path))
+    with pytest.raises(EngineMissing, match=r"km\.npz: not an \.npz with centroids"):
+        encoder(s2s_models, quantizer=str(npz(path, 1 << 40, b"")))
 
 
 # ---------------------------------------------------------------- speech
@@ -503,7 +532,13 @@ def test_speakers_and_styles_that_are_not_there(
         ({"upsample_kernel_sizes": [10, 8, 8, 4, 4]}, "as even or odd"),
         ({"embedding_dim": 31}, "does not fit its --vocoder-config"),
         ({"upsample_rates": "abc"}, "are no numbers"),
-        ({"num_embeddings": 10**12}, "does not fit its --vocoder-config"),
+        ({"num_embeddings": 10**12}, "not a whole number from 1 to 65536"),
+        ({"num_embeddings": 60_000}, "does not fit its --vocoder-config"),
+        ({"upsample_rates": [1] * 100_000}, "a list of 100000, 16 at most are known"),
+        ({"resblock_dilation_sizes": [[1] * 100_000] * 3}, "a list of 100000, 16 at most"),
+        ({"upsample_rates": [[[[1]]]]}, "are no numbers"),
+        ({"upsample_initial_channel": True}, "True, not a whole number"),
+        ({"x": "x" * (1 << 20)}, "not a configuration in JSON"),
     ],
 )
 def test_a_configuration_that_is_none(
@@ -513,8 +548,17 @@ def test_a_configuration_that_is_none(
     config = {key: value for key, value in {**config, **change}.items() if value is not None}
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
-    with pytest.raises(EngineMissing, match=reason):
-        vocoder(s2s_models, vocoder_config=str(path))
+    for name in ("transformers", "fairseq"):
+        began = time.monotonic()
+        with pytest.raises(EngineMissing, match=reason):
+            vocoder(s2s_models, name=name, vocoder_config=str(path))
+        assert time.monotonic() - began < 20
+
+
+def test_a_configuration_without_end(s2s_models: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("[" * 500_000)
+    with pytest.raises(EngineMissing, match="not a configuration in JSON"):
+        vocoder(s2s_models, vocoder_config=str(tmp_path / "config.json"))
 
 
 def test_quantizer_and_vocoder_have_to_belong_together(s2s_models: Path, tmp_path: Path) -> None:

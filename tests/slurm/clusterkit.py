@@ -16,11 +16,14 @@ from typing import Any
 
 import psutil
 
+from speechkit.pipelines.own_python import command
+
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL_SLURM = ROOT / "scripts" / "local_slurm.sh"
 UTTERANCES = 24
 LIGHT = ("--", "--engine", "pocketsphinx")  # options of asr, for a task that is soon done
 BIN = Path(sys.executable).parent
+STAGE = command("speechkit.cli")  # what a stage's process begins with
 LIVING = ("RUNNING", "COMPLETING", "PENDING", "CONFIGURING", "REQUEUED")
 
 
@@ -180,7 +183,7 @@ def supervisor_of(job: int, index: int) -> psutil.Process:
 
 def stage_of(job: int, index: int) -> psutil.Process:
     """The process of a task's stage."""
-    return _find(job, index, ["-m", "speechkit"])
+    return _find(job, index, STAGE[1:])
 
 
 def _find(job: int, index: int, words: list[str]) -> psutil.Process:

@@ -207,3 +207,24 @@ def test_a_signal_before_the_stage_is_up(folder: Path) -> None:
         said = going.communicate(timeout=60)[1]
     assert going.returncode == 75, said
     assert "stopped by SIGUSR1" in said
+
+
+def test_nothing_is_imported_from_the_folder_of_the_data(speechkit: Any, folder: Path) -> None:
+    """A task, the stage that it starts and that one's workers: modules of Python's own names that
+    lie beside the data, each of which would leave a file."""
+    for name in ("queue", "typing", "json", "types", "logging", "typer", "numpy", "speechkit"):
+        code = f"open({str(folder / 'ran')!r}, 'a').write('{name} ')\nraise ImportError\n"
+        (folder / f"{name}.py").write_text(code)
+    command = [BIN / "speechkit", "slurm", "task", "asr", "--split", "0", *LIGHT]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (folder / "ran").exists()
+
+
+def test_python_m_imports_nothing_from_there_but_speechkit(tmp_path: Path) -> None:
+    """Which Python itself looks for in the current folder first."""
+    for name in ("queue", "typing", "typer"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')\n")
+    command = [sys.executable, "-m", "speechkit", "--version"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("speechkit "), done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,35 @@ def test_interpolation(tmp_path: Path) -> None:
         "threshold": 0.6,
         "hysteresis": 0.6,
     }
+
+
+def test_a_reference_to_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HERE", "0.3")
+    text = "vad: {threshold: '${oc.decode:${oc.env:HERE}}', hysteresis: '${vad.threshold}'}"
+    assert taken(tmp_path, text) == {"threshold": 0.3, "hysteresis": 0.3}
+
+
+ALIASES = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+REFERENCES = [f"a{n}: '{f'${{a{n - 1}}}' * 10}'" for n in range(1, 9)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["a0: &a0 [x]", *ALIASES], "its aliases make more than 300000 values of it"),
+        (["a0: &a0 [*a0]"], "its aliases make more than 300000 values of it"),
+        (["a0: ha", *REFERENCES], "its references make more than 300000 values of it"),
+        (["a: ${b}", "b: ${a}"], "its references go in circles"),
+        (["a: " + "[" * 70 + "]" * 70], "nested more than 60 deep"),
+    ],
+    ids=["aliases", "itself", "references", "circle", "depth"],
+)
+def test_a_few_lines_that_grow(tmp_path: Path, lines: list[str], message: str) -> None:
+    """Refused at once; OmegaConf alone takes 40 s for the eight lines of aliases."""
+    began = time.monotonic()
+    with pytest.raises(UsageError, match=rf"options\.yaml: not a YAML configuration: .*{message}"):
+        taken(tmp_path, "\n".join(lines))
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

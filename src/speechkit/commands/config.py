@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from speechkit.errors import UsageError
+from speechkit.io import yaml_files
 
 _MOST_BYTES = 1 << 20  # of a configuration
 
@@ -25,13 +25,13 @@ def defaults(path: Path, context: typer.Context) -> dict[str, Any]:
             text = file.read(_MOST_BYTES + 1)
         if len(text) > _MOST_BYTES:
             raise UsageError(f"{path}: not a configuration: longer than {_MOST_BYTES >> 20} MiB")
-        config = OmegaConf.load(StringIO(text.decode()))
+        config = OmegaConf.create(yaml_files.resolved(yaml_files.load(text.decode())))
         loaded = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OSError as e:
         if e.errno is None:  # how OmegaConf refuses a bare number
             raise UsageError(f"{path}: expected options by name, found one value") from e
         raise UsageError(f"{path}: can't be read: {e.strerror}") from e
-    except (OmegaConfBaseException, YAMLError, UnicodeDecodeError) as e:
+    except (OmegaConfBaseException, YAMLError, ValueError) as e:
         raise UsageError(f"{path}: not a YAML configuration: {e}") from e
     if not isinstance(loaded, dict):
         raise UsageError(f"{path}: expected options by name, found a list")

@@ -1,35 +1,62 @@
-"""What NeMo asks of Python's tar files, for a Python that lacks it."""
+"""A ``.nemo`` file unpacked: files and folders below one folder, in bounds, and nothing else."""
 
 from __future__ import annotations
 
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
-from typing import Any
-from unittest import mock
+from pathlib import Path, PurePosixPath
+
+from speechkit.errors import EngineMissing
+from speechkit.io.atomic import output_errors
+
+MOST_MEMBERS = 10_000
+MOST_GROWTH = 20  # times the file; NeMo packs without compression, and weights hardly compress
 
 
 @contextmanager
-def extraction_filter() -> Iterator[None]:
-    """``TypeError: TarFile.extract() got an unexpected keyword argument 'filter'``, of Python 3.10
-    before 3.10.12 and 3.11 before 3.11.4; Debian 12 has 3.11.2. NeMo 3.0 asks for ``"data"``.
+def unpacked(archive: Path) -> Iterator[Path]:
+    """A folder below TMPDIR with what is in the archive, while the context lasts.
 
-    That lets files and folders through that stay below where they are extracted, and neither
-    their owner nor their mode.
+    Raises `EngineMissing` for what is no archive or a hostile one, `OutputFailed`.
     """
-    if hasattr(tarfile, "data_filter"):
-        yield
-        return
-    plain: Any = tarfile.TarFile.extract
+    with tempfile.TemporaryDirectory(prefix="model-") as folder:
+        try:
+            with tarfile.open(archive) as opened:
+                members = _checked(opened, MOST_GROWTH * archive.stat().st_size)
+                for member in members:
+                    _extract(opened, member, Path(folder))
+        except (tarfile.TarError, EOFError, ValueError) as e:
+            raise EngineMissing(f"--model {archive}: not a whole archive of NeMo's: {e}") from e
+        yield Path(folder)
 
-    def extract(
-        archive: tarfile.TarFile, member: tarfile.TarInfo, path: str = "", *, filter: str
-    ) -> None:
+
+def _checked(opened: tarfile.TarFile, most_bytes: int) -> list[tarfile.TarInfo]:
+    """The members, read no further than the bounds."""
+    members: list[tarfile.TarInfo] = []
+    total = 0
+    for member in opened:
+        members.append(member)
+        total += member.size
         name = PurePosixPath(member.name)
         if name.is_absolute() or ".." in name.parts or not (member.isfile() or member.isdir()):
-            raise tarfile.ExtractError(f"{name}: no file or folder to extract")
-        plain(archive, member, path, set_attrs=False)
+            raise ValueError(f"{member.name!r} in it is no file or folder of its own")
+        if member.issparse() or total > most_bytes or len(members) > MOST_MEMBERS:
+            raise ValueError(f"it would grow to more than {MOST_GROWTH} times its size")
+    return members
 
-    with mock.patch.object(tarfile.TarFile, "extract", extract):
-        yield
+
+def _extract(opened: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """With neither the owner nor the mode that it says."""
+    path = folder / member.name
+    source = opened.extractfile(member)
+    with output_errors("TMPDIR"):
+        try:
+            (path.parent if source else path).mkdir(parents=True, exist_ok=True)
+            if source:
+                with source, open(path, "wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as e:
+            raise ValueError(f"{member.name!r} is in it as a file and as a folder") from e

@@ -10,6 +10,7 @@ import ast
 import os
 import pickle
 import typing
+import zipfile
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from speechkit.errors import EngineMissing
 
 FINE_TUNED = "w2v_encoder.w2v_model."  # before the names of an encoder's weights
 MOST_CONV_LAYERS = 64  # that a repetition may come to; HuBERT has 7
+MOST_VALUES, MOST_DEPTH = 100_000, 60  # of a configuration; HuBERT's has 300, 4 deep
 CONFIGS = ("fairseq.", "omegaconf.")  # the names that an inert class may stand for
 
 Weights = dict[str, torch.Tensor]
@@ -106,20 +108,27 @@ def are_weights(found: Mapping[Any, Any]) -> bool:
     return all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in found.items())
 
 
-def unpickled(path: Path) -> Any:
+def unpickled(path: Path, device: torch.device | str = "cpu") -> Any:
     """What a file of torch holds. Raises `EngineMissing` for a corrupt or a hostile file."""
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)  # it would overrule what we ask for
     try:
+        _require_uncompressed(path)
         with torch.serialization.safe_globals([*ALLOWED, *_stubs(path)]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as e:
-        raise EngineMissing(f"{path}: refused, {_reason(e)}") from e
-    except MemoryError:
+            return torch.load(path, map_location=device, weights_only=True)
+    except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as e:  # a broken file can raise anything
-        raise EngineMissing(
-            f"{path}: can't be read as a file of PyTorch: {first_line(e) or type(e).__name__}"
-        ) from e
+        raise EngineMissing(f"{path}: {reason(e)}") from e
+
+
+def _require_uncompressed(path: Path) -> None:
+    """As torch writes its files: what is read takes no more memory than the file has bytes."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as opened:
+            sizes = [one.file_size for one in opened.infolist()]
+            packed = any(one.compress_type != zipfile.ZIP_STORED for one in opened.infolist())
+        if packed or sum(sizes) > path.stat().st_size:
+            raise pickle.UnpicklingError("compressed")
 
 
 def _stubs(path: Path) -> list[Any]:
@@ -138,16 +147,18 @@ def _inert(name: str) -> bool:
     return name.startswith(CONFIGS)
 
 
-def _reason(error: Exception) -> str:
-    """What torch says of a pickle, in a few words."""
+def reason(error: Exception, otherwise: str = "can't be read as a file of PyTorch") -> str:
+    """Why torch has not read a file, and never its advice to read it all the same."""
     text = str(error)
     _, found, rest = text.partition("GLOBAL ")
-    if found:
+    if found and isinstance(error, pickle.UnpicklingError):
         return (
-            f"since it asks for {rest.split()[0]}: a checkpoint has no need of that, and loading "
-            "it could run code"
+            f"refused, since it asks for {rest.split()[0]}: a checkpoint has no need of that, and "
+            "loading it could run code"
         )
-    return f"not a checkpoint of weights and configuration alone: {first_line(error)}"
+    if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:
+        return "refused, it is no checkpoint of weights and configuration alone"
+    return f"{otherwise}: {first_line(error) or type(error).__name__}"
 
 
 def first_line(error: Exception) -> str:
@@ -156,6 +167,10 @@ def first_line(error: Exception) -> str:
 
 def _sections(state: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:
     """The configuration of model and task, from ``cfg`` (2021) or ``args`` (before)."""
+    try:
+        _require_bounds([state.get("cfg"), state.get("args")])
+    except ValueError as e:
+        raise EngineMissing(f"{path}: refused, its configuration has {e}") from e
     cfg = _plain(state.get("cfg"))
     if isinstance(cfg, dict) and cfg.get("model") and cfg.get("task"):
         sections = {name: _plain(cfg[name]) for name in ("model", "task")}
@@ -166,6 +181,22 @@ def _sections(state: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]
         kind = {"_name": str(args.get("arch", "hubert"))}
         return {"model": {**args, **kind}, "task": {**args, "_name": args.get("task")}}
     raise EngineMissing(f"{path}: has neither cfg nor args; not a fairseq checkpoint")
+
+
+def _require_bounds(config: Any, depth: int = 0) -> int:
+    """How many values it has, each as often as it stands there: a pickle can hold one many times
+    over, or within itself. Raises `ValueError`."""
+    if depth > MOST_DEPTH:
+        raise ValueError(f"more than {MOST_DEPTH} levels")
+    inside = vars(config).get("_content") if OmegaConf.is_config(config) else config
+    inside = vars(inside) if isinstance(inside, Namespace) else inside
+    count = 1
+    if isinstance(inside, dict | list | tuple):
+        for one in inside.values() if isinstance(inside, dict) else inside:
+            count += _require_bounds(one, depth + 1)
+            if count > MOST_VALUES:
+                raise ValueError(f"more than {MOST_VALUES} values")
+    return count
 
 
 def _plain(config: Any) -> Any:

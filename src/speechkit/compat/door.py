@@ -94,6 +94,7 @@ def _load(path: str, arg_overrides: Any = None, load_on_all_ranks: bool = False)
     found = checkpoint.read(Path(path))
     if found.fine_tuned:
         raise EngineMissing(f"{path}: was fine-tuned for recognition; use --engine transformers")
+    _require_layers(found)
     for mend in shims.MENDING:
         found = mend(found, HubertPretrainingConfig, HubertConfig)
     task = {**found.task, "_name": "hubert_pretraining", "fine_tuning": False}
@@ -104,6 +105,16 @@ def _load(path: str, arg_overrides: Any = None, load_on_all_ranks: bool = False)
         "model": found.weights,
     }
     return state | _task_state(found)
+
+
+def _require_layers(found: checkpoint.Checkpoint) -> None:
+    """fairseq builds as many as the configuration says before it looks at the weights."""
+    here = {name.split(".")[2] for name in found.weights if name.startswith("encoder.layers.")}
+    said = found.model.get("encoder_layers") or len(here)
+    if said != len(here):
+        raise EngineMissing(
+            f"{found.path}: its configuration says {said} layers, and it has {len(here)}"
+        )
 
 
 def _task_state(found: checkpoint.Checkpoint) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn.functional import layer_norm
 
 from speechkit.compat import door
+from speechkit.engines.s2s import vocoder
 from speechkit.engines.s2s.engine import Parts, SpeechToSpeech
 from speechkit.engines.s2s.features import Stretch, convolutions_of
 from speechkit.engines.s2s.layers import require_layer
-from speechkit.engines.s2s.vocoder import read_weights
 
 WINDOW = 100.0  # seconds, as textlesslib's
 
@@ -65,9 +65,10 @@ class FairseqFeatures:
 def build_vocoder(model: Path, config: Mapping[str, Any]) -> Any:
     """fairseq's generator. Raises `EngineMissing`."""
     package = door.fairseq()
+    vocoder.build(model, config)  # refuses what its weights don't fit, before memory is taken
     with door.sentences(model, "fairseq"):
         speech = package.models.text_to_speech
         generator = speech.codehifigan.CodeGenerator(dict(config))
-        generator.load_state_dict(read_weights(model))
+        generator.load_state_dict(vocoder.read_weights(model))
         generator.remove_weight_norm()
         return generator

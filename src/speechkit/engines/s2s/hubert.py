@@ -27,6 +27,7 @@ from speechkit.engines.s2s.convolutions import (
 )
 from speechkit.engines.s2s.features import Stretch, frames_of
 from speechkit.engines.s2s.layers import require_layer
+from speechkit.engines.transformers_folder import own_alone
 from speechkit.errors import EngineMissing
 
 KINDS = ("hubert", "wavlm")
@@ -135,22 +136,17 @@ def _as_transformers(waveform: Tensor) -> Tensor:
 
 def _from_folder(folder: Path, layer: int) -> tuple[Any, Any]:
     """The model of a folder of transformers, and how its waveforms are normalised."""
-    try:
+    with own_alone(folder):
         config: Any = AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError) as e:
-        raise EngineMissing(
-            f"--model {folder}: no model of transformers: {checkpoint.first_line(e)}"
-        ) from e
-    if config.model_type not in KINDS:
-        raise EngineMissing(
-            f"--model {folder}: a model of the kind {config.model_type!r}; there are "
-            f"{', '.join(KINDS)}"
-        )
-    require_layer(layer, config.num_hidden_layers, folder)
-    config.num_hidden_layers = layer
-    try:
+        if config.model_type not in KINDS:
+            raise EngineMissing(
+                f"--model {folder}: a model of the kind {config.model_type!r}; there are "
+                f"{', '.join(KINDS)}"
+            )
+        require_layer(layer, config.num_hidden_layers, folder)
+        config.num_hidden_layers = layer
         model, told = AutoModel.from_pretrained(
             folder,
             config=config,
@@ -158,8 +154,6 @@ def _from_folder(folder: Path, layer: int) -> tuple[Any, Any]:
             output_loading_info=True,
             trust_remote_code=False,
         )
-    except (OSError, ValueError, RuntimeError) as e:
-        raise EngineMissing(f"--model {folder}: can't be loaded: {checkpoint.first_line(e)}") from e
     missing = sorted(set(told["missing_keys"]) - {"masked_spec_embed"})
     if missing:
         raise EngineMissing(f"--model {folder}: {len(missing)} weights lack, such as {missing[0]}")

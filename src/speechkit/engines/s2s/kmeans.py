@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ SEED = 1
 BATCH = 10_000
 PATIENCE = 100
 STARTS = 20
+MOST_BYTES = 1 << 30  # of centroids; 10,000 of 1024 numbers are 40 MB
 
 Centroids = NDArray[np.float32]
 
@@ -62,16 +64,25 @@ def write(path: Path, centroids: Centroids) -> None:
 def read(path: Path) -> Centroids:
     """No pickle is ever read. Raises `EngineMissing`."""
     try:
+        _require_bounds(path)
         with np.load(path, allow_pickle=False) as file:
             return _checked(file["centroids"])
     except FileNotFoundError as e:
         raise EngineMissing(f"--quantizer {path}: no such file") from e
     except Exception as e:  # a broken file can raise anything
+        made = path.suffix == ".npz"
+        source, target = ("KMEANS", "NEW.npz") if made else (path, path.with_suffix(".npz"))
         raise EngineMissing(
-            f"--quantizer {path}: not an .npz with centroids; of a k-means of scikit-learn (.bin, "
-            f".joblib, .pkl) one is made by: speechkit convert-quantizer {path} "
-            f"{path.with_suffix('.npz')}"
+            f"--quantizer {path}: not an .npz with centroids, a table of numbers and nothing else; "
+            "of a k-means of scikit-learn (.bin, .joblib, .pkl) one is made by: "
+            f"speechkit convert-quantizer {source} {target}"
         ) from e
+
+
+def _require_bounds(path: Path) -> None:
+    with zipfile.ZipFile(path) as file:
+        if sum(one.file_size for one in file.infolist()) > MOST_BYTES:
+            raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
 
 
 def _checked(found: object) -> Centroids:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from speechkit.compat import door
+from speechkit.engines.s2s import vocoder
 from speechkit.engines.s2s.engine import Parts, SpeechToSpeech
 from speechkit.engines.s2s.features import Stretch, convolutions_of
 from speechkit.engines.s2s.layers import require_layer
-from speechkit.engines.s2s.vocoder import read_weights
 from speechkit.errors import UsageError
 
 
@@ -52,8 +52,9 @@ class TextlessFeatures:
 def build_vocoder(model: Path, config: Mapping[str, Any]) -> Any:
     """textlesslib's generator. Raises `EngineMissing`."""
     package = door.textless()
+    vocoder.build(model, config)  # refuses what its weights don't fit, before memory is taken
     with door.sentences(model, "textlesslib"):
         generator = package.vocoders.hifigan.generator.CodeGenerator(dict(config))
-        generator.load_state_dict(read_weights(model))
+        generator.load_state_dict(vocoder.read_weights(model))
         generator.remove_weight_norm()
         return generator

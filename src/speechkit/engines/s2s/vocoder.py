@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 PIECE = 500  # frames synthesised at once, 10 s of the usual 20 ms; halved where memory runs out
 MOST_FRAMES = 720_000  # of an utterance, 4 hours of the usual 20 ms
+MOST_BYTES = 1 << 20  # of a configuration
+MOST_STAGES = 16  # upsampling ones, kernels, and dilations of each; the published ones have 5 and 3
+MOST = 65_536  # of any of its numbers, such as units or channels
 LONGEST_UNIT = 5000  # frames that one unit may be predicted to last: more is no speech
 NEEDED = (
     *("num_embeddings", "embedding_dim", "upsample_initial_channel", "upsample_rates"),
@@ -131,11 +134,12 @@ class Vocoder:
 def read_config(path: Path) -> dict[str, Any]:
     """Raises `EngineMissing` for what is no configuration of a unit HiFi-GAN."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb") as file:
+            config = json.loads(file.read(MOST_BYTES))
         lacks = [name for name in NEEDED if name not in config]
     except FileNotFoundError as e:
         raise EngineMissing(f"--vocoder-config {path}: no such file") from e
-    except (OSError, ValueError, TypeError) as e:
+    except (OSError, ValueError, TypeError, RecursionError) as e:
         raise EngineMissing(f"--vocoder-config {path}: not a configuration in JSON: {e}") from e
     if not isinstance(config, dict):
         raise EngineMissing(f"--vocoder-config {path}: not a configuration in JSON")
@@ -147,6 +151,7 @@ def read_config(path: Path) -> dict[str, Any]:
                 f"--vocoder-config {path}: this vocoder needs {what}, which units don't carry"
             )
     try:
+        _require_sizes([config[name] for name in NEEDED])
         context(config)
         rates = list(zip(config["upsample_rates"], config["upsample_kernel_sizes"], strict=True))
         odd = any(rate < 1 or kernel < rate or (kernel - rate) % 2 for rate, kernel in rates)
@@ -158,6 +163,17 @@ def read_config(path: Path) -> dict[str, Any]:
             "upsample_rates, or frames and samples don't agree"
         )
     return dict(config)
+
+
+def _require_sizes(sizes: Any, depth: int = 0) -> None:
+    """Raises `ValueError` for lists longer, and numbers larger, than a generator has."""
+    for one in sizes:
+        if isinstance(one, list) and depth < 2:
+            if len(one) > MOST_STAGES:
+                raise ValueError(f"a list of {len(one)}, {MOST_STAGES} at most are known")
+            _require_sizes(one, depth + 1)
+        elif isinstance(one, bool) or not isinstance(one, int) or not 1 <= one <= MOST:
+            raise ValueError(f"{one!r:.40}, not a whole number from 1 to {MOST}")
 
 
 def context(config: Mapping[str, Any]) -> int:

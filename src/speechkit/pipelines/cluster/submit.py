@@ -13,6 +13,7 @@ from pathlib import Path
 import speechkit
 from speechkit.errors import OutputConflict, UsageError
 from speechkit.io import slurm
+from speechkit.pipelines import own_python
 from speechkit.pipelines.cluster import runs
 from speechkit.pipelines.cluster.runs import Array, ClusterRun, Submitted, chunks
 from speechkit.pipelines.cluster.status import CANCELLED, Status, status
@@ -103,7 +104,7 @@ def _rehearse(run: ClusterRun) -> None:
     with tempfile.TemporaryDirectory() as folder:
         nothing = Path(folder) / "nothing.jsonl"
         nothing.touch()
-        command = [sys.executable, "-m", "speechkit", run.stage, str(nothing), *run.options]
+        command = own_python.command("speechkit.cli", run.stage, str(nothing), *run.options)
         command += ["--output", f"{folder}/out.jsonl"]
         if any(option.partition("=")[0] == "--output-dir" for option in run.options):
             command += ["--output-dir", folder]

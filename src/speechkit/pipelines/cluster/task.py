@@ -18,6 +18,7 @@ from types import FrameType
 from speechkit.errors import SchedulerFailed, SpeechkitError, UsageError
 from speechkit.io import journal, slurm
 from speechkit.io.machine import gpu_memory, granted_cpus
+from speechkit.pipelines import own_python
 from speechkit.pipelines.cluster import attempts
 from speechkit.pipelines.cluster.attempts import End
 from speechkit.pipelines.cluster.layout import Layout
@@ -109,12 +110,13 @@ def _headline(split: int, count: int, memory: int, batch: int | None) -> str:
 
 
 def _command(layout: Layout, options: TaskOptions, batch: int | None) -> list[str]:
-    return [
-        *(sys.executable, "-m", "speechkit", options.stage),
+    return own_python.command(
+        "speechkit.cli",
+        options.stage,
         *(str(layout.source(options.split)), "--output", str(layout.result(options.split))),
         *(["--batch-size", str(batch)] if batch else []),
         *options.options,
-    ]
+    )
 
 
 def _supervise(command: Sequence[str]) -> tuple[int, set[int]]:

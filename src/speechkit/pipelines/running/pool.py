@@ -14,7 +14,6 @@ import queue
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -32,6 +31,7 @@ from speechkit.errors import (
     UtteranceError,
     WorkerDied,
 )
+from speechkit.pipelines import own_python
 from speechkit.pipelines.running.task import (
     DRAIN_SIGNALS,
     STACKS_SIGNAL,
@@ -50,11 +50,7 @@ log = logging.getLogger(__name__)
 
 Batch = tuple[Utterance, ...]
 
-# Without the current folder: a queue.py among the user's data must not be imported.
-WORKER = (
-    "import sys; sys.path[:] = filter(None, sys.path); "
-    "from speechkit.pipelines.running.worker import main; main()"
-)
+WORKER = "speechkit.pipelines.running.worker"
 AHEAD = 2  # batches a worker holds: the one it works on and the next
 DRAIN_SECONDS = 6.0  # how long a drain waits for what has begun
 STACKS_SECONDS = 1.0  # how long a stuck worker's stacks are waited for
@@ -322,7 +318,7 @@ class Pool:
             before = signal.pthread_sigmask(signal.SIG_BLOCK, DRAIN_SIGNALS)
             try:
                 process = subprocess.Popen(
-                    [sys.executable, "-c", WORKER, str(theirs.fileno()), str(its_stacks)],
+                    own_python.command(WORKER, str(theirs.fileno()), str(its_stacks)),
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno(), its_stacks],
                     env={**os.environ, **dict.fromkeys(names, threads), **own},

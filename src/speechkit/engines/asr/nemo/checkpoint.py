@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from inspect import signature
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
-from omegaconf import open_dict
+from omegaconf import OmegaConf, open_dict
 
-from speechkit.compat import home
-from speechkit.compat.archives import extraction_filter
+from speechkit.compat import checkpoint, home
+from speechkit.compat.archives import unpacked
+from speechkit.engines.asr.nemo import configuration
 from speechkit.engines.asr.nemo.prompts import is_attention_decoder
 from speechkit.errors import EngineMissing
 
@@ -25,35 +27,67 @@ MAX_SYMBOLS = 10  # a frame, of a transducer; NeMo's own default, which many che
 def restore(path: Path, device: torch.device) -> Any:
     """The ASR model of a ``.nemo`` file or a folder. Raises `EngineMissing` where there is none.
 
-    NeMo instantiates only what its own allow-list has, and weights are loaded without pickle.
+    NeMo gets the configuration that `configuration.read` has checked, files of the model's own
+    folder alone, and weights that were read without pickle.
     """
-    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     home.spare()
     _quieten()
-    with warnings.catch_warnings(), extraction_filter():
+    file = _file(path)
+    files = unpacked(file) if file.is_file() else nullcontext(file)
+    with warnings.catch_warnings(), files as found:
         warnings.simplefilter("ignore")
-        from nemo.collections.asr.models import ASRModel
-        from nemo.core.connectors.save_restore_connector import SaveRestoreConnector
-
-        file = _file(path)
-        connector = SaveRestoreConnector()
-        if file.is_dir():
-            connector.model_extracted_dir = str(file)
         try:
-            model = ASRModel.restore_from(
-                str(file), map_location=device, save_restore_connector=connector
-            )
+            model = _restored(found, device)
         except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as e:
-            first = str(e).strip().partition("\n")[0]
-            raise EngineMissing(
-                f"--model {path}: not a model that NeMo can restore: {first}"
-            ) from e
+            reason = " ".join(str(e).split())[:400].replace(f"{found}/", "")
+            if not isinstance(e, EngineMissing):
+                reason = f"not a model that NeMo can restore: {reason}"
+            raise EngineMissing(f"--model {path}: {reason}") from e
     decodes = hasattr(model, "transcribe") and hasattr(model, "change_decoding_strategy")
     if not decodes or "override_config" not in _parameters(model.transcribe):
         raise EngineMissing(f"--model {path}: a {type(model).__name__} can't transcribe")
     return model.to(device).eval()
+
+
+def _restored(folder: Path, device: torch.device) -> Any:
+    config = configuration.read(folder)
+    from hydra.utils import get_class
+    from nemo.core.connectors.save_restore_connector import SaveRestoreConnector
+
+    register: Any = SaveRestoreConnector.register_artifact
+
+    def own_file(
+        connector: Any, model: Any, key: str, source: str, verify_src_exists: bool = True
+    ) -> Any:
+        """In the model's folder, where NeMo keeps them all, whichever folder the key names."""
+        own = folder.absolute() / Path(str(source).removeprefix("nemo:")).name
+        if source and verify_src_exists and not own.is_file():
+            raise FileNotFoundError(f"{key}: no {own.name} in it")
+        return register(connector, model, key, source and str(own), verify_src_exists)
+
+    def weights(file: str, map_location: Any = "cpu") -> Any:
+        return checkpoint.unpickled(Path(file), map_location)
+
+    connector = SaveRestoreConnector()
+    connector.model_extracted_dir = str(folder)
+    # NeMo makes connectors of its own beside this one.
+    with (
+        mock.patch.object(logging.getLogger("nemo_logger"), "disabled", True),  # of tracebacks
+        mock.patch.multiple(
+            SaveRestoreConnector,
+            register_artifact=own_file,
+            _load_state_dict_from_disk=staticmethod(weights),
+        ),
+    ):
+        model: Any = get_class(config["target"])
+        return model.restore_from(
+            str(folder),
+            override_config_path=OmegaConf.create(config),
+            map_location=device,
+            save_restore_connector=connector,
+        )
 
 
 def _parameters(function: Any) -> Mapping[str, Any]:

@@ -34,6 +34,8 @@ CPU_FRAMES = 2000  # encoded at once on a CPU, whose caches a batch of windows w
 CPU_CHUNK = 20.0
 CUDA_BATCH = 32  # windows to begin with; halved where memory runs out
 CHUNK = 30  # seconds, of every published checkpoint
+MOST_STATED = 3000  # of either
+MOST_BYTES = 16 << 20  # of a configuration
 LONGEST = 448  # tokens, of every published checkpoint; others say so in generation_config.json
 
 
@@ -196,5 +198,13 @@ def _is_multilingual(path: Path, tokenizer: Tokenizer) -> bool:
 
 def _stated(file: Path, key: str, otherwise: int) -> int:
     """What a model's JSON file says, where there is one and it says something."""
-    found = json.loads(file.read_text()).get(key) if file.is_file() else None
-    return int(found or otherwise)
+    if not file.is_file():
+        return otherwise
+    try:
+        with open(file, "rb") as opened:
+            found = int(json.loads(opened.read(MOST_BYTES)).get(key) or otherwise)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as e:
+        raise EngineMissing(f"{file}: not a configuration in JSON: {e}") from e
+    if not 0 < found <= MOST_STATED:
+        raise EngineMissing(f"{file}: {key} is {found}, and {MOST_STATED} at most is known")
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,6 +30,7 @@ from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
 from speechkit.engines.asr.whisper.decoder import Whisper, WhisperOptions
 from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 from speechkit.engines.protocols import SAMPLE_RATE
+from speechkit.engines.transformers_folder import own_alone
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
@@ -67,12 +69,17 @@ class _Transformers:
         self._dtype = torch_device.dtype(compute_type, self._device, "whisper")
         self.device = str(self._device)
         self.compute_type = torch_device.name(self._dtype)
-        loaded: Any = WhisperForConditionalGeneration.from_pretrained(
-            folder, local_files_only=True, dtype=self._dtype, attn_implementation="sdpa"
-        )
+        with own_alone(Path(folder)):
+            loaded: Any = WhisperForConditionalGeneration.from_pretrained(
+                folder,
+                local_files_only=True,
+                dtype=self._dtype,
+                attn_implementation="sdpa",
+                trust_remote_code=False,
+            )
+            self._extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+            tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
         self._model: Any = loaded.to(self._device).eval()
-        self._extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
-        tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
         theirs = self._model.generation_config
         self.vocabulary = Vocabulary(
             tokenizer.backend_tokenizer, getattr(theirs, "is_multilingual", None) is not False

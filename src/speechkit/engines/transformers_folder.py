@@ -1,0 +1,65 @@
+"""A folder of transformers, checked before that reads it: it can name code to be imported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from speechkit.compat import checkpoint
+from speechkit.errors import EngineMissing, SpeechkitError
+
+MOST_BYTES = 16 << 20  # of a configuration
+#: What would be imported from beside the weights or from the hub, or read of another model.
+FOREIGN = (
+    *("auto_map", "custom_generate", "custom_pipelines", "trust_remote_code"),
+    "base_model_name_or_path",
+)
+
+
+@contextmanager
+def own_alone(folder: Path) -> Iterator[None]:
+    """While transformers loads what is in the folder: no code of it, nothing of elsewhere.
+
+    Raises `EngineMissing` where a configuration asks for more, and for whatever loading fails with.
+    """
+    for path in sorted(folder.glob("*config.json")):
+        _require_own(path)
+    try:
+        yield
+    except (SpeechkitError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as e:  # a broken file can raise anything
+        raise EngineMissing(
+            f"--model {folder}: {checkpoint.reason(e, 'no model of transformers')}"
+        ) from e
+
+
+def _require_own(path: Path) -> None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise ValueError(f"longer than {MOST_BYTES >> 20} MiB")
+        foreign = next(_foreign(json.loads(text)), None)
+    except (OSError, ValueError, TypeError, RecursionError) as e:
+        raise EngineMissing(f"{path}: not a configuration in JSON: {e}") from e
+    if foreign:
+        raise EngineMissing(
+            f"{path}: refused, it says {foreign}: no code that comes with a model is ever run, and "
+            "no other model is read"
+        )
+
+
+def _foreign(node: Any) -> Iterator[str]:
+    """Keys with values that name what is not in the folder."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        kernel = str(key).endswith("attn_implementation") and "/" in str(value)
+        if kernel or (key in FOREIGN and value):
+            yield f"{key}: {json.dumps(value)[:80]}"
+        if isinstance(value, dict | list):
+            yield from _foreign(value)
