@@ -25,6 +25,28 @@ LOOK = 8  # captured steps from one look for the end to the next: the host waits
 EVEN = 32  # a captured step has a power of two of rows up to here, and multiples of it beyond
 
 
+_Choose = Callable[[torch.Tensor], torch.Tensor]  # tokens [rows] by scores [rows, vocabulary]
+
+
+def _likeliest(scores: torch.Tensor) -> torch.Tensor:
+    return scores.argmax(-1)
+
+
+class _Chance:
+    """Tokens at random, by the numbers of a seed. All rows have the same ones, which come from the
+    CPU: what is chosen depends neither on other rows nor on the device."""
+
+    def __init__(self, search: Search) -> None:
+        self._temperature = search.temperature
+        self._random = torch.Generator().manual_seed(search.seed)
+
+    def __call__(self, scores: torch.Tensor) -> torch.Tensor:
+        """By the Gumbel trick, which a last bit of a score hardly ever changes."""
+        noise = torch.empty(scores.shape[1]).exponential_(generator=self._random)
+        noise = noise.clamp_min_(torch.finfo().tiny).log_().to(scores.device)
+        return (scores / self._temperature - noise).argmax(-1)
+
+
 class Loop:
     """Decodes windows with the weights of ``model``, a WhisperForConditionalGeneration;
     ``generation``, a GenerationConfig, says what is suppressed."""
@@ -64,13 +86,14 @@ class Loop:
         start = len(prompts[0])
         stop = min(self._longest, start + most)
         stamps = self._vocabulary.no_timestamps not in prompts[0]
-        step = _Step(self._rows(len(hidden)), start, stamps, search.temperature > 0)
-        state = self._begin(step, prompts, search)
+        step = _Step(self._rows(len(hidden)), start, stamps)
+        choose = _Chance(search) if search.temperature > 0 else _likeliest
+        state = self._begin(step, prompts, choose)
         for position in range(start, stop - 1):
             look = not self._graphs or (position - start) % LOOK == 0
             if look and bool(state.ended.all()):
                 break
-            self._advance(step._replace(span=position + 1))
+            self._advance(step._replace(span=position + 1), choose)
         tokens = state.tokens[: len(hidden), start:stop].tolist()
         means = (state.total / state.count)[: len(hidden)].tolist()
         return [
@@ -98,11 +121,11 @@ class Loop:
         self._layers.hear(hidden, self._caches)
         self._heard = hidden
 
-    def _begin(self, step: _Step, prompts: list[list[int]], search: Search) -> _State:
+    def _begin(self, step: _Step, prompts: list[list[int]], choose: _Choose) -> _State:
         """The rows of ``step`` after the first token; those without a window have ended."""
         assert self._state is not None
         state = self._state[: step.rows]
-        state.reset(self._vocabulary.eot, search)
+        state.reset(self._vocabulary.eot)
         self._rules.begin(state.marks)
         windows, length = len(prompts), step.span
         state.position.fill_(length - 1)
@@ -110,32 +133,32 @@ class Loop:
         state.tokens[:windows, :length] = torch.tensor(prompts, device=self._device)
         tokens = state.tokens[:, :length]
         positions = torch.arange(length, device=self._device).expand_as(tokens)
-        self._choose(step, self._layers(tokens, positions, length, self._caches), first=True)
+        logits = self._layers(tokens, positions, length, self._caches)
+        self._append(step, logits, choose, first=True)
         return state
 
-    def _advance(self, step: _Step) -> None:
-        if self._graphs:
-            span = next(
-                (span for span in SPANS if step.span <= span < self._longest), self._longest
-            )
-            self._graphs.run(step._replace(span=span), self._step)
+    def _advance(self, step: _Step, choose: _Choose) -> None:
+        if self._graphs and choose is _likeliest:
+            spans = (span for span in SPANS if step.span <= span < self._longest)
+            self._graphs.run(step._replace(span=next(spans, self._longest)), self._step)
         else:
-            self._step(step)
+            self._step(step, choose)
 
-    def _step(self, step: _Step) -> None:
+    def _step(self, step: _Step, choose: _Choose = _likeliest) -> None:
         """One token more for each row."""
         assert self._state is not None
         state = self._state[: step.rows]
         position = state.position[:, None]
         token = state.tokens.gather(1, position)
-        self._choose(step, self._layers(token, position, step.span, self._caches), first=False)
+        logits = self._layers(token, position, step.span, self._caches)
+        self._append(step, logits, choose, first=False)
 
-    def _choose(self, step: _Step, logits: torch.Tensor, first: bool) -> None:
+    def _append(self, step: _Step, logits: torch.Tensor, choose: _Choose, first: bool) -> None:
         assert self._state is not None
         state = self._state[: step.rows]
         marks = state.marks if step.stamps else None
         scores = self._rules.allowed(logits, marks, first)
-        chosen = state.drawn(scores) if step.sampled else scores.argmax(-1)
+        chosen = choose(scores)
         likely = scores.log_softmax(-1).gather(1, chosen[:, None])[:, 0]
         state.append(chosen, likely, self._vocabulary.eot)
         if marks:
@@ -143,20 +166,18 @@ class Loop:
 
 
 class _Step(NamedTuple):
-    """What a captured step is captured for: how many ``rows``, up to which position they attend,
-    whether there are time``stamps``, and whether tokens are ``sampled``."""
+    """What a step is captured for: how many ``rows``, how many positions they attend to, and
+    whether there are time``stamps``."""
 
     rows: int
     span: int
     stamps: bool
-    sampled: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
     """Of each row: its ``tokens`` [rows, positions] and the ``position`` of the last, whether it
-    has ``ended``, the ``total`` of its tokens' log probabilities and their ``count``. Of all of
-    them: the ``temperature``, and a random ``number`` in [0, 1) for each position."""
+    has ``ended``, the ``total`` of its tokens' log probabilities and their ``count``."""
 
     tokens: torch.Tensor
     position: torch.Tensor
@@ -164,8 +185,6 @@ class _State:
     total: torch.Tensor
     count: torch.Tensor
     marks: Marks
-    temperature: torch.Tensor
-    number: torch.Tensor
 
     @staticmethod
     def of(rows: int, positions: int, marks: Marks, device: torch.device) -> _State:
@@ -176,8 +195,6 @@ class _State:
             torch.zeros(rows, device=device),
             torch.zeros(rows, device=device),
             marks,
-            torch.zeros((), device=device),
-            torch.zeros(positions, device=device),
         )
 
     def __getitem__(self, rows: slice) -> _State:
@@ -188,25 +205,13 @@ class _State:
             self.total[rows],
             self.count[rows],
             self.marks[rows],
-            self.temperature,
-            self.number,
         )
 
-    def reset(self, eot: int, search: Search) -> None:
+    def reset(self, eot: int) -> None:
         self.tokens.fill_(eot)
         self.ended.fill_(False)
         self.total.zero_()
         self.count.zero_()
-        if search.temperature > 0:  # numbers of the CPU, so that they are the same anywhere
-            random = torch.Generator().manual_seed(search.seed)
-            self.number.copy_(torch.rand(len(self.number), generator=random))
-            self.temperature.fill_(search.temperature)
-
-    def drawn(self, scores: torch.Tensor) -> torch.Tensor:
-        """A token a row, at random."""
-        shares = (scores / self.temperature).softmax(-1).cumsum(-1)
-        least = self.number[self.position][:, None] * shares[:, -1:] * (1 - 1e-6)
-        return torch.searchsorted(shares, least, right=True)[:, 0]
 
     def append(self, chosen: torch.Tensor, likely: torch.Tensor, eot: int) -> None:
         """The next token of each row that hasn't ended, with its log probability."""
