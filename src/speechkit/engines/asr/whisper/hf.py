@@ -100,7 +100,8 @@ class _Transformers:
         caches = 2 * config.decoder_layers * (config.max_source_positions + self.longest)
         encoder = 16 * config.max_source_positions  # the layer at work: inputs, 4x wide, attention
         logits = 4 * 4 * config.vocab_size
-        window = width * (encoder + caches * beams) + logits * beams
+        copies = 1 if beams == 1 else 1 + beams  # the loop's, and those of a search
+        window = width * (encoder + caches * copies) + logits * beams
         return torch_device.batch_size(self._device, window)
 
     def features(self, waveforms: Sequence[Waveform]) -> torch.Tensor:

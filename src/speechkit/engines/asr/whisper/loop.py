@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SPANS = (64, 128, 256)  # positions that a captured step attends to; all there are beyond
 LOOK = 8  # captured steps from one look for the end to the next: the host waits at each
-EVEN = 32  # a captured step has a power of two of rows up to here, and multiples of it beyond
+EVEN = 8  # a captured step has a power of two of rows up to here, and multiples of it beyond
 
 
 _Choose = Callable[[torch.Tensor], torch.Tensor]  # tokens [rows] by scores [rows, vocabulary]
