@@ -157,6 +157,18 @@ def test_what_is_suppressed_is_never_said(wild: Models) -> None:
     assert all(later not in tokens for tokens, _ in found)
 
 
+def test_windows_end_one_after_the_other(wild: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end is here what the first window says sixth."""
+    prompt = wild.prompt()
+    end = wild.drafts(prompt)[0].tokens[5]
+    monkeypatch.setattr(wild.backend.vocabulary, "eot", end)
+    monkeypatch.setattr(wild.backend._generation, "eos_token_id", end)
+    monkeypatch.setattr(wild.backend._generation, "pad_token_id", end)
+    found = wild.drafts(prompt)
+    assert len(found[0].tokens) <= 5 < max(len(one.tokens) for one in found)
+    assert_same(found, wild.theirs(prompt))
+
+
 class Called:
     """In place of captured graphs: the same steps, called. ``rows`` and ``span`` of each."""
 
