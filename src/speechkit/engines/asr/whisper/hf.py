@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import (
-    DynamicCache,
-    EncoderDecoderCache,
     GenerationConfig,
     GenerationMixin,
-    LogitsProcessor,
     LogitsProcessorList,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
@@ -28,6 +24,7 @@ from speechkit.engines import torch_device
 from speechkit.engines.asr.whisper.alignment import align
 from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
 from speechkit.engines.asr.whisper.decoder import Whisper, WhisperOptions
+from speechkit.engines.asr.whisper.loop import Loop, until
 from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.engines.transformers_folder import own_alone
@@ -37,12 +34,6 @@ if TYPE_CHECKING:
 
 CPU_POSITIONS = 1500  # encoded at once on a CPU, whose caches a batch of windows would overflow
 FIRST_TIMESTAMP = 1.0  # seconds; no first segment begins later, if the checkpoint is silent
-#: What generate() calls its cache: transformers 5.24 renamed it, and warns of the old name.
-CACHE = next(
-    name
-    for name in ("cache", "past_key_values")
-    if name in inspect.signature(GenerationMixin.prepare_inputs_for_generation).parameters
-)
 
 
 def whisper(
@@ -96,7 +87,6 @@ class _Transformers:
         self._generation: Any = GenerationConfig(
             max_length=self.longest,
             do_sample=False,
-            top_k=0,
             pad_token_id=self.vocabulary.eot,
             eos_token_id=self.vocabulary.eot,
             bos_token_id=self.vocabulary.eot,
@@ -108,6 +98,7 @@ class _Transformers:
             max_initial_timestamp_index=round(FIRST_TIMESTAMP / 0.02) if first is None else first,
         )
         self._model.generation_config = self._generation
+        self._loop = Loop(self._model, self.vocabulary, self._generation)
 
     def batch_size(self, beams: int) -> int:
         """From the bytes that a window's encoder output, attention caches and logits take."""
@@ -116,7 +107,8 @@ class _Transformers:
         caches = 2 * config.decoder_layers * (config.max_source_positions + self.longest)
         encoder = 16 * config.max_source_positions  # the layer at work: inputs, 4x wide, attention
         logits = 4 * 4 * config.vocab_size
-        window = width * (encoder + caches * beams) + logits * beams
+        copies = 1 if beams == 1 else 1 + beams  # the loop's, and those of a search
+        window = width * (encoder + caches * copies) + logits * beams
         return torch_device.batch_size(self._device, window)
 
     def features(self, waveforms: Sequence[Waveform]) -> torch.Tensor:
@@ -144,15 +136,7 @@ class _Transformers:
             mask = moved.new_ones(moved.shape[0], moved.shape[2], dtype=torch.long)
             parts.append(self._model.model.encoder(moved, attention_mask=mask).last_hidden_state)
         hidden = torch.cat(parts)
-        start = torch.full((len(hidden), 1), self.vocabulary.sot, device=self._device)
-        made = self._model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
-            decoder_input_ids=start,
-            use_cache=True,
-        )
-        return _Encoded(
-            hidden, made.logits[:, 0].float(), made.past_key_values.cross_attention_cache
-        )
+        return _Encoded(hidden, self._loop.opening(hidden))
 
     def languages(self, encoded: _Encoded) -> list[dict[str, float]]:
         codes = list(self.vocabulary.languages)
@@ -167,43 +151,43 @@ class _Transformers:
         search: Search,
         most: int,
     ) -> list[Draft]:
-        no_speech = encoded.opening.softmax(-1)[:, self.vocabulary.no_speech]
-        probabilities = _LogProbabilities()
-        processors = LogitsProcessorList([probabilities])
-        if self.vocabulary.no_timestamps not in prompts[0]:
-            rules = WhisperTimeStampLogitsProcessor(self._generation, begin_index=len(prompts[0]))
-            processors.insert(0, rules)
-        how: dict[str, Any] = {"num_beams": search.beams}
-        if search.temperature > 0:
-            torch.manual_seed(search.seed)
-            how |= {"do_sample": True, "temperature": search.temperature}
         if search.beams > 1:
-            how["output_scores"] = True  # else there are none of the sequences either
-        else:  # beams have no use for a cache of windows
-            how[CACHE] = EncoderDecoderCache(DynamicCache(), encoded.attended)
-        tokens = torch.tensor(prompts, device=self._device)
-        self._generation.max_length = min(self.longest, tokens.shape[1] + most)
-        with torch.inference_mode():
-            made: Any = GenerationMixin.generate(
-                self._model,
-                encoder_outputs=BaseModelOutput(last_hidden_state=encoded.hidden),
-                attention_mask=torch.ones(
-                    encoded.hidden.shape[:2], dtype=torch.long, device=self._device
-                ),
-                decoder_input_ids=tokens,
-                decoder_attention_mask=torch.ones_like(tokens),
-                logits_processor=processors,
-                **how,
-            )
-        sequences = made.sequences[:, tokens.shape[1] :]
-        mean = made.get("sequences_scores")
-        if mean is None:
-            mean = probabilities.mean(made.sequences, tokens.shape[1], self.vocabulary.eot)
+            found = self._beam_search(encoded, prompts, search, most)
+        else:
+            found = self._loop.decode(encoded.hidden, prompts, search, most)
+        no_speech = encoded.opening.softmax(-1)[:, self.vocabulary.no_speech].tolist()
         return [
-            Draft(_until(row, self.vocabulary.eot), float(score), float(silent))
-            for row, score, silent in zip(
-                sequences.tolist(), mean.tolist(), no_speech.tolist(), strict=True
-            )
+            Draft(tokens, mean, silent)
+            for (tokens, mean), silent in zip(found, no_speech, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def _beam_search(
+        self, encoded: _Encoded, prompts: list[list[int]], search: Search, most: int
+    ) -> list[tuple[list[int], float]]:
+        """What `Loop.decode` gives, by transformers."""
+        tokens = torch.tensor(prompts, device=self._device)
+        start = tokens.shape[1]
+        processors = LogitsProcessorList()
+        if self.vocabulary.no_timestamps not in prompts[0]:
+            processors.append(WhisperTimeStampLogitsProcessor(self._generation, begin_index=start))
+        self._generation.max_length = min(self.longest, start + most)
+        made: Any = GenerationMixin.generate(
+            self._model,
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded.hidden),
+            attention_mask=torch.ones(
+                encoded.hidden.shape[:2], dtype=torch.long, device=self._device
+            ),
+            decoder_input_ids=tokens,
+            decoder_attention_mask=torch.ones_like(tokens),
+            logits_processor=processors,
+            num_beams=search.beams,
+            output_scores=True,  # else there are none of the sequences either
+        )
+        rows = made.sequences[:, start:].tolist()
+        means = made.sequences_scores.tolist()
+        return [
+            (until(row, self.vocabulary.eot), mean) for row, mean in zip(rows, means, strict=True)
         ]
 
     @torch.inference_mode()
@@ -250,44 +234,14 @@ class _Transformers:
         return torch_device.out_of_memory(error)
 
     def free_memory(self) -> None:
+        self._loop.free()
         torch_device.free_memory(self._device)
 
 
 @dataclass(frozen=True, slots=True)
 class _Encoded:
-    """Windows as the decoder takes them: ``hidden`` [windows, positions, width], the logits of what
-    opens each, a language or <|nospeech|>, and what cross-attention makes of ``hidden``."""
+    """Windows as the decoder takes them: ``hidden`` [windows, positions, width], and the logits of
+    what opens each, a language or <|nospeech|>."""
 
     hidden: torch.Tensor
     opening: torch.Tensor
-    attended: DynamicCache
-
-
-class _LogProbabilities(LogitsProcessor):
-    """Keeps the log probability of each token chosen, a step at a time: all steps' logits would
-    take megabytes a window."""
-
-    def __init__(self) -> None:
-        self._chosen: list[torch.Tensor] = []
-        self._last: torch.Tensor | None = None
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        self._take(input_ids)
-        self._last = scores.float().log_softmax(-1)
-        return scores
-
-    def _take(self, input_ids: torch.Tensor) -> None:
-        if self._last is not None and len(self._last) == len(input_ids):
-            self._chosen.append(self._last.gather(1, input_ids[:, -1:]))
-
-    def mean(self, sequences: torch.Tensor, prompt: int, eot: int) -> torch.Tensor:
-        """Of each row's tokens up to its first end."""
-        self._take(sequences)
-        ended = (sequences[:, prompt:] == eot).long()
-        after = ended.cumsum(1) - ended > 0
-        chosen = torch.cat(self._chosen, 1).masked_fill(after, 0.0)  # there it may be -inf
-        return chosen.sum(1) / (~after).sum(1)
-
-
-def _until(tokens: list[int], eot: int) -> list[int]:
-    return tokens[: tokens.index(eot)] if eot in tokens else tokens

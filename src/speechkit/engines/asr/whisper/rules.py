@@ -1,0 +1,80 @@
+"""Which tokens may come next: what generate()'s logits processors do, without a look at the host.
+
+Timestamps come in pairs and never go back, as whisper/decoding.py has it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from speechkit.engines.asr.whisper.vocabulary import Vocabulary
+
+
+class Marks:
+    """Of each row: whether its ``last`` token is a timestamp, whether the one ``before`` is (or
+    there is none), and its ``latest`` timestamp."""
+
+    def __init__(self, last: torch.Tensor, before: torch.Tensor, latest: torch.Tensor) -> None:
+        self.last, self.before, self.latest = last, before, latest
+
+    def __getitem__(self, rows: slice) -> Marks:
+        return Marks(self.last[rows], self.before[rows], self.latest[rows])
+
+
+class Rules:
+    """``generation`` is a GenerationConfig: what it suppresses, also at the beginning, and how late
+    the first timestamp may be."""
+
+    def __init__(
+        self, vocabulary: Vocabulary, generation: Any, size: int, device: torch.device
+    ) -> None:
+        self._eot, self._stamp, self._size = vocabulary.eot, vocabulary.timestamps, size
+        self._ids = torch.arange(size, device=device)
+        always = list(generation.suppress_tokens or [])
+        first = always + list(generation.begin_suppress_tokens or [])
+        stamps = [*range(self._stamp + generation.max_initial_timestamp_index + 1, size)]
+        self._masks = {  # by whether there are timestamps, and whether it is the first token
+            (False, False): self._mask(always),
+            (False, True): self._mask(first),
+            (True, False): self._mask([*always, vocabulary.no_timestamps]),
+            (True, True): self._mask([*first, *range(self._stamp), *stamps]),
+        }
+
+    def _mask(self, tokens: list[int]) -> torch.Tensor:
+        mask = torch.zeros(self._size)
+        mask[tokens] = -torch.inf
+        return mask.to(self._ids.device)
+
+    def marks(self, rows: int) -> Marks:
+        flags = self._ids.new_zeros(2, rows, dtype=torch.bool)
+        return Marks(flags[0], flags[1], self._ids.new_zeros(rows))
+
+    def begin(self, marks: Marks) -> None:
+        marks.last.fill_(False)
+        marks.before.fill_(True)
+        marks.latest.fill_(self._stamp - 1)
+
+    def allowed(self, logits: torch.Tensor, marks: Marks | None, first: bool) -> torch.Tensor:
+        """``logits`` [rows, vocabulary] in float32, -inf where a token may not come."""
+        scores = logits + self._masks[marks is not None, first]
+        if marks is not None and not first:
+            self._pair(scores, marks)
+        return scores
+
+    def _pair(self, scores: torch.Tensor, marks: Marks) -> None:
+        text, stamps = scores[:, : self._stamp], scores[:, self._stamp :]
+        opens = marks.last & ~marks.before
+        least = torch.where(opens, marks.latest, marks.latest + 1)
+        least = least.masked_fill(marks.last & marks.before, self._size)
+        stamps.masked_fill_(self._ids[self._stamp :] < least[:, None], -torch.inf)
+        text[:, : self._eot].masked_fill_(opens[:, None], -torch.inf)
+        likelier = stamps.logsumexp(-1) > text.amax(-1)
+        text.masked_fill_(likelier[:, None], -torch.inf)
+
+    def note(self, marks: Marks, chosen: torch.Tensor, first: bool) -> None:
+        marks.before.copy_(torch.ones_like(marks.last) if first else marks.last)
+        torch.ge(chosen, self._stamp, out=marks.last)
+        marks.latest.copy_(torch.where(marks.last, chosen, marks.latest))
