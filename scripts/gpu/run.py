@@ -22,10 +22,18 @@ import time
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "bench"), str(Path(__file__).parent)]
-from gpu_steps.common import line
-from unpack import ROOT, SITE, unpack
+from gpu_steps.rows import line  # noqa: E402
+from unpack import ROOT, SITE, unpack  # noqa: E402
 
-LIMITS = {"tests": 170, "parts": 75, "pipeline": 110, "real": 110, "startup": 75, "s2s": 75, "nemo": 100}
+LIMITS = {
+    "tests": 170,
+    "parts": 75,
+    "pipeline": 110,
+    "real": 110,
+    "startup": 75,
+    "s2s": 75,
+    "nemo": 100,
+}
 SHOWN = 12  # lines of a job that succeeds without rows, or of one that fails
 
 

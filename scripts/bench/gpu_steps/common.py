@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from gpu_steps.rows import line
+
 RATE = 16_000  # Hz
 WINDOW = 30  # seconds
 
@@ -49,11 +51,6 @@ class Setting:
         except Exception as error:
             said = " ".join(f"{type(error).__name__}: {error}".split())[:160]
             self.row(step, what, float("nan"), "failed", said)
-
-
-def line(row: dict[str, Any]) -> str:
-    value = f"{row['value']:10.2f} {row['unit']:12}"
-    return f"{row['step']:16} {row['what']:44} {value} {row['note']}".rstrip()
 
 
 def synchronise(device: str) -> None:

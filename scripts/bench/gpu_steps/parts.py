@@ -24,6 +24,8 @@ def run(setting: Setting, name: str, folder: Path) -> None:
     features(setting, f"parts {name}", folder)
     with torch.inference_mode():
         theirs(setting, f"parts {name}", folder)
+        if setting.device != "cpu":
+            torch.cuda.empty_cache()
         ours(setting, f"parts {name}", folder)
 
 
@@ -82,8 +84,6 @@ def theirs(setting: Setting, step: str, folder: Path) -> None:
             taken = seconds_of(setting, decode, 1)
             step_ms = 1000 * taken / scripted.TOKENS
             setting.row(step, f"generate(), batch {size}", step_ms, "ms/step", _length(made[0]))
-    del model, noise
-    _free(setting)
 
 
 def ours(setting: Setting, step: str, folder: Path) -> None:
@@ -115,15 +115,8 @@ def ours(setting: Setting, step: str, folder: Path) -> None:
             said = f"{len(drafts[0].tokens)} tokens"
             ms = 1000 * decoding / scripted.TOKENS
             setting.row(step, f"speechkit decode, batch {size}", ms, "ms/step", said)
-    del engine, backend
-    _free(setting)
 
 
 def _length(made: Any) -> str:
     tokens = made["sequences"] if isinstance(made, dict) else made
     return f"{tokens.shape[1]} tokens"
-
-
-def _free(setting: Setting) -> None:
-    if setting.device != "cpu":
-        torch.cuda.empty_cache()

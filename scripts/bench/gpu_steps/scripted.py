@@ -17,12 +17,13 @@ TOKENS = 96
 PROMPT = 4  # <|startoftranscript|>, language, task, <|notimestamps|>
 LOUDNESS = 1000.0
 TEXT = (
-    "the harbour lay quiet under a thin morning mist and nobody on the long stone pier had yet seen "
-    "the small grey boat that was coming in slowly from the west with its sail half down. an old man "
-    "sat near the lamp post mending nets, humming a tune his mother used to sing when winter came "
-    "early to these islands. behind him two children counted shells into a basket, arguing about "
-    "which of them had found the largest one, while a dog slept beside warm bread that somebody "
-    "from the bakery had left on an upturned crate to cool before breakfast was served upstairs."
+    "the harbour lay quiet under a thin morning mist and nobody on the long stone pier had "
+    "yet seen the small grey boat that was coming in slowly from the west with its sail half "
+    "down. an old man sat near the lamp post mending nets, humming a tune his mother used to "
+    "sing when winter came early to these islands. behind him two children counted shells "
+    "into a basket, arguing about which of them had found the largest one, while a dog slept "
+    "beside warm bread that somebody from the bakery had left on an upturned crate to cool "
+    "before breakfast was served upstairs."
 )
 TURBO_HEADS = [[2, 4], [2, 11], [3, 3], [3, 6], [3, 11], [3, 14]]
 LARGE_HEADS = [

@@ -3,6 +3,7 @@ GPU was meanwhile."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -27,10 +28,8 @@ class Busy:
         query = ["nvidia-smi", "--query-gpu=timestamp,utilization.gpu"]
         query += ["--format=csv,noheader,nounits", f"-lms={SAMPLED}"]
         self._process = None
-        try:
+        with contextlib.suppress(FileNotFoundError):  # no NVIDIA driver: nothing to say
             self._process = subprocess.Popen(query, stdout=self.file.open("w"))
-        except FileNotFoundError:
-            pass  # no NVIDIA driver: nothing to say
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -56,7 +55,8 @@ def _sample(said: str) -> tuple[float, float]:
 @dataclass(frozen=True)
 class Watched:
     """``first``: seconds from the start to the first result; ``pace``: ms an utterance after the
-    first results, to the last; ``busy``: percent meanwhile."""
+    first results, to the last; ``busy``: percent meanwhile;
+    ``batch``: the size of batches and the precision."""
 
     seconds: float
     first: float
@@ -94,9 +94,7 @@ def speechkit(arguments: Sequence[object], out: Path, limit: float = 300.0) -> W
     (start, had), (end, has) = seen[0], seen[-1]
     pace = 1000 * (end - start) / (has - had) if has > had else float("nan")
     used = json.loads(summary.read_text())
-    return Watched(
-        ended - began, start - began, pace, busy.mean(start, end), _batch(used), records
-    )
+    return Watched(ended - began, start - began, pace, busy.mean(start, end), _batch(used), records)
 
 
 def _lines(part: Path) -> int:
@@ -108,5 +106,5 @@ def _lines(part: Path) -> int:
 
 
 def _batch(summary: dict[str, Any]) -> str:
-    """What the summary says of batches."""
-    return str(summary.get("batch_size", "?"))
+    device = summary["device"]
+    return f"batch {device['batch_size']}, {device['compute_type']}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import recordings
+
 from gpu_steps import scripted, watch
 from gpu_steps.common import (
     Setting,
@@ -34,7 +35,7 @@ def pipeline(setting: Setting, name: str, folder: Path, count: int | None) -> No
         texts = _ours(setting, step, folder, windows)
         spoken = sum(text.lower().startswith(said) for text in texts)
         setting.row(step, "windows with the text expected", spoken, f"of {len(windows)}")
-    best, texts = _theirs(setting, step, folder, windows)
+    _, texts = _theirs(setting, step, folder, windows)
     spoken = sum(text.strip().lower().startswith(said) for text in texts)
     setting.row(step, "windows of the pipeline with it", spoken, f"of {len(texts)}")
 
@@ -54,7 +55,7 @@ def _ours(setting: Setting, step: str, folder: Path, utterances: Sequence[Uttera
     command = ["asr", manifest, "--engine", "whisper", "--model", folder, "--language", "en"]
     command += ["--device", setting.device]
     found = watch.speechkit(command, manifest.with_suffix(".out.jsonl"))
-    note = f"batch {found.batch}, {len(utterances)} utterances in {found.seconds:.1f} s"
+    note = f"{found.batch}, {len(utterances)} utterances in {found.seconds:.1f} s"
     setting.row(step, "speechkit", found.pace, "ms/utterance", note)
     setting.row(step, "speechkit, first result after", found.first, "s")
     setting.row(step, "speechkit, GPU busy", found.busy, "%")
