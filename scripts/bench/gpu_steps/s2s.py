@@ -53,6 +53,7 @@ def _make(setting: Setting) -> Path:
     folder = setting.work / "hubert"
     if not folder.is_dir():
         layers = {"num_hidden_layers": LAYER, "hidden_size": 96, "intermediate_size": 192}
+        layers |= {"conv_dim": (32,) * 7}
         config = HubertConfig(**(layers if setting.tiny else {}))
         torch.manual_seed(1)
         with torch.device(setting.device):

@@ -34,8 +34,9 @@ GEOMETRIES: dict[str, dict[str, Any]] = {
     "turbo": {**LARGE, "decoder_layers": 4, "alignment": TURBO_HEADS},
     "large-v3": {**LARGE, "decoder_layers": 32, "alignment": LARGE_HEADS},
     "tiny": {
-        **{"d_model": 384, "encoder_layers": 4, "heads": 6, "ffn": 1536, "mels": 80},
-        **{"decoder_layers": 4, "alignment": [[2, 2], [3, 0], [3, 2], [3, 3], [3, 4], [3, 5]]},
+        **{"d_model": 128, "encoder_layers": 1, "heads": 2, "ffn": 256, "mels": 80},
+        **{"decoder_layers": 2, "alignment": [[0, 0], [0, 1], [1, 0], [1, 1]]},
+        "init_std": 0.1,  # so that few dimensions do
     },
 }
 
@@ -90,6 +91,7 @@ def _random(sizes: dict[str, Any], like: dict[str, Any], device: str, precision:
         decoder_ffn_dim=sizes["ffn"],
         **{name: like[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")},
         decoder_start_token_id=like["decoder_start_token_id"],
+        init_std=sizes.get("init_std", 0.02),
         suppress_tokens=None,
         begin_suppress_tokens=None,
     )
