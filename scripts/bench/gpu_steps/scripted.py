@@ -51,7 +51,7 @@ def make(name: str, like: Path, folder: Path, device: str, precision: str) -> Pa
 
     sizes = GEOMETRIES[name]
     tokenizer = Tokenizer.from_file(str(like / "tokenizer.json"))
-    said = tokenizer.encode(" " + TEXT, add_special_tokens=False).ids[:TOKENS]
+    said = tokenizer.encode(TEXT, add_special_tokens=False).ids[:TOKENS]
     assert len(said) == TOKENS
     end = tokenizer.token_to_id("<|endoftext|>")
     model = _random(sizes, json.loads((like / "config.json").read_text()), device, precision)
