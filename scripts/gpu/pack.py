@@ -32,6 +32,7 @@ PLATFORMS = ("_2_28", "_2_27", "_2_24", "_2_17", "2014", "1")  # of manylinux
 WHEELS = {
     "light": [
         *("soundfile", "cffi", "pycparser", "soxr", "omegaconf==2.3.0"),
+        "faster-whisper",  # for the weights of silero in it; not what it needs to run
         *("jiwer", "rapidfuzz", "whisper-normalizer", "more-itertools", "indic-numtowords"),
     ],
     "nemo": [
