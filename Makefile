@@ -15,7 +15,7 @@ export HF_HUB_OFFLINE ?= 1
 # Hundreds of processes would each compile anew what they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test setup setup-light pipeline models test-fast test-slurm test-pythons \
+.PHONY: help demo test setup setup-light pipeline models test-fast test-slurm test-gpu test-pythons \
     test-newest check bench lock clean
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make test-fast     the tests that the light core suffices for, in a minute"
 	@echo "make test-pythons  demo and fast tests on every other Python that is found (3.10 to 3.13)"
 	@echo "make test-slurm    the tests on a SLURM cluster of one node, which they start and stop"
+	@echo "make test-gpu      the tests that need a GPU, on this machine's"
 	@echo "make test-newest   all tests on the newest of everything that pyproject.toml allows"
 	@echo "make models        get and train the models that tests and benchmarks use (minutes, once)"
 	@echo "make bench         speed beside the peers, in one run"
@@ -146,6 +147,10 @@ test-fast: $(VENV)/.test-light
 test-slurm: $(VENV)/.full
 	@scripts/system_packages.sh tests $(PYTHON)
 	$(BIN)/python -m pytest tests/slurm
+
+# `make test` runs them, too; where PyTorch sees no GPU they are skipped.
+test-gpu: models
+	$(BIN)/python -m pytest tests/gpu -n 4 --dist loadfile
 
 test-pythons:
 	scripts/test_pythons.sh $(VENV) $(ONLY)

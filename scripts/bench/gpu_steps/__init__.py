@@ -1,0 +1,1 @@
+"""What scripts/bench/gpu.py measures, a module each, and what they share."""

@@ -1,0 +1,73 @@
+"""`speechkit asr --engine nemo` beside NeMo's transcribe(): FastConformer-CTC of 115 M parameters
+with random weights, in the same precision."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from gpu_steps import watch
+from gpu_steps.common import Setting, cycled, sentences, write_manifest
+
+BATCHES = (16, 32, 64, 128)
+UTTERANCES, SWEPT = 2000, 500
+STEP = "nemo ctc"
+FAST = {
+    **{"feat_in": 80, "n_layers": 17, "d_model": 512, "n_heads": 8, "conv_kernel_size": 9},
+    **{"subsampling": "dw_striding", "subsampling_factor": 8, "subsampling_conv_channels": 256},
+    "causal_downsampling": False,
+}
+
+
+def run(setting: Setting, tokenizer: Path) -> None:
+    from nemo.collections.asr.models import ASRModel
+
+    file = _make(setting, tokenizer)
+    utterances = cycled(sentences(setting), 4 if setting.tiny else UTTERANCES)
+    manifest = write_manifest(setting.work / "nemo.jsonl", utterances)
+    command = ["asr", manifest, "--engine", "nemo", "--model", file, "--device", setting.device]
+    with setting.trying(STEP, "speechkit"):
+        found = watch.speechkit(command, manifest.with_suffix(".out.jsonl"))
+        note = f"{len(utterances)} utterances in {found.seconds:.1f} s"
+        setting.row(STEP, "speechkit", found.pace, "ms/utterance", note)
+        setting.row(STEP, "speechkit, first result after", found.first, "s")
+        setting.row(STEP, "speechkit, GPU busy", found.busy, "%")
+    model: Any = ASRModel.restore_from(str(file), map_location=setting.device).eval()
+    paths = [one.audio_filepath for one in utterances[:SWEPT]]
+    for size in (2,) if setting.tiny else BATCHES:
+        with setting.trying(STEP, f"transcribe(), batch {size}"):
+            _transcribe(setting, model, paths[:size], size)
+            began = time.perf_counter()
+            _transcribe(setting, model, paths, size)
+            taken = 1000 * (time.perf_counter() - began) / len(paths)
+            setting.row(STEP, f"transcribe(), batch {size}", taken, "ms/utterance")
+
+
+def _transcribe(setting: Setting, model: Any, paths: list[str], size: int) -> None:
+    import torch
+
+    lowered = setting.precision != "float32"
+    with torch.autocast(setting.device, getattr(torch, setting.precision), enabled=lowered):
+        heard = model.transcribe(paths, batch_size=size, num_workers=8 * lowered, verbose=False)
+    assert len(heard) == len(paths)
+
+
+def _make(setting: Setting, tokenizer: Path) -> Path:
+    from nemo.collections.asr.models import EncDecCTCModelBPE
+    from omegaconf import DictConfig
+
+    from tiny_models.nemo import CTC_DECODER, MODEL
+
+    file = setting.work / "fastconformer.nemo"
+    if not file.is_file():
+        sizes = {**FAST, "n_layers": 2, "d_model": 64} if setting.tiny else FAST
+        config = {
+            **MODEL,
+            "preprocessor": {**MODEL["preprocessor"], "features": sizes["feat_in"]},
+            "encoder": {**MODEL["encoder"], **sizes},
+            "decoder": {**CTC_DECODER, "feat_in": sizes["d_model"]},
+            "tokenizer": {"dir": str(tokenizer), "type": "bpe"},
+        }
+        EncDecCTCModelBPE(DictConfig(config)).save_to(str(file))
+    return file

@@ -1,0 +1,59 @@
+"""Whole runs on a card: stopped, killed and resumed; two processes on it; what doctor sees."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import gpukit
+import pytest
+from gpukit import Run, assert_complete, until
+
+pytestmark = pytest.mark.gpu
+
+
+def asr(base: Path, manifest: Path) -> list[object]:
+    command = ["asr", manifest, "--engine", "whisper", "--model", base, "--language", "en"]
+    return [*command, "--batch-size", 8]
+
+
+def test_stopped_killed_and_resumed(base: Path, many: Path, tmp_path: Path) -> None:
+    """SIGTERM drains, a kill loses nothing that was written, and the third run completes it."""
+    command = [*asr(base, many), "--device", gpukit.DEVICE]
+    first = Run(tmp_path, *command)
+    until(lambda: first.done() >= 16)
+    first.process.send_signal(signal.SIGTERM)
+    code, said = first.ends(20)
+    drained = first.done()
+    assert code == 75, said
+    assert 16 <= drained < gpukit.MANY
+    second = Run(tmp_path, *command)
+    until(lambda: second.done() >= drained + 16)
+    second.process.kill()
+    second.process.wait()
+    assert not second.out.exists()
+    kept = second.done()
+    third = Run(tmp_path, *command)
+    code, said = third.ends()
+    assert code == 0, said
+    found = assert_complete(third.out, many)
+    assert kept < len(found) == gpukit.MANY
+    texts: dict[str, set[str]] = {}
+    for one in found:
+        texts.setdefault(one["audio_filepath"], set()).add(one["pred_text"])
+    assert all(text for heard in texts.values() for text in heard)
+
+
+def test_two_processes_on_one_card(base: Path, many: Path, tmp_path: Path) -> None:
+    """The card is granted twice."""
+    command = [*asr(base, many), "--devices", "0,1"]
+    code, said = (run := Run(tmp_path, *command, env={"CUDA_VISIBLE_DEVICES": "0,0"})).ends()
+    assert code == 0, said
+    assert_complete(run.out, many)
+
+
+def test_doctor_names_the_card(speechkit: Any) -> None:
+    import torch
+
+    assert torch.cuda.get_device_name(0) in " ".join(speechkit("doctor").out.decode().split())
