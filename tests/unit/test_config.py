@@ -62,6 +62,7 @@ def test_interpolation(tmp_path: Path) -> None:
         ("workers: {a: 1}", r"options\.yaml: workers: expected one value"),
         ("inputs: [a.wav]", r"no command has an option 'inputs'"),
         ("a: [", r"options\.yaml: not a YAML configuration"),
+        ("a: " + "[" * 1000, r"options\.yaml: not a configuration: nested too deeply"),
         ("workers: ${nothing}", r"options\.yaml: not a YAML configuration"),
         ("workers: ???", r"options\.yaml: "),
     ],

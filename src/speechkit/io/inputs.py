@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -150,14 +150,19 @@ class Inputs:
 def _spooled() -> IO[bytes]:
     """All that comes on stdin."""
     spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=STDIN_SPOOL)  # noqa: SIM115
-    while True:
-        with manifest.stdin_errors():
-            piece = sys.stdin.buffer.read(_PIECE)
-        with temporary_errors():
-            spool.write(piece)
-            if not piece:
-                spool.flush()  # what it still holds back has room now, or a sentence says it hasn't
-                return spool
+    try:
+        while True:
+            with manifest.stdin_errors():
+                piece = sys.stdin.buffer.read(_PIECE)
+            with temporary_errors():
+                spool.write(piece)
+                if not piece:
+                    spool.flush()  # what it still holds has room now, or a sentence says it hasn't
+                    return spool
+    except BaseException:
+        with suppress(OSError):  # it tries once more
+            spool.close()
+        raise
 
 
 def utterance(index: int, record: Record, written: str = "") -> Utterance:

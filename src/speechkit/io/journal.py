@@ -111,6 +111,7 @@ class Journal:
             with atomic.output_errors(self.part):
                 if restart:
                     self._file.truncate(0)
+                self._reader = own_files.open_to_read(self.part)
                 self._end = self._load()
         except BaseException:
             self._file.close()
@@ -120,6 +121,7 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._reader.close()
         with contextlib.suppress(OSError):  # a full disk has been told of already
             self._file.close()
 
@@ -206,10 +208,11 @@ class Journal:
         """As `lines`, with each utterance's index; others may be appended meanwhile."""
         self.flush()
         with atomic.output_errors(self.part):
+            self._reader.seek(0, os.SEEK_END)  # drops what it has read of a torn line
             for index, offset in enumerate(self._offsets):
                 if offset:
-                    self._file.seek(offset)
-                    checksum, _, body = self._file.readline().rstrip(b"\n").partition(b"\t")
+                    self._reader.seek(offset)
+                    checksum, _, body = self._reader.readline().rstrip(b"\n").partition(b"\t")
                     own, _, lines = body.partition(b"\t")
                     if checksum != b"%08x" % zlib.crc32(body) or own != b"%d" % index:
                         raise OutputConflict(
@@ -217,7 +220,6 @@ class Journal:
                             "run the same command again"
                         )
                     yield index, lines.split(b"\t") if lines else []
-            self._file.seek(0, os.SEEK_END)
 
     def _locked(self) -> IO[bytes]:
         while True:
@@ -241,22 +243,19 @@ class Journal:
 
     def _load(self) -> int:
         """Where the next line goes."""
-        self._file.seek(0)
-        header = self._file.readline(HEADER_BYTES)
+        header = self._reader.readline(HEADER_BYTES)
         if not header.endswith(b"\n") and MAGIC.startswith(header[: len(MAGIC)]):
             return self._begin()
         difference = self._difference(header)
-        if (
-            difference and header.startswith(MAGIC) and not self._file.read(1)
-        ):  # that run never got anywhere
-            return self._begin()
+        if difference and header.startswith(MAGIC) and not self._reader.read(1):
+            return self._begin()  # that run never got anywhere
         if difference:
             raise OutputConflict(
                 f"{self.part}: an unfinished run with {difference}; "
                 "finish that one, name another output, or start over with --restart"
             )
-        end = self._file.tell()
-        for line in self._file:
+        end = self._reader.tell()
+        for line in self._reader:
             if not line.endswith(b"\n"):
                 break
             checksum, _, body = line.rstrip(b"\n").partition(b"\t")
@@ -269,7 +268,6 @@ class Journal:
                     self._offsets[index] = end
             end += len(line)
         self._file.truncate(end)
-        self._file.seek(0, os.SEEK_END)
         return end
 
     def _index(self, digits: bytes) -> int | None:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def open_growing(path: Path) -> IO[bytes]:
-    """Opens a file to be read and appended to, made where there is none.
+    """Opens a file to be appended to, made where there is none.
 
     Raises `OutputConflict` where it is a link, has a second name or is no file at all: what is
     written to it would be written to something else. Raises OSError.
@@ -38,7 +38,7 @@ def open_growing(path: Path) -> IO[bytes]:
         raise
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and status.st_nlink < 2:
-        return os.fdopen(descriptor, "a+b")
+        return os.fdopen(descriptor, "ab")
     os.close(descriptor)
     what = "has a second name (a hard link)" if stat.S_ISREG(status.st_mode) else "is no file"
     raise OutputConflict(f"{path}: {what} and is not written to; remove it, or name another output")
