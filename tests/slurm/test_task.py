@@ -252,7 +252,9 @@ def test_an_odd_index_is_named(changed: dict[str, object] | list[int] | None, fo
     [
         *("null", "[]", "3", "", "[" * 100_000, '{"run": 3, "arrays": [], "merge": null}'),
         '{"run": {"stage": "vad", "options": [], "splits": 3, "output": [], "folder": null}, '
-        '"arrays": [{"job": "x", "offset": 0}], "merge": []}',
+        '"arrays": [], "merge": null}',
+        '{"run": {"stage": "vad", "splits": "s", "output": "o", "folder": "f", "options": []}, '
+        '"arrays": [{"job": "x", "offset": 0}], "merge": null}',
     ],
 )
 def test_an_odd_record_of_a_run_is_named(text: str, folder: Path) -> None:

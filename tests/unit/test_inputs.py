@@ -79,6 +79,7 @@ def test_a_temporary_folder_that_is_full(
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(inputs, "STDIN_SPOOL", 1000)
+    monkeypatch.setattr(inputs, "_PIECE", 1000)
     stdin(monkeypatch, b"{}".ljust(most + more))
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
     try:

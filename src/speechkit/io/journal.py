@@ -158,7 +158,7 @@ class Journal:
             if os.fstat(self._file.fileno()).st_size < self._end:
                 raise OutputFailed(
                     f"{self.part}: somebody has cut it while this run was writing it; run the same "
-                    "command again to go on with what is left"
+                    "command again"
                 )
 
     @property
