@@ -12,8 +12,8 @@ import pytest
 
 from speechkit.errors import OutputConflict, OutputFailed
 from speechkit.io.inputs import Inputs
-from speechkit.io.journal import Journal, RunIdentity, marker_path, part_path, published
-from speechkit.io.standing import standing
+from speechkit.io.journal import Journal, RunIdentity, marker_path, part_path
+from speechkit.io.standing import published, standing
 from speechkit.pipelines.manifest import manifest_stage
 from speechkit.pipelines.running.resume import recall
 from speechkit.pipelines.running.task import Stage

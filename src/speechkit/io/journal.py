@@ -21,7 +21,7 @@ import time
 import zlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -291,48 +291,6 @@ class Journal:
                 f"{self.part}: is not the journal of a run; "
                 "name another output, or overwrite it with --restart"
             ) from None
-
-
-def published(output: Path, identity: RunIdentity) -> dict[str, Any]:
-    """What `Journal.publish` kept beside ``output``.
-
-    Raises `OutputConflict` where another run made it, where it was changed afterwards, and where
-    nothing tells what made it.
-    """
-    way_out = "name another output, or compute it anew with --restart"
-    try:
-        account = account_of(output)
-        difference = identity.difference(account)
-    except (OSError, ValueError):
-        raise OutputConflict(
-            f"{output}: exists, and no {marker_path(output).name} beside it tells what made it; "
-            + way_out
-        ) from None
-    if difference:
-        raise OutputConflict(f"{output}: made by a finished run with {difference}; {way_out}")
-    if output.stat().st_size != account["bytes"]:
-        raise OutputConflict(f"{output}: changed since a run has made it; {way_out}")
-    return account
-
-
-def account_of(output: Path) -> dict[str, Any]:
-    """What stands beside a finished output. Raises OSError, and ValueError where it is odd."""
-    account = own_files.parsed(own_files.read(marker_path(output), HEADER_BYTES))
-    if not isinstance(account, dict):
-        raise ValueError("no object")
-    own = ("utterances", "bytes", "errors", "flags")
-    own_files.typed(_Account, {key: account[key] for key in own if key in account})
-    return account
-
-
-@dataclass(frozen=True, slots=True)
-class _Account:
-    """What is read of it beside the header."""
-
-    utterances: int
-    bytes: int
-    errors: dict[str, int]
-    flags: dict[str, int] = field(default_factory=dict)
 
 
 def _lock(file: IO[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""How far an output is, seen from the outside."""
+"""How far an output is, seen from the outside, and whether a run has finished it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,60 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from speechkit.errors import OutputConflict
 from speechkit.io import own_files
 from speechkit.io.journal import (
     HEADER_BYTES,
     MAGIC,
-    account_of,
+    RunIdentity,
     error_type,
     marker_path,
     part_path,
 )
+
+
+def published(output: Path, identity: RunIdentity) -> dict[str, Any]:
+    """What `Journal.publish` kept beside ``output``.
+
+    Raises `OutputConflict` where another run made it, where it was changed afterwards, and where
+    nothing tells what made it.
+    """
+    way_out = "name another output, or compute it anew with --restart"
+    try:
+        account = _account(output)
+        difference = identity.difference(account)
+    except (OSError, ValueError):
+        raise OutputConflict(
+            f"{output}: exists, and no {marker_path(output).name} beside it tells what made it; "
+            + way_out
+        ) from None
+    if difference:
+        raise OutputConflict(f"{output}: made by a finished run with {difference}; {way_out}")
+    if output.stat().st_size != account["bytes"]:
+        raise OutputConflict(f"{output}: changed since a run has made it; {way_out}")
+    return account
+
+
+def _account(output: Path) -> dict[str, Any]:
+    """What stands beside a finished output. Raises OSError, and ValueError where it is odd."""
+    account = own_files.parsed(own_files.read(marker_path(output), HEADER_BYTES))
+    if not isinstance(account, dict):
+        raise ValueError("no object")
+    own = ("utterances", "bytes", "errors", "flags")
+    own_files.typed(_Account, {key: account[key] for key in own if key in account})
+    return account
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """What is read of it beside the header."""
+
+    utterances: int
+    bytes: int
+    errors: dict[str, int]
+    flags: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +82,7 @@ def standing(output: Path) -> Standing:
     try:
         if kept == part_path(output):
             return _unfinished(kept)
-        account = account_of(output)
+        account = _account(output)
         return Standing(account["utterances"], account["errors"])
     except FileNotFoundError:
         return Standing()

@@ -28,9 +28,9 @@ from speechkit.io.journal import (
     error_type,
     flags_of,
     part_path,
-    published,
 )
 from speechkit.io.machine import peak_memory
+from speechkit.io.standing import published
 from speechkit.pipelines.running.batching import batches
 from speechkit.pipelines.running.pool import Batch, Pool, PoolOptions
 from speechkit.pipelines.running.progress import Progress
