@@ -98,9 +98,19 @@ def _open_streams() -> None:
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115
 
 
+def _in_a_folder() -> bool:
+    """Whether the current folder is still there."""
+    try:
+        return bool(os.getcwd())  # noqa: PTH109
+    except FileNotFoundError:
+        return False
+
+
 def _sentence(error: Exception) -> str:
     if isinstance(error, SpeechkitError):
         return str(error)
+    if isinstance(error, FileNotFoundError) and not _in_a_folder():
+        return "the current folder is gone: it was removed, or moved; change to one that is there"
     # Files come with their names; what has none is a standard stream.
     if isinstance(error, OSError) and error.errno in _STREAM_ERRORS and not error.filename:
         return f"stdout: can't be written: {error.strerror}"

@@ -90,7 +90,8 @@ class Utterance:
     """One input: a recording or a slice of one.
 
     ``index`` is its position in the input, ``audio`` an absolute path, ``offset`` and ``duration``
-    are seconds (``duration`` None: to the end), ``record`` the manifest line it came from.
+    are seconds (``duration`` None: to the end), ``record`` the manifest line it came from,
+    ``written`` the path as that line has it.
     """
 
     index: int
@@ -98,6 +99,7 @@ class Utterance:
     offset: float = 0.0
     duration: float | None = None
     record: Record = field(default_factory=dict)
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)

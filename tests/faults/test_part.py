@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+import zlib
 from pathlib import Path
 
 import pytest
-from faultkit import Unbroken, kill_in_mid_run, one_sentence, part_of, run
+from faultkit import Unbroken, kill_in_mid_run, one_sentence, part_of, run, write_manifest
 
 from speechkit.io.journal import Journal, RunIdentity
 
@@ -157,6 +159,47 @@ def test_a_part_of_another_run(ten: Unbroken, speech: Path, few: Path, tmp_path:
     assert again.code == 0
     assert "of them were done by an earlier run" in again.err
     assert out.read_bytes() == ten.output
+
+
+@pytest.mark.parametrize(
+    ("state", "emit"), [("unfinished", "segments"), ("finished", "recordings")]
+)
+def test_a_moved_folder_goes_on(state: str, emit: str, few: Path, tmp_path: Path) -> None:
+    """With its manifest, its audio and its output; another place is no other input."""
+    before, here = tmp_path / "before", tmp_path / "here"
+    shutil.copytree(few, before)
+    names = [str(path.relative_to(before)) for path in sorted(before.glob("*/*.wav"))]
+    lines = [{"audio_filepath": name} for name in [*names, "late.wav"]]
+    write_manifest(before / "in.jsonl", lines)
+    command = ["--emit", emit, "--workers", 1]
+    assert run(tmp_path, "vad", before / "in.jsonl", *command, "-o", before / "out.jsonl").code == 3
+    if state == "unfinished":
+        _unfinish(before / "out.jsonl", names)
+    before.rename(here)
+    shutil.copy(here / names[0], here / "late.wav")
+    out = here / "out.jsonl"
+    again = run(tmp_path, "vad", here / "in.jsonl", *command, "-o", out)
+    assert again.code == 0, again.err
+    assert "24 of them were done by an earlier run" in again.err
+    fresh = run(tmp_path, "vad", here / "in.jsonl", *command)
+    assert out.read_bytes() == fresh.out
+    assert b"before" not in fresh.out
+
+
+def _unfinish(out: Path, names: list[str]) -> None:
+    """Makes a part of what is finished of these recordings, as a killed run leaves it."""
+    account = json.loads((out.parent / f".{out.name}.run.json").read_text())
+    keys = ("speechkit_part", "stage", "input", "written", "utterances", "options")
+    lines = [(json.loads(line)["audio_filepath"], line) for line in out.read_bytes().splitlines()]
+    bodies = [
+        b"\t".join([b"%d" % number, *(line for path, line in lines if path.endswith(name))])
+        for number, name in enumerate(names)
+    ]
+    header = json.dumps({key: account[key] for key in keys}).encode()
+    part = [header, *(b"%08x\t%s" % (zlib.crc32(body), body) for body in bodies), b""]
+    part_of(out).write_bytes(b"\n".join(part))
+    out.unlink()
+    (out.parent / f".{out.name}.run.json").unlink()
 
 
 def test_restart_computes_all_of_it_anew(ten: Unbroken, tmp_path: Path) -> None:

@@ -32,6 +32,21 @@ def test_a_reader_that_takes_nothing(speech: Path) -> None:
     assert (done.stdout, done.stderr) == ("", "")
 
 
+def test_a_folder_that_is_gone(few: Path, tmp_path: Path) -> None:
+    for command in (f"manifest {few} -o x.jsonl", "slurm status output"):
+        done = _shell(f"mkdir {tmp_path}/x; cd {tmp_path}/x; rmdir $PWD; speechkit {command}")
+        assert done.returncode == 1
+        assert done.stderr.startswith("speechkit: the current folder is gone")
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_stdin_that_cant_be_read(tmp_path: Path) -> None:
+    for command in ("manifest", "score"):
+        done = _shell(f"speechkit {command} - 0> {tmp_path}/written")
+        assert done.returncode == 2
+        assert done.stderr.startswith("speechkit: stdin: can't be read: ")
+
+
 def test_nothing_on_stdin() -> None:
     for command in ("vad", "asr --engine pocketsphinx", "manifest"):
         done = _shell(f"speechkit {command} - < /dev/null")

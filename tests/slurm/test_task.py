@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ import psutil
 import pytest
 from clusterkit import BIN, LIGHT, ROOT, UTTERANCES, until
 
+from speechkit.errors import UsageError
 from speechkit.pipelines.cluster import attempts
 from speechkit.pipelines.cluster.attempts import Attempt, End
 from speechkit.pipelines.cluster.runs import chunks
+from speechkit.pipelines.cluster.status import status
 
 
 @pytest.fixture
@@ -162,6 +165,118 @@ def test_every_script_can_be_preempted() -> None:
         for option in ("--signal=B:USR1@90", "--requeue", "--open-mode=append"):
             assert re.search(rf"^#SBATCH {re.escape(option)}$", text, re.MULTILINE)
         assert f'exec speechkit slurm task {stage} -- "$@"' in text
+
+
+def _spoil(folder: Path, name: str, content: bytes | None) -> None:
+    """A pipe for None, which would be waited for."""
+    path = folder / "output" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if content is None:
+        os.mkfifo(path)
+    else:
+        path.write_bytes(content)
+
+
+BROKEN: list[tuple[str, bytes | None]] = [
+    *(("slurm/data_split_01.attempts", None), ("data_split_01.jsonl.part", None)),
+    *(("data_split_01.jsonl.part", b"notes\n"), ("data_split_01.jsonl.part", b"[1]\n")),
+    *((".data_split_01.jsonl.run.json", text) for text in (b"null", b"[]", b"", b"[" * 100_000)),
+    (".data_split_01.jsonl.run.json", b'{"utterances": "x", "bytes": 0, "errors": {}}'),
+    (".data_split_01.jsonl.run.json", b'{"utterances": 1, "bytes": 0, "errors": {"a": "b"}}'),
+    (".data_split_01.jsonl.run.json", None),
+]
+
+
+@pytest.mark.parametrize(("name", "content"), BROKEN)
+def test_one_broken_split_hides_no_other(name: str, content: bytes | None, folder: Path) -> None:
+    (folder / "output").mkdir()
+    if name.endswith(".run.json"):
+        (folder / "output" / "data_split_01.jsonl").touch()
+    _spoil(folder, name, content)
+    found = status(str(folder / "output"), str(folder / "splits"))
+    assert [split.state for split in found.splits] == ["not started", "broken", "not started"]
+    assert f"output/{name}: " in found.splits[1].reason
+    assert f"  split 1 broken: {found.splits[1].reason}" in found.text()
+    assert [split.number for split in found.incomplete] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "null",
+            "[1]",
+            "3",
+            '"end"',
+            "{}",
+            '{"end": 3}',
+            '{"end": {}}',
+            '{"job": 1}',
+            "[" * 100_000,
+        ),
+        '{"job": null, "host": 3, "log": [], "time": "x", "done": "y"}',
+        '{"job": 1, "host": "", "log": "", "time": 1e999, "done": 0}',
+        '{"job": 1, "host": "", "log": "", "time": 1, "done": 0, "more": 3}',
+        '{"end": {"time": -1, "done": 3, "code": 0}}',
+    ],
+)
+def test_an_odd_record_is_passed_over(line: str, tmp_path: Path) -> None:
+    output = tmp_path / "data_split_00.jsonl"
+    attempts.begin(output)
+    attempts.finish(output, End(1.0, 3, 0))
+    record = tmp_path / "slurm" / "data_split_00.attempts"
+    record.write_bytes(record.read_bytes() + line.encode() + b"\n\xff\n")
+    (only,) = attempts.read(output)
+    assert only.end == End(1.0, 3, 0)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"utterances": "x"}, {"utterances": None}, {"seconds": None}, {"seconds": float("nan")}),
+        *({"seconds": 1e400}, {"bytes": -1}, {"more": 1}, None, [1]),
+    ],
+)
+def test_an_odd_index_is_named(changed: dict[str, object] | list[int] | None, folder: Path) -> None:
+    path = folder / "splits" / "data_splits.json"
+    index = json.loads(path.read_text())
+    split = index["splits"][1]
+    index["splits"][1] = {**split, **changed} if isinstance(changed, dict) else changed
+    path.write_text(json.dumps(index))
+    with pytest.raises(UsageError, match=r"data_splits\.json: not an index of splits"):
+        status(str(folder / "output"), str(folder / "splits"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("null", "[]", "3", "", "[" * 100_000, '{"run": 3, "arrays": [], "merge": null}'),
+        '{"run": {"stage": "vad", "options": [], "splits": 3, "output": [], "folder": null}, '
+        '"arrays": [], "merge": null}',
+        '{"run": {"stage": "vad", "splits": "s", "output": "o", "folder": "f", "options": []}, '
+        '"arrays": [{"job": "x", "offset": 0}], "merge": null}',
+    ],
+)
+def test_an_odd_record_of_a_run_is_named(text: str, folder: Path) -> None:
+    _spoil(folder, "slurm/run.json", text.encode())
+    with pytest.raises(UsageError, match=r"run\.json: no record of a submitted run"):
+        status(str(folder / "output"), str(folder / "splits"))
+
+
+def test_signals_until_the_task_is_gone(folder: Path) -> None:
+    """More than one SIGTERM comes to a task that is cancelled; what it was doing is on record."""
+    part = folder / "output" / "data_split_01.jsonl.part"
+    command = [BIN / "speechkit", "slurm", "task", "vad", "--split", "1", "--", "--workers", "1"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as going:
+        until(part.exists)
+        while going.poll() is None:
+            going.terminate()
+            time.sleep(0.005)
+        said = going.communicate(timeout=60)[1]
+    assert going.returncode == 75, said
+    (only,) = attempts.read(folder / "output" / "data_split_01.jsonl")
+    assert only.end
+    assert only.end.code == 75
 
 
 def tried(job: int, done: int, end: int | None) -> Attempt:

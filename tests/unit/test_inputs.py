@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from speechkit.errors import ManifestError, UsageError
+from speechkit.errors import ManifestError, OutputFailed, UsageError
+from speechkit.io import inputs
 from speechkit.io.inputs import Inputs, walk
 from speechkit.io.references import References
 from speechkit.records import Record, Utterance
@@ -65,6 +68,28 @@ def test_a_relative_path_on_stdin_is_meant_from_here(
     stdin(monkeypatch, b'{"audio_filepath": "x.wav"}')
     monkeypatch.chdir(tmp_path)
     assert utterances(["-"])[0].audio == f"{tmp_path}/x.wav"
+
+
+@pytest.mark.parametrize("more", [-100, 1, 3000, 200_000])
+def test_a_temporary_folder_that_is_full(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: int
+) -> None:
+    """Be it by all of stdin or by its last bytes."""
+    most = 96_000
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(inputs, "STDIN_SPOOL", 1000)
+    monkeypatch.setattr(inputs, "_PIECE", 1000)
+    stdin(monkeypatch, b"{}".ljust(most + more))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        if more < 0:
+            Inputs(["-"])
+            return
+        with pytest.raises(OutputFailed, match=r"can't be written: .*TMPDIR"):
+            Inputs(["-"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_an_empty_stdin_says_what_went_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from speechkit.errors import OutputConflict
-from speechkit.io.journal import Journal, RunIdentity, standing
+from speechkit.io.journal import Journal, RunIdentity
+from speechkit.io.standing import standing
 
 IDENTITY = RunIdentity("test", {}, "sha256:0", 4)
 

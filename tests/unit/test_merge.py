@@ -1,8 +1,10 @@
 import gzip
 import json
 import os
+import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from speechkit.errors import ManifestError, UsageError
+from speechkit.errors import ManifestError, OutputFailed, UsageError
 from speechkit.io.manifest import dump, read_records
 from speechkit.pipelines.splitting.merge import MergeOptions, merge_results
 from speechkit.pipelines.splitting.merge_report import MergeSummary
@@ -296,6 +298,21 @@ def test_what_is_merged_is_never_overwritten(work: Work, target: str, named: boo
         work.merge(allow_partial=True, manifest=str(work.data) if named else None)
     assert (work.folder / target).read_bytes() == before
     assert work.final.is_symlink()
+
+
+def test_a_temporary_folder_that_is_full(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed results are unpacked there."""
+    packed = work.output(0).with_suffix(".jsonl.gz")
+    packed.write_bytes(gzip.compress(work.output(0).read_bytes()))
+    work.output(0).unlink()
+    monkeypatch.setattr(tempfile, "tempdir", str(work.folder))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OutputFailed, match=r"can't be written: .*TMPDIR"):
+            work.merge("output/*_split_*.jsonl*")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_splits_of_two_manifests_are_not_mixed_up(work: Work) -> None:

@@ -110,6 +110,8 @@ def _inputs(
         raise UsageError("--retry-failed and --restart need an output file (-o)")
     if output and Path(output).resolve() in [Path(source).resolve() for source in sources]:
         raise UsageError(f"-o {output}: is an input too; name another output")
+    if flags.summary:
+        atomic.refuse_special(flags.summary)
     options = runner.RunOptions(
         output=output,
         pool=_pool_options(stage.placement, flags),

@@ -8,12 +8,13 @@ import io
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from speechkit.errors import OutputFailed, SpeechkitError
 from speechkit.io.names import MOST_BYTES, short, shown
+from speechkit.io.own_files import is_link, stands_at
 
 
 @contextmanager
@@ -29,14 +30,24 @@ def publish(path: str | Path) -> Iterator[IO[bytes]]:
         refuse_special(final)
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(temporary, "xb") as file:
+            with renamed(temporary, final) as file:
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(final)
         finally:
             temporary.unlink(missing_ok=True)
-        sync_folder(final.parent)
+
+
+@contextmanager
+def renamed(temporary: Path, final: Path) -> Iterator[IO[bytes]]:
+    """Yields a new file that has the name ``temporary`` until all of it is on the disk. Raises
+    `OutputFailed` where somebody has put another one there meanwhile, and OSError."""
+    with open(temporary, "xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        if not stands_at(file, temporary):
+            raise OutputFailed(f"{temporary}: somebody has replaced it while it was written")
+    temporary.replace(final)
+    sync_folder(final.parent)
 
 
 @contextmanager
@@ -59,7 +70,8 @@ def write_text(path: str | Path, text: str) -> None:
 def sweep(path: Path) -> None:
     """Removes what killed writers of ``path`` have left; only for who holds its lock."""
     for stale in path.parent.glob(f"{glob.escape(_hidden(path))}.????????.tmp"):
-        stale.unlink()
+        with suppress(OSError):  # another user's, or no file
+            stale.unlink()
 
 
 def _hidden(path: Path) -> str:
@@ -68,7 +80,9 @@ def _hidden(path: Path) -> str:
 
 
 def refuse_special(path: Path) -> None:
-    """A rename would replace a device or a folder; only a regular file may stand there."""
+    """A rename would replace a device, a folder or a link; only a regular file may stand there."""
+    if path.is_symlink():
+        raise is_link(path)
     if path.exists() and not path.is_file():
         raise OutputFailed(f"{shown(path)}: is not a regular file; name another one (- is stdout)")
 

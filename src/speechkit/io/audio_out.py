@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import secrets
 import tempfile
 from pathlib import Path
@@ -37,13 +36,11 @@ def write(path: Path, waveform: NDArray[np.float32], sample_rate: int, form: str
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "is a folder")
+            if path.is_symlink():
+                raise FileExistsError(errno.EEXIST, "a link stands there")
         except OSError as e:
             if e.errno not in ITS_NAME:
                 raise
             raise NameImpossible(f"{path}: can't be made: {e.strerror}") from e
-        with open(temporary, "xb") as file:
+        with atomic.renamed(temporary, path) as file:
             file.write(encoded.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        atomic.sync_folder(path.parent)

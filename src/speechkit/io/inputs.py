@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,10 +15,10 @@ from typing import IO
 
 from speechkit.errors import UsageError
 from speechkit.io import manifest
-from speechkit.io.atomic import output_errors
 from speechkit.io.judge import lacks_audio
 from speechkit.io.names import hint
 from speechkit.io.references import References
+from speechkit.io.scratch import temporary_errors
 from speechkit.records import Record, Utterance
 
 #: What a folder is searched for. A file named outright is taken whatever its suffix.
@@ -28,15 +27,18 @@ AUDIO_SUFFIXES = (
     *(".mka", ".mkv", ".mov", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"),
     *(".sph", ".wma", ".3gp", ".amr", ".ac3"),
 )
+_PIECE = 1 << 20  # bytes of stdin read at once
 STDIN_SPOOL = 64 << 20  # bytes of stdin kept in memory before they go to a temporary file
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one pass over the inputs finds; ``seconds`` is None where a duration is unknown."""
+    """What one pass over the inputs finds; ``seconds`` is None where a duration is unknown.
+    ``written``: the fingerprint with relative paths left as they are written."""
 
     count: int
     fingerprint: str
+    written: str
     seconds: float | None
 
 
@@ -77,32 +79,43 @@ class Inputs:
 
     def scan(self) -> Scan:
         """Reads everything once: every line is well-formed, or a `ManifestError` says which not."""
-        digest = hashlib.sha256()
+        digest, as_written = hashlib.sha256(), hashlib.sha256()
         count, seconds, known = 0, 0.0, True
         for utterance in self:
             count += 1
-            digest.update(manifest.encoded(utterance.record) + b"\n")
+            record, written = utterance.record, utterance.written
+            line = manifest.encoded(record) + b"\n"
+            digest.update(line)
+            if written != utterance.audio:
+                line = manifest.encoded({**record, "audio_filepath": written}) + b"\n"
+            as_written.update(line)
             if utterance.duration is None:
                 known = False
             else:
                 seconds += utterance.duration
         if count == 0 and self._stdin:
             raise UsageError("stdin: no utterance came in; did the stage before this one fail?")
-        return Scan(count, digest.hexdigest(), seconds if known else None)
+        seconds_known = seconds if known else None
+        return Scan(count, digest.hexdigest(), as_written.hexdigest(), seconds_known)
 
     def __iter__(self) -> Iterator[Utterance]:
-        return (utterance(*one) for one in enumerate(islice(self._records(), self._limit)))
+        found = enumerate(islice(self._records(), self._limit))
+        return (utterance(index, *one) for index, one in found)
 
-    def _records(self) -> Iterator[Record]:
+    def _records(self) -> Iterator[tuple[Record, str]]:
+        """Each with its path as it is written."""
         faults = manifest.Faults()
         for source in self._sources:
-            yield from source if isinstance(source, list) else self._read(source, faults)
+            if isinstance(source, list):
+                yield from ((record, record["audio_filepath"]) for record in source)
+            else:
+                yield from self._read(source, faults)
         faults.refuse()
 
-    def _read(self, source: str, faults: manifest.Faults) -> Iterator[Record]:
+    def _read(self, source: str, faults: manifest.Faults) -> Iterator[tuple[Record, str]]:
         """The records of a manifest."""
         with self._opened(source) as (file, name, folder):
-            yield from manifest.records(file, name, folder, self.lacks, faults)
+            yield from manifest.written_records(file, name, folder, self.lacks, faults)
 
     @contextmanager
     def _opened(self, source: str) -> Iterator[tuple[IO[bytes], str, str]]:
@@ -118,11 +131,7 @@ class Inputs:
     def _open(self, source: str) -> str | list[Record]:
         if source == "-":
             if self._stdin is None:
-                self._stdin = self._stack.enter_context(
-                    tempfile.SpooledTemporaryFile(max_size=STDIN_SPOOL)  # noqa: SIM115
-                )
-                with output_errors(tempfile.gettempdir()):
-                    shutil.copyfileobj(sys.stdin.buffer, self._stdin)
+                self._stdin = self._stack.enter_context(_spooled())
             return "-"
         path = Path(source)
         if path.is_dir():
@@ -143,7 +152,25 @@ class Inputs:
         return {"audio_filepath": path, **({} if text is None else {"text": text})}
 
 
-def utterance(index: int, record: Record) -> Utterance:
+def _spooled() -> IO[bytes]:
+    """All that comes on stdin."""
+    spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=STDIN_SPOOL)  # noqa: SIM115
+    try:
+        while True:
+            with manifest.stdin_errors():
+                piece = sys.stdin.buffer.read(_PIECE)
+            with temporary_errors():
+                spool.write(piece)
+                if not piece:
+                    spool.flush()  # what it still holds has room now, or a sentence says it hasn't
+                    return spool
+    except BaseException:
+        with suppress(OSError):  # it tries once more
+            spool.close()
+        raise
+
+
+def utterance(index: int, record: Record, written: str = "") -> Utterance:
     """The utterance a manifest line describes; a duration of 0 or null means to the end."""
     return Utterance(
         index=index,
@@ -151,6 +178,7 @@ def utterance(index: int, record: Record) -> Utterance:
         offset=float(record.get("offset") or 0.0),
         duration=float(record["duration"]) if record.get("duration") else None,
         record=record,
+        written=written,
     )
 
 

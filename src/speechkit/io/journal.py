@@ -20,16 +20,15 @@ import os
 import time
 import zlib
 from array import array
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from speechkit.errors import OutputConflict
-from speechkit.io import atomic
+from speechkit.errors import OutputConflict, OutputFailed
+from speechkit.io import atomic, own_files
 from speechkit.io.names import MOST_BYTES, short
+from speechkit.io.own_files import stands_at
 
 log = logging.getLogger(__name__)
 
@@ -42,35 +41,45 @@ HEADER_BYTES = 1 << 20  # at most; a foreign file may hold no newline at all
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """What makes two runs the same: results of one may stand beside results of the other."""
+    """What makes two runs the same: results of one may stand beside results of the other.
+
+    ``input`` is the fingerprint of the input, ``written`` that with relative paths left as they are
+    written, so that a folder may be moved with all that is in it.
+    """
 
     stage: str
     options: Mapping[str, Any]
     input: str
     utterances: int
+    written: str = ""
 
     def header(self) -> dict[str, Any]:
         return {
             "speechkit_part": FORMAT,
             "stage": self.stage,
             "input": self.input,
+            "written": self.written or self.input,
             "utterances": self.utterances,
             "options": dict(self.options),
         }
 
     def difference(self, other: Mapping[str, Any]) -> str | None:
-        """What differs from the header of an earlier run, as a phrase; None if nothing does."""
+        """What differs from the header of an earlier run, as a phrase; None if nothing does.
+
+        Raises ValueError for what is no such header.
+        """
+        if not isinstance(other, Mapping) or not isinstance(other.get("options"), Mapping):
+            raise ValueError("not the header of a run")
         mine = json.loads(json.dumps(self.header()))
-        if other == mine:
-            return None
         for key, what in (("speechkit_part", "format"), ("stage", "stage")):
             if other.get(key) != mine[key]:
                 return f"{what} {other.get(key)}, now {mine[key]}"
-        if (other.get("input"), other.get("utterances")) != (mine["input"], mine["utterances"]):
+        same = "written" if "written" in other else "input"
+        if any(other.get(key) != mine[key] for key in (same, "utterances")):
             return "another input"
-        before, now = _flat(other.get("options", {})), _flat(mine["options"])
+        before, now = _flat(other["options"]), _flat(mine["options"])
         keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-        return ", ".join(f"{key} {before.get(key)}, now {now.get(key)}" for key in keys)
+        return ", ".join(f"{key} {before.get(key)}, now {now.get(key)}" for key in keys) or None
 
 
 def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,14 +104,16 @@ class Journal:
         self.stalled: set[int] = set()
         self._offsets = array("q", bytes(8 * identity.utterances))  # 0: not done (the header's)
         with atomic.output_errors(self.output):
-            atomic.refuse_special(self.output)
+            for final in (self.output, marker_path(self.output)):
+                atomic.refuse_special(final)
             self.output.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._locked()
         try:
             with atomic.output_errors(self.part):
                 if restart:
                     self._file.truncate(0)
-                self._load()
+                self._reader = own_files.open_to_read(self.part)
+                self._end = self._load()
         except BaseException:
             self._file.close()
             raise
@@ -111,6 +122,7 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._reader.close()
         with contextlib.suppress(OSError):  # a full disk has been told of already
             self._file.close()
 
@@ -134,31 +146,52 @@ class Journal:
     def _write(self, fields: Sequence[str]) -> int:
         """Where in the part the line begins."""
         body = "\t".join(fields).encode()
+        line = b"%08x\t%s\n" % (zlib.crc32(body), body)
         with atomic.output_errors(self.part):
-            offset = self._file.tell()
-            self._file.write(b"%08x\t%s\n" % (zlib.crc32(body), body))
+            self._file.write(line)
+        offset, self._end = self._end, self._end + len(line)
         return offset
 
     def flush(self) -> None:
+        """Raises `OutputFailed` where somebody has taken away what was flushed before."""
         with atomic.output_errors(self.part):
             self._file.flush()
+            if os.fstat(self._file.fileno()).st_size < self._end:
+                raise OutputFailed(
+                    f"{self.part}: somebody has cut it while this run was writing it; run the same "
+                    "command again"
+                )
+
+    @property
+    def stands(self) -> bool:
+        """Whether the part is still there, so that another run can go on with it."""
+        return stands_at(self._file, self.part)
+
+    def keep(self, index: int, lines: Sequence[bytes] | None) -> None:
+        """Puts these lines in the place of an earlier run's, or forgets that for None."""
+        if lines is None:
+            self._offsets[index] = 0
+        else:
+            self.append(index, [line.decode() for line in lines])
 
     def drop_failed(self) -> int:
         """Forgets the utterances with an error, so that they run again; how many there were."""
         dropped = 0
-        for index, lines in self._entries():
+        for index, lines in self.entries():
             if any(map(error_type, lines)):
-                self._offsets[index] = 0
+                self.keep(index, None)
                 dropped += 1
         return dropped
 
     def lines(self) -> Iterator[list[bytes]]:
         """The output lines of each utterance, in input order."""
-        for _, lines in self._entries():
+        for _, lines in self.entries():
             yield lines
 
     def publish(self, record: Mapping[str, Any]) -> None:
         """Gives the results their final name, in input order; ``record`` is kept beside them."""
+        if not self.stands and os.path.lexists(self.part):
+            raise OutputConflict(f"{self.part}: another run is writing this output")
         marker = marker_path(self.output)
         for path in (self.output, marker):
             atomic.sweep(path)
@@ -168,15 +201,19 @@ class Journal:
                     final.write(line + b"\n")
             account = {**self._identity.header(), "bytes": final.tell(), **record}
             atomic.write_text(marker, json.dumps(account, indent=1) + "\n")
-        self.part.unlink()
+        if self.stands:
+            with atomic.output_errors(self.part):
+                self.part.unlink()
 
-    def _entries(self) -> Iterator[tuple[int, list[bytes]]]:
+    def entries(self) -> Iterator[tuple[int, list[bytes]]]:
+        """As `lines`, with each utterance's index; others may be appended meanwhile."""
+        self.flush()
         with atomic.output_errors(self.part):
-            self._file.flush()
+            self._reader.seek(0, os.SEEK_END)  # drops what it has read of a torn line
             for index, offset in enumerate(self._offsets):
                 if offset:
-                    self._file.seek(offset)
-                    checksum, _, body = self._file.readline().rstrip(b"\n").partition(b"\t")
+                    self._reader.seek(offset)
+                    checksum, _, body = self._reader.readline().rstrip(b"\n").partition(b"\t")
                     own, _, lines = body.partition(b"\t")
                     if checksum != b"%08x" % zlib.crc32(body) or own != b"%d" % index:
                         raise OutputConflict(
@@ -184,11 +221,10 @@ class Journal:
                             "run the same command again"
                         )
                     yield index, lines.split(b"\t") if lines else []
-            self._file.seek(0, os.SEEK_END)
 
     def _locked(self) -> IO[bytes]:
         while True:
-            file = open(self.part, "a+b")  # noqa: SIM115
+            file = own_files.open_growing(self.part)
             try:
                 _lock(file)
             except OSError as e:
@@ -202,106 +238,60 @@ class Journal:
                     e.strerror,
                 )
             # The run that held the lock may have renamed and removed what we just opened.
-            if self.part.exists() and self.part.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            if stands_at(file, self.part):
                 return file
             file.close()
 
-    def _load(self) -> None:
-        self._file.seek(0)
-        header = self._file.readline(HEADER_BYTES)
+    def _load(self) -> int:
+        """Where the next line goes."""
+        header = self._reader.readline(HEADER_BYTES)
         if not header.endswith(b"\n") and MAGIC.startswith(header[: len(MAGIC)]):
-            self._begin()
-            return
+            return self._begin()
         difference = self._difference(header)
-        if (
-            difference and header.startswith(MAGIC) and not self._file.read(1)
-        ):  # that run never got anywhere
-            self._begin()
-            return
+        if difference and header.startswith(MAGIC) and not self._reader.read(1):
+            return self._begin()  # that run never got anywhere
         if difference:
             raise OutputConflict(
                 f"{self.part}: an unfinished run with {difference}; "
                 "finish that one, name another output, or start over with --restart"
             )
-        end = self._file.tell()
-        for line in self._file:
+        end = self._reader.tell()
+        for line in self._reader:
             if not line.endswith(b"\n"):
                 break
             checksum, _, body = line.rstrip(b"\n").partition(b"\t")
             if body and checksum == b"%08x" % zlib.crc32(body):
-                first, *others = body.split(b"\t", 1)
+                first, _, others = body.partition(b"\t")
                 if first == STALLED.encode():
-                    self.stalled.update(map(int, others[0].split(b"\t")))
-                else:
-                    self._offsets[int(first)] = end
+                    found = map(self._index, others.split(b"\t"))
+                    self.stalled.update(index for index in found if index is not None)
+                elif (index := self._index(first)) is not None:
+                    self._offsets[index] = end
             end += len(line)
         self._file.truncate(end)
-        self._file.seek(0, os.SEEK_END)
+        return end
 
-    def _begin(self) -> None:
+    def _index(self, digits: bytes) -> int | None:
+        """None for what no utterance of this run has."""
+        count = len(self._offsets)
+        index = int(digits) if digits.isdigit() and len(digits) <= len(str(count)) else count
+        return index if index < count and digits == b"%d" % index else None
+
+    def _begin(self) -> int:
+        header = json.dumps(self._identity.header()).encode() + b"\n"
         self._file.truncate(0)
-        self._file.write(json.dumps(self._identity.header()).encode() + b"\n")
+        self._file.write(header)
         self._file.flush()
+        return len(header)
 
     def _difference(self, header: bytes) -> str | None:
         try:
-            return self._identity.difference(json.loads(header))
-        except (ValueError, AttributeError):
+            return self._identity.difference(own_files.parsed(header))
+        except ValueError:
             raise OutputConflict(
                 f"{self.part}: is not the journal of a run; "
                 "name another output, or overwrite it with --restart"
             ) from None
-
-
-def published(output: Path, identity: RunIdentity) -> dict[str, Any]:
-    """What `Journal.publish` kept beside ``output``.
-
-    Raises `OutputConflict` where another run made it, where it was changed afterwards, and where
-    nothing tells what made it.
-    """
-    way_out = "name another output, or compute it anew with --restart"
-    try:
-        account: dict[str, Any] = json.loads(marker_path(output).read_bytes())
-        header = {key: account[key] for key in identity.header()}
-        size = account["bytes"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise OutputConflict(
-            f"{output}: exists, and no {marker_path(output).name} beside it tells what made it; "
-            + way_out
-        ) from None
-    difference = identity.difference(header)
-    if difference:
-        raise OutputConflict(f"{output}: made by a finished run with {difference}; {way_out}")
-    if output.stat().st_size != size:
-        raise OutputConflict(f"{output}: changed since a run has made it; {way_out}")
-    return account
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How far an output is: utterances answered, and the types of those answers' errors.
-    ``written``: a run is at it."""
-
-    answered: int = 0
-    errors: Mapping[str, int] = field(default_factory=dict)
-    written: bool = False
-
-
-def standing(output: Path) -> Standing:
-    """From the outside, while a run may be writing it; nothing where there is no output yet."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        if output.exists():
-            account = json.loads(marker_path(output).read_bytes())
-            return Standing(account["utterances"], account["errors"])
-        failed: dict[bytes, list[str]] = {}  # the types of each answered utterance's errors
-        with open(part_path(output), "rb") as part:
-            for line in islice(part, 1, None):
-                index, *lines = line.rstrip(b"\n").split(b"\t")[1:]
-                if index.isdigit() and line.endswith(b"\n"):
-                    failed[index] = [kind for kind in map(error_type, lines) if kind]
-            errors = Counter(kind for kinds in failed.values() for kind in kinds)
-            return Standing(len(failed), errors, _locked_by_other(part))
-    return Standing()
 
 
 def _lock(file: IO[bytes]) -> None:
@@ -316,17 +306,10 @@ def _lock(file: IO[bytes]) -> None:
             time.sleep(wait)
 
 
-def _locked_by_other(part: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(part, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as e:
-        return e.errno == errno.EWOULDBLOCK
-    return False
-
-
 def error_type(line: bytes) -> str | None:
     """The type of the error in an output line; None where its utterance didn't fail."""
-    error = json.loads(line).get("error") if b'"error"' in line else None
+    record = own_files.parsed(line) if b'"error"' in line else None
+    error = record.get("error") if isinstance(record, dict) else None
     if error is None:
         return None
     return str(error.get("type", "Error")) if isinstance(error, dict) else "Error"

@@ -138,8 +138,17 @@ def records(
     ``name`` stands for it in sentences. ``lacks`` says what the stage needs that a line lacks.
     All lines are looked at, and those behind a malformed one for ``faults`` alone.
     """
+    for record, _ in written_records(file, name, folder, lacks, faults):
+        yield record
+
+
+def written_records(
+    file: IO[bytes], name: str, folder: str, lacks: Lacks, faults: Faults
+) -> Iterator[tuple[Record, str]]:
+    """As `records`, each with its path as it is written."""
     for _, record in _well_formed(file, name, lacks, faults):
-        yield absolute(record, folder)
+        written = record.get("audio_filepath") or ""
+        yield absolute(record, folder), written
 
 
 def read_records(path: str, lacks: Lacks = lacks_audio) -> Iterator[Record]:
@@ -160,8 +169,18 @@ def read_input(source: str, lacks: Lacks = lacks_audio) -> Iterator[Record]:
         yield from read_records(source, lacks)
         return
     faults = Faults()
-    yield from records(sys.stdin.buffer, "stdin", str(Path.cwd()), lacks, faults)
+    with stdin_errors():
+        yield from records(sys.stdin.buffer, "stdin", str(Path.cwd()), lacks, faults)
     faults.refuse()
+
+
+@contextmanager
+def stdin_errors() -> Iterator[None]:
+    """Turns an OSError of reading stdin into one sentence."""
+    try:
+        yield
+    except OSError as e:
+        raise UsageError(f"stdin: can't be read: {e.strerror or e}") from e
 
 
 def read_lines(path: str, lacks: Lacks = lacks_audio) -> Iterator[tuple[bytes, Record]]:

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from speechkit.errors import OutputFailed
 from speechkit.io.atomic import sync_folder
+from speechkit.io.own_files import open_growing
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
     """Keeps other processes out of the block; yields False where the file system has no locks,
     which then keeps nobody out."""
-    with open(path, "w") as file:
+    with open_growing(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:

@@ -36,11 +36,23 @@ def folder(parent: Path) -> Iterator[Path]:
         lock.close()
 
 
+@contextmanager
+def temporary_errors() -> Iterator[None]:
+    """Turns an OSError of writing a temporary file into one sentence."""
+    try:
+        yield
+    except OSError as e:
+        raise OutputFailed(
+            f"{tempfile.tempdir or 'TMPDIR'}: can't be written: {e.strerror or e}; let TMPDIR name "
+            "a folder that has room"
+        ) from e
+
+
 def _made(parent: Path) -> tuple[Path, IO[str]]:
     """A folder, and what keeps it locked while it is open."""
     _sweep(parent)
     new = Path(tempfile.mkdtemp(prefix=".speechkit-", dir=parent))
-    lock = (new / LOCK).open("w")
+    lock = (new / LOCK).open("x")
     fcntl.flock(lock, fcntl.LOCK_EX)
     # It has the name that others look for once it is locked.
     return new.rename(new.with_name(new.name.replace(".speechkit-", PREFIX))), lock

@@ -27,12 +27,12 @@ class UnitInputs(Inputs):
 
     lacks = staticmethod(lacks_units)
 
-    def _read(self, source: str, faults: manifest.Faults) -> Iterator[Record]:
+    def _read(self, source: str, faults: manifest.Faults) -> Iterator[tuple[Record, str]]:
         with self._opened(source) as (file, name, folder):
             if manifest.is_manifest(source) or (source == "-" and _is_json(file)):
-                yield from manifest.records(file, name, folder, self.lacks, faults)
+                yield from manifest.written_records(file, name, folder, self.lacks, faults)
             else:
-                yield from _of_text(file, name, faults)
+                yield from ((record, "") for record in _of_text(file, name, faults))
 
     def _open(self, source: str) -> str | list[Record]:
         if source == "-" or manifest.is_manifest(source):

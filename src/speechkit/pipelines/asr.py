@@ -199,6 +199,7 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
         batch_audio=info.batch_audio or windows * WINDOW_SECONDS,
         options={**asdict(options), "decoding": dict(options.decoding)},
         packages=info.packages,
+        result_keys=("pred_text", "segments"),
         error_keys={"pred_text": ""},
         batch_utterances=windows if info.batched else MOST,
         placement=place(info, hardware, folder),

@@ -50,5 +50,6 @@ def manifest_stage(track: str | None = None) -> Stage:
         task=ManifestTask(track),
         batch_audio=math.inf,  # it reads headers, which cost the same whatever the length
         options={"track": track},
+        result_keys=("duration", "sample_rate", "channels"),
         batch_utterances=100,
     )

@@ -176,6 +176,7 @@ def s2s_stage(options: S2sOptions, hardware: Hardware | None = None) -> Stage:
         batch_audio=windows * WINDOW_SECONDS,
         options=asdict(options),
         packages=info.packages,
+        result_keys=("units",) if speech is None else ("audio_filepath_out",),
         batch_utterances=windows,
         placement=place(info, hardware, Path(weights) if weights else None),
         scratch=Path(speech.folder) if speech else None,

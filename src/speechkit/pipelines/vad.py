@@ -82,6 +82,7 @@ def vad_stage(options: VadOptions) -> Stage:
         batch_audio=info.batch_audio,
         options=asdict(options),
         packages=info.packages,
+        result_keys=() if options.emit == "segments" else ("segments", "speech_duration"),
         cuts=options.emit == "segments",
     )
 

@@ -11,12 +11,16 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from speechkit.io import journal
+from speechkit.errors import UsageError
+from speechkit.io import own_files
 from speechkit.io.atomic import output_errors
+from speechkit.io.standing import standing
+
+_MOST_BYTES = 16 << 20  # of the tries at a split, some 50,000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def begin(output: Path) -> Attempt:
         host=socket.gethostname(),
         log=target if Path(target).is_file() else "",
         time=time.time(),
-        done=journal.standing(output).answered,
+        done=standing(output).answered,
     )
     record = asdict(attempt)
     del record["end"]
@@ -66,22 +70,25 @@ def finish(output: Path, end: End) -> None:
 
 
 def read(output: Path) -> list[Attempt]:
-    """All tries so far, the first one first."""
+    """All tries so far, the first one first. Raises `UsageError` where nothing can be read."""
+    path = _file(output)
     try:
-        lines = _file(output).read_text().splitlines()
+        lines = own_files.read(path, _MOST_BYTES).splitlines()
     except FileNotFoundError:
         return []
-    found: list[dict[str, Any]] = []
+    except OSError as e:
+        raise UsageError(f"{path}: can't be read: {e.strerror}; move it away") from e
+    found: list[Attempt] = []
     for line in lines:
         try:
-            record = json.loads(line)
-        except ValueError:  # empty, or torn by a crash of the machine
+            record = own_files.parsed(line)
+            if found and isinstance(record, dict) and "end" in record:
+                found[-1] = replace(found[-1], end=own_files.typed(End, record["end"]))
+            else:
+                found.append(own_files.typed(Attempt, record))
+        except ValueError:  # empty, torn by a crash of the machine, or not from a task
             continue
-        if "end" in record and found:
-            found[-1]["end"] = End(**record["end"])
-        elif "end" not in record:
-            found.append(record)
-    return [Attempt(**record) for record in found]
+    return found
 
 
 def fruitless(attempts: Sequence[Attempt], job: int) -> int:
@@ -105,5 +112,7 @@ def _append(output: Path, record: dict[str, Any]) -> None:
     path = _file(output)
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(f"\n{json.dumps(record)}\n")  # apart from what a crash may have torn
+        with own_files.open_growing(path) as file:
+            file.write(
+                f"\n{json.dumps(record)}\n".encode()
+            )  # apart from what a crash may have torn

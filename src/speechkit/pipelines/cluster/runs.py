@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from speechkit.errors import UsageError
-from speechkit.io import atomic
+from speechkit.io import atomic, own_files
 from speechkit.io.slurm import Queued
 from speechkit.pipelines.cluster.layout import Layout, find
+
+_MOST_BYTES = 16 << 20  # of the record
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def locked(output: str) -> Iterator[None]:
     path = record(output).with_name("run.lock")
     with atomic.output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "w")  # noqa: SIM115
+        file = own_files.open_growing(path)
     with file:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -112,14 +114,13 @@ def load(output: str) -> Submitted | None:
     """None where nothing was submitted. Raises `UsageError` for a file that is no such record."""
     at = record(output)
     try:
-        fields = json.loads(at.read_bytes())
-        run = fields["run"]
-        lists = {name: tuple(run[name]) for name in ("options", "sbatch", "export")}
-        arrays = tuple(Array(**array) for array in fields["arrays"])
-        return Submitted(ClusterRun(**{**run, **lists}), arrays, fields["merge"])
+        fields = own_files.parsed(own_files.read(at, _MOST_BYTES))
+        run = own_files.typed(ClusterRun, fields.pop("run"))
+        arrays = tuple(own_files.typed(Array, array) for array in fields.pop("arrays"))
+        return replace(own_files.typed(Submitted, {"run": run, **fields}), arrays=arrays)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, TypeError, KeyError) as e:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as e:
         raise UsageError(f"{at}: no record of a submitted run ({e})") from e
 
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from speechkit.errors import SchedulerFailed
-from speechkit.io import journal, slurm
+from speechkit.errors import SchedulerFailed, UsageError
+from speechkit.io import journal, own_files, slurm
 from speechkit.io.slurm import Queued
+from speechkit.io.standing import standing
 from speechkit.pipelines.cluster import attempts, runs
 from speechkit.pipelines.cluster.attempts import Attempt, End
 from speechkit.pipelines.cluster.layout import Layout, find
 from speechkit.pipelines.cluster.runs import Submitted
 from speechkit.pipelines.splitting.index import array_text
 
-DONE, RUNNING, QUEUED, FAILED, NOT_STARTED = "done", "running", "queued", "failed", "not started"
-STATES = (DONE, RUNNING, QUEUED, FAILED, NOT_STARTED)
+DONE, RUNNING, QUEUED, FAILED = "done", "running", "queued", "failed"
+BROKEN, NOT_STARTED = "broken", "not started"  # broken: its files are not what a run writes
+STATES = (DONE, RUNNING, QUEUED, FAILED, BROKEN, NOT_STARTED)
 CANCELLED = "cancelled"
 _NAMED = 20  # failed splits in the text
 _LOG_TAIL = 4096  # bytes of a log in which a failure's sentence is looked for
@@ -39,7 +41,7 @@ _ENDS = {
 @dataclass(frozen=True, slots=True)
 class SplitStatus:
     """``state`` is one of `STATES`; ``answered`` of its ``utterances`` have a result or an error,
-    ``errors`` by type. ``seconds`` of audio. ``reason``: why it failed."""
+    ``errors`` by type. ``seconds`` of audio. ``reason``: why it failed, or is broken."""
 
     number: int
     state: str
@@ -74,7 +76,7 @@ class Status:
     @property
     def incomplete(self) -> list[SplitStatus]:
         """Neither done nor under way."""
-        return [split for split in self.splits if split.state in (FAILED, NOT_STARTED)]
+        return [split for split in self.splits if split.state in (FAILED, BROKEN, NOT_STARTED)]
 
     @property
     def finished(self) -> list[SplitStatus]:
@@ -95,12 +97,12 @@ class Status:
         lines = [f"{self.output}: {len(self.splits)} splits: {counted}", f"  {self._work()}"]
         errors = sum((Counter(split.errors) for split in self.splits), Counter())
         lines += [f"  {count} x {kind}" for kind, count in sorted(errors.items())]
-        failed = [split for split in self.splits if split.state == FAILED]
+        failed = [split for split in self.splits if split.state in (FAILED, BROKEN)]
         for split in failed[:_NAMED]:
             log = f" ({split.log})" if split.log else ""
-            lines.append(f"  split {split.number} failed: {split.reason}{log}")
+            lines.append(f"  split {split.number} {split.state}: {split.reason}{log}")
         if len(failed) > _NAMED:
-            lines.append(f"  … and {len(failed) - _NAMED} more failed")
+            lines.append(f"  … and {len(failed) - _NAMED} more")
         if self.incomplete:
             array = array_text(split.number for split in self.incomplete)
             way = f" (speechkit slurm rerun {self.output})" if self.submitted else ""
@@ -143,10 +145,10 @@ def status(output: str, splits_dir: str = "splits", *, ask: bool = False) -> Sta
         known = False
     tasks = _by_split(submitted, queue)
     by_job = {task.job: task for task in reversed(queue)}
-    tries = [attempts.read(layout.result(n)) for n in range(len(layout.index.splits))]
+    tries, unread = _tries(layout)
     splits = tuple(
         # Where sbatch was called by hand, only the last try tells which task it was.
-        _split(layout, number, tried, tasks.get(number) or by_job.get(_job(tried)))
+        _split(layout, number, tried, tasks.get(number) or by_job.get(_job(tried)), unread)
         for number, tried in enumerate(tries)
     )
     merge = submitted.run.merged if submitted else None
@@ -161,6 +163,19 @@ def status(output: str, splits_dir: str = "splits", *, ask: bool = False) -> Sta
         submitted=submitted is not None,
         known=known,
     )
+
+
+def _tries(layout: Layout) -> tuple[list[list[Attempt]], dict[int, str]]:
+    """The tries at each split, and why those at some can't be read."""
+    tries: list[list[Attempt]] = []
+    unread: dict[int, str] = {}
+    for number in range(len(layout.index.splits)):
+        try:
+            tries.append(attempts.read(layout.result(number)))
+        except UsageError as e:
+            tries.append([])
+            unread[number] = str(e)
+    return tries, unread
 
 
 def _is_of(merged: str, layout: Layout) -> bool:
@@ -189,15 +204,22 @@ def _job(tried: Sequence[Attempt]) -> int:
 
 
 def _split(
-    layout: Layout, number: int, tried: Sequence[Attempt], task: Queued | None
+    layout: Layout,
+    number: int,
+    tried: Sequence[Attempt],
+    task: Queued | None,
+    unread: Mapping[int, str],
 ) -> SplitStatus:
     output, split = layout.result(number), layout.index.splits[number]
-    there = journal.standing(output)
+    there = standing(output)
+    broken = there.broken or unread.get(number, "")
     unfinished = journal.part_path(output).exists()  # beside an output it is a retry
     end = tried[-1].end if tried else None
     state, reason = NOT_STARTED, ""
     if task and task.lives:
         state = RUNNING if task.runs else QUEUED
+    elif broken:
+        state, reason = BROKEN, broken
     elif output.exists() and not unfinished and (end is None or end.code in (0, 3, 75)):
         state = DONE
     elif there.written:
@@ -230,7 +252,7 @@ def _reason(end: End | None, task: Queued | None, tried: Sequence[Attempt]) -> s
 def _last_sentence(log: str) -> str:
     """Speechkit's last word in a log."""
     try:
-        with open(log, "rb") as file:
+        with own_files.open_to_read(Path(log)) as file:
             file.seek(max(0, file.seek(0, 2) - _LOG_TAIL))
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:

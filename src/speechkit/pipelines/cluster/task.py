@@ -16,8 +16,9 @@ from pathlib import Path
 from types import FrameType
 
 from speechkit.errors import SchedulerFailed, SpeechkitError, UsageError
-from speechkit.io import journal, slurm
+from speechkit.io import slurm
 from speechkit.io.machine import gpu_memory, granted_cpus
+from speechkit.io.standing import standing
 from speechkit.pipelines import own_python
 from speechkit.pipelines.cluster import attempts
 from speechkit.pipelines.cluster.attempts import End
@@ -138,8 +139,9 @@ def _supervise(command: Sequence[str]) -> tuple[int, set[int]]:
             process.send_signal(number)
         return process.wait(), heard
     finally:
+        # One more must not end the task before it has recorded this one and told of it.
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if heard else handler)
 
 
 def _cause(code: int, heard: set[int]) -> tuple[int, str, bool]:
@@ -174,4 +176,4 @@ def _queued_again(output: Path, job: int, end: End, limit: int) -> End:
 
 
 def _end(output: Path, code: int, *, reason: str = "") -> End:
-    return End(time.time(), journal.standing(output).answered, code, reason=reason)
+    return End(time.time(), standing(output).answered, code, reason=reason)

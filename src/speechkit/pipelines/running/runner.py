@@ -19,8 +19,8 @@ from typing import Any
 
 import speechkit
 from speechkit.engines.protocols import DeviceUse
-from speechkit.errors import Drained, OutputConflict, Stalled, UsageError
-from speechkit.io import manifest, scratch
+from speechkit.errors import Drained, Stalled, UsageError
+from speechkit.io import scratch
 from speechkit.io.inputs import Inputs
 from speechkit.io.journal import (
     Journal,
@@ -28,15 +28,14 @@ from speechkit.io.journal import (
     error_type,
     flags_of,
     part_path,
-    published,
 )
-from speechkit.io.lines import parse_line
 from speechkit.io.machine import peak_memory
+from speechkit.io.standing import published
 from speechkit.pipelines.running.batching import batches
 from speechkit.pipelines.running.pool import Batch, Pool, PoolOptions
 from speechkit.pipelines.running.progress import Progress
+from speechkit.pipelines.running.resume import recall, take_over
 from speechkit.pipelines.running.task import DRAIN_SIGNALS, Outcome, Stage
-from speechkit.records import Record, Utterance
 
 log = logging.getLogger(__name__)
 
@@ -114,18 +113,26 @@ class _Run:
             return self._summary()
         output = Path(self._options.output)
         identity = RunIdentity(
-            self._stage.name, self._stage.options, self._scan.fingerprint, self._scan.count
+            self._stage.name,
+            self._stage.options,
+            self._scan.fingerprint,
+            self._scan.count,
+            self._scan.written,
         )
         restart = self._options.restart
         retry = self._options.retry_failed and not restart
+        moved = False
         # A part beside the output is a retry or a restart that was stopped: it goes on.
         if output.exists() and not (restart or part_path(output).exists()):
-            self._tally.update(published(output, identity))
-            if not (retry and self._tally.errors):
+            account = published(output, identity)
+            self._tally.update(account)
+            moved = account["input"] != identity.input
+            if not moved and not (retry and self._tally.errors):
                 self._resumed = self._scan.count
                 return self._summary()
         with Journal(output, identity, restart=restart) as journal:
-            if retry:
+            recall(journal, self._inputs, self._stage)
+            if retry or moved:
                 self._forget_failures(journal, identity)
             self._fill(journal)
             self._tally = _Tally()
@@ -177,7 +184,9 @@ class _Run:
             except Stalled as e:
                 journal.mark_stalled(e.utterances)
                 raise
-        self._require_all(self._done + self._resumed, "run the same command again to go on")
+        gone = f"{journal.part} is gone: somebody has removed it, and what was done with it"
+        go_on = "run the same command again to go on"
+        self._require_all(self._done + self._resumed, go_on if journal.stands else gone)
 
     def _require_all(self, there: int, otherwise: str) -> None:
         if there == self._scan.count:
@@ -214,27 +223,6 @@ class _Run:
             log.debug(outcome.traceback)
         progress.advance(seconds=outcome.seconds, failed=outcome.error is not None)
 
-    def _matched(self, output: Path) -> Iterator[tuple[int, list[bytes]]]:
-        """The lines of a finished output by the utterance they belong to, in input order."""
-        with manifest.open_lines(str(output)) as file:
-            line = next(file, None)
-            for utterance in self._inputs:
-                lines: list[bytes] = []
-                while line is not None:
-                    record = parse_line(line, str(output))
-                    own = _is_own(record, utterance.record)
-                    if not own and not (self._stage.cuts and _is_cut_from(record, utterance)):
-                        break
-                    lines.append(line.rstrip(b"\n"))
-                    line = next(file, None)
-                    if own:
-                        break
-                if not lines and not self._stage.cuts:
-                    raise _other_utterances(output)
-                yield utterance.index, lines
-            if line is not None:
-                raise _other_utterances(output)
-
     def _forget_failures(self, journal: Journal, identity: RunIdentity) -> None:
         """Leaves in the journal what succeeded, be it in the unfinished or the finished output."""
         # Killed while it published, a run leaves a whole journal beside any mix of old and new.
@@ -242,10 +230,7 @@ class _Run:
         journal.drop_failed()
         if journal.output.exists() and not whole:
             published(journal.output, identity)
-            for index, lines in self._matched(journal.output):
-                if not journal.done(index) and not any(map(error_type, lines)):
-                    journal.append(index, [line.decode() for line in lines])
-            journal.flush()
+            take_over(journal, self._inputs, self._stage, journal.output)
 
     def _summary(self) -> Summary:
         wall = time.monotonic() - self._started
@@ -267,32 +252,6 @@ class _Run:
             options=dict(self._stage.options),
             versions=_versions(self._stage.packages),
         )
-
-
-def _other_utterances(output: Path) -> OutputConflict:
-    return OutputConflict(
-        f"{output}: exists and holds other utterances than the input; "
-        "name another output, or replace it with --restart"
-    )
-
-
-def _is_own(record: Record, utterance: Record) -> bool:
-    """Whether an output line is this utterance's one line."""
-    return record.get("parent") == utterance.get("parent") and (
-        manifest.identity(record) == manifest.identity(utterance)
-        # A duration that the input didn't state has been added by the stage.
-        or (
-            "duration" not in utterance
-            and manifest.bare_identity(record) == manifest.bare_identity(utterance)
-        )
-    )
-
-
-def _is_cut_from(record: Record, utterance: Utterance) -> bool:
-    """Whether an output line is a segment of this utterance; it may have several."""
-    after = (record.get("offset") or 0.0) - utterance.offset
-    length = utterance.duration or float("inf")
-    return record.get("parent") == manifest.name(utterance.record) and 0 <= after < length
 
 
 class _Tally:
@@ -356,6 +315,8 @@ class _Drain:
         if not self.heard:
             for number, handler in self._before.items():
                 signal.signal(number, handler)
+        if self.heard:  # or meanwhile
+            self._ignore()
 
     @contextmanager
     def gently(self) -> Iterator[None]:
@@ -373,11 +334,14 @@ class _Drain:
         # A second signal while the process ends must not change its exit code: a handler of ours
         # would be taken down before the process is gone, what is ignored stays ignored. The first
         # one may come before __enter__ is through: then no __exit__ follows.
-        for each in DRAIN_SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
+        self._ignore()
         name = signal.Signals(number).name
         how = "finishing what has begun, 10 s at most" if self._gently else "stopping"
         with suppress(OSError):  # print could meet itself, interrupted in mid-write
             os.write(sys.stderr.fileno(), f"{name}: {how}\n".encode())
         if not self._gently:
             raise Drained("stopped by a signal; run the same command again to go on")
+
+    def _ignore(self) -> None:
+        for each in DRAIN_SIGNALS:
+            signal.signal(each, signal.SIG_IGN)

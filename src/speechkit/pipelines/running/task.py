@@ -80,7 +80,8 @@ class Stage:
 
     ``options`` are those that the results depend on: they pin a resumed run. ``batch_audio``:
     seconds of audio in a batch. ``packages``: distributions whose versions the summary gives.
-    ``error_keys`` stand in a failed utterance's record beside its error. ``cuts``: an utterance
+    ``result_keys`` stand in the record of every other one, ``error_keys`` in that of a failed one
+    beside its error. ``cuts``: an utterance
     may give any number of lines, segments with it as their ``parent``; else it gives one.
     ``batch_utterances`` are the most in a batch. ``stalls``: its engine is known to hang whatever
     it is given, so that a first stall ends the run instead of costing an utterance. ``scratch``:
@@ -92,6 +93,7 @@ class Stage:
     batch_audio: float
     options: Mapping[str, Any]
     packages: Sequence[str] = ()
+    result_keys: Sequence[str] = ()
     error_keys: Record = field(default_factory=dict)
     cuts: bool = False
     batch_utterances: int = MOST

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import stat
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from speechkit.errors import UsageError
+from speechkit.io import own_files
 from speechkit.io.audio_survey import AudioSurvey
 from speechkit.io.manifest import manifest_stem, manifest_suffix
 
@@ -78,19 +78,17 @@ def dump_index(index: SplitIndex) -> str:
 def read_index(path: Path) -> SplitIndex | None:
     """The index, or None where there is no such file. Raises `UsageError` where it is no index."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
-            raise UsageError(f"{path}: not an index of splits; move it away")
-        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        text = own_files.read(path, _MOST_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as e:
-        raise UsageError(f"{path}: can't be read: {e.strerror}") from e
+        raise UsageError(f"{path}: can't be read: {e.strerror}; move it away") from e
     try:
-        fields = json.loads(text)
-        splits = tuple(Split(**split) for split in fields.pop("splits"))
-        audio = AudioSurvey(**fields.pop("audio"))
-        index = SplitIndex(**fields, splits=splits, audio=audio)
+        fields = own_files.parsed(text)
+        splits = tuple(own_files.typed(Split, split) for split in fields.pop("splits"))
+        audio = own_files.typed(AudioSurvey, fields.pop("audio"))
+        plain = own_files.typed(SplitIndex, {**fields, "splits": (), "audio": audio})
+        index = replace(plain, splits=splits)
         stem = path.name.removesuffix(".part").removesuffix("_splits.json")
         names = split_names(stem, manifest_suffix(index.parent), len(splits))
         if [split.file for split in splits] != names:

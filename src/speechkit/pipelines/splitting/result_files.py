@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from speechkit.errors import UsageError
-from speechkit.io.atomic import output_errors
 from speechkit.io.lines import lines
 from speechkit.io.manifest import open_lines
+from speechkit.io.scratch import temporary_errors
 
 _WINDOWS = 64 << 20  # bytes of all files together that are held in memory
 _LONGEST, _SHORTEST = 1 << 20, 16 << 10  # bytes of one file
@@ -29,7 +29,9 @@ class ResultFiles:
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = paths
-        self._unpacked = tempfile.TemporaryFile() if any(map(_packed, paths)) else None  # noqa: SIM115
+        with temporary_errors():
+            packed = any(map(_packed, paths))
+            self._unpacked = tempfile.TemporaryFile() if packed else None  # noqa: SIM115
         self._stamps: list[tuple[int, int, int] | None] = [None] * len(paths)
         self._starts = [0] * len(paths)
         self._windows = [b""] * len(paths)
@@ -48,11 +50,14 @@ class ResultFiles:
             with open_lines(path) as content:
                 for number, raw in enumerate(lines(content), 1):
                     if spool:
-                        with output_errors(tempfile.gettempdir()):
+                        with temporary_errors():
                             spool.write(raw)
                     if raw.strip():
                         yield number, offset, raw.removesuffix(b"\n")
                     offset += len(raw)
+            if spool:
+                with temporary_errors():
+                    spool.flush()
         except UsageError as e:
             raise ResultUnreadable(str(e)) from e
 

@@ -6,7 +6,7 @@ import re
 import resource
 from array import array
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from heapq import heapreplace
@@ -267,7 +267,8 @@ def _sweep(folder: Path, names: set[str]) -> None:
     """Removes what a killed split has left, in one look at the folder."""
     for path in folder.glob(".*.????????.tmp"):
         if path.name[1 : -len(".????????.tmp")] in names:
-            path.unlink()
+            with suppress(OSError):  # another user's, or no file
+                path.unlink()
 
 
 def _difference(old: SplitIndex, new: SplitIndex) -> str:
