@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 
 def test_gpus_that_nothing_sees(
     speechkit: Any, untrained: dict[str, Path], examples: Path, tmp_path: Path
@@ -51,3 +53,18 @@ def test_a_vocoder_and_a_hubert_from_the_own_disk(
         assert same.read_bytes() == path.read_bytes()
     copies = {path.name for path in (tmp_path / "disk").glob("speechkit-models-*/*/*")}
     assert copies == {"hubert-six.pt", "g.pt"}
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("CUDA out of memory. Tried to allocate 2.00 GiB", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("GET was unable to find an engine to execute this computation", True),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_what_means_that_memory_has_run_out(message: str, expected: bool) -> None:
+    from speechkit.engines import torch_device
+
+    assert torch_device.out_of_memory(RuntimeError(message)) == expected

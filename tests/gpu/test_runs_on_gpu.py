@@ -1,10 +1,11 @@
-"""Whole runs on a card: stopped, killed and resumed; two processes on it; what doctor sees."""
+"""Whole runs on a card: stopped, killed and resumed; what doctor sees."""
 
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import gpukit
 import pytest
@@ -45,15 +46,10 @@ def test_stopped_killed_and_resumed(base: Path, many: Path, tmp_path: Path) -> N
     assert all(text for heard in texts.values() for text in heard)
 
 
-def test_two_processes_on_one_card(base: Path, many: Path, tmp_path: Path) -> None:
-    """The card is granted twice."""
-    command = [*asr(base, many), "--devices", "0,1"]
-    code, said = (run := Run(tmp_path, *command, env={"CUDA_VISIBLE_DEVICES": "0,0"})).ends()
-    assert code == 0, said
-    assert_complete(run.out, many)
-
-
-def test_doctor_names_the_card(speechkit: Any) -> None:
+def test_doctor_names_the_card() -> None:
+    """Whatever else it misses."""
     import torch
 
-    assert torch.cuda.get_device_name(0) in " ".join(speechkit("doctor").out.decode().split())
+    command = [sys.executable, "-m", "speechkit", "doctor"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    assert torch.cuda.get_device_name(0) in " ".join(said.split())

@@ -31,8 +31,6 @@ def defaults(path: Path, context: typer.Context) -> dict[str, Any]:
         if e.errno is None:  # how OmegaConf refuses a bare number
             raise UsageError(f"{path}: expected options by name, found one value") from e
         raise UsageError(f"{path}: can't be read: {e.strerror}") from e
-    except RecursionError as e:
-        raise UsageError(f"{path}: not a configuration: nested too deeply") from e
     except (OmegaConfBaseException, YAMLError, ValueError) as e:
         raise UsageError(f"{path}: not a YAML configuration: {e}") from e
     if not isinstance(loaded, dict):

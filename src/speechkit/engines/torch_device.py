@@ -10,7 +10,11 @@ CPU_BATCH = 16  # windows; more gains nothing on a CPU
 MOST = 64  # windows on any device
 USABLE = 0.7  # of the free device memory; the rest is for fragments and peaks
 DTYPES = ("bfloat16", "float16", "float32")
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
+#: cuBLAS and cuDNN take memory of their own, beside PyTorch's, and each says so in its own words.
+OUT_OF_MEMORY = (
+    *("out of memory", "can't allocate memory", "unable to find an engine to execute"),
+    *("CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_ALLOC_FAILED"),
+)
 
 
 def device(wanted: str, engine: str) -> torch.device:
