@@ -98,13 +98,13 @@ class Models:
 @pytest.fixture(scope="module")
 def base(whispers: dict[str, Path], data: Path) -> Models:
     files = [data / "librispeech" / f"{name}.flac" for name in SPOKEN]
-    return Models(whispers["whisper"], 4, files)
+    return Models(whispers["whisper"], 2, files)
 
 
 @pytest.fixture(scope="module")
 def english(english_whispers: dict[str, Path], data: Path) -> Models:
     files = [data / "librispeech" / f"{name}.flac" for name in SPOKEN]
-    return Models(english_whispers["whisper"], 4, files)
+    return Models(english_whispers["whisper"], 2, files)
 
 
 @pytest.fixture(scope="module")
