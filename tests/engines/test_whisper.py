@@ -16,7 +16,7 @@ from transformers.models.whisper.generation_whisper import _dynamic_time_warping
 
 from audiokit import whole
 from speechkit.engines import registry
-from speechkit.engines.asr.whisper.alignment import _first_frames
+from speechkit.engines.asr.whisper.alignment import _first_frames, _median
 from speechkit.engines.asr.whisper.backend import Search
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import UsageError
@@ -206,12 +206,24 @@ def test_memory_that_runs_out(
     assert summary["device"]["batch_size"] == (2 if fits else 1)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (7, 40), (30, 150)])
-def test_the_cheapest_path_is_that_of_transformers(shape: tuple[int, int]) -> None:
-    cost = np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
-    rows, columns = _dynamic_time_warping(cost.astype(np.float64))
-    first = [int(columns[rows == row][0]) for row in range(shape[0])]
-    assert _first_frames(cost).tolist() == first
+def test_the_cheapest_paths_are_those_of_transformers() -> None:
+    """Each alone, and all at once."""
+    random = np.random.default_rng(1)
+    shapes = [(1, 1), (1, 9), (9, 1), (7, 40), (30, 150)]
+    costs = [random.normal(size=shape).astype(np.float32) for shape in shapes]
+    together = _first_frames(costs)
+    for cost, found in zip(costs, together, strict=True):
+        rows, columns = _dynamic_time_warping(cost.astype(np.float64))
+        first = [int(columns[rows == row][0]) for row in range(len(cost))]
+        assert found.tolist() == first
+        assert _first_frames([cost])[0].tolist() == first
+
+
+def test_the_median_is_numpys() -> None:
+    weights = np.random.default_rng(2).random((2, 3, 40), np.float32)
+    padded = np.pad(weights, [(0, 0), (0, 0), (3, 3)], mode="reflect")
+    around = np.lib.stride_tricks.sliding_window_view(padded, 7, axis=-1)
+    assert np.array_equal(_median(weights), np.median(around, axis=-1))
 
 
 @pytest.mark.slow

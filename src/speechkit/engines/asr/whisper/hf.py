@@ -21,7 +21,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging as transformers_logging
 
 from speechkit.engines import torch_device
-from speechkit.engines.asr.whisper.alignment import align
+from speechkit.engines.asr.whisper.alignment import Attention, align
 from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
 from speechkit.engines.asr.whisper.decoder import Whisper, WhisperOptions
 from speechkit.engines.asr.whisper.loop import Loop, until
@@ -223,12 +223,17 @@ class _Transformers:
         weights = torch.stack(heads, dim=1).float().cpu().numpy()
         likely = made.logits[:, len(prompt) - 1 : -1].float().softmax(-1)
         sure = likely.gather(2, tokens[:, len(prompt) :, None])[..., 0].cpu().numpy()
-        return [
-            align(weights[row][:, len(prompt) - 1 :], sure[row], len(text[:room]), length)
-            if text
-            else Alignment([0.0], [])
-            for row, (text, length) in enumerate(zip(texts, seconds, strict=True))
+        spoken = [row for row, text in enumerate(texts) if text]
+        found = [Alignment([0.0], [])] * len(texts)
+        attention = [
+            Attention(
+                weights[row][:, len(prompt) - 1 :], sure[row], len(texts[row][:room]), seconds[row]
+            )
+            for row in spoken
         ]
+        for row, alignment in zip(spoken, align(attention) if spoken else [], strict=True):
+            found[row] = alignment
+        return found
 
     def out_of_memory(self, error: Exception) -> bool:
         return torch_device.out_of_memory(error)
