@@ -168,7 +168,7 @@ def main() -> int:
     parser.add_argument("--max-cue", type=float, default=LAYOUT.seconds)
     asked = parser.parse_args()
     layout = Layout(asked.max_line_width, asked.max_lines, asked.max_cue)
-    with Results([asked.manifest], []) as inputs:
+    with Results(asked.manifest, []) as inputs:
         found = all_recordings(inputs)
     seen: Counter[str] = Counter()
     count = 0

@@ -163,7 +163,7 @@ def test_a_file_that_cannot_be_written_ends_nothing(
     (tmp_path / "out" / ".export.rttm.json").write_text("{}")
     done = speechkit(*command, "--restart", code=3)
     assert f"{tmp_path}/out/b.rttm: is not a regular file" in done.err
-    assert "5 files written" in done.err
+    assert f"files written to {tmp_path}/out: 5" in done.err
     (tmp_path / "out" / "b.rttm").rmdir()
     done = speechkit(*command)
     assert "nothing computed" in done.err
@@ -188,6 +188,14 @@ def test_wrong_uses(speechkit: Any, talks: Path, tmp_path: Path) -> None:
     }.items():
         done = speechkit("export", *arguments, code=2)
         assert words in done.err
+    silent = {"audio_filepath": "/x.wav", "pred_text": "hi", "segments": [{"start": 0, "end": 1}]}
+    for line, form, words in (
+        (silent, "txt", '"segments" have no "text"'),
+        ({"audio_filepath": "/x.wav"}, "csv", '"segments", which the format is made of'),
+        (None, "csv", "no utterance came in"),
+    ):
+        stdin = b"" if line is None else json.dumps(line).encode()
+        assert words in speechkit("export", "-", "-f", form, stdin=stdin, code=2).err
     printed = speechkit("export", "-", "-f", "csv", stdin=result.read_bytes()).out
     assert printed.startswith(b"recording,start,end\n" + LONG.encode())
 

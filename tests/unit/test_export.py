@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.errors import OutputConflict
+from speechkit.errors import OutputConflict, OutputFailed, UsageError
 from speechkit.formats import ASR_FORMATS, VAD_FORMATS
 from speechkit.io import manifest
-from speechkit.io.audio_survey import Surveyor
+from speechkit.io.audio_survey import Surveyor, normal
 from speechkit.pipelines.export import Export, Results, Written, tree_of
 from speechkit.records import Record
 
@@ -35,14 +35,16 @@ def export(
     *names: str,
     joined: str | None = None,
     restart: bool = False,
+    result: str = "-",
 ) -> Written:
     formats = [FORMATS[name] for name in names]
     with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
         file.write("".join(f"{manifest.dump(record)}\n" for record in records).encode())
         file.flush()
-        with Results([file.name], []) as inputs:
-            work = Export(inputs, folder, formats, joined=joined, restart=restart)
-            return work.write(lambda: (utterance.record for utterance in inputs))
+        with Results(file.name, []) as inputs:
+            work = Export(inputs, result, folder, formats, joined=joined, restart=restart)
+            with work.claimed():
+                return work.write(lambda: (utterance.record for utterance in inputs))
 
 
 def written(records: Sequence[Record], folder: Path, *names: str, joined: str | None = None) -> int:
@@ -92,9 +94,9 @@ def test_no_name_leads_out_and_no_two_meet(names: list[str]) -> None:
     paths = [f"/{name}.wav" for name in names]
     surveyor = Surveyor()
     for path in paths:
-        surveyor.add(path, 0.0)
-    tree = replace(tree_of(surveyor.result()), folder="/out", suffix=".srt")
-    places = {str(tree.recording(path)) for path in paths}
+        surveyor.add(normal(path))
+    tree = replace(tree_of(surveyor.result()), folder="/out")
+    places = {str(tree.recording(path, ".srt")) for path in paths}
     assert len(places) == len({os.path.normpath(path).lstrip("/") for path in paths})
     assert all(os.path.normpath(place) == place.rstrip("/") for place in places)
     assert all(place.startswith("/out/") for place in places)
@@ -210,3 +212,65 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     assert (tmp_path / f"{name}.txt").exists()
     written(records, tmp_path, "txt", joined="asr")
     assert (tmp_path / "asr.txt").read_text() == "f\ufffd\thello\nb\thello\n"
+
+
+def test_a_folder_is_one_results(tmp_path: Path) -> None:
+    """Another result over the same recordings is another result; --restart takes the folder."""
+    one, other = str(tmp_path / "one.jsonl"), str(tmp_path / "other.jsonl")
+    export([heard("/t/a.wav", "first")], tmp_path / "out", "srt", result=one)
+    export([heard("/t/a.wav", "again")], tmp_path / "out", "srt", result=one)
+    with pytest.raises(OutputConflict, match=r"another run has made \(\.export\.srt\.json says"):
+        export([heard("/t/a.wav", "second")], tmp_path / "out", "srt", result=other)
+    assert "again" in (tmp_path / "out" / "a.srt").read_text()
+    export([heard("/t/a.wav")], tmp_path / "out", "txt", result=other)
+    export([heard("/t/a.wav", "second")], tmp_path / "out", "srt", result=other, restart=True)
+    assert "second" in (tmp_path / "out" / "a.srt").read_text()
+    (tmp_path / "out").rename(tmp_path / "moved")
+    export([heard("/t/a.wav", "third")], tmp_path / "moved", "srt", result=other)
+
+
+def test_what_is_refused_claims_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("mine")
+    with pytest.raises(OutputConflict, match="is there already"):
+        export([heard("/t/a.wav")], tmp_path, "srt", "txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_nothing_is_removed(tmp_path: Path) -> None:
+    """What is left of an earlier result is told."""
+    export([heard("/t/a.wav"), heard("/t/b.wav")], tmp_path, "srt")
+    failed: Record = {"audio_filepath": "/t/a.wav", "error": {"type": "X", "message": "y"}}
+    done = export([failed, heard("/t/b.wav")], tmp_path, "srt")
+    assert (done.files, done.failed) == (1, 1)
+    assert done.failures == [
+        f"{tmp_path}/a.srt: is of an earlier result, and now its recording has failed"
+    ]
+    assert tree(tmp_path) == ["a.srt", "b.srt"]
+
+
+def test_every_spelling_of_a_path_is_one_recording(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "x.srt").write_text("mine")
+    with pytest.raises(OutputConflict, match=r"x\.srt: is there already"):
+        export([heard("//d/x.wav"), heard("/y/x.wav")], tmp_path, "srt")
+    written([heard("/t/talk"), heard("/t/talk.srt")], tmp_path / "out", "srt")
+    assert tree(tmp_path / "out") == ["talk.srt", "talk.srt.srt"]
+
+
+def test_an_owner_that_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".export.srt.json")
+    with pytest.raises(OutputFailed, match=r"\.export\.srt\.json: can't be written: not a regular"):
+        export([heard("/t/a.wav")], tmp_path, "srt")
+    with pytest.raises(UsageError, match="is no folder"):
+        export([heard("/t/a.wav")], tmp_path / ".export.srt.json", "srt")
+
+
+def test_a_long_name_of_all_in_one(tmp_path: Path) -> None:
+    written([heard("/t/a.wav")], tmp_path, "textgrid", joined="n" * 249)
+    (name,) = tree(tmp_path)
+    assert (len(name), name[:200], name[-9:]) == (255, "n" * 200, ".TextGrid")
+
+
+def test_text_without_segments_is_the_recordings(tmp_path: Path) -> None:
+    written([{"audio_filepath": "/t/a.wav", "duration": 2.0, "pred_text": "hi"}], tmp_path, "txt")
+    assert (tmp_path / "a.txt").read_text() == "hi\n"

@@ -62,7 +62,7 @@ def rate(source: str) -> None:
 
 
 def export(source: str) -> None:
-    with Results([source], []) as inputs:
+    with Results(source, []) as inputs:
         all_recordings(inputs)
 
 
@@ -220,7 +220,7 @@ def test_asr_writes_what_it_takes_whatever_an_engine_has_heard(
     utterance = Utterance(0, "/a.wav", offset, record={"audio_filepath": "/a.wav"})
     line = task._line(Loaded(utterance, silence, 10.0), parts)
     assert fault(line) is None
-    recordings([line], tree_of(AudioSurvey()))
+    recordings([line], tree_of(AudioSurvey("", alike=False, apart=False)))
 
 
 def test_no_stage_writes_a_line_that_is_too_long_to_read(monkeypatch: pytest.MonkeyPatch) -> None:

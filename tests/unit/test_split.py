@@ -390,3 +390,18 @@ def test_splitting_loads_nothing_heavy() -> None:
         "sys.exit(bool({'numpy', 'torch', 'onnxruntime', 'soundfile'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_index_tells_of_slices_in_several_splits(tmp_path: Path) -> None:
+    """However their path is spelled."""
+    slices = [{"audio_filepath": name, "offset": at} for at, name in enumerate(("/d/./x", "/d/x"))]
+    for count, apart in ((2, True), (1, False)):
+        folder = tmp_path / str(count)
+        split(write(tmp_path / "data.jsonl", slices), count, by="count", output_dir=str(folder))
+        index = read_index(folder / "data_splits.json")
+        assert index
+        assert (index.audio.folder, index.audio.alike, index.audio.apart) == ("/d", False, apart)
+    changed = (tmp_path / "1" / "data_splits.json").read_text().replace('"apart": false', '"a": 0')
+    (tmp_path / "1" / "data_splits.json").write_text(changed)
+    with pytest.raises(UsageError, match="not an index of splits"):
+        read_index(tmp_path / "1" / "data_splits.json")

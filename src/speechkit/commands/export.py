@@ -13,11 +13,11 @@ from speechkit.errors import UsageError
 
 @takes(subtitles=SubtitleFlags)
 def export(
-    results: Annotated[
-        list[str],
+    result: Annotated[
+        str,
         typer.Argument(
-            metavar="RESULT...",
-            help="Output manifests of vad, asr or s2s (.jsonl, .json, .gz), or - (stdin).",
+            metavar="RESULT",
+            help="An output manifest of vad, asr or s2s (.jsonl, .json, .gz), or - (stdin).",
             show_default=False,
         ),
     ],
@@ -61,23 +61,24 @@ def export(
 
     available = {**VAD_FORMATS, **asr_formats(subtitles.layout()), **S2S_FORMATS}
     chosen = [available[one_of(name, available, "--format")] for name in dict.fromkeys(form)]
-    needed = {"pred_text": ASR_FORMATS.keys() & form, "units": S2S_FORMATS.keys() & form}
-    for name in results:
-        if name != "-" and not is_manifest(name):
-            raise UsageError(f"{name}: a result ends in .jsonl or .json")
+    made_of = {"segments": VAD_FORMATS, "pred_text": ASR_FORMATS, "units": S2S_FORMATS}
+    keys = [key for key, formats in made_of.items() if not formats.keys().isdisjoint(form)]
+    if result != "-" and not is_manifest(result):
+        raise UsageError(f"{result}: a result ends in .jsonl or .json")
     if output_dir is None and len(chosen) > 1:
         raise UsageError("only one format fits on stdout; give --output-dir")
     if output_dir is None and (one_file or restart):
         raise UsageError("--one-file and --restart need --output-dir")
-    with Results(results, [key for key, names in needed.items() if names]) as inputs:
+    with Results(result, keys) as inputs:
+        inputs.scan()
         if output_dir is None:
             print_text(chosen[0].render(all_recordings(inputs)))
             failed = any(utterance.record.get("error") is not None for utterance in inputs)
             raise typer.Exit(3 if failed else 0)
-        name = manifest_stem(results[0]) if results[0] != "-" else "results"
+        name = manifest_stem(result) if result != "-" else "results"
         joined = name if one_file else None
-        written = Export(inputs, output_dir, chosen, joined=joined, restart=restart).write(
-            lambda: (utterance.record for utterance in inputs)
-        )
+        work = Export(inputs, result, output_dir, chosen, joined=joined, restart=restart)
+        with work.claimed():
+            written = work.write(lambda: (utterance.record for utterance in inputs))
     say(written.text())
     raise typer.Exit(3 if written.failures or written.failed else 0)

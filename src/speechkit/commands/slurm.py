@@ -241,7 +241,7 @@ def task(
 def _export(stage: str, output: str | None, forms: list[str], folder: str | None) -> list[str]:
     """Options of `speechkit export`. Raises `UsageError`."""
     from speechkit.formats import ASR_FORMATS, S2S_FORMATS, VAD_FORMATS
-    from speechkit.io.manifest import manifest_suffix
+    from speechkit.io.manifest import is_manifest, manifest_suffix
 
     available = {"vad": VAD_FORMATS, "asr": ASR_FORMATS, "s2s": S2S_FORMATS}[stage]
     for form in forms:
@@ -250,8 +250,8 @@ def _export(stage: str, output: str | None, forms: list[str], folder: str | None
         raise UsageError("--text-dir: needs --format")
     if not forms:
         return []
-    if not output:
-        raise UsageError("--format: is made of the merged results; name their file with -o")
+    if not output or not is_manifest(output):
+        raise UsageError("--format: is made of the merged results; name their .jsonl with -o")
     folder = folder or output.removesuffix(manifest_suffix(output))
     options = [part for form in forms for part in ("--format", form)]
     return [*options, "--output-dir", os.path.abspath(folder)]  # noqa: PTH100

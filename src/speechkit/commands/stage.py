@@ -80,18 +80,18 @@ def _run_to_files(
     assert options.output
     output = options.output
     joined = manifest.manifest_stem(output) if wanted.one_file else None
-    export = Export(inputs, folder, formats, joined=joined, restart=options.restart)
-    summary = runner.run(stage, inputs, options, _print_lines)
-    return summary, export.write(lambda: manifest.read_records(output))
+    export = Export(inputs, output, folder, formats, joined=joined, restart=options.restart)
+    with export.claimed():
+        summary = runner.run(stage, inputs, options, _print_lines)
+        return summary, export.write(lambda: manifest.read_records(output))
 
 
 def _render_to_stdout(
     stage: Stage, inputs: Inputs, options: runner.RunOptions, form: Format, flags: RunFlags
 ) -> NoReturn:
-    from speechkit.pipelines.export import recordings, tree_of
-    from speechkit.pipelines.output_tree import survey
+    from speechkit.pipelines.export import recordings, survey_of, tree_of
 
-    tree = tree_of(survey(inputs))
+    tree = tree_of(survey_of(inputs))
     records: list[Record] = []
 
     def collect(lines: Sequence[str]) -> None:

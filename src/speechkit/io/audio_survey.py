@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,13 +10,11 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class AudioSurvey:
     """``folder`` holds all of it ("" where there is none). ``alike``: names of files differ by
-    their suffix alone. ``places``: a digest of each utterance's file and offset, in order.
-    ``apart``: slices of one recording lie in several splits of the manifest."""
+    their suffix alone. ``apart``: slices of one recording lie in several splits of the manifest."""
 
-    folder: str = ""
-    alike: bool = False
-    places: str = ""
-    apart: bool = False
+    folder: str
+    alike: bool
+    apart: bool
 
 
 class Surveyor:
@@ -27,12 +24,9 @@ class Surveyor:
         self._folder = self._last = ""
         self._suffixes: dict[int, str] = {}  # of names without one
         self._alike = False
-        self._places = hashlib.sha256()
 
-    def add(self, file: str, offset: float) -> None:
-        """Takes an absolute path, and seconds."""
-        file = os.path.normpath(file)
-        self._places.update(f"{file} {offset:.6f}\n".encode("utf-8", "surrogatepass"))
+    def add(self, file: str) -> None:
+        """Takes an absolute path, normalised."""
         if file == self._last:
             return
         self._last = file
@@ -43,8 +37,13 @@ class Surveyor:
         elif not file.startswith(self._folder.rstrip("/") + "/"):
             self._folder = os.path.commonpath([self._folder, file])
 
-    def result(self) -> AudioSurvey:
-        return AudioSurvey(self._folder, self._alike, self._places.hexdigest())
+    def result(self, *, apart: bool = False) -> AudioSurvey:
+        return AudioSurvey(self._folder, self._alike, apart)
+
+
+def normal(path: str) -> str:
+    """An absolute path as every spelling of it comes out."""
+    return "/" + os.path.normpath(path).lstrip("/")
 
 
 def joined(surveys: Iterable[AudioSurvey]) -> AudioSurvey:
@@ -54,10 +53,8 @@ def joined(surveys: Iterable[AudioSurvey]) -> AudioSurvey:
     if not others:
         return first
     folders = [one.folder for one in (first, *others) if one.folder]
-    places = "".join(one.places for one in (first, *others))
     return AudioSurvey(
         os.path.commonpath(folders) if folders else "",
         alike=True,
-        places=hashlib.sha256(places.encode()).hexdigest(),
         apart=any(one.apart for one in (first, *others)),
     )

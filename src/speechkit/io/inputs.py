@@ -16,7 +16,7 @@ from typing import IO
 from speechkit.errors import UsageError
 from speechkit.io import manifest
 from speechkit.io.judge import lacks_audio
-from speechkit.io.names import hint
+from speechkit.io.names import hint, shown
 from speechkit.io.references import References
 from speechkit.io.scratch import temporary_errors
 from speechkit.records import Record, Utterance
@@ -140,7 +140,7 @@ class Inputs:
                 raise UsageError(f"{source}: no audio in this folder")
             return [self._record(one, source) for one in found]
         if not path.exists():
-            raise UsageError(f"{source}: no such file or folder{hint(source)}")
+            raise UsageError(f"{shown(source)}: no such file or folder{hint(source)}")
         if manifest.is_manifest(source):
             if not path.is_file():
                 raise UsageError(f"{source}: is not a regular file; a pipe is read as - (stdin)")
@@ -207,4 +207,6 @@ def walk(folder: str) -> list[str]:
 
 
 def _refuse(error: OSError) -> None:
-    raise UsageError(f"{error.filename}: a folder that can't be read: {error.strerror}") from error
+    raise UsageError(
+        f"{shown(error.filename)}: a folder that can't be read: {error.strerror}"
+    ) from error

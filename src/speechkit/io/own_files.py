@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from speechkit.errors import OutputConflict
+from speechkit.io.names import shown
 
 _MOST_NUMBER = 1 << 53  # beyond it a count or a time is a mistake
 _SHOWN = 60  # characters of a value in a sentence
@@ -41,13 +42,15 @@ def open_growing(path: Path) -> IO[bytes]:
         return os.fdopen(descriptor, "ab")
     os.close(descriptor)
     what = "has a second name (a hard link)" if stat.S_ISREG(status.st_mode) else "is no file"
-    raise OutputConflict(f"{path}: {what} and is not written to; remove it, or name another output")
+    raise OutputConflict(
+        f"{shown(path)}: {what} and is not written to; remove it, or name another output"
+    )
 
 
 def is_link(path: Path) -> OutputConflict:
     return OutputConflict(
-        f"{path}: is a link, and nothing is written through one; remove it, or name the file that "
-        "it leads to"
+        f"{shown(path)}: is a link, and nothing is written through one; remove it, or name the "
+        "file that it leads to"
     )
 
 

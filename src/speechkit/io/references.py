@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from speechkit.errors import UsageError
-from speechkit.io.names import Names
+from speechkit.io.names import Names, shown
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,9 @@ class References:
             return False
         if path.is_symlink() and not path.resolve().is_relative_to(Path(root).resolve()):
             if not self._warned:
-                log.warning("%s: a link out of %s is not read as a reference", path, root)
+                log.warning(
+                    "%s: a link out of %s is not read as a reference", shown(path), shown(root)
+                )
             self._warned = True
             return False
         if status.st_size > most:
@@ -115,11 +117,11 @@ def _opened(path: Path) -> Iterator[IO[str]]:
 
 
 def _unreadable(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"{path}: a reference text that can't be read: {error.strerror}")
+    return UsageError(f"{shown(path)}: a reference text that can't be read: {error.strerror}")
 
 
 def _too_long(path: Path, size: int, most: int) -> UsageError:
     return UsageError(
-        f"{path}: a reference text of {size >> 20} MiB, and {most >> 20} MiB are the most that is "
-        "read; if it is none, give it another name"
+        f"{shown(path)}: a reference text of {size >> 20} MiB, and {most >> 20} MiB are the most "
+        "that is read; if it is none, give it another name"
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from typing import Any
 from speechkit.errors import OutputConflict, SpeechkitError, UsageError
 from speechkit.formats import Format
 from speechkit.io import atomic, references
-from speechkit.io.audio_survey import AudioSurvey
+from speechkit.io.audio_survey import AudioSurvey, Surveyor, normal
 from speechkit.io.inputs import AUDIO_SUFFIXES, Inputs
 from speechkit.io.judge import lacks_audio
-from speechkit.io.names import shown
+from speechkit.io.names import MOST_BYTES, short, shown
 from speechkit.pipelines.output_tree import OutputTree, claim, owner_path, survey
+from speechkit.pipelines.splitting.index import split_number
 from speechkit.records import Record, Recording, Segment, Utterance, Word
 
 _NAMED = 10  # files in a message
@@ -43,27 +45,29 @@ class Written:
         lines = self.failures[:_NAMED]
         if len(self.failures) > _NAMED:
             lines.append(f"… and {len(self.failures) - _NAMED} more")
-        notes = [f"{self.files} files written to {self.folder}"]
+        notes = [f"files written to {shown(self.folder)}: {self.files}"]
         if self.failed - self.partial:
-            notes.append(f"none for {self.failed - self.partial} recordings that failed")
+            notes.append(f"recordings without any, since they failed: {self.failed - self.partial}")
         if self.partial:
-            notes.append(f"{self.partial} recordings without the parts that failed")
+            notes.append(f"recordings without the parts that failed: {self.partial}")
         if self.shortened:
-            notes.append(f"{self.shortened} names were too long and end in a digest")
+            notes.append(f"names that were too long and end in a digest: {self.shortened}")
         return "\n".join([*lines, "; ".join(notes)])
 
 
 class Export:
     """One file a recording and format below ``folder``, or one for all, called ``joined``.
 
-    Raises `OutputConflict` where a file would replace one that isn't this manifest's, or would be
-    taken for the reference of audio beside it, and `UsageError` for a split that shares a recording
-    with another one. ``restart`` takes the folder from another run.
+    ``result`` is the manifest that is rendered, "-" for stdin. Raises `OutputConflict` where a file
+    would replace one that isn't this result's, or would be taken for the reference of audio beside
+    it, and `UsageError` for a split that shares a recording with another one. ``restart`` takes the
+    folder from another result.
     """
 
     def __init__(
         self,
         inputs: Inputs,
+        result: str,
         folder: Path,
         formats: Sequence[Format],
         *,
@@ -76,16 +80,40 @@ class Export:
                 f"{', '.join(inputs.manifests)}: slices of one recording lie in several splits, "
                 "and its text file takes all of them; merge the results, then run speechkit export"
             )
-        self._tree = replace(tree_of(audio), folder=os.path.abspath(folder))  # noqa: PTH100
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"--output-dir {folder}: is no folder")
+        self._inputs = inputs
         self._folder = folder
         self._formats = formats
         self._joined = joined
+        self._tree = OutputTree(os.path.abspath(folder), audio.folder, "", alike=audio.alike)  # noqa: PTH100
+        self._owner = {
+            "result": result if result == "-" else self._seen_from(_whole_result(inputs, result)),
+            "audio": self._seen_from(audio.folder),
+            "alike": audio.alike,
+        }
+        self._restart = restart
         for form in formats:
-            self._claim(form, inputs, audio, restart=restart)
+            self._require_room(form)
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Inside, the folder is this result's; a run that is refused hasn't claimed it."""
+        new = [
+            kind
+            for kind in map(self._kind, self._formats)
+            if claim(self._tree.folder, kind, self._owner, restart=self._restart)
+        ]
+        try:
+            yield
+        except UsageError:
+            for kind in new:
+                owner_path(self._tree.folder, kind).unlink(missing_ok=True)
+            raise
 
     def write(self, read: Callable[[], Iterable[Record]]) -> Written:
         """Writes what the records hold, which are read twice. A file that can't be written is
-        told of at the end; what an earlier run has left of a recording that failed is removed."""
+        told of at the end, and so is one of an earlier result whose recording has failed."""
         written = Written(self._folder)
         if self._joined:
             groups = _groups(read()).items()
@@ -108,11 +136,6 @@ class Export:
         written.partial += failed and recording is not None
         return recording
 
-    def _target(self, form: Format, audio: str) -> Path:
-        if self._joined:
-            return Path(self._tree.folder, self._joined + form.EXTENSION)
-        return replace(self._tree, suffix=form.EXTENSION).recording(audio)
-
     def _write(
         self, form: Format, audio: str, recordings: Sequence[Recording], written: Written
     ) -> None:
@@ -122,20 +145,34 @@ class Export:
                 atomic.write_text(target, form.render(recordings))
                 written.files += 1
                 name = self._joined or recordings[0].name.rpartition("/")[2]
-                written.shortened += target.name != name + form.EXTENSION
-            else:
-                with atomic.output_errors(target):
-                    target.unlink(missing_ok=True)
+                written.shortened += target.name != (name or target.stem) + form.EXTENSION
+            elif target.exists():
+                written.failures.append(
+                    f"{shown(target)}: is of an earlier result, and now its recording has failed"
+                )
         except SpeechkitError as e:
             written.failures.append(str(e))
 
-    def _claim(self, form: Format, inputs: Inputs, audio: AudioSurvey, *, restart: bool) -> None:
-        tree = replace(self._tree, suffix=form.EXTENSION)
-        kind = f"{self._joined or 'export'}{form.EXTENSION}"
-        new = not (restart or owner_path(tree, kind).exists())
+    def _target(self, form: Format, audio: str) -> Path:
+        if self._joined:
+            most = MOST_BYTES - len(form.EXTENSION)
+            return Path(self._tree.folder, short(self._joined, most) + form.EXTENSION)
+        return self._tree.recording(audio, form.EXTENSION)
+
+    def _kind(self, form: Format) -> str:
+        return (
+            f"export.{self._joined}{form.EXTENSION}" if self._joined else f"export{form.EXTENSION}"
+        )
+
+    def _seen_from(self, path: str) -> str:
+        """From the folder, so that both can be moved, and whatever links lead to them."""
+        return os.path.relpath(os.path.realpath(path), os.path.realpath(self._folder))
+
+    def _require_room(self, form: Format) -> None:
+        new = not (self._restart or owner_path(self._tree.folder, self._kind(form)).exists())
         refers = form.EXTENSION in references.SUFFIXES
-        neighbours = _Neighbours(inputs if refers else ())
-        for target in self._targets(form, inputs):
+        neighbours = _Neighbours(self._inputs if refers else ())
+        for target in self._targets(form):
             if refers and (beside := neighbours.audio_of(target)):
                 raise OutputConflict(
                     f"{shown(target)}: would be taken for the reference of {shown(beside)}; "
@@ -146,32 +183,48 @@ class Export:
                     f"{shown(target)}: is there already, and no run of speechkit's owns the "
                     "folder; name another --output-dir, or replace it with --restart"
                 )
-        claim(tree, kind, {"places": audio.places}, restart=restart)
 
-    def _targets(self, form: Format, inputs: Inputs) -> Iterator[Path]:
+    def _targets(self, form: Format) -> Iterator[Path]:
         if self._joined:
             yield self._target(form, "")
             return
         last = ""
-        for utterance in inputs:
+        for utterance in self._inputs:
             if utterance.audio != last:
                 last = utterance.audio
                 yield self._target(form, last)
 
 
+def _whole_result(inputs: Inputs, result: str) -> str:
+    """What the results of all splits are called, where the input is a split."""
+    splits = {
+        numbered[0] for name in inputs.manifests if (numbered := split_number(Path(name).name))
+    }
+    return str(Path(result).with_name(f"{' '.join(sorted(splits))}_split_*")) if splits else result
+
+
 class Results(Inputs):
     """`Inputs` that a stage has put out. Lines without an error have all of ``keys``."""
 
-    def __init__(self, sources: Sequence[str], keys: Sequence[str]) -> None:
+    def __init__(self, result: str, keys: Sequence[str]) -> None:
         self._keys = keys
-        super().__init__(sources)
+        super().__init__([result])
 
     def lacks(self, record: Record) -> str | None:
         found = lacks_audio(record)
         if found or record.get("error") is not None:
             return found
-        missing = [key for key in self._keys if record.get(key) is None]
-        return f'"{missing[0]}", which the format is made of, is not there' if missing else None
+        for key in self._keys:
+            if record.get(key) is None and not (key == "segments" and "parent" in record):
+                return f'"{key}", which the format is made of, is not there'
+        if "pred_text" in self._keys and record["pred_text"] and not _says(record):
+            return '"segments" have no "text", which the format is made of'
+        return None
+
+
+def _says(record: Record) -> bool:
+    segments = record.get("segments")
+    return segments is None or any(segment.get("text") for segment in segments)
 
 
 class _Neighbours:
@@ -219,12 +272,19 @@ def recordings(records: Iterable[Record], tree: OutputTree) -> list[Recording]:
 
 def all_recordings(results: Inputs) -> list[Recording]:
     """As `recordings`, of everything."""
-    records = (utterance.record for utterance in results)
-    return recordings(records, tree_of(survey(results)))
+    return recordings((one.record for one in results), tree_of(survey_of(results)))
+
+
+def survey_of(inputs: Inputs) -> AudioSurvey:
+    """Of these alone, be they a split."""
+    surveyor = Surveyor()
+    for utterance in inputs:
+        surveyor.add(normal(utterance.audio))
+    return surveyor.result()
 
 
 def _path(record: Record) -> str:
-    return "/" + os.path.normpath(str(record["audio_filepath"])).lstrip("/")
+    return normal(str(record["audio_filepath"]))
 
 
 def _groups(records: Iterable[Record]) -> dict[str, list[Record]]:
@@ -270,7 +330,8 @@ def _segments(record: Record) -> list[Segment]:
 def _whole(record: Record) -> Segment:
     start = record.get("offset") or 0.0
     units = tuple(record.get("units") or ())
-    return Segment(start, round(start + (record.get("duration") or 0.0), 3), units=units)
+    end = round(start + (record.get("duration") or 0.0), 3)
+    return Segment(start, end, record.get("pred_text"), units=units)
 
 
 def _segment(segment: dict[str, Any]) -> Segment:

@@ -14,18 +14,20 @@ import os
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from speechkit.errors import ManifestError, OutputConflict, UsageError
-from speechkit.io import atomic, manifest
-from speechkit.io.audio_survey import AudioSurvey, Surveyor, joined
+from speechkit.io import atomic, manifest, own_files
+from speechkit.io.audio_survey import AudioSurvey, Surveyor, joined, normal
 from speechkit.io.inputs import Inputs
 from speechkit.io.names import MOST_BYTES, short, shown
 from speechkit.pipelines.splitting.index import index_path, read_index, split_number
 from speechkit.records import Utterance
+
+_MOST_OWNER = 1 << 20  # bytes of what says whose a folder is
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +53,19 @@ class OutputTree:
                 time = f"_{_ms(utterance.offset)}-{end or ''}"
         return self._below(name, time + self.suffix, f"utterance-{utterance.index + 1}")
 
-    def recording(self, audio: str) -> Path:
-        """As `path`, of all utterances of a recording together."""
-        return self._below(self.name(audio), self.suffix, "recording")
+    def recording(self, audio: str, extension: str) -> Path:
+        """As `path`, of all utterances of a recording together, in a file of another kind."""
+        return self._below(self.name(audio), extension, "recording")
 
     def name(self, audio: str) -> str:
         """What is mirrored of a path, without suffix where that leaves all names distinct."""
-        path = os.path.normpath(audio)
+        path = normal(audio)
         stem = path.removesuffix(self.suffix) if self.alike else os.path.splitext(path)[0]  # noqa: PTH122
         return stem.removeprefix(self.root.rstrip("/") + "/").lstrip("/")
 
     def holds(self, utterance: Utterance) -> bool:
         """Whether its audio lies below the root."""
-        return os.path.normpath(utterance.audio).startswith(self.root.rstrip("/") + "/")
+        return normal(utterance.audio).startswith(self.root.rstrip("/") + "/")
 
     def _below(self, name: str, ending: str, otherwise: str) -> Path:
         """Parts that are too long end in a digest."""
@@ -90,7 +92,7 @@ def survey(inputs: Inputs) -> AudioSurvey:
     surveyor = Surveyor()
     for utterance in inputs:
         if utterance.audio:
-            surveyor.add(utterance.audio, utterance.offset)
+            surveyor.add(normal(utterance.audio))
     return joined([surveyor.result(), *whole])
 
 
@@ -108,29 +110,34 @@ def _survey_of_split(name: str) -> AudioSurvey | None:
     return index.audio
 
 
-def owner_path(tree: OutputTree, kind: str) -> Path:
+def owner_path(folder: str | Path, kind: str) -> Path:
     """In the folder, says whose it is."""
-    return Path(tree.folder, f".{kind}.json")
+    return Path(folder, f".{short(kind, MOST_BYTES - len('..json'))}.json")
 
 
-def claim(tree: OutputTree, kind: str, told_by: Mapping[str, Any], *, restart: bool) -> None:
+def claim(folder: str | Path, kind: str, owner: Mapping[str, Any], *, restart: bool) -> bool:
     """Makes the folder this kind of run's own: others would write other things to the same names.
     The splits of a manifest are of one kind. ``restart`` takes the folder from another kind.
+    Returns whether it has changed hands.
 
     Raises `OutputConflict`.
     """
-    path = owner_path(tree, kind)
-    text = json.dumps({"tree": asdict(tree), **told_by}, indent=1) + "\n"
+    path = owner_path(folder, kind)
+    text = (json.dumps(owner, indent=1) + "\n").encode()
     with atomic.output_errors(path):
-        there = path.exists()
-        if there and path.read_text(encoding="utf-8", errors="replace") == text:
-            return
-        if there and not restart:
+        try:
+            there: bytes | None = own_files.read(path, _MOST_OWNER)
+        except FileNotFoundError:
+            there = None
+        if there == text:
+            return False
+        if there is not None and not restart:
             raise OutputConflict(
-                f"{tree.folder}: holds what a run with other options or other input has made "
-                f"({path.name} says which); name another --output-dir, or replace it with --restart"
+                f"{shown(folder)}: holds what another run has made ({shown(path.name)} says "
+                "which); name another --output-dir, or replace it with --restart"
             )
-        atomic.write_text(path, text)
+        atomic.write_text(path, text.decode())
+    return True
 
 
 def require_own_names(tree: OutputTree, utterances: Iterable[Utterance]) -> None:

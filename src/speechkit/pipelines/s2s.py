@@ -88,7 +88,8 @@ class S2sTask(Task):
                 audio.alike,
             )
             require_own_names(self.tree, inputs)
-            claim(self.tree, "s2s", {"options": asdict(self.options)}, restart=restart)
+            owner = {"tree": asdict(self.tree), "options": asdict(self.options)}
+            claim(self.tree.folder, "s2s", owner, restart=restart)
 
     def open(self) -> None:
         own = dict(self.engine)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from speechkit.errors import OutputConflict, UsageError
 from speechkit.io.atomic import output_errors, publish_lines, write_text
-from speechkit.io.audio_survey import AudioSurvey, Surveyor
+from speechkit.io.audio_survey import AudioSurvey, Surveyor, normal
 from speechkit.io.lines import parse_line
 from speechkit.io.manifest import (
     SUFFIXES,
@@ -157,8 +157,8 @@ def _scan(path: str) -> _Parent:
     for line, record in read_lines(path):
         durations.append(record.get("duration") or 0.0)
         relative.append(not record["audio_filepath"].startswith("/"))
-        audio = absolute(record, folder)["audio_filepath"]
-        surveyor.add(audio, record.get("offset") or 0.0)
+        audio = normal(absolute(record, folder)["audio_filepath"])
+        surveyor.add(audio)
         recordings.append(hash(audio))
         digest.update(line + b"\n")
     fingerprint = f"sha256:{digest.hexdigest()}"
