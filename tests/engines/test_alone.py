@@ -90,9 +90,9 @@ def test_a_download_that_is_asked_for_is_seen(traced: Traced, spoken: Path) -> N
     assert "openat /etc/hosts" in seen
 
 
-@pytest.mark.parametrize(("kind", "loader"), [("ctc", "direct"), ("rnnt", "lhotse")])
-def test_nemo(kind: str, loader: str, traced: Traced, spoken: Path, nemos: dict[str, Path]) -> None:
-    options = ["--engine", "nemo", "--model", nemos[kind], "--dataloader", loader]
+def test_nemo(traced: Traced, spoken: Path, nemos: dict[str, Path]) -> None:
+    """By way of lhotse, which keeps more than the others do."""
+    options = ["--engine", "nemo", "--model", nemos["rnnt"], "--dataloader", "lhotse"]
     assert traced.run("asr", spoken, *options, "-o", "asr.jsonl") == set()
 
 

@@ -88,7 +88,7 @@ def test_units_as_language_models_read_and_write_them(
     lines = (text / "s2s.units").read_text().splitlines()
     for line, record in zip(lines, records(text / "s2s.jsonl"), strict=True):
         name, units = line.split("|")
-        assert name in ("monday/talk.flac", "monday/talk.wav", "tuesday/talk")
+        assert name in ("monday/talk.flac", "monday/talk.wav", "tuesday/talk.wav")
         assert units == " ".join(map(str, record["units"]))
     spoken = tmp_path / "spoken"
     done = speechkit(

@@ -108,7 +108,7 @@ def test_kills_of_a_whisper_run(whisper: Unbroken, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_kill_of_a_nemo_run(nemos: dict[str, Path], held_out: Path, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in held_out.read_text().splitlines()]
-    many = write_manifest(tmp_path / "many.jsonl", [lines[i % len(lines)] for i in range(160)])
+    many = write_manifest(tmp_path / "many.jsonl", [lines[i % len(lines)] for i in range(100)])
     command = ["asr", many, "--engine", "nemo", "--model", nemos["ctc"], "--words", "--workers", 1]
     unbroken, out = tmp_path / "unbroken.jsonl", tmp_path / "out.jsonl"
     assert run(tmp_path, *command, "-o", unbroken).code == 0
