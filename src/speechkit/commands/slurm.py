@@ -141,7 +141,7 @@ def submit(
         reruns=reruns or 0,
         requeues=requeues,
     )
-    if given["format"] and run.layout.index.audio.apart:
+    if {*(given["format"] or ())} - {"jsonl"} and run.layout.index.audio.apart:
         raise UsageError(
             "--format: slices of one recording lie in several splits; give it before the --, so "
             "that the merged results are exported"
