@@ -138,7 +138,7 @@ models: $(VENV)/.full
 
 test: models
 	@scripts/system_packages.sh tests $(PYTHON)
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # tests/unit and tests/cli import nothing beyond the light core.
 test-fast: $(VENV)/.test-light

@@ -103,11 +103,12 @@ def test_a_requeued_task_goes_on(work: Work, harm: str, unsplit: Callable[[str],
         *("asr", "--input", work.manifest, "--splits", 3, "-o", "all.jsonl", *LIGHT)
     )
     # The last task's number is that of the array, which must not all be queued again.
+    stage = stage_of(array, 2)
     until(lambda: work.answered(2) >= 2, what="nothing was computed")
     if harm == "preempted":
         work.cluster.preempt(array, 2)
     else:
-        stage_of(array, 2).kill()
+        stage.kill()
     until(lambda: "queued again" in work.log(), what="it wasn't queued again")
     before = work.answered(2)
     assert 2 <= before < UTTERANCES // 3
