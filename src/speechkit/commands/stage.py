@@ -89,7 +89,8 @@ def _run_to_files(
 def _render_to_stdout(
     stage: Stage, inputs: Inputs, options: runner.RunOptions, form: Format, flags: RunFlags
 ) -> NoReturn:
-    from speechkit.pipelines.export import recordings, survey_of, tree_of
+    from speechkit.pipelines.export import recordings, tree_of
+    from speechkit.pipelines.output_tree import survey_of
 
     tree = tree_of(survey_of(inputs))
     records: list[Record] = []

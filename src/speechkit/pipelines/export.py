@@ -18,11 +18,11 @@ from typing import Any
 from speechkit.errors import OutputConflict, SpeechkitError, UsageError
 from speechkit.formats import Format
 from speechkit.io import atomic, references
-from speechkit.io.audio_survey import AudioSurvey, Surveyor, normal
+from speechkit.io.audio_survey import AudioSurvey, normal
 from speechkit.io.inputs import AUDIO_SUFFIXES, Inputs
 from speechkit.io.judge import lacks_audio
 from speechkit.io.names import MOST_BYTES, short, shown
-from speechkit.pipelines.output_tree import OutputTree, claim, owner_path, survey
+from speechkit.pipelines.output_tree import OutputTree, claim, owner_path, survey, survey_of
 from speechkit.pipelines.splitting.index import split_number
 from speechkit.records import Record, Recording, Segment, Utterance, Word
 
@@ -273,14 +273,6 @@ def recordings(records: Iterable[Record], tree: OutputTree) -> list[Recording]:
 def all_recordings(results: Inputs) -> list[Recording]:
     """As `recordings`, of everything."""
     return recordings((one.record for one in results), tree_of(survey_of(results)))
-
-
-def survey_of(inputs: Inputs) -> AudioSurvey:
-    """Of these alone, be they a split."""
-    surveyor = Surveyor()
-    for utterance in inputs:
-        surveyor.add(normal(utterance.audio))
-    return surveyor.result()
 
 
 def _path(record: Record) -> str:

@@ -89,11 +89,16 @@ def survey(inputs: Inputs) -> AudioSurvey:
     whole = [one for one in splits if one]
     if whole and len(whole) == inputs.sources:
         return joined(whole)
+    return joined([survey_of(inputs), *whole])
+
+
+def survey_of(inputs: Inputs) -> AudioSurvey:
+    """Of these alone, be they a split."""
     surveyor = Surveyor()
     for utterance in inputs:
         if utterance.audio:
             surveyor.add(normal(utterance.audio))
-    return joined([surveyor.result(), *whole])
+    return surveyor.result()
 
 
 def _survey_of_split(name: str) -> AudioSurvey | None:
