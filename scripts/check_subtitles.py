@@ -28,8 +28,8 @@ import webvtt
 from rich.cells import cell_len
 
 from speechkit.formats.cues import LAYOUT, Cue, Layout
-from speechkit.pipelines.export import Results, all_recordings
 from speechkit.records import Recording
+from speechkit.runtime.export import Results, all_recordings
 
 LEAST = 800  # milliseconds of a cue where there is room
 PAUSE = 1100  # milliseconds of a pause that a cue may cover

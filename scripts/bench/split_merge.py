@@ -21,8 +21,8 @@ from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 
-from speechkit.pipelines.splitting.merge import MergeOptions, merge_results
-from speechkit.pipelines.splitting.split import SplitOptions, split_manifest
+from speechkit.splitting.merge import MergeOptions, merge_results
+from speechkit.splitting.split import SplitOptions, split_manifest
 
 MOST_SECONDS = 30.0
 MOST_BYTES = 500e6

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from vad_sets import FRAME, RATE, SETS, Recording
 
 from speechkit.engines import registry
-from speechkit.pipelines.segmentation import DEFAULTS, SegmentationOptions, speech_segments
-from speechkit.pipelines.speech_frames import raised
+from speechkit.stages.vad.segmentation import DEFAULTS, SegmentationOptions, speech_segments
+from speechkit.stages.vad.speech_frames import raised
 
 MISSED = 4  # seconds too much that a second missed is worth: recall as an F2 weighs it
 LEAST_F1 = 0.935  # on the recordings labelled for VAD

@@ -21,10 +21,15 @@ HEAVY = {
 LAYERS = [
     {"cli", "__main__"},
     {"commands"},
-    {"pipelines"},
+    {"reports"},
+    {"cluster"},
+    {"splitting", "scoring", "doctor"},
+    {"stages"},
+    {"runtime"},
     {"engines"},
     {"compat"},
-    {"io", "formats"},
+    {"formats"},
+    {"io"},
     {"records", "errors", "telemetry", "__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

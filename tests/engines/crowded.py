@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from speechkit.io.inputs import Inputs
-from speechkit.pipelines.asr import AsrOptions, AsrTask
-from speechkit.pipelines.running import runner
-from speechkit.pipelines.running.pool import PoolOptions
-from speechkit.pipelines.running.task import Stage
+from speechkit.runtime import runner
+from speechkit.runtime.pool import PoolOptions
+from speechkit.runtime.stage import Stage
+from speechkit.stages.asr.stage import AsrOptions, AsrTask
 
 
 class CrowdedTask(AsrTask):

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from speechkit import cli
-from speechkit.pipelines import asr
-from speechkit.pipelines.asr import AsrTask
+from speechkit.stages.asr import stage as asr
+from speechkit.stages.asr.stage import AsrTask
 
 
 class StallingTask(AsrTask):

@@ -65,6 +65,6 @@ def test_a_vocoder_and_a_hubert_from_the_own_disk(
     ],
 )
 def test_what_means_that_memory_has_run_out(message: str, expected: bool) -> None:
-    from speechkit.engines import torch_device
+    from speechkit.engines.torch import device as torch_device
 
     assert torch_device.out_of_memory(RuntimeError(message)) == expected

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 import torch
 
-from speechkit.engines.ahead import AHEAD, ahead
 from speechkit.engines.batch_size import BatchSize
+from speechkit.engines.prefetch import AHEAD, ahead
 from speechkit.errors import OutOfMemory
 
 

@@ -11,11 +11,11 @@ import pytest
 import soundfile
 
 from speechkit.io import audio
-from speechkit.pipelines.asr import AsrOptions, AsrTask
-from speechkit.pipelines.running.task import Task
-from speechkit.pipelines.segmentation import DEFAULTS
-from speechkit.pipelines.vad import VadOptions, VadTask
 from speechkit.records import Utterance
+from speechkit.runtime.stage import Task
+from speechkit.stages.asr.stage import AsrOptions, AsrTask
+from speechkit.stages.vad.segmentation import DEFAULTS
+from speechkit.stages.vad.stage import VadOptions, VadTask
 
 RATE = 16_000
 NAMES = ("rms/bridge", "awb/train", "slt/story", "rms/doctor")

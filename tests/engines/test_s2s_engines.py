@@ -23,8 +23,9 @@ from omegaconf import OmegaConf
 
 from speechkit.compat import checkpoint, door
 from speechkit.engines import registry
-from speechkit.engines.s2s import fairseq_weights, kmeans
-from speechkit.engines.s2s.features import Extractor, Stretch, frames_of, windows
+from speechkit.engines.encoders import fairseq_weights
+from speechkit.engines.encoders.features import Extractor, Stretch, frames_of, windows
+from speechkit.engines.s2s import kmeans
 from speechkit.engines.s2s.quantizer import runs
 from speechkit.errors import EngineMissing, OutOfMemory, UnitsInvalid, UsageError
 from speechkit.io import audio

@@ -20,7 +20,7 @@ from vad_accuracy import (
 )
 from vad_sets import CONDITIONS, SETS, Recording, gaussian, in_a_row, read
 
-from speechkit.pipelines.segmentation import DEFAULTS
+from speechkit.stages.vad.segmentation import DEFAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"

@@ -16,7 +16,7 @@ import speechkit.io.atomic
 import speechkit.io.journal
 from speechkit import cli
 from speechkit.io.journal import Journal
-from speechkit.pipelines.running.runner import _Run
+from speechkit.runtime.runner import _Run
 
 WATCHED = (speechkit.io.atomic.__file__, speechkit.io.journal.__file__, _Run.run.__code__)
 

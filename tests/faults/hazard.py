@@ -21,10 +21,10 @@ from pathlib import Path
 
 from speechkit.errors import SpeechkitError
 from speechkit.io.inputs import Inputs
-from speechkit.pipelines.running import runner
-from speechkit.pipelines.running.pool import PoolOptions
-from speechkit.pipelines.running.task import Loaded, Stage, Task
 from speechkit.records import Record, Utterance
+from speechkit.runtime import runner
+from speechkit.runtime.pool import PoolOptions
+from speechkit.runtime.stage import Loaded, Stage, Task
 
 
 @dataclass

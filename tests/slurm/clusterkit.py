@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from speechkit.pipelines.own_python import command
+from speechkit.runtime.interpreter import command
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL_SLURM = ROOT / "scripts" / "local_slurm.sh"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from clusterkit import LIGHT, ROOT, UTTERANCES, Cluster, Work, kill, stage_of, supervisor_of, until
 
-from speechkit.pipelines.cluster import attempts
+from speechkit.cluster import attempts
 
 SCRIPTS = ROOT / "slurm"
 LATER = "--sbatch=--begin=now+2"  # time to harm what was submitted

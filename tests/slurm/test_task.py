@@ -18,11 +18,11 @@ import psutil
 import pytest
 from clusterkit import BIN, LIGHT, ROOT, UTTERANCES, until
 
+from speechkit.cluster import attempts
+from speechkit.cluster.attempts import Attempt, End
+from speechkit.cluster.runs import chunks
+from speechkit.cluster.status import status
 from speechkit.errors import UsageError
-from speechkit.pipelines.cluster import attempts
-from speechkit.pipelines.cluster.attempts import Attempt, End
-from speechkit.pipelines.cluster.runs import chunks
-from speechkit.pipelines.cluster.status import status
 
 
 @pytest.fixture

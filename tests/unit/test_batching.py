@@ -8,8 +8,8 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.pipelines.running.batching import MOST, UNKNOWN_SECONDS, WINDOW, batches, seconds
 from speechkit.records import Utterance
+from speechkit.runtime.batching import MOST, UNKNOWN_SECONDS, WINDOW, batches, seconds
 
 
 def utterances(durations: list[float | None]) -> list[Utterance]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.pipelines.coverage import HOLE, suspicious, unheard
 from speechkit.records import Word, size_of
+from speechkit.stages.asr.coverage import HOLE, suspicious, unheard
 
 Spans = list[tuple[float, float]]
 

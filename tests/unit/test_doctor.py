@@ -12,9 +12,9 @@ from importlib.util import find_spec
 import pytest
 from rich.console import Console
 
+from speechkit.doctor import installation as doctor
 from speechkit.engines import catalogue, registry
-from speechkit.pipelines import doctor
-from speechkit.pipelines.doctor_report import render
+from speechkit.reports.doctor import render
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_an_engine_that_is_not_a_default_may_be_missing(monkeypatch):
 def test_a_broken_package_is_named_and_blocks_the_pipeline(tmp_path):
     (tmp_path / "soundfile.py").write_text("raise OSError('sndfile library not found')")
     code = (
-        "from speechkit.pipelines import doctor; r = doctor.examine();"
+        "from speechkit.doctor import installation as doctor; r = doctor.examine();"
         "print(r.default_pipeline_ready, [p.problem for p in r.packages if p.problem])"
     )
     answer = subprocess.run(
@@ -116,7 +116,7 @@ def test_torch_is_imported_only_where_installed(report):
 
 
 def test_examining_imports_no_torch_before_it_is_asked():
-    code = "import sys, speechkit.pipelines.doctor; print('torch' in sys.modules)"
+    code = "import sys, speechkit.doctor.installation; print('torch' in sys.modules)"
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
 

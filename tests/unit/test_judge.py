@@ -19,17 +19,17 @@ from speechkit.io.audio_survey import AudioSurvey
 from speechkit.io.inputs import Inputs
 from speechkit.io.judge import fault, lacks_nothing
 from speechkit.io.units import UnitInputs
-from speechkit.pipelines.asr import AsrOptions, AsrTask
-from speechkit.pipelines.export import Results, all_recordings, recordings, tree_of
-from speechkit.pipelines.listening import Attempt
-from speechkit.pipelines.parts import Parts
-from speechkit.pipelines.running import worker
-from speechkit.pipelines.running.task import Loaded
-from speechkit.pipelines.scoring.score import score
-from speechkit.pipelines.splitting.merge import MergeOptions, merge_results
-from speechkit.pipelines.splitting.split import SplitOptions, split_manifest
-from speechkit.pipelines.windows import Span, Window, united
 from speechkit.records import Hypothesis, Record, Segment, Utterance, Word
+from speechkit.runtime import worker
+from speechkit.runtime.export import Results, all_recordings, recordings, tree_of
+from speechkit.runtime.stage import Loaded
+from speechkit.scoring.score import score
+from speechkit.splitting.merge import MergeOptions, merge_results
+from speechkit.splitting.split import SplitOptions, split_manifest
+from speechkit.stages.asr.listening import Attempt
+from speechkit.stages.asr.parts import Parts
+from speechkit.stages.asr.stage import AsrOptions, AsrTask
+from speechkit.stages.asr.windows import Span, Window, united
 
 SPAN: Record = {"start": 0, "end": 1.5}
 WORD: Record = {**SPAN, "word": "a"}

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from speechkit.errors import ManifestError, OutputFailed, UsageError
 from speechkit.io.manifest import dump, read_records
-from speechkit.pipelines.splitting.merge import MergeOptions, merge_results
-from speechkit.pipelines.splitting.merge_report import MergeSummary
-from speechkit.pipelines.splitting.split import SplitOptions, split_manifest
+from speechkit.splitting.merge import MergeOptions, merge_results
+from speechkit.splitting.merge_summary import MergeSummary
+from speechkit.splitting.split import SplitOptions, split_manifest
 
 Record = dict[str, Any]
 
@@ -367,7 +367,7 @@ def test_the_merge_goes_to_stdout(work: Work, capfdbinary: pytest.CaptureFixture
 def test_a_result_that_changes_meanwhile_is_noticed(
     work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from speechkit.pipelines.splitting import merge as module
+    from speechkit.splitting import merge as module
 
     summarise = module._summarise
 
@@ -432,7 +432,7 @@ def test_more_results_than_open_files(tmp_path: Path) -> None:
     stage(data, tmp_path / "whole.jsonl")
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64));"
-        "from speechkit.pipelines.splitting.merge import MergeOptions, merge_results;"
+        "from speechkit.splitting.merge import MergeOptions, merge_results;"
         "sys.exit(not merge_results("
         "MergeOptions(sys.argv[1], sys.argv[2], splits_dir=sys.argv[3])).complete)"
     )

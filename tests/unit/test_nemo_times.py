@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from speechkit.engines.asr.nemo.times import hypothesis
-from speechkit.pipelines.transcript import Transcript
-from speechkit.pipelines.windows import Window
+from speechkit.stages.asr.transcript import Transcript
+from speechkit.stages.asr.windows import Window
 
 STRIDE = 0.08
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from speechkit.cluster import attempts, runs
+from speechkit.cluster.attempts import End
+from speechkit.cluster.runs import Array
 from speechkit.errors import NameImpossible, OutputConflict, OutputFailed
 from speechkit.io import atomic, audio_out, own_files
 from speechkit.io.journal import Journal, RunIdentity, marker_path, part_path
 from speechkit.io.once import locked
-from speechkit.pipelines.cluster import attempts, runs
-from speechkit.pipelines.cluster.attempts import End
-from speechkit.pipelines.cluster.runs import Array
 
 IDENTITY = RunIdentity("test", {}, "sha256:0", 4)
 

@@ -13,7 +13,7 @@ from speechkit.commands.options import DeviceFlags
 from speechkit.engines import registry
 from speechkit.errors import OutputFailed, UsageError
 from speechkit.io import models
-from speechkit.pipelines.placement import place
+from speechkit.runtime.placement import place
 
 
 @pytest.mark.parametrize(

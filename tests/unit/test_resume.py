@@ -14,9 +14,9 @@ from speechkit.errors import OutputConflict, OutputFailed
 from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, RunIdentity, marker_path, part_path
 from speechkit.io.standing import published, standing
-from speechkit.pipelines.manifest import manifest_stage
-from speechkit.pipelines.running.resume import recall
-from speechkit.pipelines.running.task import Stage
+from speechkit.runtime.resume import recall
+from speechkit.runtime.stage import Stage
+from speechkit.stages.manifest.stage import manifest_stage
 
 STAGE = manifest_stage()
 CUTTING = replace(STAGE, cuts=True, result_keys=())

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from speechkit.errors import UsageError
-from speechkit.pipelines.scoring import bootstrap
-from speechkit.pipelines.scoring.alignment import Pair, blocks
-from speechkit.pipelines.scoring.normalise import normaliser
-from speechkit.pipelines.scoring.report import render
-from speechkit.pipelines.scoring.score import ScoreOptions, score
+from speechkit.reports.score import render
+from speechkit.scoring import bootstrap
+from speechkit.scoring.alignment import Pair, blocks
+from speechkit.scoring.normalise import normaliser
+from speechkit.scoring.score import ScoreOptions, score
 
 NONE = ScoreOptions(normaliser="none")
 
@@ -499,7 +499,7 @@ def test_records_are_let_go_as_they_stream():
 
 def test_scoring_is_imported_without_its_heavy_packages():
     code = (
-        "import sys, speechkit.pipelines.scoring.score, speechkit.pipelines.scoring.report;"
+        "import sys, speechkit.scoring.score, speechkit.reports.score;"
         "print({'numpy', 'jiwer', 'rapidfuzz', 'whisper_normalizer'} & set(sys.modules))"
     )
     answer = subprocess.run(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.pipelines.scoring.normalise import normaliser
-from speechkit.pipelines.scoring.score import score
+from speechkit.scoring.normalise import normaliser
+from speechkit.scoring.score import score
 
 normal = normaliser("unicode")
 

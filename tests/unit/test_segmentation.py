@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechkit.errors import UsageError
-from speechkit.pipelines.segmentation import DEFAULTS, SegmentationOptions, speech_segments
+from speechkit.stages.vad.segmentation import DEFAULTS, SegmentationOptions, speech_segments
 
 HOP = 0.1
 PLAIN = SegmentationOptions(
@@ -155,7 +155,7 @@ def test_ten_hours_take_well_under_a_second() -> None:
 
 
 def test_options_load_without_numpy() -> None:
-    code = "import sys, speechkit.pipelines.segmentation; sys.exit('numpy' in sys.modules)"
+    code = "import sys, speechkit.stages.vad.segmentation; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechkit.pipelines import speech_frames
-from speechkit.pipelines.speech_frames import MOST_GAIN, PEAK
+from speechkit.stages.vad import speech_frames
+from speechkit.stages.vad.speech_frames import MOST_GAIN, PEAK
 
 
 def raised(samples: list[float]) -> list[float]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from speechkit.errors import ManifestError, OutputConflict, OutputFailed, UsageError
-from speechkit.pipelines.splitting.index import array_text, read_index, split_number
-from speechkit.pipelines.splitting.split import SplitOptions, SplitSummary, split_manifest
+from speechkit.io.split_index import array_text, read_index, split_number
+from speechkit.splitting.split import SplitOptions, SplitSummary, split_manifest
 
 
 def line(number: int, duration: float | None = 1.0, **more: object) -> dict[str, object]:
@@ -261,7 +261,7 @@ def test_two_manifests_share_a_folder(tmp_path: Path) -> None:
 
 KILLED = """
 import os, sys
-from speechkit.pipelines.splitting.split import SplitOptions, split_manifest
+from speechkit.splitting.split import SplitOptions, split_manifest
 left = int(sys.argv[3])
 from pathlib import Path
 real = Path.replace
@@ -298,7 +298,7 @@ def test_an_input_that_changes_meanwhile_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = write(tmp_path / "data.jsonl", [line(n) for n in range(9)])
-    from speechkit.pipelines.splitting import split as module
+    from speechkit.splitting import split as module
 
     write_text = module.write_text
 
@@ -356,7 +356,7 @@ def test_more_splits_than_open_files(tmp_path: Path) -> None:
     data = write(tmp_path / "data.jsonl", [line(n) for n in range(700)])
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64));"
-        "from speechkit.pipelines.splitting.split import SplitOptions, split_manifest;"
+        "from speechkit.splitting.split import SplitOptions, split_manifest;"
         "split_manifest(SplitOptions(sys.argv[1], 300, sys.argv[2]))"
     )
     subprocess.run([sys.executable, "-c", code, data, tmp_path / "few"], check=True)
@@ -386,7 +386,7 @@ def test_array_text_and_numbers() -> None:
 
 def test_splitting_loads_nothing_heavy() -> None:
     code = (
-        "import sys, speechkit.pipelines.splitting.split, speechkit.pipelines.splitting.merge;"
+        "import sys, speechkit.splitting.split, speechkit.splitting.merge;"
         "sys.exit(bool({'numpy', 'torch', 'onnxruntime', 'soundfile'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

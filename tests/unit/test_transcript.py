@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from speechkit.pipelines.doubt import with_doubts
-from speechkit.pipelines.transcript import Transcript
-from speechkit.pipelines.windows import Window
 from speechkit.records import Hypothesis, Segment, Word
+from speechkit.stages.asr.doubt import with_doubts
+from speechkit.stages.asr.transcript import Transcript
+from speechkit.stages.asr.windows import Window
 
 WHOLE = Window(((0.0, 20.0),))
 

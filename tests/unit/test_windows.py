@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.pipelines.windows import (
+from speechkit.stages.asr.windows import (
     JOIN,
     PAD,
     PAUSE,

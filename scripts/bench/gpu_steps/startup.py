@@ -13,7 +13,7 @@ from gpu_steps.common import Setting, cycled, sentences, write_manifest
 SHOWN = 12  # imports, the costliest
 IMPORT = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|( +)(\S+)")
 DEPTH = 3  # of what is shown; two spaces a level
-WORKER = "speechkit.engines.asr.whisper.hf"
+WORKER = "speechkit.engines.asr.whisper.engine"
 
 
 def run(setting: Setting, folder: Path) -> None:

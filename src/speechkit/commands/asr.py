@@ -67,7 +67,7 @@ def asr(
     """
     from speechkit.commands import stage
     from speechkit.formats import OF_WORDS, asr_formats
-    from speechkit.pipelines.asr import AsrOptions, asr_stage
+    from speechkit.stages.asr.stage import AsrOptions, asr_stage
 
     words = words or not OF_WORDS.isdisjoint(formats.format or ())
     options = AsrOptions(engine, model, words, chars, channel, track, decoding.given())

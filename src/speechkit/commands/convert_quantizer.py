@@ -29,7 +29,7 @@ def convert_quantizer(
 
     Example: speechkit convert-quantizer km.bin km.npz --trust
     """
-    from speechkit.pipelines.quantizer_conversion import convert
+    from speechkit.stages.s2s.quantizer_conversion import convert
 
     units, width = convert(kmeans, output, trust=trust)
     say(f"{output}: {units} units of {width} numbers")

@@ -19,7 +19,7 @@ def doctor(
 
     Example: speechkit doctor
     """
-    from speechkit.pipelines.doctor import examine
+    from speechkit.doctor.installation import examine
 
     report = examine()
     if as_json:
@@ -27,7 +27,7 @@ def doctor(
     else:
         from rich.console import Console
 
-        from speechkit.pipelines.doctor_report import render
+        from speechkit.reports.doctor import render
 
         Console().print(render(report))
     raise typer.Exit(0 if report.default_pipeline_ready else 1)

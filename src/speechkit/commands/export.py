@@ -57,7 +57,7 @@ def export(
     from speechkit.commands.stage import print_text
     from speechkit.formats import ASR_FORMATS, S2S_FORMATS, VAD_FORMATS, asr_formats
     from speechkit.io.manifest import is_manifest, manifest_stem
-    from speechkit.pipelines.export import Export, Results, all_recordings
+    from speechkit.runtime.export import Export, Results, all_recordings
 
     available = {**VAD_FORMATS, **asr_formats(subtitles.layout()), **S2S_FORMATS}
     chosen = [available[one_of(name, available, "--format")] for name in dict.fromkeys(form)]

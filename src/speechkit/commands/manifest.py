@@ -12,6 +12,6 @@ def manifest(inputs: InputsArgument, track: TrackOption = None, *, run: RunFlags
     Example: speechkit manifest talks/ -o data.jsonl
     """
     from speechkit.commands import stage
-    from speechkit.pipelines.manifest import manifest_stage
+    from speechkit.stages.manifest.stage import manifest_stage
 
     stage.run(manifest_stage(track), inputs, run)

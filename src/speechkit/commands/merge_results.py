@@ -42,8 +42,8 @@ def merge_results(
     from dataclasses import asdict
 
     from speechkit.io import atomic
-    from speechkit.pipelines.splitting.merge import MergeOptions
-    from speechkit.pipelines.splitting.merge import merge_results as merge
+    from speechkit.splitting.merge import MergeOptions
+    from speechkit.splitting.merge import merge_results as merge
 
     result = merge(MergeOptions(input_pattern, output, manifest, splits_dir, allow_partial))
     say(result.text())

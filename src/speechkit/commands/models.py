@@ -37,7 +37,7 @@ def list_models(
 
     Example: speechkit models list
     """
-    from speechkit.pipelines.models import listing
+    from speechkit.doctor.models import listing
 
     found = listing()
     if as_json:
@@ -70,8 +70,8 @@ def get(
     """
     if sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0")  # the hub's client draws them
+    from speechkit.doctor.models import fetching_engine
     from speechkit.engines import catalogue
-    from speechkit.pipelines.models import fetching_engine
 
     info = fetching_engine(engine)
     for name in names:
@@ -93,7 +93,7 @@ def verify(
 
     Example: speechkit models verify base
     """
-    from speechkit.pipelines.models import fetching_engine, models_here, verified
+    from speechkit.doctor.models import fetching_engine, models_here, verified
 
     info = fetching_engine(engine)
     damaged = False

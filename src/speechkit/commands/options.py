@@ -16,7 +16,7 @@ from speechkit.errors import UsageError
 from speechkit.io.machine import visible_gpus
 
 if TYPE_CHECKING:
-    from speechkit.pipelines.placement import Hardware
+    from speechkit.runtime.placement import Hardware
 
 SHARED = "Shared options"
 
@@ -240,7 +240,7 @@ class DeviceFlags:
 
     def hardware(self, more: Mapping[str, Any] | None = None) -> Hardware:
         """With an engine's options of its own. Raises `UsageError`."""
-        from speechkit.pipelines.placement import Hardware
+        from speechkit.runtime.placement import Hardware
 
         gpus = self._gpus()
         return Hardware(

@@ -58,7 +58,7 @@ def s2s(
     """
     from speechkit.commands import stage, train_quantizer
     from speechkit.formats import S2S_FORMATS
-    from speechkit.pipelines.s2s import S2sOptions, s2s_stage
+    from speechkit.stages.s2s.stage import S2sOptions, s2s_stage
 
     hardware = device.hardware()
     training = quantizer.train_quantizer is not None

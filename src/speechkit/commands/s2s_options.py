@@ -12,7 +12,7 @@ from speechkit.errors import UsageError
 from speechkit.io.audio_out import FORMATS
 
 if TYPE_CHECKING:
-    from speechkit.pipelines.s2s import Speech
+    from speechkit.stages.s2s.stage import Speech
 
 
 def given(flags: Any) -> list[str]:
@@ -137,7 +137,7 @@ class SpeechFlags:
 
     def speech(self, folder: Path | None, sources: list[str]) -> Speech:
         """How speech is to be made. Raises `UsageError`."""
-        from speechkit.pipelines.s2s import Speech
+        from speechkit.stages.s2s.stage import Speech
 
         assert self.vocoder
         if folder is None:

@@ -45,8 +45,8 @@ def score(
     """
     from speechkit.io import atomic, manifest
     from speechkit.io.judge import lacks_nothing
-    from speechkit.pipelines.scoring.score import ScoreOptions
-    from speechkit.pipelines.scoring.score import score as rate
+    from speechkit.scoring.score import ScoreOptions
+    from speechkit.scoring.score import score as rate
 
     to_stdout = output == "-"
     if to_stdout and as_json:
@@ -71,7 +71,7 @@ def score(
     else:
         from rich.console import Console
 
-        from speechkit.pipelines.scoring.report import render
+        from speechkit.reports.score import render
 
         Console(stderr=to_stdout).print(render(result))
     raise typer.Exit(3 if result.total.failed else 0)

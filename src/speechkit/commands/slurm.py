@@ -107,10 +107,10 @@ def submit(
     Example: speechkit slurm submit asr --input data.jsonl --splits 30 -o final.jsonl
     --sbatch=--gres=gpu:1 -- --engine nemo
     """
+    from speechkit.cluster import submit as cluster
+    from speechkit.cluster.runs import ClusterRun, load
     from speechkit.formats import OF_WORDS
-    from speechkit.pipelines.cluster import submit as cluster
-    from speechkit.pipelines.cluster.runs import ClusterRun, load
-    from speechkit.pipelines.splitting.split import SplitOptions, split_manifest
+    from speechkit.splitting.split import SplitOptions, split_manifest
 
     one_of(stage, STAGES, "STAGE")
     given = _stated(context, stage, options or []).params
@@ -168,7 +168,7 @@ def status(
 
     Example: speechkit slurm status output --wait 60
     """
-    from speechkit.pipelines.cluster.status import status as report
+    from speechkit.cluster.status import status as report
 
     found = report(output_dir, splits_dir)
     while wait and (found.live or found.merging):
@@ -193,7 +193,7 @@ def rerun(
 
     Example: speechkit slurm rerun output
     """
-    from speechkit.pipelines.cluster.submit import rerun as again
+    from speechkit.cluster.submit import rerun as again
 
     say(again(output_dir, reruns, sbatch=sbatch or (), retry_failed=retry_failed))
 
@@ -224,8 +224,8 @@ def task(
 
     Example: speechkit slurm task asr --split 3 -- --engine nemo
     """
-    from speechkit.pipelines.cluster import layout
-    from speechkit.pipelines.cluster.task import TaskOptions, run_task, split_number
+    from speechkit.cluster import layout
+    from speechkit.cluster.task import TaskOptions, run_task, split_number
 
     one_of(stage, STAGES, "STAGE")
     given = options or []

@@ -25,8 +25,8 @@ def split_manifest(
 
     Example: speechkit split-manifest --input data.jsonl --splits 30
     """
-    from speechkit.pipelines.splitting.split import SplitOptions
-    from speechkit.pipelines.splitting.split import split_manifest as split
+    from speechkit.splitting.split import SplitOptions
+    from speechkit.splitting.split import split_manifest as split
 
     summary = split(SplitOptions(input, splits, output_dir, by, restart))
     say(summary.text())

@@ -21,13 +21,13 @@ from speechkit.io import atomic, manifest
 from speechkit.io.inputs import Inputs
 from speechkit.io.machine import granted_cpus
 from speechkit.io.names import MOST_BYTES
-from speechkit.pipelines.running import runner
-from speechkit.pipelines.running.pool import PoolOptions
-from speechkit.pipelines.running.task import Placement, Stage
 from speechkit.records import Record
+from speechkit.runtime import runner
+from speechkit.runtime.pool import PoolOptions
+from speechkit.runtime.stage import Placement, Stage
 
 if TYPE_CHECKING:
-    from speechkit.pipelines.export import Written
+    from speechkit.runtime.export import Written
 
 
 def run(stage: Stage, sources: Sequence[str], flags: RunFlags) -> None:
@@ -75,7 +75,7 @@ def _run_to_files(
     folder: Path,
     wanted: FormatFlags,
 ) -> tuple[runner.Summary, Written]:
-    from speechkit.pipelines.export import Export
+    from speechkit.runtime.export import Export
 
     assert options.output
     output = options.output
@@ -89,8 +89,8 @@ def _run_to_files(
 def _render_to_stdout(
     stage: Stage, inputs: Inputs, options: runner.RunOptions, form: Format, flags: RunFlags
 ) -> NoReturn:
-    from speechkit.pipelines.export import recordings, tree_of
-    from speechkit.pipelines.output_tree import survey_of
+    from speechkit.runtime.export import recordings, tree_of
+    from speechkit.runtime.output_tree import survey_of
 
     tree = tree_of(survey_of(inputs))
     records: list[Record] = []

@@ -15,8 +15,8 @@ from speechkit.commands.s2s_options import QuantizerFlags
 from speechkit.errors import OutputConflict
 from speechkit.io import atomic
 from speechkit.io.inputs import Inputs
-from speechkit.pipelines.placement import Hardware
-from speechkit.pipelines.s2s import S2sOptions
+from speechkit.runtime.placement import Hardware
+from speechkit.stages.s2s.stage import S2sOptions
 
 
 def train(
@@ -26,7 +26,7 @@ def train(
     sources: Sequence[str],
     run: RunFlags,
 ) -> NoReturn:
-    from speechkit.pipelines.quantizer_training import train_quantizer
+    from speechkit.stages.s2s.quantizer_training import train_quantizer
 
     assert flags.train_quantizer
     if flags.train_quantizer.exists() and not run.restart:

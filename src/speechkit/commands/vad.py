@@ -61,8 +61,8 @@ def vad(
 
     from speechkit.commands import stage
     from speechkit.formats import VAD_FORMATS
-    from speechkit.pipelines.segmentation import DEFAULTS
-    from speechkit.pipelines.vad import VadOptions, choose_engine, vad_stage
+    from speechkit.stages.vad.segmentation import DEFAULTS
+    from speechkit.stages.vad.stage import VadOptions, choose_engine, vad_stage
 
     one_of(emit, ("recordings", "segments"), "--emit")
     if one_of(engine, ENGINES, "--engine") == "auto":

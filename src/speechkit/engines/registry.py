@@ -59,7 +59,7 @@ ENGINES = (
     EngineInfo(
         "vad",
         "ten",
-        "speechkit.engines.vad.ten:TenVad",
+        "speechkit.engines.vad.ten.engine:TenVad",
         ("ten-vad",),
         "pip install ten-vad",
         batch_audio=60.0,
@@ -68,7 +68,7 @@ ENGINES = (
     EngineInfo(
         "vad",
         "silero",
-        "speechkit.engines.vad.silero:SileroVad",
+        "speechkit.engines.vad.silero.engine:SileroVad",
         ("onnx", "onnxruntime", "faster-whisper"),
         "pip install onnx onnxruntime faster-whisper",
         batch_audio=240.0,
@@ -78,7 +78,7 @@ ENGINES = (
     EngineInfo(
         "asr",
         "pocketsphinx",
-        "speechkit.engines.asr.pocketsphinx:PocketSphinx",
+        "speechkit.engines.asr.pocketsphinx.engine:PocketSphinx",
         ("pocketsphinx",),
         "pip install pocketsphinx",
         batch_audio=5.0,
@@ -87,7 +87,7 @@ ENGINES = (
     EngineInfo(
         "asr",
         "whisper",
-        "speechkit.engines.asr.whisper.hf:whisper",
+        "speechkit.engines.asr.whisper.engine:whisper",
         ("torch", "transformers"),
         "pip install torch 'speechkit[whisper]'",
         batched=True,
@@ -101,7 +101,7 @@ ENGINES = (
     EngineInfo(
         "asr",
         "faster-whisper",
-        "speechkit.engines.asr.whisper.ct2:faster_whisper",
+        "speechkit.engines.asr.faster_whisper.engine:faster_whisper",
         ("faster-whisper", "ctranslate2"),
         "pip install faster-whisper",
         batched=True,
@@ -141,7 +141,7 @@ ENGINES = (
     EngineInfo(
         "s2s",
         "transformers",
-        "speechkit.engines.s2s.transformers:transformers",
+        "speechkit.engines.s2s.transformers.engine:transformers",
         ("torch", "transformers"),
         "pip install torch 'speechkit[s2s]'",
         batched=True,
@@ -154,7 +154,7 @@ ENGINES = (
     EngineInfo(
         "s2s",
         "fairseq",
-        "speechkit.engines.s2s.fairseq:fairseq",
+        "speechkit.engines.s2s.fairseq.engine:fairseq",
         ("torch", "fairseq"),
         f"{INSTALL_FAIRSEQ}, after everything else",
         cpu_windows=4,
@@ -165,7 +165,7 @@ ENGINES = (
     EngineInfo(
         "s2s",
         "textless",
-        "speechkit.engines.s2s.textless:textless",
+        "speechkit.engines.s2s.textless.engine:textless",
         ("torch", "fairseq", "textless"),
         f"{INSTALL_TEXTLESS}, after fairseq",
         cpu_windows=4,

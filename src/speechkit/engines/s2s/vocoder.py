@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechkit.compat import checkpoint
-from speechkit.engines import torch_device
 from speechkit.engines.batch_size import BatchSize
 from speechkit.engines.s2s.code_hifigan import CodeHiFiGan
+from speechkit.engines.torch import device as torch_device
 from speechkit.errors import EngineMissing, UnitsInvalid, UsageError
 
 if TYPE_CHECKING:

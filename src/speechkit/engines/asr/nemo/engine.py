@@ -14,10 +14,10 @@ import numpy as np
 import soxr
 import torch
 
-from speechkit.engines import torch_device
 from speechkit.engines.asr.nemo import checkpoint, loaders, prompts, times
 from speechkit.engines.batch_size import BatchSize
 from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
+from speechkit.engines.torch import device as torch_device
 from speechkit.records import Hypothesis
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from speechkit.engines.ahead import ahead
 from speechkit.engines.asr.whisper import placing, transcript
 from speechkit.engines.asr.whisper.drafts import Drafter, Judged, no_speech
 from speechkit.engines.asr.whisper.languages import LanguageOption, Spoken
 from speechkit.engines.batch_size import BatchSize
+from speechkit.engines.prefetch import ahead
 from speechkit.engines.protocols import SAMPLE_RATE, Clip, DeviceUse
 from speechkit.errors import UsageError
 from speechkit.records import Hypothesis

@@ -1,0 +1,252 @@
+"""Whisper on PyTorch, by transformers: any Hugging Face checkpoint, on CUDA, MPS or CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import (
+    GenerationConfig,
+    GenerationMixin,
+    LogitsProcessorList,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperTimeStampLogitsProcessor,
+    WhisperTokenizer,
+)
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils import logging as transformers_logging
+
+from speechkit.engines.asr.whisper.alignment import Attention, align
+from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
+from speechkit.engines.asr.whisper.decoder import Whisper, WhisperOptions
+from speechkit.engines.asr.whisper.loop import Loop, until
+from speechkit.engines.asr.whisper.vocabulary import Vocabulary
+from speechkit.engines.protocols import SAMPLE_RATE
+from speechkit.engines.torch import device as torch_device
+from speechkit.engines.torch.transformers_folder import own_alone
+
+if TYPE_CHECKING:
+    from speechkit.engines.protocols import Waveform
+
+CPU_POSITIONS = 1500  # encoded at once on a CPU, whose caches a batch of windows would overflow
+FIRST_TIMESTAMP = 1.0  # seconds; no first segment begins later, if the checkpoint is silent
+
+
+def whisper(
+    model: str,
+    *,
+    device: str = "auto",
+    compute_type: str = "auto",
+    **options: Any,
+) -> Whisper:
+    """The engine ``whisper``; ``model`` is a local folder, ``options`` are `WhisperOptions`."""
+    return Whisper(_Transformers(model, device, compute_type), WhisperOptions(**options))
+
+
+class _Transformers:
+    """A `Backend`. Generates with a configuration of its own: what a checkpoint's says of forced
+    tokens, languages and lengths has been read once and can't conflict any more."""
+
+    detects = True
+
+    def __init__(self, folder: str, device: str, compute_type: str) -> None:
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        self._device = torch_device.device(device, "whisper")
+        self._dtype = torch_device.dtype(compute_type, self._device, "whisper")
+        self.device = str(self._device)
+        self.compute_type = torch_device.name(self._dtype)
+        with own_alone(Path(folder)):
+            loaded: Any = WhisperForConditionalGeneration.from_pretrained(
+                folder,
+                local_files_only=True,
+                dtype=self._dtype,
+                attn_implementation="sdpa",
+                trust_remote_code=False,
+            )
+            self._extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+            tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
+        self._model: Any = loaded.to(self._device).eval()
+        theirs = self._model.generation_config
+        self.vocabulary = Vocabulary(
+            tokenizer.backend_tokenizer, getattr(theirs, "is_multilingual", None) is not False
+        )
+        config = self._model.config
+        self.chunk = 2 * config.max_source_positions * self._extractor.hop_length / SAMPLE_RATE
+        self.longest = config.max_target_positions
+        self._heads = getattr(theirs, "alignment_heads", None) or [
+            [layer, head]
+            for layer in range(config.decoder_layers // 2, config.decoder_layers)
+            for head in range(config.decoder_attention_heads)
+        ]
+        first = getattr(theirs, "max_initial_timestamp_index", None)
+        self._generation: Any = GenerationConfig(
+            max_length=self.longest,
+            do_sample=False,
+            pad_token_id=self.vocabulary.eot,
+            eos_token_id=self.vocabulary.eot,
+            bos_token_id=self.vocabulary.eot,
+            decoder_start_token_id=self.vocabulary.sot,
+            suppress_tokens=theirs.suppress_tokens or None,
+            begin_suppress_tokens=theirs.begin_suppress_tokens or None,
+            return_dict_in_generate=True,
+            no_timestamps_token_id=self.vocabulary.no_timestamps,
+            max_initial_timestamp_index=round(FIRST_TIMESTAMP / 0.02) if first is None else first,
+        )
+        self._model.generation_config = self._generation
+        self._loop = Loop(self._model, self.vocabulary, self._generation)
+
+    def batch_size(self, beams: int) -> int:
+        """From the bytes that a window's encoder output, attention caches and logits take."""
+        config = self._model.config
+        width = self._dtype.itemsize * config.d_model
+        caches = 2 * config.decoder_layers * (config.max_source_positions + self.longest)
+        encoder = 16 * config.max_source_positions  # the layer at work: inputs, 4x wide, attention
+        logits = 4 * 4 * config.vocab_size
+        copies = 1 if beams == 1 else 1 + beams  # the loop's, and those of a search
+        window = width * (encoder + caches * copies) + logits * beams
+        return torch_device.batch_size(self._device, window)
+
+    def features(self, waveforms: Sequence[Waveform]) -> torch.Tensor:
+        made = self._extractor(
+            list(waveforms),
+            sampling_rate=SAMPLE_RATE,
+            padding="max_length",
+            max_length=round(self.chunk * SAMPLE_RATE),
+            truncation=True,
+            return_attention_mask=True,
+            return_tensors="pt",
+        )
+        features: torch.Tensor = made["input_features"]
+        return features
+
+    @torch.inference_mode()
+    def encode(self, features: torch.Tensor) -> _Encoded:
+        positions = features.shape[2] // 2
+        at_once = len(features)
+        if self._device.type == "cpu":
+            at_once = max(1, CPU_POSITIONS // positions)
+        parts = []
+        for part in torch.split(features, at_once):
+            moved = part.to(self._device, self._dtype)
+            mask = moved.new_ones(moved.shape[0], moved.shape[2], dtype=torch.long)
+            parts.append(self._model.model.encoder(moved, attention_mask=mask).last_hidden_state)
+        hidden = torch.cat(parts)
+        return _Encoded(hidden, self._loop.opening(hidden))
+
+    def languages(self, encoded: _Encoded) -> list[dict[str, float]]:
+        codes = list(self.vocabulary.languages)
+        ids = list(self.vocabulary.languages.values())
+        shares = encoded.opening[:, ids].softmax(-1).tolist()
+        return [dict(zip(codes, row, strict=True)) for row in shares]
+
+    def decode(
+        self,
+        encoded: _Encoded,
+        prompts: list[list[int]],
+        search: Search,
+        most: int,
+    ) -> list[Draft]:
+        if search.beams > 1:
+            found = self._beam_search(encoded, prompts, search, most)
+        else:
+            found = self._loop.decode(encoded.hidden, prompts, search, most)
+        no_speech = encoded.opening.softmax(-1)[:, self.vocabulary.no_speech].tolist()
+        return [
+            Draft(tokens, mean, silent)
+            for (tokens, mean), silent in zip(found, no_speech, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def _beam_search(
+        self, encoded: _Encoded, prompts: list[list[int]], search: Search, most: int
+    ) -> list[tuple[list[int], float]]:
+        """What `Loop.decode` gives, by transformers."""
+        tokens = torch.tensor(prompts, device=self._device)
+        start = tokens.shape[1]
+        processors = LogitsProcessorList()
+        if self.vocabulary.no_timestamps not in prompts[0]:
+            processors.append(WhisperTimeStampLogitsProcessor(self._generation, begin_index=start))
+        self._generation.max_length = min(self.longest, start + most)
+        made: Any = GenerationMixin.generate(
+            self._model,
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded.hidden),
+            attention_mask=torch.ones(
+                encoded.hidden.shape[:2], dtype=torch.long, device=self._device
+            ),
+            decoder_input_ids=tokens,
+            decoder_attention_mask=torch.ones_like(tokens),
+            logits_processor=processors,
+            num_beams=search.beams,
+            output_scores=True,  # else there are none of the sequences either
+        )
+        rows = made.sequences[:, start:].tolist()
+        means = made.sequences_scores.tolist()
+        return [
+            (until(row, self.vocabulary.eot), mean) for row, mean in zip(rows, means, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def align(
+        self,
+        encoded: _Encoded,
+        start: list[int],
+        texts: list[list[int]],
+        seconds: list[float],
+    ) -> list[Alignment]:
+        """By the cross-attention of the checkpoint's alignment heads, as whisper/timing.py."""
+        prompt = [*start, self.vocabulary.no_timestamps]
+        longest = max(map(len, texts))
+        room = self.longest - len(prompt) - 1
+        rows = [
+            [*prompt, *text[:room], *[self.vocabulary.eot] * (1 + longest - len(text))][
+                : self.longest
+            ]
+            for text in texts
+        ]
+        tokens = torch.tensor(rows, device=self._device)
+        self._model.set_attn_implementation("eager")  # the only one that gives its weights away
+        try:
+            made = self._model(
+                encoder_outputs=BaseModelOutput(last_hidden_state=encoded.hidden),
+                decoder_input_ids=tokens,
+                output_attentions=True,
+                use_cache=False,
+            )
+        finally:
+            self._model.set_attn_implementation("sdpa")
+        heads = [made.cross_attentions[layer][:, head] for layer, head in self._heads]
+        weights = torch.stack(heads, dim=1).float().cpu().numpy()
+        likely = made.logits[:, len(prompt) - 1 : -1].float().softmax(-1)
+        sure = likely.gather(2, tokens[:, len(prompt) :, None])[..., 0].cpu().numpy()
+        spoken = [row for row, text in enumerate(texts) if text]
+        found = [Alignment([0.0], [])] * len(texts)
+        attention = [
+            Attention(
+                weights[row][:, len(prompt) - 1 :], sure[row], len(texts[row][:room]), seconds[row]
+            )
+            for row in spoken
+        ]
+        for row, alignment in zip(spoken, align(attention) if spoken else [], strict=True):
+            found[row] = alignment
+        return found
+
+    def out_of_memory(self, error: Exception) -> bool:
+        return torch_device.out_of_memory(error)
+
+    def free_memory(self) -> None:
+        self._loop.free()
+        torch_device.free_memory(self._device)
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """Windows as the decoder takes them: ``hidden`` [windows, positions, width], and the logits of
+    what opens each, a language or <|nospeech|>."""
+
+    hidden: torch.Tensor
+    opening: torch.Tensor

@@ -1,0 +1,172 @@
+"""HuBERT and its kin by transformers: features of one layer, of many waveforms at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoConfig, AutoModel
+from transformers.utils import logging as transformers_logging
+
+from speechkit.compat import checkpoint
+from speechkit.engines.encoders import fairseq_weights
+from speechkit.engines.encoders.convolutions import (
+    Affine,
+    Convolutions,
+    GivenNorm,
+    PositionalConvolution,
+    normalising,
+)
+from speechkit.engines.encoders.features import Stretch, frames_of
+from speechkit.engines.encoders.layers import require_layer
+from speechkit.engines.torch.transformers_folder import own_alone
+from speechkit.errors import EngineMissing
+
+KINDS = ("hubert", "wavlm")
+#: Seconds a window may be long: textlesslib's own for HuBERT; WavLM's position bias takes memory
+#: with the square of it.
+WINDOWS = {"hubert": 100.0, "wavlm": 30.0}
+VARIANCE_FLOOR = 1e-7  # of transformers' Wav2Vec2FeatureExtractor; fairseq's is layer_norm's 1e-5
+
+
+class HubertFeatures:
+    """A `Features` backend. ``model``: a fairseq checkpoint, or a folder of transformers.
+
+    Layer n is the output of the n-th transformer layer, as fairseq's ``output_layer`` counts and
+    as ``hidden_states[n]`` is (of a model that normalises before each layer, the last one without
+    the closing normalisation, as in fairseq). What lies above is not even loaded.
+    """
+
+    batched = True
+
+    def __init__(
+        self,
+        model: Path,
+        layer: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        allow_reinit: bool = False,
+    ) -> None:
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        self._device, self._dtype = device, dtype
+        self.reinitialised: list[str] = []
+        if model.is_dir():
+            loaded, self._normalise = _from_folder(model, layer)
+        else:
+            found = checkpoint.read(model)
+            require_layer(layer, fairseq_weights.layer_count(found), model)
+            loaded, self.reinitialised = fairseq_weights.load(
+                found, layer, allow_reinit=allow_reinit
+            )
+            self._normalise = _as_fairseq if found.task.get("normalize") else None
+        config = loaded.config
+        self.width: int = config.hidden_size
+        self.longest = WINDOWS[config.model_type]
+        #: (kernel, stride) of the layers that make frames of samples.
+        self.convolutions = list(zip(config.conv_kernel, config.conv_stride, strict=True))
+        self._frames = frames_of(self.convolutions)
+        if config.do_stable_layer_norm:
+            loaded.encoder.layer_norm = nn.Identity()
+        positional = loaded.encoder.pos_conv_embed
+        _fold_weight_norm(positional.conv)
+        first = loaded.feature_extractor.conv_layers[0]
+        self._first = None
+        self._norm: GivenNorm | None = None
+        if config.feat_extract_norm == "group":
+            self._first = SimpleNamespace(conv=first.conv, layer_norm=first.layer_norm)
+            self._norm = first.layer_norm = GivenNorm(first.conv)
+        self._model: Any = loaded.to(device, dtype).eval()
+        self._together = (loaded.feature_extractor, positional.conv)
+        self._alone = self._together
+        if self._norm and device.type == "cpu" and dtype == torch.float32:
+            self._alone = (
+                Convolutions(loaded.feature_extractor),
+                PositionalConvolution(positional.conv),
+            )
+
+    def whole(self, waveform: Tensor) -> tuple[Tensor, Affine | None]:
+        """Normalised where the model wants that, and how its first layer normalises all of it."""
+        waveform = self._normalise(waveform) if self._normalise else waveform
+        return waveform, normalising(self._first, waveform) if self._first else None
+
+    @torch.inference_mode()
+    def features(self, stretches: Sequence[Stretch]) -> list[Tensor]:
+        lengths = [len(one.samples) for one in stretches]
+        padded = pad_sequence([one.samples for one in stretches], batch_first=True)
+        padded = padded.to(self._device, self._dtype)
+        mask = None
+        if min(lengths) < max(lengths):
+            places = torch.arange(max(lengths), device=self._device)
+            mask = places < torch.tensor(lengths, device=self._device)[:, None]
+        convolutions, positional = self._alone if len(stretches) == 1 else self._together
+        if self._norm:
+            self._norm.affines = [one.whole for one in stretches]
+        self._model.feature_extractor = convolutions
+        self._model.encoder.pos_conv_embed.conv = positional
+        found = self._model(padded, attention_mask=mask).last_hidden_state
+        return [
+            row[: self._frames.count(length)] for row, length in zip(found, lengths, strict=True)
+        ]
+
+
+def _fold_weight_norm(conv: nn.Module) -> None:
+    """The weight itself instead of its length and direction: the same numbers, computed once."""
+    if is_parametrized(conv, "weight"):
+        remove_parametrizations(conv, "weight")
+
+
+def _as_fairseq(waveform: Tensor) -> Tensor:
+    return layer_norm(waveform, waveform.shape)
+
+
+def _as_transformers(waveform: Tensor) -> Tensor:
+    variance = waveform.var(correction=0)
+    return (waveform - waveform.mean()) / torch.sqrt(variance + VARIANCE_FLOOR)
+
+
+def _from_folder(folder: Path, layer: int) -> tuple[Any, Any]:
+    """The model of a folder of transformers, and how its waveforms are normalised."""
+    with own_alone(folder):
+        config: Any = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        if config.model_type not in KINDS:
+            raise EngineMissing(
+                f"--model {folder}: a model of the kind {config.model_type!r}; there are "
+                f"{', '.join(KINDS)}"
+            )
+        require_layer(layer, config.num_hidden_layers, folder)
+        config.num_hidden_layers = layer
+        model, told = AutoModel.from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            output_loading_info=True,
+            trust_remote_code=False,
+        )
+    missing = sorted(set(told["missing_keys"]) - {"masked_spec_embed"})
+    if missing:
+        raise EngineMissing(f"--model {folder}: {len(missing)} weights lack, such as {missing[0]}")
+    return model, _as_transformers if _does_normalise(folder, config) else None
+
+
+def _does_normalise(folder: Path, config: Any) -> bool:
+    """What its preprocessor says; by itself, a model with layer norms in its convolutions does."""
+    said: dict[str, Any] = {}
+    preprocessor = folder / "preprocessor_config.json"
+    if preprocessor.is_file():
+        try:
+            said = dict(json.loads(preprocessor.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as e:
+            raise EngineMissing(f"{preprocessor}: not a configuration in JSON: {e}") from e
+    return bool(said.get("do_normalize", config.feat_extract_norm == "layer"))

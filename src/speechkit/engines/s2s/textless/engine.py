@@ -1,0 +1,60 @@
+"""The engine ``textless``: textlesslib's HuBERT reader and vocoder, through the compat door."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from speechkit.compat import door
+from speechkit.engines.encoders.features import Stretch, convolutions_of
+from speechkit.engines.encoders.layers import require_layer
+from speechkit.engines.s2s import vocoder
+from speechkit.engines.s2s.speech_to_speech import Parts, SpeechToSpeech
+from speechkit.errors import UsageError
+
+
+def textless(**options: Any) -> SpeechToSpeech:
+    """``options`` are `Parts`; ``model`` is a fairseq checkpoint."""
+    return SpeechToSpeech("textless", TextlessFeatures, build_vocoder, Parts(**options))
+
+
+class TextlessFeatures:
+    """A `Features` backend: the reader of textlesslib's SpeechEncoder, which normalises and cuts
+    long audio by itself (each 100 s, without context) and knows float32 alone."""
+
+    batched = False
+    longest = math.inf
+    reinitialised: list[str] = []  # noqa: RUF012
+
+    def __init__(self, model: Path, layer: int, device: torch.device, dtype: torch.dtype) -> None:
+        if dtype != torch.float32:
+            raise UsageError("--compute-type: textless has float32")
+        package = door.textless()
+        with door.sentences(model, "textlesslib"):
+            self._reader = package.HubertFeatureReader(str(model), layer=layer).to(device)
+        encoder = self._reader.model.encoder
+        require_layer(layer, len(encoder.layers), model)
+        self.width: int = encoder.embedding_dim
+        self.convolutions = convolutions_of(self._reader.model)
+
+    def whole(self, waveform: Tensor) -> tuple[Tensor, None]:
+        return waveform, None
+
+    def features(self, stretches: Sequence[Stretch]) -> list[Tensor]:
+        return [self._reader(one.samples) for one in stretches]
+
+
+def build_vocoder(model: Path, config: Mapping[str, Any]) -> Any:
+    """textlesslib's generator. Raises `EngineMissing`."""
+    package = door.textless()
+    vocoder.build(model, config)  # refuses what its weights don't fit, before memory is taken
+    with door.sentences(model, "textlesslib"):
+        generator = package.vocoders.hifigan.generator.CodeGenerator(dict(config))
+        generator.load_state_dict(vocoder.read_weights(model))
+        generator.remove_weight_norm()
+        return generator

@@ -1,0 +1,334 @@
+"""Finished records as text files: grouped by recording, rendered, published.
+
+Names are a matter of the whole manifest alone (`OutputTree`). They are known, and their folder is
+claimed, before anything is computed, so that no name keeps back what was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from speechkit.errors import OutputConflict, SpeechkitError, UsageError
+from speechkit.formats import Format
+from speechkit.io import atomic, references
+from speechkit.io.audio_survey import AudioSurvey, normal
+from speechkit.io.inputs import AUDIO_SUFFIXES, Inputs
+from speechkit.io.judge import lacks_audio
+from speechkit.io.names import MOST_BYTES, short, shown
+from speechkit.io.split_index import split_number
+from speechkit.records import Record, Recording, Segment, Utterance, Word
+from speechkit.runtime.output_tree import OutputTree, claim, owner_path, survey, survey_of
+
+_NAMED = 10  # files in a message
+
+
+@dataclass(slots=True)
+class Written:
+    """``files`` are there now. ``failures``: why others are not. ``failed``: recordings of which
+    nothing is known, or of ``partial`` not all. ``shortened``: names that were too long."""
+
+    folder: Path
+    files: int = 0
+    failures: list[str] = field(default_factory=list)
+    failed: int = 0
+    partial: int = 0
+    shortened: int = 0
+
+    def text(self) -> str:
+        lines = self.failures[:_NAMED]
+        if len(self.failures) > _NAMED:
+            lines.append(f"… and {len(self.failures) - _NAMED} more")
+        notes = [f"files written to {shown(self.folder)}: {self.files}"]
+        if self.failed - self.partial:
+            notes.append(f"recordings without any, since they failed: {self.failed - self.partial}")
+        if self.partial:
+            notes.append(f"recordings without the parts that failed: {self.partial}")
+        if self.shortened:
+            notes.append(f"names that were too long and end in a digest: {self.shortened}")
+        return "\n".join([*lines, "; ".join(notes)])
+
+
+class Export:
+    """One file a recording and format below ``folder``, or one for all, called ``joined``.
+
+    ``result`` is the manifest that is rendered, "-" for stdin. Raises `OutputConflict` where a file
+    would replace one that isn't this result's, or would be taken for the reference of audio beside
+    it, and `UsageError` for a split that shares a recording with another one. ``restart`` takes the
+    folder from another result.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        result: str,
+        folder: Path,
+        formats: Sequence[Format],
+        *,
+        joined: str | None,
+        restart: bool,
+    ) -> None:
+        audio = survey(inputs)
+        if audio.apart:
+            raise UsageError(
+                f"{', '.join(inputs.manifests)}: slices of one recording lie in several splits, "
+                "and its text file takes all of them; merge the results, then run speechkit export"
+            )
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"--output-dir {folder}: is no folder")
+        self._inputs = inputs
+        self._folder = folder
+        self._formats = formats
+        self._joined = joined
+        self._tree = OutputTree(os.path.abspath(folder), audio.folder, "", alike=audio.alike)  # noqa: PTH100
+        self._owner = {
+            "result": result if result == "-" else self._seen_from(_whole_result(inputs, result)),
+            "audio": self._seen_from(audio.folder),
+            "alike": audio.alike,
+        }
+        self._restart = restart
+        for form in formats:
+            self._require_room(form)
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Inside, the folder is this result's; a run that is refused hasn't claimed it."""
+        new = [
+            kind
+            for kind in map(self._kind, self._formats)
+            if claim(self._tree.folder, kind, self._owner, restart=self._restart)
+        ]
+        try:
+            yield
+        except UsageError:
+            for kind in new:
+                owner_path(self._tree.folder, kind).unlink(missing_ok=True)
+            raise
+
+    def write(self, read: Callable[[], Iterable[Record]]) -> Written:
+        """Writes what the records hold, which are read twice. A file that can't be written is
+        told of at the end, and so is one of an earlier result whose recording has failed."""
+        written = Written(self._folder)
+        if self._joined:
+            groups = _groups(read()).items()
+            found = [self._recording(path, records, written) for path, records in groups]
+            for form in self._formats:
+                self._write(form, "", [one for one in found if one], written)
+        else:
+            for path, records in _completed(read):
+                recording = self._recording(path, records, written)
+                for form in self._formats:
+                    self._write(form, path, [recording] if recording else [], written)
+        return written
+
+    def _recording(
+        self, path: str, records: Sequence[Record], written: Written
+    ) -> Recording | None:
+        recording = _recording(self._tree.name(path), records)
+        failed = any(record.get("error") is not None for record in records)
+        written.failed += failed
+        written.partial += failed and recording is not None
+        return recording
+
+    def _write(
+        self, form: Format, audio: str, recordings: Sequence[Recording], written: Written
+    ) -> None:
+        target = self._target(form, audio)
+        try:
+            if recordings or self._joined:
+                atomic.write_text(target, form.render(recordings))
+                written.files += 1
+                name = self._joined or recordings[0].name.rpartition("/")[2]
+                written.shortened += target.name != (name or target.stem) + form.EXTENSION
+            elif target.exists():
+                written.failures.append(
+                    f"{shown(target)}: is of an earlier result, and now its recording has failed"
+                )
+        except SpeechkitError as e:
+            written.failures.append(str(e))
+
+    def _target(self, form: Format, audio: str) -> Path:
+        if self._joined:
+            most = MOST_BYTES - len(form.EXTENSION)
+            return Path(self._tree.folder, short(self._joined, most) + form.EXTENSION)
+        return self._tree.recording(audio, form.EXTENSION)
+
+    def _kind(self, form: Format) -> str:
+        return (
+            f"export.{self._joined}{form.EXTENSION}" if self._joined else f"export{form.EXTENSION}"
+        )
+
+    def _seen_from(self, path: str) -> str:
+        """From the folder, so that both can be moved, and whatever links lead to them."""
+        return os.path.relpath(os.path.realpath(path), os.path.realpath(self._folder))
+
+    def _require_room(self, form: Format) -> None:
+        new = not (self._restart or owner_path(self._tree.folder, self._kind(form)).exists())
+        refers = form.EXTENSION in references.SUFFIXES
+        neighbours = _Neighbours(self._inputs if refers else ())
+        for target in self._targets(form):
+            if refers and (beside := neighbours.audio_of(target)):
+                raise OutputConflict(
+                    f"{shown(target)}: would be taken for the reference of {shown(beside)}; "
+                    "name another --output-dir"
+                )
+            if new and neighbours.holds(target):
+                raise OutputConflict(
+                    f"{shown(target)}: is there already, and no run of speechkit's owns the "
+                    "folder; name another --output-dir, or replace it with --restart"
+                )
+
+    def _targets(self, form: Format) -> Iterator[Path]:
+        if self._joined:
+            yield self._target(form, "")
+            return
+        last = ""
+        for utterance in self._inputs:
+            if utterance.audio != last:
+                last = utterance.audio
+                yield self._target(form, last)
+
+
+def _whole_result(inputs: Inputs, result: str) -> str:
+    """What the results of all splits are called, where the input is a split."""
+    splits = {
+        numbered[0] for name in inputs.manifests if (numbered := split_number(Path(name).name))
+    }
+    return str(Path(result).with_name(f"{' '.join(sorted(splits))}_split_*")) if splits else result
+
+
+class Results(Inputs):
+    """`Inputs` that a stage has put out. Lines without an error have all of ``keys``."""
+
+    def __init__(self, result: str, keys: Sequence[str]) -> None:
+        self._keys = keys
+        super().__init__([result])
+
+    def lacks(self, record: Record) -> str | None:
+        found = lacks_audio(record)
+        if found or record.get("error") is not None:
+            return found
+        for key in self._keys:
+            if record.get(key) is None and not (key == "segments" and "parent" in record):
+                return f'"{key}", which the format is made of, is not there'
+        if "pred_text" in self._keys and record["pred_text"] and not _says(record):
+            return '"segments" have no "text", which the format is made of'
+        return None
+
+
+def _says(record: Record) -> bool:
+    segments = record.get("segments")
+    return segments is None or any(segment.get("text") for segment in segments)
+
+
+class _Neighbours:
+    """What stands in the folders of files that are to be written; each is looked into once."""
+
+    def __init__(self, utterances: Iterable[Utterance]) -> None:
+        self._names = cache(_names)
+        self._audio = cache(self._audio_in)
+        own = {os.path.splitext(one.audio)[1].lower() for one in utterances}  # noqa: PTH122
+        self._suffixes = {*AUDIO_SUFFIXES, *own} - {""}
+
+    def holds(self, target: Path) -> bool:
+        return target.name in self._names(target.parent)
+
+    def audio_of(self, target: Path) -> str:
+        """The name of the audio beside a text file of its name, "" where there is none."""
+        found: dict[str, str] = self._audio(target.parent)
+        return found.get(target.stem, "")
+
+    def _audio_in(self, folder: Path) -> dict[str, str]:
+        split = ((os.path.splitext(name), name) for name in self._names(folder))  # noqa: PTH122
+        return {stem: name for (stem, end), name in split if end.lower() in self._suffixes}
+
+
+def _names(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))  # noqa: PTH208
+    except OSError:  # not there yet
+        return frozenset()
+
+
+def tree_of(audio: AudioSurvey) -> OutputTree:
+    """For the names of recordings alone."""
+    return OutputTree("", audio.folder, "", alike=audio.alike)
+
+
+def recordings(records: Iterable[Record], tree: OutputTree) -> list[Recording]:
+    """The recordings that the records speak of, in order of appearance.
+
+    Records of one file are joined in order of time; failed ones have nothing to show.
+    """
+    found = (_recording(tree.name(path), group) for path, group in _groups(records).items())
+    return [one for one in found if one]
+
+
+def all_recordings(results: Inputs) -> list[Recording]:
+    """As `recordings`, of everything."""
+    return recordings((one.record for one in results), tree_of(survey_of(results)))
+
+
+def _path(record: Record) -> str:
+    return normal(str(record["audio_filepath"]))
+
+
+def _groups(records: Iterable[Record]) -> dict[str, list[Record]]:
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(_path(record), []).append(record)
+    return groups
+
+
+def _completed(read: Callable[[], Iterable[Record]]) -> Iterator[tuple[str, list[Record]]]:
+    """The records of each path as soon as all of them are read."""
+    left = Counter(hash(_path(record)) for record in read())
+    held: dict[str, list[Record]] = {}
+    for record in read():
+        path = _path(record)
+        held.setdefault(path, []).append(record)
+        left[hash(path)] -= 1
+        if not left[hash(path)]:
+            yield path, held.pop(path)
+
+
+def _recording(name: str, records: Sequence[Record]) -> Recording | None:
+    """None where all have failed."""
+    whole = [record for record in records if record.get("error") is None]
+    if not whole:
+        return None
+    segments = [segment for record in whole for segment in _segments(record)]
+    ends = [(record.get("offset") or 0.0) + (record.get("duration") or 0.0) for record in whole]
+    latest = max([*ends, *(segment.end for segment in segments)])
+    spoken = [_whole(record) for record in whole if record.get("units") is not None]
+    return Recording(name, latest, _in_order(segments), _in_order(spoken))
+
+
+def _in_order(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+    return tuple(sorted(segments, key=lambda one: (one.start, one.end)))
+
+
+def _segments(record: Record) -> list[Segment]:
+    segments = record.get("segments")
+    return [_whole(record)] if segments is None else [_segment(segment) for segment in segments]
+
+
+def _whole(record: Record) -> Segment:
+    start = record.get("offset") or 0.0
+    units = tuple(record.get("units") or ())
+    end = round(start + (record.get("duration") or 0.0), 3)
+    return Segment(start, end, record.get("pred_text"), units=units)
+
+
+def _segment(segment: dict[str, Any]) -> Segment:
+    words = tuple(
+        Word(word["word"], word["start"], word["end"], word.get("confidence"))
+        for word in segment.get("words") or ()
+    )
+    return Segment(segment["start"], segment["end"], segment.get("text"), words)

@@ -1,0 +1,109 @@
+"""Names the utterances that a merge lacks, and the splits that have to run again for them."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechkit.errors import UsageError
+from speechkit.io.judge import lacks_nothing
+from speechkit.io.lines import parse_line
+from speechkit.io.manifest import check, content_lines, folder_of, read_records
+from speechkit.io.split_index import SplitIndex
+from speechkit.splitting.expected_utterances import ABSENT, RollCall, expected_key
+from speechkit.splitting.merge_summary import Fault, utterance_name
+
+_UNKNOWN = -1  # the split of an utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Missing utterances, the splits that lack them, and split files that can't be read."""
+
+    faults: tuple[Fault, ...]
+    splits: frozenset[int]
+    broken: tuple[str, ...]
+
+
+def find_lack(
+    roll: RollCall,
+    splits: Sequence[int | None],
+    manifest: str | None,
+    index: SplitIndex | None,
+    folder: str,
+) -> Lack:
+    """``splits`` has the split of each result file; ``folder`` is where the split files are.
+
+    Without an index the splits are those that leave a gap in the numbering.
+    """
+    counts = Counter(roll.file)
+    results: Counter[int] = Counter()
+    for file, split in enumerate(splits):
+        if split is not None:
+            results[split] += counts[file]
+    gaps = frozenset(range(max(results, default=0))) - set(results)
+    if manifest is None:
+        return Lack((), gaps, ())
+    if ABSENT not in counts:
+        return Lack((), frozenset(), ())
+    of = array("i", [_UNKNOWN]) * len(roll)
+    if index is None:
+        return Lack(_faults(roll, manifest, of, ""), gaps, ())
+    broken = _attribute(roll, index, folder, results, of)
+    lacking = (frozenset(of) | frozenset(broken)) - {_UNKNOWN}
+    files = tuple(str(Path(folder) / index.splits[split].file) for split in broken)
+    detail = "" if broken else "in none of the splits: split the manifest again"
+    return Lack(_faults(roll, manifest, of, detail), lacking, files)
+
+
+def _attribute(
+    roll: RollCall, index: SplitIndex, folder: str, results: Counter[int], of: array[int]
+) -> list[int]:
+    """Fills ``of`` with the split of each missing position; returns splits that can't be read.
+
+    Splits without results come first: what several splits hold is missing there.
+    """
+    broken = []
+    lacking = [n for n, split in enumerate(index.splits) if results[n] < split.utterances]
+    for number in sorted(lacking, key=lambda n: (results[n] > 0, n)):
+        try:
+            split = Path(folder) / index.splits[number].file
+            for record in read_records(str(split), lacks_nothing):
+                missing = [
+                    position
+                    for position in roll.positions(expected_key(record))
+                    if roll.file[position] == ABSENT and of[position] == _UNKNOWN
+                ]
+                if missing:
+                    of[roll.choose(record, missing)] = number
+        except UsageError:
+            broken.append(number)
+    return sorted(broken)
+
+
+def _faults(roll: RollCall, manifest: str, of: array[int], unknown: str) -> tuple[Fault, ...]:
+    folder = folder_of(manifest)
+    faults = []
+    for (where, line), file, split in zip(content_lines(manifest), roll.file, of, strict=False):
+        if file == ABSENT:
+            record = check(parse_line(line, where), where, folder, lacks_nothing)
+            known = split != _UNKNOWN
+            fault = Fault(
+                utterance_name(record), where, split if known else None, "" if known else unknown
+            )
+            faults.append(fault)
+    return tuple(faults)
+
+
+def begun(paths: Iterable[str], splits: Iterable[int]) -> tuple[int, ...]:
+    """The ``splits`` that have an unfinished output, going by the name of a finished one."""
+    for path in paths:
+        match = re.fullmatch(r"(.*_split_)(\d+)(.*)", Path(path).name)
+        if match:
+            names = {n: f"{match[1]}{n:0{len(match[2])}d}{match[3]}.part" for n in splits}
+            return tuple(n for n in names if Path(path).with_name(names[n]).exists())
+    return ()

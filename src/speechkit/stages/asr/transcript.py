@@ -1,0 +1,151 @@
+"""The transcript of one utterance, put together from what an engine heard in its windows."""
+
+from __future__ import annotations
+
+import string
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from speechkit.records import Hypothesis, Segment, Word, size_of, text_of
+from speechkit.stages.asr.coverage import suspicious, unheard
+from speechkit.stages.asr.windows import Span, Window, within_a_stretch, within_speech
+
+PAUSE = 0.5  # seconds; a longer one parts two segments
+SENTENCE_END = (".", "?", "!", "。", "？", "！", "।", "؟", "…")
+ABBREVIATION = 4  # characters of the longest, with its dot
+PUNCTUATION = string.punctuation + "。？！、，…“”«»"
+CLOSING = "\"'”’»)]}"  # may stand behind a sentence's end
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A word at its place in the utterance, and the segment that the engine heard it in; all of
+    the segment's text, where the engine tells no word times."""
+
+    word: Word
+    source: Segment
+
+    @property
+    def middle(self) -> float:
+        return (self.word.start + self.word.end) / 2
+
+    def echoes(self, other: Said) -> bool:
+        """Whether it is the same word, heard a second time."""
+        one, two = (said.word.text.casefold().strip(PUNCTUATION) for said in (self, other))
+        overlaps = self.word.start < other.word.end and other.word.start < self.word.end
+        return one == two and overlaps
+
+    def at(self, start: float, end: float) -> Said:
+        return replace(self, word=replace(self.word, start=start, end=end))
+
+
+class Transcript:
+    """What is said in an utterance. ``speech``: where VAD found some. Times in its seconds."""
+
+    def __init__(self, speech: Sequence[Span]) -> None:
+        self._speech = speech
+        self._said: list[Said] = []
+
+    @property
+    def languages(self) -> Counter[str]:
+        """How many words are in which, as far as the engine tells."""
+        return Counter(one.source.language for one in self._said if one.source.language)
+
+    def language_at(self, time: float) -> str | None:
+        """Of the nearest word whose language is known."""
+        known = [one for one in self._said if one.source.language]
+        nearest = min(known, key=lambda one: abs(one.middle - time), default=None)
+        return nearest.source.language if nearest else None
+
+    @property
+    def text(self) -> str:
+        return text_of(one.word for one in self._said)
+
+    def add(self, window: Window, hypothesis: Hypothesis) -> None:
+        self._said += self._placed(window, hypothesis)
+
+    def fill(self, hole: Span, window: Window, hypothesis: Hypothesis) -> None:
+        """Puts what was heard in ``hole`` by itself in the place of what stands there, if it is
+        more, and as little in doubt."""
+        start, end = hole
+        before = [one for one in self._said if one.middle < start]
+        there = [one for one in self._said if start <= one.middle < end]
+        after = [one for one in self._said if one.middle >= end]
+        heard = [
+            one.at(max(start, one.word.start), min(end, one.word.end))
+            for one in self._placed(window, hypothesis)
+            if start <= one.middle < end and not any(map(one.echoes, [*before[-1:], *after[:1]]))
+        ]
+        no_worse = not there or _in_doubt(there) or not _in_doubt(heard)
+        if no_worse and _size(heard) > _size(there):
+            self._said = [*before, *heard, *after]
+
+    def unheard(self) -> list[Span]:
+        return unheard([one.word for one in self._said], self._speech)
+
+    def suspicious(self) -> list[Span]:
+        return suspicious([one.word for one in self._said], self._speech)
+
+    def segments(self) -> list[Segment]:
+        """Cut at pauses, at sentence ends and where the engine's own end; placed by their words."""
+        groups: list[list[Said]] = []
+        for one in self._said:
+            if groups and not _parts(groups[-1][-1], one):
+                groups[-1].append(one)
+            else:
+                groups.append([one])
+        return [_segment(group) for group in groups]
+
+    def _placed(self, window: Window, hypothesis: Hypothesis) -> list[Said]:
+        placed: list[Said] = []
+        for heard in hypothesis.segments:
+            segment = replace(heard, language=heard.language or hypothesis.language)
+            if segment.words:
+                placed += [Said(self._in_speech(window, word), segment) for word in segment.words]
+            elif segment.text:
+                times = window.place(segment.start, segment.end)
+                placed.append(
+                    Said(Word(segment.text, *within_speech(*times, self._speech)), segment)
+                )
+        return placed
+
+    def _in_speech(self, window: Window, word: Word) -> Word:
+        start, end = within_a_stretch(*window.place(word.start, word.end), self._speech)
+        chars = tuple(self._in_speech(window, char) for char in word.chars)
+        return replace(word, start=start, end=end, chars=chars)
+
+
+def _in_doubt(said: Sequence[Said]) -> bool:
+    return any(one.source.flags for one in said)
+
+
+def _size(said: Sequence[Said]) -> int:
+    return sum(size_of(one.word.text) for one in said)
+
+
+def _parts(before: Said, after: Said) -> bool:
+    """Whether a segment ends between the two."""
+    return (
+        before.source is not after.source
+        or after.word.start - before.word.end >= PAUSE
+        or (_ends_sentence(before.word.text) and not after.word.text[:1].islower())
+    )
+
+
+def _ends_sentence(text: str) -> bool:
+    """Not after what may be an abbreviation: Mr., Dr., U.S."""
+    text = text.rstrip(CLOSING)
+    abbreviates = text.endswith(".") and text[:1].isupper() and len(text) <= ABBREVIATION
+    return text.endswith(SENTENCE_END) and not abbreviates
+
+
+def _segment(said: Sequence[Said]) -> Segment:
+    source, words = said[0].source, tuple(one.word for one in said)
+    return replace(
+        source,
+        start=words[0].start,
+        end=words[-1].end,
+        text=text_of(words),
+        words=words if source.words else (),
+    )

@@ -1,0 +1,55 @@
+"""Building manifests: what the headers of audio files say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from speechkit.errors import AudioTruncated
+from speechkit.records import Record, Utterance
+from speechkit.runtime.stage import Loaded, Stage, Task, flagged
+
+
+@dataclass(slots=True)
+class ManifestTask(Task):
+    """`task.Task` of the manifest stage."""
+
+    track: str | None = None
+    one_by_one: bool = True
+
+    def open(self) -> None:
+        pass
+
+    def load(self, utterance: Utterance) -> Loaded:
+        from speechkit.io import audio
+
+        info = audio.probe(utterance.audio, track=self.track)
+        end = utterance.offset + (utterance.duration or 0.0)
+        if utterance.offset >= info.duration or end > info.duration + audio.SLACK:
+            raise AudioTruncated(
+                f"{utterance.audio}: {info.duration:.2f} s long, but asked for up to {end:g} s"
+            )
+        return Loaded(utterance, info, info.duration)
+
+    def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
+        for loaded in batch:
+            utterance, info = loaded.utterance, loaded.data
+            record = {
+                **utterance.record,
+                "duration": utterance.duration or round(info.duration - utterance.offset, 6),
+                "sample_rate": info.sample_rate,
+                "channels": info.channels,
+            }
+            yield [flagged(record, info.flags)]
+
+
+def manifest_stage(track: str | None = None) -> Stage:
+    return Stage(
+        name="manifest",
+        task=ManifestTask(track),
+        batch_audio=math.inf,  # it reads headers, which cost the same whatever the length
+        options={"track": track},
+        result_keys=("duration", "sample_rate", "channels"),
+        batch_utterances=100,
+    )

@@ -1,0 +1,105 @@
+"""Voice activity detection: recordings to speech segments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from speechkit.engines import registry
+from speechkit.engines.protocols import VadEngine
+from speechkit.io import manifest
+from speechkit.records import Record, Utterance
+from speechkit.runtime.stage import Loaded, Stage, Task, flagged, load_audio
+from speechkit.stages.vad.segmentation import SegmentationOptions, speech_segments
+from speechkit.stages.vad.speech_frames import probabilities
+
+#: What is said of a recording and not of its parts.
+OF_THE_WHOLE = (
+    *("text", "pred_text", "segments", "speech_duration", "words"),
+    *("frame_hop", "frame_probabilities"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VadOptions:
+    """``emit``: ``recordings`` (a line each, with its segments) or ``segments`` (a line each)."""
+
+    engine: str
+    segmentation: SegmentationOptions
+    emit: str = "recordings"
+    probabilities: bool = False
+    channel: int | None = None
+    track: str | None = None
+
+
+@dataclass(slots=True)
+class VadTask(Task):
+    """`task.Task` of the vad stage."""
+
+    options: VadOptions
+    one_by_one: bool
+    _engine: VadEngine = field(init=False)
+
+    def open(self) -> None:
+        self._engine = registry.create("vad", self.options.engine)
+
+    def load(self, utterance: Utterance) -> Loaded:
+        return load_audio(utterance, self.options.channel, self.options.track)
+
+    def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
+        found = probabilities(self._engine, [loaded.data for loaded in batch])
+        for loaded, frames in zip(batch, found, strict=True):
+            segments = speech_segments(
+                frames, self._engine.hop, loaded.seconds, self.options.segmentation
+            )
+            offset = loaded.utterance.offset
+            shifted = [(round(s + offset, 3), round(e + offset, 3)) for s, e in segments]
+            if self.options.emit == "segments":
+                yield list(_segment_lines(loaded, shifted))
+            else:
+                yield [self._line(loaded, shifted, frames)]
+
+    def _line(self, loaded: Loaded, segments: list[tuple[float, float]], frames: Any) -> Record:
+        record = {
+            **loaded.utterance.record,
+            "duration": loaded.utterance.duration or loaded.seconds,
+            "segments": [{"start": start, "end": end} for start, end in segments],
+            "speech_duration": round(math.fsum(end - start for start, end in segments), 3),
+        }
+        if self.options.probabilities:
+            record["frame_hop"] = self._engine.hop
+            record["frame_probabilities"] = [round(p, 4) for p in frames.tolist()]
+        return flagged(record, loaded.data.flags)
+
+
+def vad_stage(options: VadOptions) -> Stage:
+    info = registry.find("vad", options.engine)
+    return Stage(
+        name="vad",
+        task=VadTask(options, one_by_one=not info.batched),
+        batch_audio=info.batch_audio,
+        options=asdict(options),
+        packages=info.packages,
+        result_keys=() if options.emit == "segments" else ("segments", "speech_duration"),
+        cuts=options.emit == "segments",
+    )
+
+
+def choose_engine() -> tuple[str, str | None]:
+    """The engine ``auto`` stands for, and why it is not the first choice."""
+    lacking = registry.check(registry.find("vad", "ten"))
+    return ("ten", None) if lacking is None else ("silero", lacking)
+
+
+def _segment_lines(loaded: Loaded, segments: Sequence[tuple[float, float]]) -> Iterator[Record]:
+    whole = flagged(loaded.utterance.record, loaded.data.flags)
+    name = manifest.name(whole)
+    for number, (start, end) in enumerate(segments):
+        record = {**whole, "offset": start, "duration": round(end - start, 3)}
+        if record.get("id") is not None:
+            record["id"] = f"{name}-{number:04}"
+        for key in OF_THE_WHOLE:
+            record.pop(key, None)
+        yield {**record, "parent": name}
