@@ -25,12 +25,12 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 from sklearn.cluster import MiniBatchKMeans
-from speechkit.engines.s2s.transformers.engine import transformers
 from transformers import WavLMConfig, WavLMModel
 
 from speechkit.compat import checkpoint, door
 from speechkit.engines.encoders import fairseq_weights
 from speechkit.engines.s2s import kmeans
+from speechkit.engines.s2s.transformers.engine import transformers
 
 from . import digits
 from .made import made, recipe_of

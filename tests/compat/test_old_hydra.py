@@ -20,11 +20,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
-from speechkit.engines.s2s.fairseq.engine import fairseq
-from speechkit.engines.s2s.transformers.engine import transformers
 
 from speechkit.compat import checkpoint, door, shims
 from speechkit.engines.protocols import SAMPLE_RATE
+from speechkit.engines.s2s.fairseq.engine import fairseq
+from speechkit.engines.s2s.transformers.engine import transformers
 
 ROOT = Path(__file__).resolve().parents[2]
 OLD = ROOT / ".cache" / "old-hydra"

@@ -14,10 +14,10 @@ from speechkit.io.inputs import Inputs
 from speechkit.runtime import runner
 from speechkit.runtime.pool import PoolOptions
 from speechkit.runtime.stage import Stage
-from speechkit.stages.asr.stage import AsrOptions, AsrTask
+from speechkit.stages.asr.stage import AsrOptions, AsrProcessor
 
 
-class CrowdedTask(AsrTask):
+class CrowdedProcessor(AsrProcessor):
     def open(self) -> None:
         import torch
 
@@ -39,8 +39,8 @@ def main() -> None:
     model, source, folder, fits = sys.argv[1:]
     os.environ["CROWDED_FITS"] = fits
     options = AsrOptions("whisper", model, decoding={"language": "en", "temperature": (0.0,)})
-    task = crowded.CrowdedTask(options, {"batch_size": 8}, one_by_one=False)
-    stage = Stage("asr", task, 1000.0, {}, error_keys={"pred_text": ""})
+    processor = crowded.CrowdedProcessor(options, {"batch_size": 8}, one_by_one=False)
+    stage = Stage("asr", processor, 1000.0, {}, error_keys={"pred_text": ""})
     run = runner.RunOptions(str(Path(folder) / "out.jsonl"), PoolOptions(1))
     with Inputs([source]) as inputs:
         summary = runner.run(stage, inputs, run, print)

@@ -11,10 +11,10 @@ from typing import Any
 
 from speechkit import cli
 from speechkit.stages.asr import stage as asr
-from speechkit.stages.asr.stage import AsrTask
+from speechkit.stages.asr.stage import AsrProcessor
 
 
-class StallingTask(AsrTask):
+class StallingProcessor(AsrProcessor):
     def open(self) -> None:
         super().open()
         model: Any = self._engine._model  # type: ignore[attr-defined]
@@ -29,16 +29,18 @@ class StallingTask(AsrTask):
 
 
 def main() -> None:
-    import stalling  # the importable module: the task is unpickled elsewhere
+    import stalling  # the importable module: the processor is unpickled elsewhere
 
     model, source, out, os.environ["STALLING_SAMPLES"] = sys.argv[1:]
     made = asr.asr_stage
 
     def stage(*options: Any) -> Any:
         whole = made(*options)
-        task: Any = whole.task
-        hanging = stalling.StallingTask(task.options, task.device, task.one_by_one)
-        return replace(whole, task=hanging)
+        processor: Any = whole.processor
+        hanging = stalling.StallingProcessor(
+            processor.options, processor.device, processor.one_by_one
+        )
+        return replace(whole, processor=hanging)
 
     asr.asr_stage = stage
     options = ["--engine", "nemo", "--model", model, "--workers", "1", "--time-limit", "1"]

@@ -12,10 +12,10 @@ import soundfile
 
 from speechkit.io import audio
 from speechkit.records import Utterance
-from speechkit.runtime.stage import Task
-from speechkit.stages.asr.stage import AsrOptions, AsrTask
+from speechkit.runtime.stage import Processor
+from speechkit.stages.asr.stage import AsrOptions, AsrProcessor
 from speechkit.stages.vad.segmentation import DEFAULTS
-from speechkit.stages.vad.stage import VadOptions, VadTask
+from speechkit.stages.vad.stage import VadOptions, VadProcessor
 
 RATE = 16_000
 NAMES = ("rms/bridge", "awb/train", "slt/story", "rms/doctor")
@@ -33,10 +33,10 @@ def talk(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def heard(task: Task, file: Path, **own: float) -> dict[str, Any]:
-    task.open()
+def heard(processor: Processor, file: Path, **own: float) -> dict[str, Any]:
+    processor.open()
     utterance = Utterance(0, str(file), record={"audio_filepath": str(file)}, **own)  # type: ignore[arg-type]
-    (records,) = task.compute([task.load(utterance)])
+    (records,) = processor.compute([processor.load(utterance)])
     (record,) = records
     json.dumps(record)
     return dict(record)
@@ -52,9 +52,9 @@ def test_vad_finds_the_same_speech_in_stretches(
     talk: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     options = VadOptions(engine, DEFAULTS[engine], probabilities=True)
-    whole = heard(VadTask(options, one_by_one=True), talk)
+    whole = heard(VadProcessor(options, one_by_one=True), talk)
     in_stretches(monkeypatch)
-    parts = heard(VadTask(options, one_by_one=True), talk)
+    parts = heard(VadProcessor(options, one_by_one=True), talk)
     assert parts["duration"] == whole["duration"] > 20
     assert len(parts["frame_probabilities"]) == len(whole["frame_probabilities"])
     differences = np.subtract(parts["frame_probabilities"], whole["frame_probabilities"])
@@ -63,9 +63,9 @@ def test_vad_finds_the_same_speech_in_stretches(
     assert len(parts["segments"]) == pytest.approx(len(whole["segments"]), abs=1)
 
 
-def whisper(whispers: dict[str, Path]) -> AsrTask:
+def whisper(whispers: dict[str, Path]) -> AsrProcessor:
     options = AsrOptions("faster-whisper", str(whispers["faster-whisper"]), words=True)
-    return AsrTask(options, {}, one_by_one=False)
+    return AsrProcessor(options, {}, one_by_one=False)
 
 
 def test_asr_hears_the_same_words_in_parts_cut_at_pauses(
@@ -98,8 +98,8 @@ def test_asr_of_a_long_slice_keeps_the_files_own_times_and_the_speech_it_is_told
     talk: Path, whispers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_stretches(monkeypatch)
-    task = whisper(whispers)
-    part = heard(task, talk, offset=5.0, duration=15.0)
+    processor = whisper(whispers)
+    part = heard(processor, talk, offset=5.0, duration=15.0)
     assert part["duration"] == 15.0
     assert 5.0 <= part["segments"][0]["start"] < 8.0
     assert 15.0 < part["segments"][-1]["end"] <= 20.0
@@ -108,5 +108,5 @@ def test_asr_of_a_long_slice_keeps_the_files_own_times_and_the_speech_it_is_told
         str(talk),
         record={"audio_filepath": str(talk), "segments": [{"start": 12.0, "end": 14.0}]},
     )
-    (records,) = task.compute([task.load(told)])
+    (records,) = processor.compute([processor.load(told)])
     assert all(10.0 < one["start"] < 15.0 for one in records[0]["segments"])

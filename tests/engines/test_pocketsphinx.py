@@ -9,10 +9,10 @@ import numpy as np
 import pocketsphinx
 import pytest
 from numpy.typing import NDArray
-from speechkit.engines.asr.pocketsphinx.engine import MIN_SAMPLES, PocketSphinx
 
 from audiokit import whole
 from speechkit.engines import registry
+from speechkit.engines.asr.pocketsphinx.engine import MIN_SAMPLES, PocketSphinx
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import EngineMissing
 from speechkit.io import audio

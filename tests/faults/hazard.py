@@ -1,4 +1,4 @@
-"""A stage that does to its worker what each utterance says: a task for the runner, no model.
+"""A stage that does to its worker what each utterance says: a processor for the runner, no model.
 
 ``python -m hazard IN OUT [--batched] [--time-limit X] [--workers N] [--batch-audio X] [--gpus N
 N]``. An
@@ -24,11 +24,11 @@ from speechkit.io.inputs import Inputs
 from speechkit.records import Record, Utterance
 from speechkit.runtime import runner
 from speechkit.runtime.pool import PoolOptions
-from speechkit.runtime.stage import Loaded, Stage, Task
+from speechkit.runtime.stage import Loaded, Processor, Stage
 
 
 @dataclass
-class HazardTask(Task):
+class HazardProcessor(Processor):
     one_by_one: bool
     opening: str | None = None
 
@@ -95,12 +95,12 @@ def main() -> None:
     sys.exit(summary.exit_code)
 
 
-def _task(one_by_one: bool, opening: str | None) -> HazardTask:
+def _task(one_by_one: bool, opening: str | None) -> HazardProcessor:
     """Of the importable module, not of ``__main__``, so that it can be unpickled elsewhere."""
     import hazard
 
-    task: HazardTask = hazard.HazardTask(one_by_one, opening)
-    return task
+    processor: HazardProcessor = hazard.HazardProcessor(one_by_one, opening)
+    return processor
 
 
 if __name__ == "__main__":

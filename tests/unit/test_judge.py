@@ -28,7 +28,7 @@ from speechkit.splitting.merge import MergeOptions, merge_results
 from speechkit.splitting.split import SplitOptions, split_manifest
 from speechkit.stages.asr.listening import Attempt
 from speechkit.stages.asr.parts import Parts
-from speechkit.stages.asr.stage import AsrOptions, AsrTask
+from speechkit.stages.asr.stage import AsrOptions, AsrProcessor
 from speechkit.stages.asr.windows import Span, Window, united
 
 SPAN: Record = {"start": 0, "end": 1.5}
@@ -216,9 +216,9 @@ def test_asr_writes_what_it_takes_whatever_an_engine_has_heard(
     listening.take(Attempt(Window(((0.0, 10.0),))), Hypothesis(tuple(heard)))
     listening.take(Attempt(Window(((2.0, 6.0),)), (2.0, 6.0)), Hypothesis(tuple(heard)))
     parts.keep(listening)
-    task = AsrTask(AsrOptions("none", words=True, chars=True), {}, False)
+    processor = AsrProcessor(AsrOptions("none", words=True, chars=True), {}, False)
     utterance = Utterance(0, "/a.wav", offset, record={"audio_filepath": "/a.wav"})
-    line = task._line(Loaded(utterance, silence, 10.0), parts)
+    line = processor._line(Loaded(utterance, silence, 10.0), parts)
     assert fault(line) is None
     recordings([line], tree_of(AudioSurvey("", alike=False, apart=False)))
 

@@ -23,7 +23,7 @@ from speechkit.io import slurm
 from speechkit.io.machine import gpu_memory, granted_cpus
 from speechkit.io.standing import standing
 from speechkit.runtime import interpreter
-from speechkit.runtime.stage import DRAIN_SIGNALS
+from speechkit.runtime.messages import DRAIN_SIGNALS
 
 DRAINED = 75
 #: Windows at once on a GPU with more than so many GiB; an engine takes fewer where they don't fit.

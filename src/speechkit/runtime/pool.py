@@ -33,7 +33,7 @@ from speechkit.errors import (
 )
 from speechkit.records import Record, Utterance
 from speechkit.runtime import interpreter
-from speechkit.runtime.stage import (
+from speechkit.runtime.messages import (
     DRAIN_SIGNALS,
     STACKS_SIGNAL,
     BatchDone,
@@ -42,9 +42,9 @@ from speechkit.runtime.stage import (
     Message,
     Outcome,
     Ready,
-    Task,
     error_outcome,
 )
+from speechkit.runtime.stage import Processor
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ DEATHS_IN_A_ROW = 10  # with no result between them: not the utterances are at f
 class PoolOptions:
     """``time_limit``: seconds of work allowed for each second of audio, and three times as many
     for any utterance; 0 for no limit. ``threads``, ``loaders``, ``gpus``: as in
-    `task.Placement`."""
+    `stage.Placement`."""
 
     workers: int
     threads: int = 1
@@ -128,7 +128,7 @@ class _Worker:
 
 
 class Pool:
-    """Runs a task over batches in worker processes.
+    """Runs a processor over batches in worker processes.
 
     ``error_keys`` are the keys that a failed utterance's record carries beside its error.
     ``stall_ends``: whether a stall in a batch with this utterance is to end the run; None: none
@@ -137,13 +137,13 @@ class Pool:
 
     def __init__(
         self,
-        task: Task,
+        processor: Processor,
         options: PoolOptions,
         error_keys: Record,
         stall_ends: Callable[[int], bool] | None = None,
         folder: Path | None = None,
     ) -> None:
-        self._task = task
+        self._processor = processor
         self._options = options
         self._error_keys = error_keys
         self._stall_ends = stall_ends
@@ -328,7 +328,7 @@ class Pool:
                 os.close(its_stacks)
         worker = _Worker(process, Connection(ours.detach()), stacks, gpu)
         self._workers.append(worker)
-        worker.outbox.put((self._task, self._error_keys, self._options.loaders))
+        worker.outbox.put((self._processor, self._error_keys, self._options.loaders))
         return worker
 
     def _stop(self) -> None:

@@ -32,10 +32,11 @@ from speechkit.io.journal import (
 from speechkit.io.machine import peak_memory
 from speechkit.io.standing import published
 from speechkit.runtime.batching import batches
+from speechkit.runtime.messages import DRAIN_SIGNALS, Outcome
 from speechkit.runtime.pool import Batch, Pool, PoolOptions
 from speechkit.runtime.progress import Progress
 from speechkit.runtime.resume import recall, take_over
-from speechkit.runtime.stage import DRAIN_SIGNALS, Outcome, Stage
+from speechkit.runtime.stage import Stage
 
 log = logging.getLogger(__name__)
 
@@ -208,10 +209,10 @@ class _Run:
             stage.batch_audio,
             stage.batch_utterances,
         )
-        stage.task.survey(self._inputs, restart=self._options.restart)
+        stage.processor.survey(self._inputs, restart=self._options.restart)
         aside = scratch.folder(stage.scratch) if stage.scratch else nullcontext()
         with aside as folder, self._drain.gently():
-            pool = Pool(stage.task, self._options.pool, stage.error_keys, stall_ends, folder)
+            pool = Pool(stage.processor, self._options.pool, stage.error_keys, stall_ends, folder)
             left = filter(None, chain.from_iterable(map(todo, whole)))
             yield from pool.run(left, lambda: self._drain.heard)
         self._uses = pool.uses

@@ -1,34 +1,28 @@
-"""What a stage does to one batch, and the messages between the runner and its workers."""
+"""A stage: its processor, which works on batches in worker processes, and how it is run."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
-from speechkit.errors import SpeechkitError
-from speechkit.io import manifest
 from speechkit.io.inputs import Inputs
 from speechkit.records import Record, Utterance
 from speechkit.runtime.batching import MOST
 
-DRAIN_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)  # end a run; the runner's affair
-STACKS_SIGNAL = signal.SIGUSR2  # asks a worker for the stacks of all its threads
-
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An utterance with what `Task.load` made of it; ``seconds`` of audio."""
+    """An utterance with what `Processor.load` made of it; ``seconds`` of audio."""
 
     utterance: Utterance
     data: Any
     seconds: float
 
 
-class Task(Protocol):
+class Processor(Protocol):
     """A stage's work: pickled once to each worker process, opened there, then fed batches."""
 
     one_by_one: bool  # compute is given single utterances; a crash then costs exactly one
@@ -89,7 +83,7 @@ class Stage:
     """
 
     name: str
-    task: Task
+    processor: Processor
     batch_audio: float
     options: Mapping[str, Any]
     packages: Sequence[str] = ()
@@ -123,56 +117,3 @@ def flagged(record: Record, flags: Iterable[str]) -> Record:
     earlier = record.get("flags")
     found = sorted({*(earlier if isinstance(earlier, list) else ()), *flags})
     return {**record, "flags": found} if found else record
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The worker's engine is built."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The worker's engine can't be built, or what it makes can't be written."""
-
-    error: SpeechkitError
-    traceback: str
-
-
-# Sent by the thousand: frozen dataclasses are pickled by Python, these by C.
-@dataclass(slots=True)
-class Begun:
-    """The worker now works on these utterances, known to hold so many seconds of audio."""
-
-    indices: tuple[int, ...]
-    seconds: float
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of one utterance: its output lines, and the error's type if it failed."""
-
-    index: int
-    lines: tuple[str, ...]
-    seconds: float
-    error: str | None = None
-    traceback: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchDone:
-    """The worker has answered for every utterance of its oldest batch."""
-
-    use: DeviceUse | None = None
-
-
-Message = Ready | Failed | Begun | Outcome | BatchDone
-
-
-def error_outcome(
-    utterance: Utterance, error: BaseException, extra: Record, traceback: str = ""
-) -> Outcome:
-    """The outcome of an utterance that failed: its record, ``extra`` keys, and the reason."""
-    kind = type(error).__name__
-    message = str(error) or kind
-    record = {**utterance.record, **extra, "error": {"type": kind, "message": message}}
-    return Outcome(utterance.index, (manifest.dump(record),), 0.0, kind, traceback)

@@ -31,19 +31,18 @@ from speechkit.io import manifest
 from speechkit.io.journal import error_type
 from speechkit.io.lines import MOST_BYTES
 from speechkit.records import Record, Utterance
-from speechkit.runtime.stage import (
+from speechkit.runtime.messages import (
     DRAIN_SIGNALS,
     STACKS_SIGNAL,
     BatchDone,
     Begun,
     Failed,
-    Loaded,
     Message,
     Outcome,
     Ready,
-    Task,
     error_outcome,
 )
+from speechkit.runtime.stage import Loaded, Processor
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 UNKNOWN_SECONDS = 60.0  # assumed of an utterance until it is decoded, for its time limit
@@ -65,15 +64,15 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
     try:
-        task, error_keys, loaders = connection.recv()
+        processor, error_keys, loaders = connection.recv()
     except (EOFError, OSError):  # the runner died meanwhile
         return
     threading.Thread(
-        target=_receive, args=(connection, batches, _loader(task, loaders)), daemon=True
+        target=_receive, args=(connection, batches, _loader(processor, loaders)), daemon=True
     ).start()
     runner = _Runner(connection)
     try:
-        task.open()
+        processor.open()
     except Exception as e:
         error = e if isinstance(e, SpeechkitError) else EngineFailed(f"can't start: {e!r}")
         runner.tell(Failed(error, traceback.format_exc()))
@@ -81,20 +80,20 @@ def main() -> None:
     runner.tell(Ready())
     while (batch := batches.get()) is not None:
         try:
-            for group in [[one] for one in batch] if task.one_by_one else [batch]:
-                _work(task, group, error_keys, runner)
+            for group in [[one] for one in batch] if processor.one_by_one else [batch]:
+                _work(processor, group, error_keys, runner)
         except OutputFailed as e:  # the next utterance's would fail, too
             runner.tell(Failed(e, traceback.format_exc()))
             return
-        runner.tell(BatchDone(task.device_use()))
+        runner.tell(BatchDone(processor.device_use()))
 
 
-def _loader(task: Task, threads: int) -> Callable[[Utterance], Load]:
+def _loader(processor: Processor, threads: int) -> Callable[[Utterance], Load]:
     """Begins to load an utterance, in one of the threads; without any it waits to be asked."""
     if not threads:
-        return lambda utterance: partial(task.load, utterance)
+        return lambda utterance: partial(processor.load, utterance)
     pool = ThreadPoolExecutor(threads)
-    return lambda utterance: pool.submit(task.load, utterance).result
+    return lambda utterance: pool.submit(processor.load, utterance).result
 
 
 def _receive(
@@ -131,9 +130,11 @@ class _Runner:
             self._told = now
 
 
-def _work(task: Task, group: Batch, error_keys: Record, runner: _Runner) -> None:
+def _work(processor: Processor, group: Batch, error_keys: Record, runner: _Runner) -> None:
     indices = tuple(utterance.index for utterance, _ in group)
-    expected = sum(task.weight(utterance.duration or UNKNOWN_SECONDS) for utterance, _ in group)
+    expected = sum(
+        processor.weight(utterance.duration or UNKNOWN_SECONDS) for utterance, _ in group
+    )
     runner.tell(Begun(indices, expected))
     loaded: list[Loaded] = []
     for utterance, load in group:
@@ -146,12 +147,12 @@ def _work(task: Task, group: Batch, error_keys: Record, runner: _Runner) -> None
             runner.tell(_failure(utterance, e, error_keys))
     if not loaded:
         return
-    found = sum(task.weight(one.seconds) for one in loaded)
+    found = sum(processor.weight(one.seconds) for one in loaded)
     if found > expected or len(group) > 1:
         runner.tell(Begun(indices, found))
     answered = 0
     try:
-        for one, records in zip(loaded, task.compute(loaded), strict=True):
+        for one, records in zip(loaded, processor.compute(loaded), strict=True):
             runner.tell(_success(one, records))
             answered += 1
     except OutputFailed:
@@ -161,7 +162,12 @@ def _work(task: Task, group: Batch, error_keys: Record, runner: _Runner) -> None
             runner.tell(_failure(loaded[0].utterance, e, error_keys))
             return
         for one in loaded[answered:]:  # find out which of them it was
-            _work(task, [(one.utterance, partial(task.load, one.utterance))], error_keys, runner)
+            _work(
+                processor,
+                [(one.utterance, partial(processor.load, one.utterance))],
+                error_keys,
+                runner,
+            )
 
 
 def _success(one: Loaded, records: Sequence[Record]) -> Outcome:

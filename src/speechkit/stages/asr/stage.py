@@ -22,7 +22,7 @@ from speechkit.io.models import nearby
 from speechkit.records import Record, Segment, Utterance, Word
 from speechkit.runtime.batching import MOST
 from speechkit.runtime.placement import WINDOW_SECONDS, Hardware, batch_windows, place
-from speechkit.runtime.stage import Loaded, Stage, Task, flagged, load_audio
+from speechkit.runtime.stage import Loaded, Processor, Stage, flagged, load_audio
 from speechkit.stages.asr.listening import Attempt, Listening
 from speechkit.stages.asr.parts import Parts
 from speechkit.stages.asr.windows import Span
@@ -50,8 +50,8 @@ class AsrOptions:
 
 
 @dataclass(slots=True)
-class AsrTask(Task):
-    """`task.Task` of the asr stage. ``device``: the engine's options that no run is pinned to.
+class AsrProcessor(Processor):
+    """`Processor` of the asr stage. ``device``: the engine's options that no run is pinned to.
     ``local``: where copies of models are wanted, as in `Hardware`."""
 
     options: AsrOptions
@@ -195,7 +195,7 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
     windows = batch_windows(info, hardware)
     return Stage(
         name="asr",
-        task=AsrTask(located, device, not info.batched, hardware.local),
+        processor=AsrProcessor(located, device, not info.batched, hardware.local),
         batch_audio=info.batch_audio or windows * WINDOW_SECONDS,
         options={**asdict(options), "decoding": dict(options.decoding)},
         packages=info.packages,

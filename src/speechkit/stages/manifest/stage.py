@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from speechkit.errors import AudioTruncated
 from speechkit.records import Record, Utterance
-from speechkit.runtime.stage import Loaded, Stage, Task, flagged
+from speechkit.runtime.stage import Loaded, Processor, Stage, flagged
 
 
 @dataclass(slots=True)
-class ManifestTask(Task):
-    """`task.Task` of the manifest stage."""
+class ManifestProcessor(Processor):
+    """`Processor` of the manifest stage."""
 
     track: str | None = None
     one_by_one: bool = True
@@ -47,7 +47,7 @@ class ManifestTask(Task):
 def manifest_stage(track: str | None = None) -> Stage:
     return Stage(
         name="manifest",
-        task=ManifestTask(track),
+        processor=ManifestProcessor(track),
         batch_audio=math.inf,  # it reads headers, which cost the same whatever the length
         options={"track": track},
         result_keys=("duration", "sample_rate", "channels"),

@@ -19,7 +19,7 @@ from speechkit.io.units import UnitInputs
 from speechkit.records import Record, Units, Utterance
 from speechkit.runtime.output_tree import OutputTree, claim, require_own_names, survey
 from speechkit.runtime.placement import WINDOW_SECONDS, Hardware, batch_windows, place
-from speechkit.runtime.stage import Loaded, Stage, Task, flagged, load_audio
+from speechkit.runtime.stage import Loaded, Processor, Stage, flagged, load_audio
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
@@ -61,8 +61,8 @@ class S2sOptions:
 
 
 @dataclass(slots=True)
-class S2sTask(Task):
-    """`task.Task` of the s2s stage. ``engine``: what the engine is built of. ``local``: where
+class S2sProcessor(Processor):
+    """`Processor` of the s2s stage. ``engine``: what the engine is built of. ``local``: where
     copies of models are wanted, as in `Hardware`."""
 
     options: S2sOptions
@@ -173,7 +173,7 @@ def s2s_stage(options: S2sOptions, hardware: Hardware | None = None) -> Stage:
     weights = options.model or (speech.vocoder if speech else None)
     return Stage(
         name="s2s",
-        task=S2sTask(options, built_of, hardware.local),
+        processor=S2sProcessor(options, built_of, hardware.local),
         batch_audio=windows * WINDOW_SECONDS,
         options=asdict(options),
         packages=info.packages,

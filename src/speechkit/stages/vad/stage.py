@@ -11,7 +11,7 @@ from speechkit.engines import registry
 from speechkit.engines.protocols import VadEngine
 from speechkit.io import manifest
 from speechkit.records import Record, Utterance
-from speechkit.runtime.stage import Loaded, Stage, Task, flagged, load_audio
+from speechkit.runtime.stage import Loaded, Processor, Stage, flagged, load_audio
 from speechkit.stages.vad.segmentation import SegmentationOptions, speech_segments
 from speechkit.stages.vad.speech_frames import probabilities
 
@@ -35,8 +35,8 @@ class VadOptions:
 
 
 @dataclass(slots=True)
-class VadTask(Task):
-    """`task.Task` of the vad stage."""
+class VadProcessor(Processor):
+    """`Processor` of the vad stage."""
 
     options: VadOptions
     one_by_one: bool
@@ -78,7 +78,7 @@ def vad_stage(options: VadOptions) -> Stage:
     info = registry.find("vad", options.engine)
     return Stage(
         name="vad",
-        task=VadTask(options, one_by_one=not info.batched),
+        processor=VadProcessor(options, one_by_one=not info.batched),
         batch_audio=info.batch_audio,
         options=asdict(options),
         packages=info.packages,
