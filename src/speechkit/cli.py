@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from speechkit import __version__
 from speechkit.commands.asr import asr
@@ -30,8 +30,17 @@ from speechkit.commands.vad import vad
 from speechkit.errors import SpeechkitError
 from speechkit.io.names import shown
 
+
+class Commands(TyperGroup):
+    """Ends the process with the exit code that a command returns; None is 0."""
+
+    def invoke(self, context: Any) -> Any:
+        raise typer.Exit(super().invoke(context) or 0)
+
+
 app = typer.Typer(
     name="speechkit",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -6,13 +6,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from speechkit.io.inputs import Inputs
-from speechkit.runtime import runner
-from speechkit.runtime.pool import PoolOptions
+from speechkit.runtime import job
+from speechkit.runtime.job import JobOptions
 from speechkit.runtime.stage import Stage
 from speechkit.stages.asr.stage import AsrOptions, AsrProcessor
 
@@ -38,13 +36,12 @@ def main() -> None:
 
     model, source, folder, fits = sys.argv[1:]
     os.environ["CROWDED_FITS"] = fits
-    options = AsrOptions("whisper", model, decoding={"language": "en", "temperature": (0.0,)})
-    processor = crowded.CrowdedProcessor(options, {"batch_size": 8}, one_by_one=False)
+    decoding = AsrOptions("whisper", model, decoding={"language": "en", "temperature": (0.0,)})
+    processor = crowded.CrowdedProcessor(decoding, {"batch_size": 8}, one_by_one=False)
     stage = Stage("asr", processor, 1000.0, {}, error_keys={"pred_text": ""})
-    run = runner.RunOptions(str(Path(folder) / "out.jsonl"), PoolOptions(1))
-    with Inputs([source]) as inputs:
-        summary = runner.run(stage, inputs, run, print)
-    (Path(folder) / "summary.json").write_text(json.dumps(asdict(summary)))
+    options = JobOptions(output=str(Path(folder) / "out.jsonl"), workers=1)
+    summary = job.run(stage, [source], options)
+    (Path(folder) / "summary.json").write_text(json.dumps(summary.to_json()))
     sys.exit(summary.exit_code)
 
 

@@ -16,9 +16,9 @@ import speechkit.io.atomic
 import speechkit.io.journal
 from speechkit import cli
 from speechkit.io.journal import Journal
-from speechkit.runtime.runner import _Run
+from speechkit.runtime.runner import Runner
 
-WATCHED = (speechkit.io.atomic.__file__, speechkit.io.journal.__file__, _Run.run.__code__)
+WATCHED = (speechkit.io.atomic.__file__, speechkit.io.journal.__file__, Runner.write.__code__)
 
 
 def main() -> None:

@@ -22,9 +22,10 @@ from pathlib import Path
 from speechkit.errors import SpeechkitError
 from speechkit.io.inputs import Inputs
 from speechkit.records import Record, Utterance
-from speechkit.runtime import runner
 from speechkit.runtime.pool import PoolOptions
+from speechkit.runtime.runner import Runner, RunOptions
 from speechkit.runtime.stage import Loaded, Processor, Stage
+from speechkit.runtime.stopping import StopRequest
 
 
 @dataclass
@@ -84,10 +85,12 @@ def main() -> None:
         "hazard", _task(not given.batched, given.opening), given.batch_audio, {"b": given.batched}
     )
     pool = PoolOptions(given.workers, 1, given.time_limit, gpus=tuple(given.gpus))
-    options = runner.RunOptions(given.output, pool)
+    options = RunOptions(output=given.output, pool=pool)
     try:
-        with Inputs([given.input]) as inputs:
-            summary = runner.run(stage, inputs, options, print)
+        with Inputs([given.input]) as inputs, StopRequest(signals=True) as stop:
+            runner = Runner(stage, inputs, options, stop)
+            runner.write(Path(given.output))
+            summary = runner.summary()
     except SpeechkitError as e:
         print(f"speechkit: {e}", file=sys.stderr)
         sys.exit(e.exit_code)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from speechkit.errors import ManifestError, OutputFailed, UsageError
 from speechkit.io.manifest import dump, read_records
+from speechkit.reports.merge import MergeReport
 from speechkit.splitting.merge import MergeOptions, merge_results
 from speechkit.splitting.merge_summary import MergeSummary
 from speechkit.splitting.split import SplitOptions, split_manifest
@@ -77,7 +78,7 @@ def test_complete_results_merge_to_what_one_run_writes(work: Work) -> None:
     assert (summary.expected, summary.present, summary.failed, summary.files) == (12, 12, 0, 4)
     assert summary.array == ""
     assert work.final.read_bytes() == work.whole
-    assert summary.text() == f"{work.final}: 12 utterances from 4 files"
+    assert MergeReport(summary).view() == f"{work.final}: 12 utterances from 4 files"
 
 
 def test_a_manifest_serves_where_there_is_no_index(work: Work) -> None:
@@ -98,7 +99,7 @@ def test_a_missing_split_is_named_with_its_index(work: Work) -> None:
     ]
     assert (summary.without_output, summary.begun, summary.rerun) == ((1, 3), (1,), (1, 3))
     assert summary.array == "--array=1,3"
-    text = summary.text()
+    text = MergeReport(summary).view()
     assert "not written, 6 of 12 utterances from 2 files" in text
     assert "6 missing:" in text and f"{audio(work, 1)} ({work.data}, line 2, split 1)" in text
     assert "splits without an output: 1,3 (begun: 1)" in text
@@ -119,7 +120,7 @@ def test_a_missing_line_is_traced_to_its_split(work: Work) -> None:
     assert summary.array == "--array=2"
     assert summary.without_output == ()
     assert summary.remove == (str(work.output(2)),)
-    assert f"first remove {work.output(2)}" in summary.text()
+    assert f"first remove {work.output(2)}" in MergeReport(summary).view()
 
 
 def test_a_duplicated_line_is_named(work: Work) -> None:
@@ -131,7 +132,10 @@ def test_a_duplicated_line_is_named(work: Work) -> None:
     assert fault.where == f"{work.output(1)}, line 4"
     assert fault.detail == f"the first is in {work.output(0)}"
     assert not (summary.missing or summary.extra or summary.conflicting or summary.rerun)
-    assert f"1 duplicate:\n  {audio(work, 8)} ({work.output(1)}, line 4, split 1)" in summary.text()
+    assert (
+        f"1 duplicate:\n  {audio(work, 8)} ({work.output(1)}, line 4, split 1)"
+        in MergeReport(summary).view()
+    )
 
 
 def test_an_extra_line_is_named(work: Work) -> None:
@@ -144,7 +148,7 @@ def test_an_extra_line_is_named(work: Work) -> None:
         f"{work.output(3)}, line 4",
     )
     assert not summary.complete and not work.final.exists()
-    assert "1 not in the input:" in summary.text()
+    assert "1 not in the input:" in MergeReport(summary).view()
 
 
 def test_a_conflicting_line_is_named_with_both_splits(work: Work) -> None:
@@ -191,7 +195,7 @@ def test_every_fault_at_once(work: Work) -> None:
     assert not summary.complete and summary.written
     lines = work.whole.splitlines(keepends=True)
     assert work.final.read_bytes() == b"".join(lines[n] for n in range(12) if n % 4 != 1)
-    assert "incomplete, 9 of 12 utterances" in summary.text()
+    assert "incomplete, 9 of 12 utterances" in MergeReport(summary).view()
 
 
 def test_only_ten_of_a_kind_are_printed(tmp_path: Path) -> None:
@@ -206,8 +210,8 @@ def test_only_ten_of_a_kind_are_printed(tmp_path: Path) -> None:
         )
     )
     assert [fault.utterance for fault in summary.missing] == [str(n) for n in range(1, 30)]
-    assert "  10 (" in summary.text() and "  11 (" not in summary.text()
-    assert "… and 19 more" in summary.text()
+    assert "  10 (" in MergeReport(summary).view() and "  11 (" not in MergeReport(summary).view()
+    assert "… and 19 more" in MergeReport(summary).view()
 
 
 def test_failed_utterances_are_results(work: Work) -> None:
@@ -216,7 +220,7 @@ def test_failed_utterances_are_results(work: Work) -> None:
     work.output(0).write_text(dump(failed) + "\n" + "".join(rows[1:]))
     summary = work.merge()
     assert summary.complete and summary.failed == 1
-    assert "12 utterances from 4 files, 1 of them failed" in summary.text()
+    assert "12 utterances from 4 files, 1 of them failed" in MergeReport(summary).view()
 
 
 def test_a_changed_or_lost_parent_is_refused(work: Work) -> None:
@@ -235,7 +239,7 @@ def test_a_new_line_that_no_split_holds_is_said(work: Work) -> None:
     summary = work.merge(manifest=str(work.data))
     (fault,) = summary.missing
     assert (fault.utterance, fault.split) == ("/new.wav", None)
-    assert "in none of the splits" in fault.text()
+    assert "in none of the splits" in fault.detail
     assert summary.array == ""
 
 
@@ -246,14 +250,17 @@ def test_a_lost_split_file_is_named(work: Work) -> None:
     assert summary.array == "--array=2"
     assert len(summary.missing) == 3
     assert summary.broken_splits == (str(work.folder / "splits" / "data_split_02.jsonl"),)
-    assert "run split-manifest again" in summary.text()
+    assert "run split-manifest again" in MergeReport(summary).view()
 
 
 def test_without_manifest_and_index_completeness_is_unproven(work: Work) -> None:
     nowhere = str(work.folder / "nowhere")
     summary = work.merge(splits_dir=nowhere)
     assert summary.complete and not summary.proven
-    assert "completeness is unproven" in summary.text() and "--manifest" in summary.text()
+    assert (
+        "completeness is unproven" in MergeReport(summary).view()
+        and "--manifest" in MergeReport(summary).view()
+    )
     outputs = [work.output(n).read_bytes() for n in range(4)]
     assert work.final.read_bytes() == b"".join(outputs)
 

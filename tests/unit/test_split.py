@@ -9,6 +9,7 @@ import pytest
 
 from speechkit.errors import ManifestError, OutputConflict, OutputFailed, UsageError
 from speechkit.io.split_index import array_text, read_index, split_number
+from speechkit.reports.split import SplitReport
 from speechkit.splitting.split import SplitOptions, SplitSummary, split_manifest
 
 
@@ -118,7 +119,7 @@ def test_lines_without_a_duration_count_as_the_mean(tmp_path: Path) -> None:
     data = write(tmp_path / "data.jsonl", known + unknown)
     summary = split(data, 2)
     assert summary.without_duration == 22
-    assert "22 lines without a duration" in summary.text()
+    assert "22 lines without a duration" in SplitReport(summary).view()
     index = read_index(Path(summary.index))
     assert index is not None
     assert [part.utterances for part in index.splits] == [21, 21]
@@ -129,7 +130,7 @@ def test_more_splits_than_lines_leave_empty_files(tmp_path: Path) -> None:
     summary = split(data, 5)
     sizes = [path.stat().st_size for path in sorted((tmp_path / "splits").glob("*_split_*"))]
     assert sizes[0] > 0 and sizes[1] > 0 and sizes[2:] == [0, 0, 0]
-    assert "3 of the splits are empty" in summary.text()
+    assert "3 of the splits are empty" in SplitReport(summary).view()
 
 
 def test_names_are_padded_to_the_number_of_splits(tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_the_same_splits_are_not_made_again(tmp_path: Path) -> None:
     before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "splits").iterdir()}
     again = split(data, 3)
     assert not first.unchanged and again.unchanged
-    assert "nothing to do" in again.text()
+    assert "nothing to do" in SplitReport(again).view()
     assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "splits").iterdir()} == before
 
 

@@ -57,7 +57,7 @@ def asr(
     formats: FormatFlags,
     subtitles: SubtitleFlags,
     run: RunFlags,
-) -> None:
+) -> int:
     """Transcribe speech.
 
     Uses the segments that vad has found where the input has them; else it transcribes all of a
@@ -65,7 +65,7 @@ def asr(
 
     Example: speechkit vad talks/ | speechkit asr - -o asr.jsonl
     """
-    from speechkit.commands import stage
+    from speechkit.commands.stage import run_stage
     from speechkit.formats import OF_WORDS, asr_formats
     from speechkit.stages.asr.stage import AsrOptions, asr_stage
 
@@ -73,4 +73,4 @@ def asr(
     options = AsrOptions(engine, model, words, chars, channel, track, decoding.given())
     hardware = device.hardware(nemo.given())
     available = asr_formats(subtitles.layout())
-    stage.run_with_formats(asr_stage(options, hardware), inputs, run, formats, available)
+    return run_stage(asr_stage(options, hardware), inputs, run, formats, available)

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from speechkit.commands.asr_options import SubtitleFlags
-from speechkit.commands.console import say
+from speechkit.commands.console import conclude, print_text
 from speechkit.commands.options import SHARED, ConfigOption, DebugOption, Option, one_of, takes
 from speechkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from speechkit.formats import Format
 
 
 @takes(subtitles=SubtitleFlags)
@@ -49,36 +53,45 @@ def export(
     debug: DebugOption = False,
     *,
     subtitles: SubtitleFlags,
-) -> None:
+) -> int:
     """Write results as text: what a stage's own --format writes, for merged results too.
 
     Example: speechkit export final.jsonl --format srt --output-dir subtitles
     """
-    from speechkit.commands.stage import print_text
     from speechkit.formats import ASR_FORMATS, S2S_FORMATS, VAD_FORMATS, asr_formats
-    from speechkit.io.manifest import is_manifest, manifest_stem
-    from speechkit.runtime.export import Export, Results, all_recordings
+    from speechkit.reports.run import ExportReport
+    from speechkit.runtime.export import Results, all_recordings, export_result
 
     available = {**VAD_FORMATS, **asr_formats(subtitles.layout()), **S2S_FORMATS}
-    chosen = [available[one_of(name, available, "--format")] for name in dict.fromkeys(form)]
-    made_of = {"segments": VAD_FORMATS, "pred_text": ASR_FORMATS, "units": S2S_FORMATS}
-    keys = [key for key, formats in made_of.items() if not formats.keys().isdisjoint(form)]
-    if result != "-" and not is_manifest(result):
-        raise UsageError(f"{result}: a result ends in .jsonl or .json")
-    if output_dir is None and len(chosen) > 1:
-        raise UsageError("only one format fits on stdout; give --output-dir")
-    if output_dir is None and (one_file or restart):
-        raise UsageError("--one-file and --restart need --output-dir")
+    formats = [available[one_of(name, available, "--format")] for name in dict.fromkeys(form)]
+    sources = {"segments": VAD_FORMATS, "pred_text": ASR_FORMATS, "units": S2S_FORMATS}
+    keys = [key for key, made in sources.items() if not made.keys().isdisjoint(form)]
+    _require_options(result, formats, output_dir, one_file=one_file, restart=restart)
     with Results(result, keys) as inputs:
         inputs.scan()
         if output_dir is None:
-            print_text(chosen[0].render(all_recordings(inputs)))
+            print_text(formats[0].render(all_recordings(inputs)))
             failed = any(utterance.record.get("error") is not None for utterance in inputs)
-            raise typer.Exit(3 if failed else 0)
-        name = manifest_stem(result) if result != "-" else "results"
-        joined = name if one_file else None
-        work = Export(inputs, result, output_dir, chosen, joined=joined, restart=restart)
-        with work.claimed():
-            written = work.write(lambda: (utterance.record for utterance in inputs))
-    say(written.text())
-    raise typer.Exit(3 if written.failures or written.failed else 0)
+            return 3 if failed else 0
+        written = export_result(
+            inputs, result, output_dir, formats, one_file=one_file, restart=restart
+        )
+    return conclude(ExportReport(written))
+
+
+def _require_options(
+    result: str,
+    formats: Sequence[Format],
+    output_dir: Path | None,
+    *,
+    one_file: bool,
+    restart: bool,
+) -> None:
+    from speechkit.io.manifest import is_manifest
+
+    if result != "-" and not is_manifest(result):
+        raise UsageError(f"{result}: a result ends in .jsonl or .json")
+    if output_dir is None and len(formats) > 1:
+        raise UsageError("only one format fits on stdout; give --output-dir")
+    if output_dir is None and (one_file or restart):
+        raise UsageError("--one-file and --restart need --output-dir")

@@ -4,14 +4,14 @@ from speechkit.commands.options import InputsArgument, RunFlags, TrackOption, ta
 
 
 @takes(run=RunFlags)
-def manifest(inputs: InputsArgument, track: TrackOption = None, *, run: RunFlags) -> None:
+def manifest(inputs: InputsArgument, track: TrackOption = None, *, run: RunFlags) -> int:
     """List audio with its duration, rate, channels and reference text.
 
     References come from a .txt or .lab file beside the audio or a LibriSpeech .trans.txt.
 
     Example: speechkit manifest talks/ -o data.jsonl
     """
-    from speechkit.commands import stage
+    from speechkit.commands.stage import run_stage
     from speechkit.stages.manifest.stage import manifest_stage
 
-    stage.run(manifest_stage(track), inputs, run)
+    return run_stage(manifest_stage(track), inputs, run)

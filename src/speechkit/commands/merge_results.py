@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from speechkit.commands.console import say
+from speechkit.commands.console import conclude
 from speechkit.commands.options import ConfigOption, DebugOption, Option
 
 
@@ -31,7 +28,7 @@ def merge_results(
     ] = None,
     config: ConfigOption = None,
     debug: DebugOption = False,
-) -> None:
+) -> int:
     """Join the splits' results in the input's order and prove that none is missing.
 
     Exits with 4 where utterances are missing, extra, doubled or in conflict, naming the array
@@ -39,16 +36,9 @@ def merge_results(
 
     Example: speechkit merge-results --input-pattern "output/*_split_*.jsonl" -o final.jsonl
     """
-    from dataclasses import asdict
-
-    from speechkit.io import atomic
+    from speechkit.reports.merge import MergeReport
     from speechkit.splitting.merge import MergeOptions
     from speechkit.splitting.merge import merge_results as merge
 
-    result = merge(MergeOptions(input_pattern, output, manifest, splits_dir, allow_partial))
-    say(result.text())
-    exit_code = 4 if not result.complete else 3 if result.failed else 0
-    if summary:
-        found = {**asdict(result), "array": result.array, "exit_code": exit_code}
-        atomic.write_text(summary, json.dumps(found, indent=2) + "\n")
-    raise typer.Exit(exit_code)
+    options = MergeOptions(input_pattern, output, manifest, splits_dir, allow_partial)
+    return conclude(MergeReport(merge(options)), summary)

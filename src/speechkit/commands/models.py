@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Annotated
 
 import typer
 
-from speechkit.commands.console import say
+from speechkit.commands.console import say, show
 from speechkit.commands.options import DebugOption, Option
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -30,7 +29,7 @@ def models() -> None:
 def list_models(
     as_json: Annotated[bool, Option("--json", help="Everything, as JSON.")] = False,
     debug: DebugOption = False,
-) -> None:
+) -> int:
     """List the models that have names, where each is or what brings it, its size and licence.
 
     Any other one can be named by its folder or its place on the Hugging Face hub.
@@ -38,22 +37,9 @@ def list_models(
     Example: speechkit models list
     """
     from speechkit.doctor.models import listing
+    from speechkit.reports.models import ModelsReport
 
-    found = listing()
-    if as_json:
-        typer.echo(json.dumps([one.to_json() for one in found], indent=1))
-        return
-    rows = [("model", "engine", "size", "licence", "where, or what brings it")]
-    rows += [(one.name, one.engine, _size(one.size), one.licence, one.where) for one in found]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
-    typer.echo("s2s has none of its own: it takes the paths of checkpoints")
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+    return show(ModelsReport(listing()), as_json=as_json)
 
 
 @app.command()
@@ -87,20 +73,20 @@ def verify(
     ] = None,
     engine: EngineOption = DEFAULT,
     debug: DebugOption = False,
-) -> None:
+) -> int:
     """Compare the files of models with the hashes they were published with. Exits with 1 where one
     is damaged.
 
     Example: speechkit models verify base
     """
     from speechkit.doctor.models import fetching_engine, models_here, verified
+    from speechkit.reports.models import VerificationReport
 
     info = fetching_engine(engine)
-    damaged = False
+    exit_code = 0
     for pair in [(info, name) for name in names] if names else models_here():
-        found = verified(*pair)
-        typer.echo(found.text())
-        for damage in found.damages:
+        report = VerificationReport(verified(*pair))
+        exit_code = max(exit_code, show(report))
+        for damage in report.verification.damages:
             say(damage)
-        damaged |= bool(found.damages)
-    raise typer.Exit(1 if damaged else 0)
+    return exit_code

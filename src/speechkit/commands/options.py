@@ -279,10 +279,10 @@ class DeviceFlags:
         return int(self.batch_size)
 
 
-def takes(**groups: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def takes(**groups: type) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Gives a command the options of dataclasses: ``@takes(run=RunFlags)`` fills ``run``."""
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
         # Not get_type_hints, which hides an Annotated in an Optional on Python 3.10.
         parameters = inspect.signature(command, eval_str=True).parameters.values()
         own = [one for one in parameters if one.name not in groups]
@@ -299,12 +299,12 @@ def takes(**groups: type) -> Callable[[Callable[..., None]], Callable[..., None]
         ]
 
         @functools.wraps(command)
-        def wrapper(**values: Any) -> None:
+        def wrapper(**values: Any) -> int:
             filled = {
                 name: group(**{one.name: values.pop(one.name) for one in fields(group)})
                 for name, group in groups.items()
             }
-            command(**values, **filled)
+            return command(**values, **filled)
 
         keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
         wrapper.__signature__ = inspect.Signature([*keyword, *shared])  # type: ignore[attr-defined]

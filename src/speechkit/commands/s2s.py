@@ -50,13 +50,14 @@ def s2s(
     device: DeviceFlags,
     formats: FormatFlags,
     run: RunFlags,
-) -> None:
+) -> int:
     """Speech to discrete units (HuBERT and k-means) to speech (a unit HiFi-GAN), or either half.
 
     Example: speechkit s2s talks/ --model hubert.pt --layer 6 --quantizer km.npz --vocoder g.pt
     --output-dir resynthesised
     """
-    from speechkit.commands import stage, train_quantizer
+    from speechkit.commands import train_quantizer
+    from speechkit.commands.stage import run_stage
     from speechkit.formats import S2S_FORMATS
     from speechkit.stages.s2s.stage import S2sOptions, s2s_stage
 
@@ -83,8 +84,8 @@ def s2s(
         track,
     )
     if training:
-        train_quantizer.train(options, hardware, quantizer, inputs, run)
-    stage.run_with_formats(s2s_stage(options, hardware), inputs, run, formats, S2S_FORMATS)
+        return train_quantizer.train(options, hardware, quantizer, inputs, run)
+    return run_stage(s2s_stage(options, hardware), inputs, run, formats, S2S_FORMATS)
 
 
 def _require_halves(

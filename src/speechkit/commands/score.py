@@ -1,15 +1,17 @@
 from __future__ import annotations
 
-import json
 import sys
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from speechkit.commands.console import show, write_json
 from speechkit.commands.options import ConfigOption, DebugOption, Option
 from speechkit.errors import UsageError
+from speechkit.records import Record
 
 
 def score(
@@ -36,42 +38,40 @@ def score(
     as_json: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
     config: ConfigOption = None,
     debug: DebugOption = False,
-) -> None:
+) -> int:
     """Word and character error rates of pred_text against text.
 
     Where a script puts no spaces between words (Japanese, Chinese, Thai…), quote the CER.
 
     Example: speechkit score asr.jsonl --by speaker
     """
-    from speechkit.io import atomic, manifest
+    from speechkit.io import manifest
     from speechkit.io.judge import lacks_nothing
+    from speechkit.reports.score import ScoreReport
     from speechkit.scoring.score import ScoreOptions
     from speechkit.scoring.score import score as rate
 
     to_stdout = output == "-"
     if to_stdout and as_json:
         raise UsageError("-o - and --json: only one of them fits on stdout")
-    with ExitStack() as stack:
-        emit = None
-        if output:
-            target = nullcontext(sys.stdout.buffer) if to_stdout else atomic.publish_lines(output)
-            rated = stack.enter_context(target)
-            emit = lambda record: rated.write(f"{manifest.dump(record)}\n".encode())  # noqa: E731
+    with _rated_records(output) as emit:
         source = manifest.read_input(input, lacks_nothing)
         result = rate(source, ScoreOptions(normalizer, by, worst), emit)
         sys.stdout.flush()  # what it can't take is told before what follows on stderr
-    text = json.dumps(result.to_json(), ensure_ascii=False, indent=2) + "\n"
-    # File names that are not UTF-8 hold lone surrogates: "\udcff" is how JSON spells them.
-    encoded = text.encode("utf-8", "backslashreplace")
+    report = ScoreReport(result)
     if summary:
-        with atomic.publish(summary) as file:
-            file.write(encoded)
-    if as_json:
-        sys.stdout.buffer.write(encoded)
-    else:
-        from rich.console import Console
+        write_json(report, summary)
+    return show(report, as_json=as_json, on_stderr=to_stdout)
 
-        from speechkit.reports.score import render
 
-        Console(stderr=to_stdout).print(render(result))
-    raise typer.Exit(3 if result.total.failed else 0)
+@contextmanager
+def _rated_records(output: str | None) -> Iterator[Callable[[Record], object] | None]:
+    """Takes the records with their own rates; None where nobody wants them."""
+    from speechkit.io import atomic, manifest
+
+    if not output:
+        yield None
+        return
+    target = nullcontext(sys.stdout.buffer) if output == "-" else atomic.publish_lines(output)
+    with target as file:
+        yield lambda record: file.write(manifest.encoded(record) + b"\n")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from speechkit.commands.console import say
+from speechkit.commands.console import conclude, say
 from speechkit.commands.options import DebugOption, Option, one_of
 from speechkit.errors import UsageError
 from speechkit.io.names import harmless
@@ -110,6 +110,7 @@ def submit(
     from speechkit.cluster import submit as cluster
     from speechkit.cluster.runs import ClusterRun, load
     from speechkit.formats import OF_WORDS
+    from speechkit.reports.split import SplitReport
     from speechkit.splitting.split import SplitOptions, split_manifest
 
     one_of(stage, STAGES, "STAGE")
@@ -119,7 +120,7 @@ def submit(
         raise UsageError("--input and --splits come together")
     if input and splits:
         split = split_manifest(SplitOptions(input, splits, splits_dir))
-        say(split.text())
+        conclude(SplitReport(split))
     if after and (earlier := load(after)):
         splits_dir = earlier.run.splits
     elif after and not Path(after).is_dir():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from speechkit.commands.console import say
+from speechkit.commands.console import conclude
 from speechkit.commands.options import ConfigOption, DebugOption, Option
 
 
@@ -20,13 +20,13 @@ def split_manifest(
     ] = False,
     config: ConfigOption = None,
     debug: DebugOption = False,
-) -> None:
+) -> int:
     """Split a manifest for a job array: NAME_split_00.jsonl and so on.
 
     Example: speechkit split-manifest --input data.jsonl --splits 30
     """
+    from speechkit.reports.split import SplitReport
     from speechkit.splitting.split import SplitOptions
     from speechkit.splitting.split import split_manifest as split
 
-    summary = split(SplitOptions(input, splits, output_dir, by, restart))
-    say(summary.text())
+    return conclude(SplitReport(split(SplitOptions(input, splits, output_dir, by, restart))))

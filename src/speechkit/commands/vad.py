@@ -52,14 +52,14 @@ def vad(
     *,
     formats: FormatFlags,
     run: RunFlags,
-) -> None:
+) -> int:
     """Find the speech in recordings.
 
     Example: speechkit vad talks/ -o vad.jsonl
     """
     from dataclasses import replace
 
-    from speechkit.commands import stage
+    from speechkit.commands.stage import run_stage
     from speechkit.formats import VAD_FORMATS
     from speechkit.stages.vad.segmentation import DEFAULTS
     from speechkit.stages.vad.stage import VadOptions, choose_engine, vad_stage
@@ -81,4 +81,4 @@ def vad(
     options = VadOptions(
         engine, replace(DEFAULTS[engine], **changed), emit, probabilities, channel, track
     )
-    stage.run_with_formats(vad_stage(options), inputs, run, formats, VAD_FORMATS)
+    return run_stage(vad_stage(options), inputs, run, formats, VAD_FORMATS)

@@ -55,7 +55,7 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Installation:
     """All that was found; memory in bytes."""
 
     speechkit: str
@@ -80,9 +80,9 @@ class Report:
         return {**asdict(self), "default_pipeline_ready": self.default_pipeline_ready}
 
 
-def examine() -> Report:
+def examine() -> Installation:
     """Look at everything; takes as long as importing what is installed."""
-    return Report(
+    return Installation(
         speechkit=__version__,
         python=f"{platform.python_version()} ({sys.executable})",
         platform=platform.platform(),

@@ -1,10 +1,9 @@
-"""What `speechkit models` does beside fetching: lists the models that have names, checks some."""
+"""The models that have names: a list of them, and the hashes of their files."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from speechkit.engines import catalogue, registry
 from speechkit.engines.catalogue import KnownModel
@@ -14,7 +13,7 @@ from speechkit.io.checksums import hash_like
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedModel:
     """A model that has a name. ``size``: bytes to fetch, about; ``path``: of its files, None where
     they are not here or ``packaged``, to be joined when first used; ``get``: what brings it."""
 
@@ -34,12 +33,9 @@ class Listed:
     def where(self) -> str:
         return self.path or ("installed, joined when first used" if self.packaged else self.get)
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class Verification:
     """A model whose files were hashed: how many of them have a known hash, and a sentence on each
     that is damaged."""
 
@@ -49,25 +45,16 @@ class Verified:
     files: int
     damages: tuple[str, ...]
 
-    def text(self) -> str:
-        if self.damages:
-            found = f"{len(self.damages)} of {self.files} files damaged"
-        elif self.files:
-            found = f"{self.files} files as published"
-        else:
-            found = "no hash of its files is known"
-        return f"{self.name} for {self.engine}: {found}, {self.path}"
 
-
-def listing() -> list[Listed]:
+def listing() -> list[ListedModel]:
     return [_listed(known) for known in catalogue.KNOWN]
 
 
-def _listed(known: KnownModel) -> Listed:
+def _listed(known: KnownModel) -> ListedModel:
     info = registry.find("asr", known.engine)
     path = catalogue.here(info, known.name)
     get = f"speechkit models get {known.name} --engine {known.engine}"
-    return Listed(
+    return ListedModel(
         known.name,
         known.engine,
         int(known.size),
@@ -91,7 +78,7 @@ def models_here() -> list[tuple[EngineInfo, str]]:
     return [(fetching_engine(one.engine), one.name) for one in listing() if one.is_here]
 
 
-def verified(info: EngineInfo, name: str) -> Verified:
+def verified(info: EngineInfo, name: str) -> Verification:
     """Hashes all files that were published with a hash, and first joins those in parts.
 
     Raises `EngineMissing` for a model that is not here.
@@ -101,7 +88,7 @@ def verified(info: EngineInfo, name: str) -> Verified:
     folder = catalogue.locate(info, name, offline=True)
     hashes = catalogue.published(info, name, folder)
     damages = (_damage(path.resolve(), published) for path, published in hashes.items())
-    return Verified(name, info.name, str(folder), len(hashes), tuple(filter(None, damages)))
+    return Verification(name, info.name, str(folder), len(hashes), tuple(filter(None, damages)))
 
 
 def _damage(path: Path, published: str) -> str:

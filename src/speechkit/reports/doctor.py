@@ -1,18 +1,37 @@
-"""A doctor's `Report` as people read it, on a terminal and through a pipe."""
+"""The state of the installation, as tables for a terminal or a pipe."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from speechkit.doctor.installation import Finding, Folder, Report
+from speechkit.doctor.installation import Finding, Folder, Installation
 
 
-def render(report: Report) -> RenderableType:
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """A `Report` of the installation."""
+
+    installation: Installation
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.installation.default_pipeline_ready else 1
+
+    def to_json(self) -> dict[str, Any]:
+        return self.installation.to_json()
+
+    def view(self) -> RenderableType:
+        return render(self.installation)
+
+
+def render(report: Installation) -> RenderableType:
     """Every finding as a line of a table, the verdict last, to print with rich."""
     system = (
         ("speechkit", report.speechkit),
@@ -58,7 +77,7 @@ def _folder(folder: Folder) -> Finding:
     return Finding(folder.name, detail, problem)
 
 
-def _verdict(report: Report) -> Text:
+def _verdict(report: Installation) -> Text:
     if report.default_pipeline_ready:
         return Text("The default pipeline is ready.", style="green")
     missing = [

@@ -1,14 +1,17 @@
-"""A `Score` as people read it, on a terminal and through a pipe."""
+"""Error rates, as tables for a terminal or a pipe."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from speechkit.reports.counts import counted
 from speechkit.scoring.alignment import blocks, printable
 from speechkit.scoring.bootstrap import Interval
 from speechkit.scoring.comparison import Aligned, Counts
@@ -19,8 +22,25 @@ _UNITS = {"wer": "word", "cer": "character"}
 _BLOCKS = 10  # of an utterance's wrapped lines; an hour of speech has thousands
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreReport:
+    """A `Report` of a `Score`."""
+
+    score: Score
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.score.total.failed else 0
+
+    def to_json(self) -> dict[str, Any]:
+        return self.score.to_json()
+
+    def view(self) -> RenderableType:
+        return render(self.score)
+
+
 def render(score: Score) -> RenderableType:
-    """What was counted, the rates, the breakdown and the worst utterances, to print with rich."""
+    """The counts, the rates, the breakdown and the worst utterances, to print with rich."""
     parts: list[RenderableType] = [*map(Text, _notes(score)), _rates(score)]
     if score.options.by is not None:
         parts += [Text(), _breakdown(score, score.options.by)]
@@ -34,15 +54,15 @@ def render(score: Score) -> RenderableType:
 def _notes(score: Score) -> Iterator[str]:
     total, empty = score.total, score.empty_references
     failed = f", {total.failed} of them failed and counted as empty" if total.failed else ""
-    yield f"{_count(total.utterances, 'utterance')} scored{failed}; " + (
+    yield f"{counted(total.utterances, 'utterance')} scored{failed}; " + (
         f"normaliser {score.options.normaliser}"
     )
     if total.letters.figure == "cer":
         yield f"quote the CER: {total.letters.why}"
     if empty.utterances:
         yield (
-            f"{_count(empty.utterances, 'empty reference')}; "
-            f"{_count(empty.inserted_words, 'word')} heard there, counted as insertions"
+            f"{counted(empty.utterances, 'empty reference')}; "
+            f"{counted(empty.inserted_words, 'word')} heard there, counted as insertions"
         )
     if score.doubts.flags:
         flags = ", ".join(f"{count} {flag}" for flag, count in score.doubts.flags.items())
@@ -51,7 +71,7 @@ def _notes(score: Score) -> Iterator[str]:
         yield f"flagged: {flags}{silent}: {_names(score.doubts.names, score.doubts.utterances)}"
     if score.without_reference:
         yield (
-            f"{_count(score.without_reference, 'record')} not scored for want of a reference: "
+            f"{counted(score.without_reference, 'record')} not scored for want of a reference: "
             + _names(score.without_reference_names, score.without_reference)
         )
 
@@ -101,7 +121,7 @@ class _AlignedView:
         counts, unit = self._aligned.counts, _UNITS[self._aligned.figure]
         yield Text(
             f"{printable(self._aligned.name)}: {self._aligned.figure.upper()} {_rate(counts)}, "
-            f"{_count(counts.errors, 'error')} in {_count(counts.reference, unit)}"
+            f"{counted(counts.errors, 'error')} in {counted(counts.reference, unit)}"
         )
         wrapped = blocks(self._aligned.pairs, options.max_width)
         faulty = (block for block in wrapped if block[-1] != "EVAL:")
@@ -134,7 +154,3 @@ def _rate(counts: Counts) -> str:
 
 def _interval(interval: Interval | None) -> str:
     return "-" if interval is None else f"{100 * interval[0]:.2f}-{100 * interval[1]:.2f}%"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,11 @@ from speechkit.io import atomic, references
 from speechkit.io.audio_survey import AudioSurvey, normal
 from speechkit.io.inputs import AUDIO_SUFFIXES, Inputs
 from speechkit.io.judge import lacks_audio
+from speechkit.io.manifest import manifest_stem
 from speechkit.io.names import MOST_BYTES, short, shown
 from speechkit.io.split_index import split_number
 from speechkit.records import Record, Recording, Segment, Utterance, Word
 from speechkit.runtime.output_tree import OutputTree, claim, owner_path, survey, survey_of
-
-_NAMED = 10  # files in a message
 
 
 @dataclass(slots=True)
@@ -41,18 +40,8 @@ class Written:
     partial: int = 0
     shortened: int = 0
 
-    def text(self) -> str:
-        lines = self.failures[:_NAMED]
-        if len(self.failures) > _NAMED:
-            lines.append(f"… and {len(self.failures) - _NAMED} more")
-        notes = [f"files written to {shown(self.folder)}: {self.files}"]
-        if self.failed - self.partial:
-            notes.append(f"recordings without any, since they failed: {self.failed - self.partial}")
-        if self.partial:
-            notes.append(f"recordings without the parts that failed: {self.partial}")
-        if self.shortened:
-            notes.append(f"names that were too long and end in a digest: {self.shortened}")
-        return "\n".join([*lines, "; ".join(notes)])
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "folder": str(self.folder)}
 
 
 class Export:
@@ -225,6 +214,23 @@ class Results(Inputs):
 def _says(record: Record) -> bool:
     segments = record.get("segments")
     return segments is None or any(segment.get("text") for segment in segments)
+
+
+def export_result(
+    results: Inputs,
+    name: str,
+    folder: Path,
+    formats: Sequence[Format],
+    *,
+    one_file: bool,
+    restart: bool,
+) -> Written:
+    """Writes text files of a finished result, called ``name``; "-" for stdin."""
+    stem = manifest_stem(name) if name != "-" else "results"
+    joined = stem if one_file else None
+    export = Export(results, name, folder, formats, joined=joined, restart=restart)
+    with export.claimed():
+        return export.write(lambda: (utterance.record for utterance in results))
 
 
 class _Neighbours:

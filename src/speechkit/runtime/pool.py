@@ -7,19 +7,13 @@ Of an engine that is known to hang whatever it is given, a first stall ends the 
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import queue
 import signal
-import socket
-import subprocess
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from speechkit.engines.protocols import DeviceUse
@@ -28,14 +22,10 @@ from speechkit.errors import (
     SpeechkitError,
     Stalled,
     TimeLimit,
-    UtteranceError,
     WorkerDied,
 )
 from speechkit.records import Record, Utterance
-from speechkit.runtime import interpreter
 from speechkit.runtime.messages import (
-    DRAIN_SIGNALS,
-    STACKS_SIGNAL,
     BatchDone,
     Begun,
     Failed,
@@ -45,15 +35,14 @@ from speechkit.runtime.messages import (
     error_outcome,
 )
 from speechkit.runtime.stage import Processor
+from speechkit.runtime.worker_process import WorkerProcess
 
 log = logging.getLogger(__name__)
 
 Batch = tuple[Utterance, ...]
 
-WORKER = "speechkit.runtime.worker"
 AHEAD = 2  # batches a worker holds: the one it works on and the next
 DRAIN_SECONDS = 6.0  # how long a drain waits for what has begun
-STACKS_SECONDS = 1.0  # how long a stuck worker's stacks are waited for
 STOP_SECONDS = 3.0  # how long a worker without work may take to end
 POLL_SECONDS = 0.2  # how often deadlines and the drain are looked at
 AWAKE_SECONDS = 1.0  # between two looks at most; what is more, this process was stopped or blocked
@@ -71,60 +60,6 @@ class PoolOptions:
     time_limit: float = 20.0
     loaders: int = 0
     gpus: tuple[str, ...] = ()
-
-
-@dataclass(eq=False, slots=True)
-class _Worker:
-    """``outbox`` is sent by a thread: a worker that hangs, its pipe full, must not stop the pool.
-    ``deadline`` is a time of the pool's clock. ``stacks``: a pipe it writes them to when asked."""
-
-    process: subprocess.Popen[bytes]
-    connection: Connection
-    stacks: int
-    gpu: str | None = None
-    outbox: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
-    sender: threading.Thread = field(init=False)
-    ready: bool = False
-    batches: deque[dict[int, Utterance]] = field(default_factory=deque)  # unanswered, by index
-    begun: tuple[int, ...] = ()
-    alone: bool = False  # it has a suspect, and nothing else until that is answered
-    use: DeviceUse | None = None
-    deadline: float = float("inf")
-
-    def __post_init__(self) -> None:
-        self.sender = threading.Thread(target=self._send, daemon=True)
-        self.sender.start()
-
-    def _send(self) -> None:
-        """Sends what is in the outbox up to None, which ends the worker too."""
-        with contextlib.suppress(OSError):  # it died: the pool will see that
-            message: object = self
-            while message is not None:
-                message = self.outbox.get()
-                self.connection.send(message)
-
-    def all_stacks(self) -> str:
-        """Where each of its threads is; written by a signal handler, even while it hangs in C."""
-        self.process.send_signal(STACKS_SIGNAL)
-        told = b""
-        while wait([self.stacks], STACKS_SECONDS) and (more := os.read(self.stacks, 1 << 16)):
-            told += more
-        return told.decode(errors="replace").strip() or "(it doesn't answer)"
-
-    def end(self, *, patience: float = 0.0) -> int:
-        """Lets the process end, kills it where it hasn't in time; its exit status."""
-        if patience <= 0:
-            self.process.kill()
-        self.outbox.put(None)
-        try:
-            status = self.process.wait(timeout=patience or None)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            status = self.process.wait()
-        self.sender.join(timeout=1.0)
-        self.connection.close()
-        os.close(self.stacks)
-        return status
 
 
 class Pool:
@@ -149,7 +84,7 @@ class Pool:
         self._stall_ends = stall_ends
         self._folder = folder
         self._stalled: list[Utterance] = []
-        self._workers: list[_Worker] = []
+        self._workers: list[WorkerProcess] = []
         self.uses: list[DeviceUse] = []  # of the workers that have ended
         self._again: deque[Batch] = deque()
         self._deaths = 0
@@ -158,7 +93,7 @@ class Pool:
         self._clock = 0.0  # seconds, of which this process slept through none
         self._looked = time.monotonic()
 
-    def run(
+    def answers(
         self, batches: Iterator[Batch], draining: Callable[[], bool]
     ) -> Iterator[list[Outcome]]:
         """Yields outcomes as they come, until all batches are answered or the drain is over.
@@ -202,10 +137,7 @@ class Pool:
             batch = self._again.popleft() if again else next(batches, None)
             if batch is None:
                 return
-            worker = worker or self._start()
-            worker.alone = again
-            worker.batches.append({utterance.index: utterance for utterance in batch})
-            worker.outbox.put(batch)
+            (worker or self._start()).give(batch, alone=again)
 
     def _collect(self) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -226,7 +158,7 @@ class Pool:
                 outcomes += self._bury(worker, timed_out=True)
         return outcomes
 
-    def _take(self, worker: _Worker, message: Message, outcomes: list[Outcome]) -> None:
+    def _take(self, worker: WorkerProcess, message: Message, outcomes: list[Outcome]) -> None:
         match message:
             case Outcome():
                 self._deaths = 0
@@ -249,19 +181,41 @@ class Pool:
         limit = self._options.time_limit
         return self._clock + limit * max(seconds, 3.0) if limit else float("inf")
 
-    def _bury(self, worker: _Worker, *, timed_out: bool = False) -> list[Outcome]:
+    def _bury(self, worker: WorkerProcess, *, timed_out: bool = False) -> list[Outcome]:
         """Ends a dead or stuck worker; its utterances go to others, or come out as errors."""
         if timed_out and self._stall_ends:
             log.error("a worker process hangs; its threads are at:\n%s", worker.all_stacks())
         status = self._end(worker)
-        self._deaths += not timed_out
+        if not timed_out:
+            self._deaths += 1
         if not self._proven or self._deaths >= DEATHS_IN_A_ROW:
-            self._fatal = EngineFailed(
+            self._fatal = self._engine_failed(status)
+        suspects = self._suspects(worker, timed_out=timed_out)
+        if timed_out and self._ends_run(suspects):
+            self._stalled += suspects
+            return []
+        if len(suspects) > 1:
+            self._again.extend((utterance,) for utterance in suspects)
+            return []
+        reason = self._time_limit() if timed_out else _worker_died(status)
+        return [error_outcome(utterance, reason, self._error_keys) for utterance in suspects]
+
+    def _time_limit(self) -> TimeLimit:
+        limit = self._options.time_limit
+        return TimeLimit(f"took longer than {limit:g} times its length (--time-limit)")
+
+    def _engine_failed(self, status: int) -> EngineFailed:
+        if not self._proven:
+            return EngineFailed(
                 f"the worker process {_cause(status)} while the engine was starting"
-                if not self._proven
-                else f"{self._deaths} worker processes ended one after another, the last one "
-                f"{_cause(status)}; nothing done so far is lost, run again to go on"
             )
+        return EngineFailed(
+            f"{self._deaths} worker processes ended one after another, the last one "
+            f"{_cause(status)}; nothing done so far is lost, run again to go on"
+        )
+
+    def _suspects(self, worker: WorkerProcess, *, timed_out: bool) -> list[Utterance]:
+        """The utterances that may have ended the worker; its others are queued again."""
         suspects: list[Utterance] = []
         for batch in worker.batches:
             # Where it loads ahead, all it holds may have killed it.
@@ -269,24 +223,12 @@ class Pool:
             suspects += [batch.pop(index) for index in guilty if index in batch]
             if batch:
                 self._again.append(tuple(batch.values()))
-        if timed_out and self._ends_run(suspects):
-            self._stalled += suspects
-            return []
-        if len(suspects) > 1:
-            self._again.extend((utterance,) for utterance in suspects)
-            return []
-        if timed_out:
-            reason: UtteranceError = TimeLimit(
-                f"took longer than {self._options.time_limit:g} times its length (--time-limit)"
-            )
-        else:
-            reason = WorkerDied(f"the worker process {_cause(status)} while working on it")
-        return [error_outcome(utterance, reason, self._error_keys) for utterance in suspects]
+        return suspects
 
     def _ends_run(self, suspects: Sequence[Utterance]) -> bool:
         """Whether some of them have not stalled before, so that it may be the machine's fault."""
         ends = self._stall_ends
-        return ends is not None and any(ends(one.index) for one in suspects)
+        return ends is not None and any(ends(utterance.index) for utterance in suspects)
 
     def _stall(self) -> Stalled:
         count = len(self._stalled)
@@ -294,7 +236,7 @@ class Pool:
             f"stalled: {count} utterance{'s' * (count > 1)} took longer than --time-limit "
             f"{self._options.time_limit:g} allows; nothing done so far is lost: run the same "
             "command again to go on, with these one by one",
-            [one.index for one in self._stalled],
+            [utterance.index for utterance in self._stalled],
         )
 
     def _withdraw(self) -> None:
@@ -303,30 +245,10 @@ class Pool:
         for worker in [worker for worker in self._workers if not worker.begun]:
             self._end(worker)
 
-    def _start(self) -> _Worker:
-        ours, theirs = socket.socketpair()
-        stacks, its_stacks = os.pipe()
-        threads = str(self._options.threads)
-        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-        own = {"TMPDIR": str(self._folder)} if self._folder else {}
+    def _start(self) -> WorkerProcess:
         taken = {worker.gpu for worker in self._workers}
         gpu = next((name for name in self._options.gpus if name not in taken), None)
-        if gpu is not None:
-            own["CUDA_VISIBLE_DEVICES"] = gpu
-        with theirs:
-            # Ctrl-C reaches the workers too: held back until they are up and know to ignore it.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, DRAIN_SIGNALS)
-            try:
-                process = subprocess.Popen(
-                    interpreter.command(WORKER, str(theirs.fileno()), str(its_stacks)),
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno(), its_stacks],
-                    env={**os.environ, **dict.fromkeys(names, threads), **own},
-                )
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-                os.close(its_stacks)
-        worker = _Worker(process, Connection(ours.detach()), stacks, gpu)
+        worker = WorkerProcess.start(threads=self._options.threads, gpu=gpu, folder=self._folder)
         self._workers.append(worker)
         worker.outbox.put((self._processor, self._error_keys, self._options.loaders))
         return worker
@@ -340,11 +262,15 @@ class Pool:
         for worker in list(self._workers):
             self._end(worker, patience=ends - time.monotonic())
 
-    def _end(self, worker: _Worker, *, patience: float = 0.0) -> int:
+    def _end(self, worker: WorkerProcess, *, patience: float = 0.0) -> int:
         self._workers.remove(worker)
         if worker.use:
             self.uses.append(worker.use)
         return worker.end(patience=patience)
+
+
+def _worker_died(status: int) -> WorkerDied:
+    return WorkerDied(f"the worker process {_cause(status)} while working on it")
 
 
 def _cause(status: int) -> str:

@@ -1,4 +1,4 @@
-"""What a merge found, as a person reads it."""
+"""The findings of a merge."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from speechkit.io.names import shown
 from speechkit.io.split_index import array_text
 from speechkit.records import Record
-
-_NAMED = 10  # faults of each kind in the text; the summary has them all
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +17,6 @@ class Fault:
     where: str
     split: int | None = None
     detail: str = ""
-
-    def text(self) -> str:
-        split = "" if self.split is None else f", split {self.split}"
-        named = f"{self.utterance} ({self.where}{split})" if self.utterance else self.where
-        return f"{named}: {self.detail}" if self.detail else named
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,37 +47,9 @@ class MergeSummary:
         """The splits to rerun, as ``--array=3,17-19``; empty where there are none."""
         return f"--array={array_text(self.rerun)}" if self.rerun else ""
 
-    def text(self) -> str:
-        lines = [self._headline()]
-        if not self.proven:
-            lines.append(
-                "completeness is unproven: without --manifest and without an index of the splits "
-                "only numbering, duplicates and conflicts were checked"
-            )
-        lines += _listed("missing", self.missing)
-        lines += _listed("not in the input", self.extra)
-        lines += _listed("duplicate", self.duplicate)
-        lines += _listed("in conflict with another result", self.conflicting)
-        lines += _listed("unreadable", self.unreadable)
-        if self.without_output:
-            begun = f" (begun: {array_text(self.begun)})" if self.begun else ""
-            lines.append(f"splits without an output: {array_text(self.without_output)}{begun}")
-        if self.broken_splits:
-            lines.append(f"run split-manifest again, can't read {_some(self.broken_splits)}")
-        if self.remove:
-            lines.append(f"a finished output is not run again: first remove {_some(self.remove)}")
-        if self.rerun:
-            lines.append(f"rerun {self.array}")
-        return "\n".join(lines)
-
-    def _headline(self) -> str:
-        some = "" if self.present == self.expected else f"{self.present} of "
-        state = "" if self.complete else "incomplete, " if self.written else "not written, "
-        failed = f", {self.failed} of them failed" if self.failed else ""
-        return (
-            f"{self.output}: {state}{some}{self.expected} utterances "
-            f"from {self.files} files{failed}"
-        )
+    @property
+    def exit_code(self) -> int:
+        return 4 if not self.complete else 3 if self.failed else 0
 
 
 def utterance_name(record: Record) -> str:
@@ -95,15 +60,3 @@ def utterance_name(record: Record) -> str:
     start = f" from {offset} s" if offset else ""
     length = f" for {duration} s" if duration else ""
     return f"{shown(record.get('audio_filepath', ''))}{start}{length}"
-
-
-def _listed(what: str, faults: tuple[Fault, ...]) -> list[str]:
-    if not faults:
-        return []
-    more = [f"  … and {len(faults) - _NAMED} more"] if len(faults) > _NAMED else []
-    return [f"{len(faults)} {what}:", *(f"  {fault.text()}" for fault in faults[:_NAMED]), *more]
-
-
-def _some(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

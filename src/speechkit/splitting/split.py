@@ -79,21 +79,6 @@ class SplitSummary:
     array: str  # what --array takes to run them all
     unchanged: bool  # the same splits were there already
 
-    def text(self) -> str:
-        lines = [
-            f"{self.utterances} utterances, {self.seconds / 3600:.2f} h, in {self.splits} splits "
-            f"of {self.shortest:.1f} to {self.longest:.1f} s: {self.index} (--array={self.array})"
-        ]
-        if self.unchanged:
-            lines.append("the same splits are there already: nothing to do")
-        if self.without_duration:
-            lines.append(
-                f"{self.without_duration} lines without a duration, taken to be of mean length"
-            )
-        if self.empty:
-            lines.append(f"{self.empty} of the splits are empty")
-        return "\n".join(lines)
-
 
 @dataclass(frozen=True, slots=True)
 class _Parent:

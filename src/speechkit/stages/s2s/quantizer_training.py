@@ -14,7 +14,7 @@ from speechkit.errors import AudioTooShort, UsageError, UtteranceError
 from speechkit.io.inputs import Inputs
 from speechkit.records import Utterance
 from speechkit.runtime.placement import Hardware
-from speechkit.runtime.progress import Progress
+from speechkit.runtime.progress import Listener, Meter
 from speechkit.runtime.stage import load_audio
 from speechkit.stages.s2s.stage import S2sOptions, prepared
 
@@ -28,7 +28,7 @@ SEED = 1  # of the order in which utterances are drawn
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class Training:
     """``inertia``: the mean squared distance of a frame to its centroid."""
 
     quantizer: str
@@ -38,13 +38,6 @@ class Trained:
     frames: int
     inertia: float
 
-    def text(self) -> str:
-        failed = f", {self.failed} failed" if self.failed else ""
-        return (
-            f"{self.quantizer}: {self.clusters} units, fitted to {self.frames} frames of "
-            f"{self.utterances} utterances{failed}; mean squared distance {self.inertia:.4f}"
-        )
-
 
 def train_quantizer(
     options: S2sOptions,
@@ -53,7 +46,8 @@ def train_quantizer(
     target: Path,
     clusters: int,
     most_frames: int,
-) -> Trained:
+    progress: Listener | None = None,
+) -> Training:
     """Writes ``centroids`` [clusters, width] to ``target``. The same input gives the same ones.
 
     Raises `UsageError` where there are fewer frames than clusters.
@@ -65,7 +59,7 @@ def train_quantizer(
     utterances = list(inputs)  # all of them, or a `ManifestError` before any work
     _, options, built_of = prepared(options, hardware)
     engine: S2sEngine = registry.create("s2s", options.engine, **built_of)
-    parts, failed = _features(engine, options, utterances, most_frames)
+    parts, failed = _features(engine, options, utterances, most_frames, progress)
     frames = sum(map(len, parts))
     if frames < clusters:
         raise UsageError(
@@ -75,30 +69,35 @@ def train_quantizer(
     features = np.concatenate(parts)[:most_frames]
     centroids, inertia = kmeans.fit(features, clusters)
     kmeans.write(target, centroids)
-    return Trained(str(target), clusters, len(parts), failed, len(features), inertia)
+    return Training(str(target), clusters, len(parts), failed, len(features), inertia)
 
 
 def _features(
-    engine: S2sEngine, options: S2sOptions, utterances: list[Utterance], most_frames: int
+    engine: S2sEngine,
+    options: S2sOptions,
+    utterances: list[Utterance],
+    most_frames: int,
+    progress: Listener | None,
 ) -> tuple[list[NDArray[np.float32]], int]:
-    """Of utterances in a random order, until there are enough frames; and how many failed."""
+    """Features of utterances in a random order, until there are enough frames; and the number of
+    utterances that failed."""
     random.Random(SEED).shuffle(utterances)  # noqa: S311
     parts: list[NDArray[np.float32]] = []
     failed = frames = 0
-    with Progress("s2s features", len(utterances), None) as progress:
-        for utterance in utterances:
-            if frames >= most_frames:
-                break
-            try:
-                loaded = load_audio(utterance, options.channel, options.track)
-                if loaded.data.samples < engine.shortest:
-                    raise AudioTooShort(f"{utterance.audio}: {loaded.data.samples} samples")
-                parts += engine.features([loaded.data.waveform])
-            except UtteranceError as e:
-                log.warning("%s: %s", type(e).__name__, e)
-                failed += 1
-                progress.advance(seconds=0.0, failed=True)
-                continue
-            frames += len(parts[-1])
-            progress.advance(seconds=loaded.seconds, failed=False)
+    meter = Meter("s2s features", len(utterances), None, progress)
+    for utterance in utterances:
+        if frames >= most_frames:
+            break
+        try:
+            loaded = load_audio(utterance, options.channel, options.track)
+            if loaded.data.samples < engine.shortest:
+                raise AudioTooShort(f"{utterance.audio}: {loaded.data.samples} samples")
+            parts += engine.features([loaded.data.waveform])
+        except UtteranceError as e:
+            log.warning("%s: %s", type(e).__name__, e)
+            failed += 1
+            meter.advance(seconds=0.0, failed=True)
+            continue
+        frames += len(parts[-1])
+        meter.advance(seconds=loaded.seconds, failed=False)
     return parts, failed

@@ -1,0 +1,103 @@
+"""The account of a stage's run, and of the text files that were written beside its output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from speechkit.io.names import shown
+from speechkit.reports.counts import counted
+from speechkit.runtime.export import Written
+from speechkit.runtime.summary import Summary
+
+_NAMED = 10  # files in a message
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """A `Report` of a stage's run."""
+
+    summary: Summary
+
+    @property
+    def exit_code(self) -> int:
+        return self.summary.exit_code
+
+    def to_json(self) -> dict[str, Any]:
+        return self.summary.to_json()
+
+    def view(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        summary = self.summary
+        target = f" -> {Path(summary.output)}" if summary.output else ""
+        yield (
+            f"{summary.stage}: {counted(summary.utterances, 'utterance')}, "
+            f"{summary.failed} failed{target}"
+        )
+        if summary.done:
+            yield from self._work()
+        elif summary.utterances:
+            yield "  complete already, nothing computed (--restart computes it anew)"
+        for kind, count in summary.errors.items():
+            yield f"  {count} x {kind}"
+        if summary.flags:
+            doubts = ", ".join(f"{count} {flag}" for flag, count in summary.flags.items())
+            yield f"  flagged utterances: {doubts}"
+        if summary.errors and summary.output:
+            yield "  the reasons are in the output; --retry-failed runs only these again"
+        if summary.written:
+            yield written_text(summary.written)
+
+    def _work(self) -> Iterator[str]:
+        summary = self.summary
+        speed = summary.audio_seconds / summary.wall_seconds if summary.wall_seconds else 0.0
+        yield (
+            f"  {summary.audio_seconds:.1f} s of audio in {summary.wall_seconds:.1f} s "
+            f"({speed:.0f}x real time), {summary.peak_memory / 2**20:.0f} MB in the largest process"
+        )
+        if summary.device:
+            yield (
+                "  {name} ({compute_type}, {batch_size} windows at once) was at work "
+                "{share:.0%} of the time".format(**summary.device)
+            )
+            for name in summary.device.get("reinitialised", ()):
+                yield f"  RANDOM numbers in the place of the weight {name}"
+        if summary.resumed:
+            yield f"  {summary.resumed} of them were done by an earlier run"
+
+
+def written_text(written: Written) -> str:
+    """The account of an export, as text."""
+    lines = written.failures[:_NAMED]
+    if len(written.failures) > _NAMED:
+        lines.append(f"… and {len(written.failures) - _NAMED} more")
+    notes = [f"files written to {shown(written.folder)}: {written.files}"]
+    lost = written.failed - written.partial
+    if lost:
+        notes.append(f"recordings without any, since they failed: {lost}")
+    if written.partial:
+        notes.append(f"recordings without the parts that failed: {written.partial}")
+    if written.shortened:
+        notes.append(f"names that were too long and end in a digest: {written.shortened}")
+    return "\n".join([*lines, "; ".join(notes)])
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """A `Report` of an export."""
+
+    written: Written
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.written.failures or self.written.failed else 0
+
+    def view(self) -> str:
+        return written_text(self.written)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.written.to_json(), "exit_code": self.exit_code}

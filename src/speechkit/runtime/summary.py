@@ -1,0 +1,99 @@
+"""The closing account of a run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import speechkit
+from speechkit.engines.protocols import DeviceUse
+from speechkit.io.journal import error_type, flags_of
+from speechkit.runtime.export import Written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The closing account of a run. Times and audio in seconds, memory in bytes.
+
+    ``done`` were computed now, ``resumed`` by an earlier run; ``failed`` of both have an error.
+    ``flags``: how many utterances of both are flagged with each doubt.
+    ``device``: where the engine worked, its smallest batch size, and its ``share`` of the time
+    from the start of the run to its end in which it was at work (of all workers, 0 to 1).
+    ``written``: text files beside the output, None where none were asked for.
+    """
+
+    stage: str
+    output: str | None
+    utterances: int
+    done: int
+    resumed: int
+    failed: int
+    errors: dict[str, int]
+    flags: dict[str, int]
+    audio_seconds: float
+    wall_seconds: float
+    real_time_factor: float | None
+    peak_memory: int
+    workers: int
+    device: dict[str, Any] | None
+    options: dict[str, Any]
+    versions: dict[str, str]
+    written: Written | None = None
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.failed or (self.written and self.written.failures) else 0
+
+    def to_json(self) -> dict[str, Any]:
+        fields = asdict(self)
+        del fields["written"]
+        return {**fields, "exit_code": self.exit_code}
+
+
+class Tally:
+    """Counts failed utterances by type of error, and flagged ones by doubt."""
+
+    def __init__(self) -> None:
+        self.errors: Counter[str] = Counter()
+        self.flags: Counter[str] = Counter()
+
+    def count(self, lines: Iterable[bytes]) -> None:
+        """Counts the lines of one utterance."""
+        self.errors.update({kind for kind in map(error_type, lines) if kind})
+        self.flags.update({flag for line in lines for flag in flags_of(line)})
+
+    def update(self, counts: Mapping[str, Mapping[str, int]]) -> None:
+        self.errors.update(counts["errors"])
+        self.flags.update(counts.get("flags", {}))
+
+    def to_json(self) -> dict[str, dict[str, int]]:
+        return {
+            "errors": dict(sorted(self.errors.items())),
+            "flags": dict(sorted(self.flags.items())),
+        }
+
+
+def device_account(uses: Sequence[DeviceUse], wall_seconds: float) -> dict[str, Any] | None:
+    """The device of a run, from what each of its workers says; None where none was used."""
+    if not uses:
+        return None
+    seconds = sum(use.seconds for use in uses)
+    reinitialised = sorted({name for use in uses for name in use.reinitialised})
+    return {
+        "name": uses[0].device,
+        "compute_type": uses[0].compute_type,
+        "batch_size": min(use.batch_size for use in uses),
+        "seconds": round(seconds, 3),
+        "share": round(seconds / wall_seconds / len(uses), 4),
+        **({"reinitialised": reinitialised} if reinitialised else {}),
+    }
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """The versions of speechkit, Python and these distributions."""
+    ours = {"speechkit": speechkit.__version__, "python": platform.python_version()}
+    return ours | {name: importlib.metadata.version(name) for name in packages}

@@ -1,0 +1,110 @@
+"""A worker process as the pool sees it: started, fed, asked for its stacks, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import socket
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from speechkit.engines.protocols import DeviceUse
+from speechkit.records import Utterance
+from speechkit.runtime import interpreter
+from speechkit.runtime.messages import DRAIN_SIGNALS, STACKS_SIGNAL
+
+PROGRAM = "speechkit.runtime.worker"
+STACKS_SECONDS = 1.0  # how long a stuck worker's stacks are waited for
+#: The variables by which numeric libraries are told their number of threads.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(eq=False, slots=True)
+class WorkerProcess:
+    """``outbox`` is sent by a thread: a worker that hangs, its pipe full, must not stop the pool.
+    ``deadline`` is a time of the pool's clock. ``stacks``: a pipe it writes them to when asked."""
+
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    stacks: int
+    gpu: str | None = None
+    outbox: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
+    sender: threading.Thread = field(init=False)
+    ready: bool = False
+    batches: deque[dict[int, Utterance]] = field(default_factory=deque)  # unanswered, by index
+    begun: tuple[int, ...] = ()
+    alone: bool = False  # it has a suspect, and nothing else until that is answered
+    use: DeviceUse | None = None
+    deadline: float = float("inf")
+
+    def __post_init__(self) -> None:
+        self.sender = threading.Thread(target=self._send, daemon=True)
+        self.sender.start()
+
+    @classmethod
+    def start(cls, *, threads: int, gpu: str | None, folder: Path | None) -> WorkerProcess:
+        """``threads`` of each numeric library; ``folder`` for files put aside."""
+        environment = {**os.environ, **dict.fromkeys(THREADS, str(threads))}
+        if folder:
+            environment["TMPDIR"] = str(folder)
+        if gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = gpu
+        ours, theirs = socket.socketpair()
+        stacks, its_stacks = os.pipe()
+        with theirs:
+            # Ctrl-C reaches the workers too: held back until they are up and know to ignore it.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, DRAIN_SIGNALS)
+            try:
+                process = subprocess.Popen(
+                    interpreter.command(PROGRAM, str(theirs.fileno()), str(its_stacks)),
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno(), its_stacks],
+                    env=environment,
+                )
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                os.close(its_stacks)
+        return cls(process, Connection(ours.detach()), stacks, gpu)
+
+    def give(self, batch: Sequence[Utterance], *, alone: bool) -> None:
+        self.alone = alone
+        self.batches.append({utterance.index: utterance for utterance in batch})
+        self.outbox.put(tuple(batch))
+
+    def all_stacks(self) -> str:
+        """The stacks of its threads, written by a signal handler even while it hangs in C."""
+        self.process.send_signal(STACKS_SIGNAL)
+        text = b""
+        while wait([self.stacks], STACKS_SECONDS) and (piece := os.read(self.stacks, 1 << 16)):
+            text += piece
+        return text.decode(errors="replace").strip() or "(it doesn't answer)"
+
+    def end(self, *, patience: float = 0.0) -> int:
+        """Lets the process end, kills it after ``patience`` seconds; its exit status."""
+        if patience <= 0:
+            self.process.kill()
+        self.outbox.put(None)
+        try:
+            status = self.process.wait(timeout=patience or None)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        self.sender.join(timeout=1.0)
+        self.connection.close()
+        os.close(self.stacks)
+        return status
+
+    def _send(self) -> None:
+        """Sends what is in the outbox up to None, which ends the worker too."""
+        with contextlib.suppress(OSError):  # it died: the pool will see that
+            message: object = self
+            while message is not None:
+                message = self.outbox.get()
+                self.connection.send(message)
