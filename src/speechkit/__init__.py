@@ -1,7 +1,61 @@
-"""speechkit: composable speech-pipeline stages for the command line."""
+"""speechkit: composable speech-pipeline stages, for the command line and for Python.
+
+    stage = speechkit.asr_stage(speechkit.AsrOptions(engine="faster-whisper"))
+    for record in speechkit.results(stage, ["monday.flac", "tuesday.flac"]):
+        print(record["pred_text"])
+
+Everything is imported when it is first used: ``import speechkit`` takes milliseconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from speechkit.telemetry import switch_off
 
+if TYPE_CHECKING:
+    from speechkit.errors import Drained as Drained
+    from speechkit.errors import SpeechkitError as SpeechkitError
+    from speechkit.runtime.job import JobOptions as JobOptions
+    from speechkit.runtime.job import results as results
+    from speechkit.runtime.job import run as run
+    from speechkit.runtime.placement import Hardware as Hardware
+    from speechkit.runtime.progress import Progress as Progress
+    from speechkit.runtime.stage import Stage as Stage
+    from speechkit.runtime.summary import Summary as Summary
+    from speechkit.stages.asr.stage import AsrOptions as AsrOptions
+    from speechkit.stages.asr.stage import asr_stage as asr_stage
+    from speechkit.stages.manifest.stage import manifest_stage as manifest_stage
+    from speechkit.stages.s2s.stage import S2sOptions as S2sOptions
+    from speechkit.stages.s2s.stage import s2s_stage as s2s_stage
+    from speechkit.stages.vad.stage import VadOptions as VadOptions
+    from speechkit.stages.vad.stage import vad_stage as vad_stage
+
 __version__ = "0.1.0"
 
+_MODULES = {
+    "speechkit.errors": ("Drained", "SpeechkitError"),
+    "speechkit.runtime.job": ("JobOptions", "results", "run"),
+    "speechkit.runtime.placement": ("Hardware",),
+    "speechkit.runtime.progress": ("Progress",),
+    "speechkit.runtime.stage": ("Stage",),
+    "speechkit.runtime.summary": ("Summary",),
+    "speechkit.stages.asr.stage": ("AsrOptions", "asr_stage"),
+    "speechkit.stages.manifest.stage": ("manifest_stage",),
+    "speechkit.stages.s2s.stage": ("S2sOptions", "s2s_stage"),
+    "speechkit.stages.vad.stage": ("VadOptions", "vad_stage"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
 switch_off()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'speechkit' has no attribute {name!r}")
+    return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULE_OF])

@@ -19,7 +19,7 @@ HEAVY = {
 }
 #: From the command line down; a package may import its own and what stands below it.
 LAYERS = [
-    {"cli", "__main__"},
+    {"cli", "__main__", "__init__"},
     {"commands"},
     {"reports"},
     {"cluster"},
@@ -30,7 +30,7 @@ LAYERS = [
     {"compat"},
     {"formats"},
     {"io"},
-    {"records", "errors", "telemetry", "__init__"},
+    {"records", "errors", "telemetry"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

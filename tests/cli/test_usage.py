@@ -319,6 +319,6 @@ def test_stdout_is_data_in_utf8_and_nothing_else(
         done = speechkit(command, tmp_path, "--debug", "--log-level", "debug", env=locale)
         (record,) = map(json.loads, done.out.decode("utf-8").splitlines())
         assert record["audio_filepath"] == str(audio)
-        assert "1 utterances" in done.err
+        assert "1 utterance, " in done.err
     csv = speechkit("vad", tmp_path, "--format", "csv", env=locale).out.decode("utf-8")
     assert "größe 音" in csv

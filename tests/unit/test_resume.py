@@ -103,7 +103,7 @@ def test_lines_that_are_not_the_utterances_own(
             caplog.clear()
             _part(tmp_path, _body(index, *records), _body(1, own[1]))
             assert _recalled(tmp_path) == {1: [own[1]]}, records
-            assert "1 utterances is not their output" in caplog.text
+            assert "not belong to their utterances, computed again: 1" in caplog.text
 
 
 def test_segments_of_other_recordings(tmp_path: Path) -> None:

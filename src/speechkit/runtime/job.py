@@ -92,7 +92,7 @@ def run(
             return summary
 
 
-def records(
+def results(
     stage: Stage,
     sources: Sequence[Source],
     options: JobOptions | None = None,

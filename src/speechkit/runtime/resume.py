@@ -37,7 +37,7 @@ def recall(journal: Journal, utterances: Iterable[Utterance], stage: Stage) -> N
     journal.flush()
     if strange:
         log.warning(
-            "%s: what it holds of %d utterances is not their output; they are computed again",
+            "%s: results that do not belong to their utterances, computed again: %d",
             journal.part,
             strange,
         )

@@ -36,7 +36,7 @@ JUDGE = "silero"  # tells where speech is, for less than a hundredth of what rec
 class AsrOptions:
     """``words``, ``chars``: their times in the output. ``decoding``: the engine's own."""
 
-    engine: str
+    engine: str = "faster-whisper"
     model: str | None = None
     words: bool = False
     chars: bool = False

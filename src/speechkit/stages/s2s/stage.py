@@ -47,7 +47,7 @@ class S2sOptions:
     """``model``, ``layer`` and ``quantizer`` make units; None where units come in. ``speech`` is
     None where units go out. ``keep_repeats``: units one a frame."""
 
-    engine: str
+    engine: str = "transformers"
     model: str | None = None
     layer: int | None = None
     quantizer: str | None = None

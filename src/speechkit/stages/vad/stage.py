@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from speechkit.engines import registry
@@ -12,7 +12,7 @@ from speechkit.engines.protocols import VadEngine
 from speechkit.io import manifest
 from speechkit.records import Record, Utterance
 from speechkit.runtime.stage import Loaded, Processor, Stage, flagged, load_audio
-from speechkit.stages.vad.segmentation import SegmentationOptions, speech_segments
+from speechkit.stages.vad.segmentation import DEFAULTS, SegmentationOptions, speech_segments
 from speechkit.stages.vad.speech_frames import probabilities
 
 #: What is said of a recording and not of its parts.
@@ -24,10 +24,11 @@ OF_THE_WHOLE = (
 
 @dataclass(frozen=True, slots=True)
 class VadOptions:
-    """``emit``: ``recordings`` (a line each, with its segments) or ``segments`` (a line each)."""
+    """``emit``: ``recordings`` (a line each, with its segments) or ``segments`` (a line each).
+    ``segmentation`` None: the engine's own."""
 
-    engine: str
-    segmentation: SegmentationOptions
+    engine: str = "ten"
+    segmentation: SegmentationOptions | None = None
     emit: str = "recordings"
     probabilities: bool = False
     channel: int | None = None
@@ -49,11 +50,11 @@ class VadProcessor(Processor):
         return load_audio(utterance, self.options.channel, self.options.track)
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
+        segmentation = self.options.segmentation
+        assert segmentation
         found = probabilities(self._engine, [loaded.data for loaded in batch])
         for loaded, frames in zip(batch, found, strict=True):
-            segments = speech_segments(
-                frames, self._engine.hop, loaded.seconds, self.options.segmentation
-            )
+            segments = speech_segments(frames, self._engine.hop, loaded.seconds, segmentation)
             offset = loaded.utterance.offset
             shifted = [(round(s + offset, 3), round(e + offset, 3)) for s, e in segments]
             if self.options.emit == "segments":
@@ -76,6 +77,8 @@ class VadProcessor(Processor):
 
 def vad_stage(options: VadOptions) -> Stage:
     info = registry.find("vad", options.engine)
+    if options.segmentation is None:
+        options = replace(options, segmentation=DEFAULTS[options.engine])
     return Stage(
         name="vad",
         processor=VadProcessor(options, one_by_one=not info.batched),
