@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from speechkit.io.names import harmless
+from speechkit.io.file_names import harmless
 
 
 def say(text: str) -> None:

@@ -18,9 +18,9 @@ from speechkit.commands.options import FormatFlags, RunFlags, one_of
 from speechkit.errors import UsageError
 from speechkit.formats import Format
 from speechkit.io import atomic, manifest
+from speechkit.io.file_names import MOST_BYTES
 from speechkit.io.inputs import Inputs
 from speechkit.io.machine import granted_cpus
-from speechkit.io.names import MOST_BYTES
 from speechkit.records import Record
 from speechkit.runtime import runner
 from speechkit.runtime.pool import PoolOptions

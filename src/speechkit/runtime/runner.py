@@ -30,7 +30,7 @@ from speechkit.io.journal import (
     part_path,
 )
 from speechkit.io.machine import peak_memory
-from speechkit.io.standing import published
+from speechkit.io.output_status import finished_run
 from speechkit.runtime.batching import batches
 from speechkit.runtime.messages import DRAIN_SIGNALS, Outcome
 from speechkit.runtime.pool import Batch, Pool, PoolOptions
@@ -125,7 +125,7 @@ class _Run:
         moved = False
         # A part beside the output is a retry or a restart that was stopped: it goes on.
         if output.exists() and not (restart or part_path(output).exists()):
-            account = published(output, identity)
+            account = finished_run(output, identity)
             self._tally.update(account)
             moved = account["input"] != identity.input
             if not moved and not (retry and self._tally.errors):
@@ -230,7 +230,7 @@ class _Run:
         whole = journal.count == self._scan.count
         journal.drop_failed()
         if journal.output.exists() and not whole:
-            published(journal.output, identity)
+            finished_run(journal.output, identity)
             take_over(journal, self._inputs, self._stage, journal.output)
 
     def _summary(self) -> Summary:

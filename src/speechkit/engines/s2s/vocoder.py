@@ -97,7 +97,7 @@ class Vocoder:
         if len(frames) > MOST_FRAMES:
             raise UnitsInvalid(f"{len(frames)} frames: {MOST_FRAMES} at most are spoken at once")
         began = time.monotonic()
-        samples = self._pieces.run(range(len(frames)), lambda part: self._piece(frames, part))
+        samples = self._pieces.map(range(len(frames)), lambda part: self._piece(frames, part))
         self.seconds += time.monotonic() - began
         return np.concatenate(samples)
 
