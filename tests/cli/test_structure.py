@@ -29,11 +29,7 @@ PENDING = {
     "stages/asr/transcript.py::fill",
 } | {
     *("io/audio.py", "io/journal.py", "scoring/score.py", "splitting/split.py"),
-    *("compat/checkpoint.py::read", "engines/asr/faster_whisper/engine.py::__init__"),
-    *("engines/asr/nemo/timestamps.py::hypothesis", "engines/asr/whisper/vocabulary.py::words"),
-    *("engines/s2s/vocoder.py::read_config", "engines/vad/silero/engine.py::_graph"),
-    *("io/audio.py::_has_all", "io/decoders/clock.py::place", "io/journal.py::_load"),
-    *("io/typed_json.py::_fits", "splitting/merge.py::_inputs"),
+    *("io/journal.py::_load", "splitting/merge.py::_inputs", "io/audio.py::_has_all"),
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -1,9 +1,10 @@
-"""What NeMo found, in seconds and plain floats."""
+"""NeMo's output with its timestamps in seconds, inside the window."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from speechkit.records import Hypothesis, Segment, Word
@@ -11,38 +12,61 @@ from speechkit.records import Hypothesis, Segment, Word
 WRITTEN_TIME = re.compile(r"<\|\d+\|>")  # an attention decoder's, in its text
 
 
-def hypothesis(found: Any, length: float, stride: float | None, language: str | None) -> Hypothesis:
-    """Of a window of ``length`` seconds. ``stride``: seconds between two frames of the model's
-    output; None: no times are wanted, the text fills the window."""
-    text = found if isinstance(found, str) else found.text
+def hypothesis(
+    output: Any, length: float, stride: float | None, language: str | None
+) -> Hypothesis:
+    """NeMo's output for a window of ``length`` seconds, as a `Hypothesis`.
+
+    ``stride``: seconds between two frames of the model's output; None: without times, so that the
+    text fills the window.
+    """
+    text = output if isinstance(output, str) else output.text
     text = " ".join(WRITTEN_TIME.sub(" ", text).split())
     if not text:
         return Hypothesis()
-    whole = Segment(0.0, length, text)
     if stride is None:
-        return Hypothesis((whole,), language)
-    stamps = found.timestamp if isinstance(found.timestamp, dict) else {}
-    spoken = [_place(one, "word", stride, length) for one in stamps.get("word", ())]
-    tokens = [_place(one, "char", stride, length) for one in stamps.get("char", ())]
-    segments = [_place(one, "segment", stride, length) for one in stamps.get("segment", ())]
+        return Hypothesis((Segment(0.0, length, text),), language)
+    timestamps = output.timestamp if isinstance(output.timestamp, dict) else {}
+
+    def timed(kind: str) -> list[Word]:
+        return [_timed(stamp, kind, stride, length) for stamp in timestamps.get(kind, ())]
+
+    return Hypothesis(
+        _segments(text, length, timed("segment"), timed("word"), timed("char")), language
+    )
+
+
+def _segments(
+    text: str, length: float, segments: list[Word], words: list[Word], tokens: list[Word]
+) -> tuple[Segment, ...]:
+    """NeMo's segments with their words; one of the whole text where they don't belong together."""
+    words = _with_characters(words, tokens)
     counts = [len(segment.text.split()) for segment in segments]
-    if " ".join(one.text for one in segments).split() != text.split() or sum(counts) != len(spoken):
-        segments, counts = [Word(text, 0.0, length)], [len(spoken)]
-    placed: list[Segment] = []
-    first = 0
+    transcript = [word for segment in segments for word in segment.text.split()]
+    if transcript != text.split() or sum(counts) != len(words):
+        segments, counts = [Word(text, 0.0, length)], [len(words)]
+    remaining = iter(words)
+    timed: list[Segment] = []
     for segment, count in zip(segments, counts, strict=True):
-        own: list[Word] = []
-        for word in spoken[first : first + count]:
-            spelt, tokens = _spelling(word.text, tokens)
-            own.append(replace(word, chars=tuple(spelt)))
-        first += count
-        placed.append(Segment(segment.start, segment.end, segment.text, _as_written(own, segment)))
-    return Hypothesis(tuple(placed), language)
+        spoken = _as_written(list(islice(remaining, count)), segment)
+        timed.append(Segment(segment.start, segment.end, segment.text, spoken))
+    return tuple(timed)
+
+
+def _with_characters(words: list[Word], tokens: list[Word]) -> list[Word]:
+    """The words, each with the next tokens that spell it."""
+    spelt: list[Word] = []
+    for word in words:
+        spelling, tokens = _spelling(word.text, tokens)
+        spelt.append(replace(word, chars=tuple(spelling)))
+    return spelt
 
 
 def _as_written(words: list[Word], segment: Word) -> tuple[Word, ...]:
-    """Where NeMo's times tell another text than its transcript, the transcript is right: its words
-    at their times, or none if their numbers differ."""
+    """The transcript's words at NeMo's times; none if their numbers differ.
+
+    Where the text of NeMo's times and the transcript disagree, the transcript is right.
+    """
     written = segment.text.split()
     if len(written) != len(words):
         return ()
@@ -50,7 +74,7 @@ def _as_written(words: list[Word], segment: Word) -> tuple[Word, ...]:
 
 
 def _spelling(text: str, tokens: list[Word]) -> tuple[list[Word], list[Word]]:
-    """The tokens that spell the text, and the rest."""
+    """The first tokens, which spell the text, and the remaining ones."""
     size, spelt, count = len("".join(text.split())), 0, 0
     while count < len(tokens) and spelt < size:
         spelt += len(tokens[count].text.strip(" ▁"))
@@ -58,9 +82,9 @@ def _spelling(text: str, tokens: list[Word]) -> tuple[list[Word], list[Word]]:
     return tokens[:count], tokens[count:]
 
 
-def _place(stamp: dict[str, Any], key: str, stride: float, length: float) -> Word:
+def _timed(stamp: dict[str, Any], kind: str, stride: float, length: float) -> Word:
     """A word, character or segment, inside the window; NeMo gives seconds or frames."""
-    text = stamp[key]
+    text = stamp[kind]
     if isinstance(text, list):  # a transducer's characters
         text = "".join(text)
     start, end = (
