@@ -21,8 +21,8 @@ import pytest
 from hypothesis import settings
 
 import digitkit
+from speechkit.io.json_lines import parse_line
 from speechkit.io.judge import fault
-from speechkit.io.lines import parse_line
 
 settings.register_profile("steady", deadline=None)  # a busy machine is no failure
 settings.load_profile("steady")

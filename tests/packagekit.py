@@ -6,7 +6,7 @@ import hashlib
 import random
 from pathlib import Path
 
-from speechkit.io.packaged import Packaged, PackagedFile
+from speechkit.io.packaged_models import Packaged, PackagedFile
 
 WEIGHTS = random.Random(1).randbytes(3 << 20)
 CONFIG = b'{"small": true}'

@@ -35,7 +35,7 @@ from sklearn.cluster import KMeans
 from turns import alternate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from speechkit.compat import door
+from speechkit.compat import patched_imports
 from speechkit.engines.s2s import kmeans
 from tiny_models import digits, s2s
 
@@ -111,7 +111,7 @@ def own(name: str, models: str, manifest: str, output: str) -> None:
 
 
 def _textless(folder: Path) -> Any:
-    package = door.textless()
+    package = patched_imports.textless()
     speech_encoder = sys.modules["textless.data.speech_encoder"]
     encoder = speech_encoder.SpeechEncoder(
         package.HubertFeatureReader(str(folder / "hubert.pt"), layer=LAYER),
@@ -128,7 +128,7 @@ def _textless(folder: Path) -> Any:
 
 
 def _fairseq(folder: Path) -> Any:
-    utils = door.fairseq().checkpoint_utils
+    utils = patched_imports.fairseq().checkpoint_utils
     (model,), _, _ = utils.load_model_ensemble_and_task([str(folder / "hubert.pt")])
     model.eval()
     clusters = joblib.load(folder / "km.bin")
@@ -146,10 +146,10 @@ def _fairseq(folder: Path) -> Any:
 def _speak(name: str, folder: Path, lines: list[dict[str, Any]], output: Path) -> None:
     model, config = folder / "vocoder" / "g.pt", folder / "vocoder" / "config.json"
     if name == "textlesslib":
-        vocoder = door.textless().CodeHiFiGANVocoder(str(model), str(config))
+        vocoder = patched_imports.textless().CodeHiFiGANVocoder(str(model), str(config))
         speak = vocoder
     else:
-        vocoders = door.fairseq().models.text_to_speech.vocoder
+        vocoders = patched_imports.fairseq().models.text_to_speech.vocoder
         vocoder = vocoders.CodeHiFiGANVocoder(str(model), json.loads(config.read_text()))
         speak = lambda code: vocoder({"code": code})  # noqa: E731
     output.mkdir(exist_ok=True)

@@ -27,7 +27,7 @@ from omegaconf import OmegaConf
 from sklearn.cluster import MiniBatchKMeans
 from transformers import WavLMConfig, WavLMModel
 
-from speechkit.compat import checkpoint, door
+from speechkit.compat import checkpoint, patched_imports
 from speechkit.engines.encoders import fairseq_weights
 from speechkit.engines.s2s import kmeans
 from speechkit.engines.s2s.transformers.engine import transformers
@@ -112,7 +112,7 @@ def make(output: Path, data: Path) -> None:
 
 def weights_of(task: dict[str, Any], model: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Random numbers under fairseq's names, about as large as those of trained models."""
-    package = door.fairseq()
+    package = patched_imports.fairseq()
     hubert = package.models.hubert.hubert
     settings = OmegaConf.structured(hubert.HubertConfig)
     plain = {key: value for key, value in model.items() if key not in ("_name", "label_rate")}
@@ -132,7 +132,7 @@ def dictionary(package: Any) -> Any:
 
 
 def save_hubert(folder: Path) -> None:
-    package = door.fairseq()
+    package = patched_imports.fairseq()
     weights = weights_of(TASK, MODEL)
     task_state = {"dictionaries": [dictionary(package)]}
     common = {"model": weights, "task_state": task_state, "best_loss": None, "args": None}
@@ -183,7 +183,7 @@ def save_quantizer(folder: Path, words: list[digits.Word]) -> None:
 def save_vocoder(folder: Path, config: dict[str, Any]) -> None:
     """fairseq's generator with larger numbers than it starts with, so that something is heard."""
     folder.mkdir()
-    generator = door.fairseq().models.text_to_speech.codehifigan
+    generator = patched_imports.fairseq().models.text_to_speech.codehifigan
     built = generator.CodeGenerator(copy.deepcopy(config))
     state = built.state_dict()
     for name, value in state.items():

@@ -28,7 +28,7 @@ from speechkit.commands.slurm import app as slurm
 from speechkit.commands.split_manifest import split_manifest
 from speechkit.commands.vad import vad
 from speechkit.errors import SpeechkitError
-from speechkit.io.names import shown
+from speechkit.io.file_names import shown
 
 
 class Commands(TyperGroup):

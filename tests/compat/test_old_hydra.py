@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from speechkit.compat import checkpoint, door, shims
+from speechkit.compat import checkpoint, patched_imports, shims
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.engines.s2s.fairseq.engine import fairseq
 from speechkit.engines.s2s.transformers.engine import transformers
@@ -54,7 +54,7 @@ def import_without_shim() -> str:
     left = [one for one in shims.IMPORTING["fairseq"] if one is not shims.hashable_dataclasses]
     with mock.patch.dict(shims.IMPORTING, fairseq=left):
         try:
-            door.fairseq()
+            patched_imports.fairseq()
         except ValueError as e:
             return str(e)
     return ""
@@ -62,7 +62,7 @@ def import_without_shim() -> str:
 
 def main(models: Path, folder: Path) -> None:
     error = import_without_shim()
-    door.fairseq()
+    patched_imports.fairseq()
     state = checkpoint.unpickled(models / "hubert-dict.pt")
     del state["task_state"]
     torch.save({**state, "cfg": OmegaConf.create(state["cfg"])}, folder / SAVED)

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from speechkit.compat import checkpoint, door, shims
+from speechkit.compat import checkpoint, patched_imports, shims
 from speechkit.errors import EngineMissing
 
 pytestmark = pytest.mark.usefixtures("fairseq")
 
-PRE = "import logging, sys; from speechkit.compat import door, shims; "
+PRE = "import logging, sys; from speechkit.compat import patched_imports, shims; "
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +27,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def load(path: Path) -> Any:
-    utils = door.fairseq().checkpoint_utils
+    utils = patched_imports.fairseq().checkpoint_utils
     (model,), _, _ = utils.load_model_ensemble_and_task([str(path)])
     return model
 
@@ -42,7 +42,8 @@ def test_fairseq_is_imported_and_leaves_logging_and_dataclasses_alone() -> None:
     """With INFO messages of the user's own set-up, that is: none of fairseq's."""
     done = python(
         PRE + "import dataclasses; before = dataclasses.dataclass, logging.basicConfig; "
-        "door.fairseq(); door.fairseq(); assert not logging.getLogger().handlers; "
+        "patched_imports.fairseq(); patched_imports.fairseq(); "
+        "assert not logging.getLogger().handlers; "
         "assert before == (dataclasses.dataclass, logging.basicConfig); "
         "assert 'torchaudio' not in sys.modules"
     )
@@ -62,7 +63,7 @@ def test_fairseq_is_imported_and_leaves_logging_and_dataclasses_alone() -> None:
 )
 def test_without_an_importing_shim(shim: str, error: str) -> None:
     done = python(
-        PRE + f"shims.IMPORTING['fairseq'].remove(shims.{shim}); door.fairseq(); "
+        PRE + f"shims.IMPORTING['fairseq'].remove(shims.{shim}); patched_imports.fairseq(); "
         "assert not logging.getLogger().handlers, 'it took logging over'"
     )
     assert done.returncode == 1
@@ -72,7 +73,7 @@ def test_without_an_importing_shim(shim: str, error: str) -> None:
 def test_fairseq_imported_by_others_is_refused() -> None:
     done = python(
         PRE + "sys.modules['fairseq'] = type(sys)('fairseq')\n"
-        "try: door.fairseq()\nexcept Exception as e: print(type(e).__name__, e)"
+        "try: patched_imports.fairseq()\nexcept Exception as e: print(type(e).__name__, e)"
     )
     assert done.stdout.startswith(
         "EngineFailed fairseq has been imported without speechkit's shims"
@@ -81,7 +82,8 @@ def test_fairseq_imported_by_others_is_refused() -> None:
 
 def test_fairseqs_own_loading_fails(s2s_models: Path) -> None:
     done = python(
-        PRE + "import importlib; utils = importlib.reload(door.fairseq().checkpoint_utils); "
+        PRE
+        + "import importlib; utils = importlib.reload(patched_imports.fairseq().checkpoint_utils); "
         f"utils.load_checkpoint_to_cpu({str(s2s_models / 'hubert-dict.pt')!r})"
     )
     assert "Unsupported global: GLOBAL fairseq.data.dictionary.Dictionary" in done.stderr
@@ -113,7 +115,7 @@ def test_without_a_mending_shim(
 
 
 def test_without_dictionaries(s2s_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "_task_state", lambda _: {})
+    monkeypatch.setattr(patched_imports, "_task_state", lambda _: {})
     with pytest.raises(FileNotFoundError, match=r"dict\.km\.txt"):
         load(s2s_models / "hubert-bare.pt")
 
@@ -172,7 +174,7 @@ def test_layers_that_are_not_there_are_not_built(s2s_models: Path, tmp_path: Pat
 
 ORDERS = list(itertools.permutations(["fairseq", "nemo", "transformers"]))
 IMPORT = {
-    "fairseq": "door.fairseq()",
+    "fairseq": "patched_imports.fairseq()",
     "nemo": "import nemo.collections.asr",
     "transformers": "import transformers; transformers.HubertModel",
 }

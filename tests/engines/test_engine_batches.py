@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from speechkit.engines.batch_size import BatchSize
-from speechkit.engines.prefetch import AHEAD, ahead
+from speechkit.engines.prefetch import AHEAD, prefetched
 from speechkit.errors import OutOfMemory
 
 
@@ -41,10 +41,10 @@ def test_a_batch_that_does_not_fit_is_halved_and_that_remembered(
 ) -> None:
     device = Crowded(fits)
     batch = device.batches(size)
-    assert batch.run(range(20), device.compute) == [i * 10 for i in range(20)]
+    assert batch.map(range(20), device.compute) == [i * 10 for i in range(20)]
     assert batch.size == left
     before = len(device.asked)
-    batch.run(range(20), device.compute)
+    batch.map(range(20), device.compute)
     assert 0 not in device.asked[before:]
 
 
@@ -61,7 +61,7 @@ def test_other_errors_pass() -> None:
         raise ArithmeticError("no")
 
     with pytest.raises(ArithmeticError):
-        batch.run([1], broken)
+        batch.map([1], broken)
     assert batch.size == 4
 
 
@@ -73,7 +73,7 @@ def test_ahead_makes_a_few_and_waits() -> None:
             made.append(number)
             yield number
 
-    reader = ahead(items())
+    reader = prefetched(items())
     assert next(reader) == 1
     time.sleep(0.3)
     assert len(made) <= 1 + AHEAD + 1
@@ -85,7 +85,7 @@ def test_an_error_comes_where_its_item_would() -> None:
         yield 1
         raise ArithmeticError("the second")
 
-    reader = ahead(items())
+    reader = prefetched(items())
     assert next(reader) == 1
     with pytest.raises(ArithmeticError, match="the second"):
         next(reader)
@@ -93,7 +93,7 @@ def test_an_error_comes_where_its_item_would() -> None:
 
 def test_the_thread_ends_with_its_reader() -> None:
     before = threading.active_count()
-    reader = ahead(iter(range(1000)))
+    reader = prefetched(iter(range(1000)))
     next(reader)
     reader.close()
     end = time.monotonic() + 5

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from speechkit.compat import checkpoint, door
+from speechkit.compat import checkpoint, patched_imports
 from speechkit.engines import registry
 from speechkit.engines.encoders import fairseq_weights
 from speechkit.engines.encoders.features import Extractor, Stretch, frames_of, windows
@@ -112,15 +112,17 @@ def test_folders_of_transformers(folder: str, s2s_models: Path, speech: Waves) -
 
 def random_checkpoint(path: Path, **geometry: Any) -> None:
     """fairseq's own model of some geometry with random numbers, saved as in 2021."""
-    hubert = door.fairseq().models.hubert.hubert
-    tasks = door.fairseq().tasks.hubert_pretraining
+    hubert = patched_imports.fairseq().models.hubert.hubert
+    tasks = patched_imports.fairseq().tasks.hubert_pretraining
     normalize = geometry.get("extractor_mode") == "layer_norm"
     config = OmegaConf.merge(
         OmegaConf.structured(hubert.HubertConfig), {**geometry, "label_rate": 50.0}
     )
     torch.manual_seed(3)
     task = OmegaConf.structured(tasks.HubertPretrainingConfig)
-    model = hubert.HubertModel(config, task, [door.fairseq().data.dictionary.Dictionary()])
+    model = hubert.HubertModel(
+        config, task, [patched_imports.fairseq().data.dictionary.Dictionary()]
+    )
     cfg = {
         "task": {"_name": "hubert_pretraining", "normalize": normalize, "sample_rate": 16000.0},
         "model": {"_name": "hubert", **geometry, "label_rate": 50.0},
@@ -424,7 +426,7 @@ def test_speech_is_that_of_fairseq(
     assert np.array_equal(
         vocoder(s2s_models, kind, "fairseq", **options).synthesise(units, predict=predict), found
     )
-    vocoders = door.fairseq().models.text_to_speech.vocoder
+    vocoders = patched_imports.fairseq().models.text_to_speech.vocoder
     folder = s2s_models / kind
     config = json.loads((folder / "config.json").read_text())
     theirs = vocoders.CodeHiFiGANVocoder(str(folder / "g.pt"), config)
@@ -578,7 +580,7 @@ def test_quantizer_and_vocoder_have_to_belong_together(s2s_models: Path, tmp_pat
 def test_textlesslib_by_itself_says_the_same(layout: str, s2s_models: Path, speech: Waves) -> None:
     """Its SpeechEncoder and vocoder called directly, beside all three engines."""
     warnings.simplefilter("ignore")
-    textless = door.textless()
+    textless = patched_imports.textless()
     from textless.data.speech_encoder import SpeechEncoder  # noqa: TID251
 
     path, folder = s2s_models / f"hubert-{layout}.pt", s2s_models / "vocoder-multi"

@@ -18,8 +18,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from speechkit.engines import registry
 from speechkit.engines.asr.whisper.backend import Draft, Search
-from speechkit.engines.asr.whisper.loop import Loop, _Chance
-from speechkit.engines.asr.whisper.rules import Rules
+from speechkit.engines.asr.whisper.decoding_loop import DecodingLoop, _Chance
+from speechkit.engines.asr.whisper.token_rules import TokenRules
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.io import audio
 
@@ -139,7 +139,7 @@ def test_what_is_suppressed_is_never_said(wild: Models) -> None:
     backend._generation.begin_suppress_tokens = [first]
     backend._generation.suppress_tokens = [later]
     try:
-        loop = Loop(backend._model, backend.vocabulary, backend._generation)
+        loop = DecodingLoop(backend._model, backend.vocabulary, backend._generation)
         hidden = wild.encoded.hidden
         found = loop.decode(hidden, [prompt] * len(hidden), GREEDY, 60)
         assert [tokens for tokens, _ in found] == [one.tokens for one in wild.theirs(prompt)]
@@ -179,7 +179,7 @@ def test_steps_of_the_sizes_that_are_captured(wild: Models) -> None:
     for stamps in (False, True):
         prompts = [wild.prompt(stamps=stamps)] * len(hidden)
         expected = [one.tokens for one in wild.drafts(prompts[0])]
-        loop = Loop(backend._model, backend.vocabulary, backend._generation)
+        loop = DecodingLoop(backend._model, backend.vocabulary, backend._generation)
         loop._graphs = graphs = Called()  # type: ignore[assignment]
         assert [tokens for tokens, _ in loop.decode(hidden, prompts, GREEDY, 60)] == expected
         assert {(step.rows, step.span) for step in graphs.steps} == {(4, backend.longest)}
@@ -216,7 +216,7 @@ def test_the_timestamp_rules_are_those_of_transformers(wild: Models) -> None:
         begin_suppress_tokens=[220],
     )
     random, rows, size = torch.Generator().manual_seed(1), 16, 51_865
-    rules = Rules(vocabulary, generation, size, torch.device("cpu"))
+    rules = TokenRules(vocabulary, generation, size, torch.device("cpu"))
     theirs = WhisperTimeStampLogitsProcessor(generation, begin_index=1)
     marks = rules.marks(rows)
     rules.begin(marks)

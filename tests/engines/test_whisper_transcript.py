@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from speechkit.engines.asr.whisper import placing
+from speechkit.engines.asr.whisper import word_times
 from speechkit.engines.asr.whisper.alignment import Attention, align
 from speechkit.engines.asr.whisper.backend import Alignment
 from speechkit.engines.asr.whisper.transcript import (
@@ -106,7 +106,7 @@ def test_tokens_lie_where_the_heads_look() -> None:
 def placed(vocabulary: Vocabulary, heard: list[int], starts: list[float]) -> Sequence[Word]:
     """The words of tokens that begin at ``starts``; one more, the end."""
     alignment = Alignment(starts, [0.9] * len(heard))
-    (found,) = placing.segments([Span(0.0, 8.0, tuple(heard))], alignment, vocabulary, "en")
+    (found,) = word_times.segments([Span(0.0, 8.0, tuple(heard))], alignment, vocabulary, "en")
     return found.words
 
 

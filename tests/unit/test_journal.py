@@ -11,7 +11,7 @@ import pytest
 
 from speechkit.errors import OutputConflict
 from speechkit.io.journal import Journal, RunIdentity
-from speechkit.io.standing import standing
+from speechkit.io.output_status import output_status
 
 IDENTITY = RunIdentity("test", {}, "sha256:0", 4)
 
@@ -43,19 +43,19 @@ def test_a_file_system_without_locks(
 
 def test_what_is_seen_from_outside(tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
-    assert standing(output).answered == 0
+    assert output_status(output).answered == 0
     with Journal(output, IDENTITY) as journal:
         journal.append(0, ['{"n": 0}'])
         journal.append(2, ['{"error": {"type": "AudioEmpty", "message": "no"}}'])
         journal.mark_stalled([1])
-        seen = standing(output)
-        assert (seen.answered, dict(seen.errors), seen.written) == (2, {"AudioEmpty": 1}, True)
+        seen = output_status(output)
+        assert (seen.answered, dict(seen.errors), seen.in_progress) == (2, {"AudioEmpty": 1}, True)
         journal.append(2, ['{"n": 2}'])
         journal.append(1, [])
         journal.append(3, ['{"error": {"type": "TimeLimit", "message": "no"}}'])
         journal.flush()
-        assert standing(output).answered == 4
-        assert dict(standing(output).errors) == {"TimeLimit": 1}
+        assert output_status(output).answered == 4
+        assert dict(output_status(output).errors) == {"TimeLimit": 1}
         journal.publish({"errors": {"TimeLimit": 1}})
-    seen = standing(output)
-    assert (seen.answered, dict(seen.errors), seen.written) == (4, {"TimeLimit": 1}, False)
+    seen = output_status(output)
+    assert (seen.answered, dict(seen.errors), seen.in_progress) == (4, {"TimeLimit": 1}, False)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from speechkit.errors import ManifestError, UsageError
 from speechkit.io import manifest
-from speechkit.io.lines import parse_line
+from speechkit.io.json_lines import parse_line
 from speechkit.records import Record
 
 JSON_VALUES = st.recursive(

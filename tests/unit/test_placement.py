@@ -12,7 +12,7 @@ import pytest
 from speechkit.commands.options import DeviceFlags
 from speechkit.engines import registry
 from speechkit.errors import OutputFailed, UsageError
-from speechkit.io import models
+from speechkit.io import model_files
 from speechkit.runtime.placement import place
 
 
@@ -63,8 +63,8 @@ def model(tmp_path: Path) -> Path:
 def test_a_model_is_copied_once(model: Path, tmp_path: Path) -> None:
     local = tmp_path / "local"
     code = (
-        "import sys; from pathlib import Path; from speechkit.io import models; "
-        "print(models.nearby(Path(sys.argv[1]), Path(sys.argv[2])))"
+        "import sys; from pathlib import Path; from speechkit.io import model_files; "
+        "print(model_files.nearby(Path(sys.argv[1]), Path(sys.argv[2])))"
     )
     started = [
         subprocess.Popen([sys.executable, "-c", code, model, local], stdout=subprocess.PIPE)
@@ -75,17 +75,17 @@ def test_a_model_is_copied_once(model: Path, tmp_path: Path) -> None:
     assert (Path(copy) / "model.bin").read_bytes() == b"weights"
     assert not (Path(copy) / "model.bin").is_symlink()
     made = Path(copy).stat()
-    again = models.nearby(model, local)
+    again = model_files.nearby(model, local)
     assert str(again) == copy
     assert (again.stat().st_ino, again.stat().st_ctime_ns) == (made.st_ino, made.st_ctime_ns)
     (tmp_path / "shared" / "blob").write_bytes(b"other weights")
-    assert (models.nearby(model, local) / "model.bin").read_bytes() == b"other weights"
-    assert models.nearby(model, None) == model
+    assert (model_files.nearby(model, local) / "model.bin").read_bytes() == b"other weights"
+    assert model_files.nearby(model, None) == model
 
 
 def test_a_single_file_is_copied(tmp_path: Path) -> None:
     (tmp_path / "hubert.pt").write_bytes(b"weights")
-    copy = models.nearby(tmp_path / "hubert.pt", tmp_path / "local")
+    copy = model_files.nearby(tmp_path / "hubert.pt", tmp_path / "local")
     assert copy.name == "hubert.pt"
     assert copy.read_bytes() == b"weights"
 
@@ -95,4 +95,4 @@ def test_a_folder_that_others_can_write_to(model: Path, tmp_path: Path) -> None:
     planted.mkdir()
     planted.chmod(0o777)
     with pytest.raises(OutputFailed, match="others can write to it"):
-        models.nearby(model, tmp_path)
+        model_files.nearby(model, tmp_path)

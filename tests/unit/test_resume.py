@@ -13,7 +13,7 @@ import pytest
 from speechkit.errors import OutputConflict, OutputFailed
 from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, RunIdentity, marker_path, part_path
-from speechkit.io.standing import published, standing
+from speechkit.io.output_status import finished_run, output_status
 from speechkit.runtime.resume import recall
 from speechkit.runtime.stage import Stage
 from speechkit.stages.manifest.stage import manifest_stage
@@ -197,12 +197,12 @@ def test_an_odd_account(odd: bytes | dict[str, object], tmp_path: Path) -> None:
     out, identity = tmp_path / "out.jsonl", RunIdentity("test", {"a": 1}, "x", 4)
     with Journal(out, identity) as journal:
         journal.publish({"errors": {}, "flags": {}})
-    assert standing(out).answered == 4
-    account = published(out, identity)
+    assert output_status(out).answered == 4
+    account = finished_run(out, identity)
     text = odd if isinstance(odd, bytes) else json.dumps({**account, **odd}).encode()
     marker_path(out).write_bytes(text)
     with pytest.raises(OutputConflict, match="tells what made it"):
-        published(out, identity)
-    seen = standing(out)
+        finished_run(out, identity)
+    seen = output_status(out)
     assert seen.answered == 0 or odd in ({"options": [1]}, {"options": None})
     assert "is not what a run has written" in seen.broken or seen.answered

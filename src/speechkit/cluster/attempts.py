@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from speechkit.errors import UsageError
-from speechkit.io import own_files
+from speechkit.io import safe_open, typed_json
 from speechkit.io.atomic import output_errors
-from speechkit.io.standing import standing
+from speechkit.io.output_status import output_status
 
 _MOST_BYTES = 16 << 20  # of the tries at a split, some 50,000
 
@@ -57,7 +57,7 @@ def begin(output: Path) -> Attempt:
         host=socket.gethostname(),
         log=target if Path(target).is_file() else "",
         time=time.time(),
-        done=standing(output).answered,
+        done=output_status(output).answered,
     )
     record = asdict(attempt)
     del record["end"]
@@ -73,7 +73,7 @@ def read(output: Path) -> list[Attempt]:
     """All tries so far, the first one first. Raises `UsageError` where nothing can be read."""
     path = _file(output)
     try:
-        lines = own_files.read(path, _MOST_BYTES).splitlines()
+        lines = safe_open.read_bounded(path, _MOST_BYTES).splitlines()
     except FileNotFoundError:
         return []
     except OSError as e:
@@ -81,11 +81,11 @@ def read(output: Path) -> list[Attempt]:
     found: list[Attempt] = []
     for line in lines:
         try:
-            record = own_files.parsed(line)
+            record = typed_json.parse(line)
             if found and isinstance(record, dict) and "end" in record:
-                found[-1] = replace(found[-1], end=own_files.typed(End, record["end"]))
+                found[-1] = replace(found[-1], end=typed_json.to_dataclass(End, record["end"]))
             else:
-                found.append(own_files.typed(Attempt, record))
+                found.append(typed_json.to_dataclass(Attempt, record))
         except ValueError:  # empty, torn by a crash of the machine, or not from a task
             continue
     return found
@@ -112,7 +112,7 @@ def _append(output: Path, record: dict[str, Any]) -> None:
     path = _file(output)
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with own_files.open_growing(path) as file:
+        with safe_open.open_append(path) as file:
             file.write(
                 f"\n{json.dumps(record)}\n".encode()
             )  # apart from what a crash may have torn

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from speechkit.cluster.layout import Layout, find
 from speechkit.errors import UsageError
-from speechkit.io import atomic, own_files
+from speechkit.io import atomic, safe_open, typed_json
 from speechkit.io.slurm import Queued
 
 _MOST_BYTES = 16 << 20  # of the record
@@ -85,7 +85,7 @@ def locked(output: str) -> Iterator[None]:
     path = record(output).with_name("run.lock")
     with atomic.output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = own_files.open_growing(path)
+        file = safe_open.open_append(path)
     with file:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -114,10 +114,10 @@ def load(output: str) -> Submitted | None:
     """None where nothing was submitted. Raises `UsageError` for a file that is no such record."""
     at = record(output)
     try:
-        fields = own_files.parsed(own_files.read(at, _MOST_BYTES))
-        run = own_files.typed(ClusterRun, fields.pop("run"))
-        arrays = tuple(own_files.typed(Array, array) for array in fields.pop("arrays"))
-        return replace(own_files.typed(Submitted, {"run": run, **fields}), arrays=arrays)
+        fields = typed_json.parse(safe_open.read_bounded(at, _MOST_BYTES))
+        run = typed_json.to_dataclass(ClusterRun, fields.pop("run"))
+        arrays = tuple(typed_json.to_dataclass(Array, array) for array in fields.pop("arrays"))
+        return replace(typed_json.to_dataclass(Submitted, {"run": run, **fields}), arrays=arrays)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as e:

@@ -15,10 +15,10 @@ from speechkit.cluster.attempts import Attempt, End
 from speechkit.cluster.layout import Layout, find
 from speechkit.cluster.runs import Submitted
 from speechkit.errors import SchedulerFailed, UsageError
-from speechkit.io import journal, own_files, slurm
+from speechkit.io import journal, safe_open, slurm
+from speechkit.io.output_status import output_status
 from speechkit.io.slurm import Queued
 from speechkit.io.split_index import array_text
-from speechkit.io.standing import standing
 
 DONE, RUNNING, QUEUED, FAILED = "done", "running", "queued", "failed"
 BROKEN, NOT_STARTED = "broken", "not started"  # broken: its files are not what a run writes
@@ -211,7 +211,7 @@ def _split(
     unread: Mapping[int, str],
 ) -> SplitStatus:
     output, split = layout.result(number), layout.index.splits[number]
-    there = standing(output)
+    there = output_status(output)
     broken = there.broken or unread.get(number, "")
     unfinished = journal.part_path(output).exists()  # beside an output it is a retry
     end = tried[-1].end if tried else None
@@ -222,7 +222,7 @@ def _split(
         state, reason = BROKEN, broken
     elif output.exists() and not unfinished and (end is None or end.code in (0, 3, 75)):
         state = DONE
-    elif there.written:
+    elif there.in_progress:
         state = RUNNING
     elif task or tried:
         state, reason = FAILED, _reason(end, task, tried)
@@ -252,7 +252,7 @@ def _reason(end: End | None, task: Queued | None, tried: Sequence[Attempt]) -> s
 def _last_sentence(log: str) -> str:
     """Speechkit's last word in a log."""
     try:
-        with own_files.open_to_read(Path(log)) as file:
+        with safe_open.open_regular(Path(log)) as file:
             file.seek(max(0, file.seek(0, 2) - _LOG_TAIL))
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:

@@ -21,7 +21,7 @@ from speechkit.cluster.layout import Layout
 from speechkit.errors import SchedulerFailed, SpeechkitError, UsageError
 from speechkit.io import slurm
 from speechkit.io.machine import gpu_memory, granted_cpus
-from speechkit.io.standing import standing
+from speechkit.io.output_status import output_status
 from speechkit.runtime import interpreter
 from speechkit.runtime.messages import DRAIN_SIGNALS
 
@@ -176,4 +176,4 @@ def _queued_again(output: Path, job: int, end: End, limit: int) -> End:
 
 
 def _end(output: Path, code: int, *, reason: str = "") -> End:
-    return End(time.time(), standing(output).answered, code, reason=reason)
+    return End(time.time(), output_status(output).answered, code, reason=reason)

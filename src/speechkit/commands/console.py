@@ -7,7 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
-from speechkit.io.names import harmless
+from speechkit.io.file_names import harmless
 from speechkit.reports import Report
 
 

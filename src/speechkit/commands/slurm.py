@@ -13,7 +13,7 @@ import typer
 from speechkit.commands.console import conclude, say
 from speechkit.commands.options import DebugOption, Option, one_of
 from speechkit.errors import UsageError
-from speechkit.io.names import harmless
+from speechkit.io.file_names import harmless
 
 STAGES = ("vad", "asr", "s2s")
 REQUEUES = 5

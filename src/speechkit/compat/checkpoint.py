@@ -79,33 +79,43 @@ class Checkpoint:
 
 
 def read(path: Path) -> Checkpoint:
-    """A HuBERT checkpoint. Raises `EngineMissing` with the reason where it can't be one."""
+    """Read a HuBERT checkpoint. Raise `EngineMissing` with the reason where it can't be one."""
     state = unpickled(path)
     weights = state.get("model") if isinstance(state, dict) else None
     if not isinstance(weights, dict) or not weights or not are_weights(weights):
         raise EngineMissing(f"{path}: holds no weights under 'model'; not a fairseq checkpoint")
     config = _sections(state, path)
     fine_tuned = "w2v_args" in config["model"]
-    if fine_tuned and not config["model"]["w2v_args"]:
-        raise EngineMissing(
-            f"{path}: was fine-tuned and doesn't say from what (w2v_args); take the checkpoint "
-            "that it was made of"
-        )
     if fine_tuned:
-        config = _sections({"cfg": config["model"]["w2v_args"]}, path)
-        weights = {
-            name.removeprefix(FINE_TUNED): value
-            for name, value in weights.items()
-            if name.startswith(FINE_TUNED)
-        }
+        config = _encoder_sections(config["model"]["w2v_args"], path)
+        weights = _encoder_weights(weights)
     kind = config["model"].get("_name") or config["model"].get("arch") or "hubert"
     if not str(kind).startswith("hubert"):
         raise EngineMissing(f"{path}: a model of the kind {kind!r}, not HuBERT")
     return Checkpoint(path, config["model"], config["task"], weights, fine_tuned)
 
 
-def are_weights(found: Mapping[Any, Any]) -> bool:
-    return all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in found.items())
+def _encoder_sections(args: Any, path: Path) -> dict[str, dict[str, Any]]:
+    """The configuration of the encoder that a recogniser was fine-tuned from."""
+    if not args:
+        raise EngineMissing(
+            f"{path}: was fine-tuned and doesn't say from what (w2v_args); take the checkpoint "
+            "that it was made of"
+        )
+    return _sections({"cfg": args}, path)
+
+
+def _encoder_weights(weights: Weights) -> Weights:
+    """Those of a recogniser's weights that are its encoder's, under the encoder's names."""
+    return {
+        name.removeprefix(FINE_TUNED): value
+        for name, value in weights.items()
+        if name.startswith(FINE_TUNED)
+    }
+
+
+def are_weights(values: Mapping[Any, Any]) -> bool:
+    return all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in values.items())
 
 
 def unpickled(path: Path, device: torch.device | str = "cpu") -> Any:

@@ -25,7 +25,7 @@ from typing import Any
 from speechkit import __version__
 from speechkit.engines import catalogue, registry
 from speechkit.io import machine
-from speechkit.io.packaged import user_cache
+from speechkit.io.packaged_models import user_cache
 
 #: What the pipeline runs on where no engine is named.
 DEFAULT_ENGINES = (("vad", "ten"), ("asr", "faster-whisper"))

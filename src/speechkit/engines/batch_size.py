@@ -27,7 +27,7 @@ class BatchSize:
         self._out_of_memory = out_of_memory
         self._free = free
 
-    def run(
+    def map(
         self, items: Sequence[Item], compute: Callable[[Sequence[Item]], list[Result]]
     ) -> list[Result]:
         """A result an item, in order. Raises `OutOfMemory` where one item alone is too much."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from speechkit.engines.registry import EngineInfo
 from speechkit.errors import EngineMissing
-from speechkit.io import models
-from speechkit.io.packaged import Packaged, PackagedFile
+from speechkit.io import model_files
+from speechkit.io.packaged_models import Packaged, PackagedFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +106,9 @@ def locate(info: EngineInfo, name: str, *, offline: bool = False) -> Path:
     known = find(info.name, name)
     with _named(name):
         return (
-            models.local(name, info.weights)
+            model_files.local(name, info.weights)
             or (known and known.packaged and known.packaged.locate())
-            or models.from_hub(
+            or model_files.from_hub(
                 _repository(info, name), info.weights, way_out(info, name), offline=offline
             )
         )
@@ -122,9 +122,9 @@ def here(info: EngineInfo, name: str) -> Path | None:
     known = find(info.name, name)
     with _named(name):
         return (
-            models.local(name, info.weights)
+            model_files.local(name, info.weights)
             or (known and known.packaged and known.packaged.joined())
-            or models.cached(_repository(info, name), info.weights)
+            or model_files.cached(_repository(info, name), info.weights)
         )
 
 
@@ -144,7 +144,7 @@ def published(info: EngineInfo, name: str, folder: Path) -> dict[Path, str]:
     known = find(info.name, name)
     if known and known.packaged and folder.name == known.packaged.folder:
         return {folder / file: one.sha256 for file, one in known.packaged.files.items()}
-    return models.published(folder)
+    return model_files.published(folder)
 
 
 def way_out(info: EngineInfo, name: str) -> str:

@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 AHEAD = 2  # items made and not yet taken, at most
 
 
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
+def prefetched(items: Iterator[Item]) -> Iterator[Item]:
     """The items, made in another thread while the reader is at work; `AHEAD` at most wait.
 
     An exception of the iterator is raised where its item would have come. The thread ends when

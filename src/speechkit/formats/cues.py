@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from math import inf
 
-from speechkit.formats.breaks import cheapest, ends_sentence, penalty
 from speechkit.formats.common import tidy
+from speechkit.formats.line_breaks import cheapest, ends_sentence, penalty
 from speechkit.formats.pieces import Piece, columns, pieces
 from speechkit.records import Recording, Segment
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from speechkit.errors import OutputFailed, SpeechkitError
-from speechkit.io.names import MOST_BYTES, short, shown
-from speechkit.io.own_files import is_link, stands_at
+from speechkit.io.file_names import MOST_BYTES, shorten, shown
+from speechkit.io.safe_open import is_still_at, link_error
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def renamed(temporary: Path, final: Path) -> Iterator[IO[bytes]]:
         yield file
         file.flush()
         os.fsync(file.fileno())
-        if not stands_at(file, temporary):
+        if not is_still_at(file, temporary):
             raise OutputFailed(f"{temporary}: somebody has replaced it while it was written")
     temporary.replace(final)
     sync_folder(final.parent)
@@ -76,13 +76,13 @@ def sweep(path: Path) -> None:
 
 def _hidden(path: Path) -> str:
     """What temporary names of the file begin with: it may itself be as long as a name can be."""
-    return "." + short(path.name, MOST_BYTES - len("..12345678.tmp"))
+    return "." + shorten(path.name, MOST_BYTES - len("..12345678.tmp"))
 
 
 def refuse_special(path: Path) -> None:
     """A rename would replace a device, a folder or a link; only a regular file may stand there."""
     if path.is_symlink():
-        raise is_link(path)
+        raise link_error(path)
     if path.exists() and not path.is_file():
         raise OutputFailed(f"{shown(path)}: is not a regular file; name another one (- is stdout)")
 

@@ -34,8 +34,8 @@ from speechkit.errors import (
 from speechkit.io.decoders.ffmpeg import Ffmpeg
 from speechkit.io.decoders.headers import is_cut_short
 from speechkit.io.decoders.sndfile import Sndfile
-from speechkit.io.mix import Mix, finite, resampled
-from speechkit.io.names import hint
+from speechkit.io.downmix import Mix, finite, resampled
+from speechkit.io.file_names import unicode_hint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -367,7 +367,7 @@ def _require_regular(path: str) -> None:
     except (FileNotFoundError, NotADirectoryError) as e:
         dangling = Path(path).is_symlink()
         what = "a link to a file that is not there" if dangling else "no such file"
-        raise AudioNotFound(f"{path}: {what}{hint(path)}") from e
+        raise AudioNotFound(f"{path}: {what}{unicode_hint(path)}") from e
     except OSError as e:
         raise AudioUnreadable(f"{path}: {e.strerror}") from e
     if stat.S_ISDIR(status.st_mode):

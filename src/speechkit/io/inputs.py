@@ -15,8 +15,8 @@ from typing import IO
 
 from speechkit.errors import UsageError
 from speechkit.io import manifest
+from speechkit.io.file_names import shown, unicode_hint
 from speechkit.io.judge import lacks_audio
-from speechkit.io.names import hint, shown
 from speechkit.io.references import References
 from speechkit.io.scratch import temporary_errors
 from speechkit.records import Record, Utterance
@@ -140,7 +140,7 @@ class Inputs:
                 raise UsageError(f"{source}: no audio in this folder")
             return [self._record(one, source) for one in found]
         if not path.exists():
-            raise UsageError(f"{shown(source)}: no such file or folder{hint(source)}")
+            raise UsageError(f"{shown(source)}: no such file or folder{unicode_hint(source)}")
         if manifest.is_manifest(source):
             if not path.is_file():
                 raise UsageError(f"{source}: is not a regular file; a pipe is read as - (stdin)")

@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from speechkit.errors import OutputConflict, OutputFailed
-from speechkit.io import atomic, own_files
-from speechkit.io.names import MOST_BYTES, short
-from speechkit.io.own_files import stands_at
+from speechkit.io import atomic, safe_open, typed_json
+from speechkit.io.file_names import MOST_BYTES, shorten
+from speechkit.io.safe_open import is_still_at
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Journal:
             with atomic.output_errors(self.part):
                 if restart:
                     self._file.truncate(0)
-                self._reader = own_files.open_to_read(self.part)
+                self._reader = safe_open.open_regular(self.part)
                 self._end = self._load()
         except BaseException:
             self._file.close()
@@ -165,7 +165,7 @@ class Journal:
     @property
     def stands(self) -> bool:
         """Whether the part is still there, so that another run can go on with it."""
-        return stands_at(self._file, self.part)
+        return is_still_at(self._file, self.part)
 
     def keep(self, index: int, lines: Sequence[bytes] | None) -> None:
         """Puts these lines in the place of an earlier run's, or forgets that for None."""
@@ -224,7 +224,7 @@ class Journal:
 
     def _locked(self) -> IO[bytes]:
         while True:
-            file = own_files.open_growing(self.part)
+            file = safe_open.open_append(self.part)
             try:
                 _lock(file)
             except OSError as e:
@@ -238,7 +238,7 @@ class Journal:
                     e.strerror,
                 )
             # The run that held the lock may have renamed and removed what we just opened.
-            if stands_at(file, self.part):
+            if is_still_at(file, self.part):
                 return file
             file.close()
 
@@ -286,7 +286,7 @@ class Journal:
 
     def _difference(self, header: bytes) -> str | None:
         try:
-            return self._identity.difference(own_files.parsed(header))
+            return self._identity.difference(typed_json.parse(header))
         except ValueError:
             raise OutputConflict(
                 f"{self.part}: is not the journal of a run; "
@@ -308,7 +308,7 @@ def _lock(file: IO[bytes]) -> None:
 
 def error_type(line: bytes) -> str | None:
     """The type of the error in an output line; None where its utterance didn't fail."""
-    record = own_files.parsed(line) if b'"error"' in line else None
+    record = typed_json.parse(line) if b'"error"' in line else None
     error = record.get("error") if isinstance(record, dict) else None
     if error is None:
         return None
@@ -322,8 +322,8 @@ def flags_of(line: bytes) -> tuple[str, ...]:
 
 
 def part_path(output: Path) -> Path:
-    return output.with_name(short(output.name, MOST_BYTES - len(".part")) + ".part")
+    return output.with_name(shorten(output.name, MOST_BYTES - len(".part")) + ".part")
 
 
 def marker_path(output: Path) -> Path:
-    return output.with_name(f".{short(output.name, MOST_BYTES - len('..run.json'))}.run.json")
+    return output.with_name(f".{shorten(output.name, MOST_BYTES - len('..run.json'))}.run.json")

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from speechkit.errors import ManifestError, UsageError
+from speechkit.io.file_names import unicode_hint
+from speechkit.io.json_lines import parse_line, read_items
 from speechkit.io.judge import fault, lacks_audio
-from speechkit.io.lines import items, parse_line
-from speechkit.io.names import hint
 from speechkit.records import Record
 
 Lacks = Callable[[Record], str | None]
@@ -89,7 +89,7 @@ def open_lines(path: str) -> Iterator[IO[bytes]]:
         with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as file:
             yield file  # type: ignore[misc]
     except (OSError, EOFError, zlib.error) as e:
-        missing = hint(path) if isinstance(e, FileNotFoundError) else ""
+        missing = unicode_hint(path) if isinstance(e, FileNotFoundError) else ""
         reason = getattr(e, "strerror", None) or e
         raise UsageError(f"{path}: can't be read: {reason}{missing}") from e
 
@@ -203,7 +203,7 @@ def content_lines(path: str) -> Iterator[tuple[str, bytes]]:
     They are not looked into. The values in a JSON array are encoded again.
     """
     with open_lines(path) as file:
-        for where, item in items(file, path):
+        for where, item in read_items(file, path):
             yield where, _content(item)
 
 
@@ -217,7 +217,7 @@ def _well_formed(
 ) -> Iterator[tuple[Any, Record]]:
     """Each item and its record, up to the first malformed one."""
     try:
-        for where, item in items(file, name):
+        for where, item in read_items(file, name):
             try:
                 value = parse_line(item, where) if isinstance(item, bytes) else item
             except ManifestError as e:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from speechkit.errors import UsageError
-from speechkit.io.names import Names, shown
+from speechkit.io.file_names import FileNames, shown
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class References:
 
     def __init__(self) -> None:
         self._entered: tuple[str, str] | None = None
-        self._names = self._listed = Names(())
+        self._names = self._listed = FileNames(())
         self._stems: frozenset[str] = frozenset()  # of what is no reference
         self._transcripts: dict[str, str] = {}
         self._warned = False
@@ -52,7 +52,7 @@ class References:
         listed = self._own(stem, self._listed, "")
         return None if listed is None else self._transcripts[listed]
 
-    def _own(self, stem: str, names: Names, suffix: str) -> str | None:
+    def _own(self, stem: str, names: FileNames, suffix: str) -> str | None:
         """The name that is this audio's: in another Unicode form unless it is another audio's."""
         found = names.find(stem + suffix)
         if found is None or found == stem + suffix:
@@ -62,9 +62,9 @@ class References:
     def _enter(self, folder: str, root: str) -> None:
         """Reads the folder's names, and the lines ``NAME TEXT`` of its LibriSpeech transcripts."""
         try:
-            self._names = Names(os.listdir(folder))  # noqa: PTH208
+            self._names = FileNames(os.listdir(folder))  # noqa: PTH208
         except OSError:  # then there is no audio either
-            self._names = Names(())
+            self._names = FileNames(())
         self._entered = folder, root
         parts = map(os.path.splitext, self._names.all)
         self._stems = frozenset(stem for stem, suffix in parts if suffix not in SUFFIXES)
@@ -75,7 +75,7 @@ class References:
             path = Path(folder, name)
             if self._is_reference(path, root, MOST_LIST):
                 self._read_list(path)
-        self._listed = Names(self._transcripts)
+        self._listed = FileNames(self._transcripts)
 
     def _read_list(self, path: Path) -> None:
         with _opened(path) as file:

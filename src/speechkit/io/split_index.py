@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from speechkit.errors import UsageError
-from speechkit.io import own_files
+from speechkit.io import safe_open, typed_json
 from speechkit.io.audio_survey import AudioSurvey
 from speechkit.io.manifest import manifest_stem, manifest_suffix
 
@@ -78,16 +78,16 @@ def dump_index(index: SplitIndex) -> str:
 def read_index(path: Path) -> SplitIndex | None:
     """The index, or None where there is no such file. Raises `UsageError` where it is no index."""
     try:
-        text = own_files.read(path, _MOST_BYTES)
+        text = safe_open.read_bounded(path, _MOST_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as e:
         raise UsageError(f"{path}: can't be read: {e.strerror}; move it away") from e
     try:
-        fields = own_files.parsed(text)
-        splits = tuple(own_files.typed(Split, split) for split in fields.pop("splits"))
-        audio = own_files.typed(AudioSurvey, fields.pop("audio"))
-        plain = own_files.typed(SplitIndex, {**fields, "splits": (), "audio": audio})
+        fields = typed_json.parse(text)
+        splits = tuple(typed_json.to_dataclass(Split, split) for split in fields.pop("splits"))
+        audio = typed_json.to_dataclass(AudioSurvey, fields.pop("audio"))
+        plain = typed_json.to_dataclass(SplitIndex, {**fields, "splits": (), "audio": audio})
         index = replace(plain, splits=splits)
         stem = path.name.removesuffix(".part").removesuffix("_splits.json")
         names = split_names(stem, manifest_suffix(index.parent), len(splits))

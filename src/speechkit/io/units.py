@@ -14,8 +14,8 @@ from typing import IO
 from speechkit.errors import ManifestError, UsageError
 from speechkit.io import manifest
 from speechkit.io.inputs import Inputs
+from speechkit.io.json_lines import MOST_BYTES, line_too_long, raw_lines
 from speechkit.io.judge import lacks_units
-from speechkit.io.lines import MOST_BYTES, lines, too_long
 from speechkit.records import Record
 
 SUFFIXES = (".units", ".txt")
@@ -55,7 +55,7 @@ def _is_json(file: IO[bytes]) -> bool:
 def _of_text(file: IO[bytes], source: str, faults: manifest.Faults) -> Iterator[Record]:
     """As `manifest.records`."""
     stem = Path(source).stem
-    for number, raw in enumerate(lines(file), 1):
+    for number, raw in enumerate(raw_lines(file), 1):
         try:
             units = _units(raw, f"{source}, line {number}", f"{stem}-{number:06d}")
         except ManifestError as e:
@@ -68,7 +68,7 @@ def _of_text(file: IO[bytes], source: str, faults: manifest.Faults) -> Iterator[
 def _units(raw: bytes, where: str, name: str) -> Record | None:
     """None of a blank line. ``name``: of a line that has none. Raises `ManifestError`."""
     if len(raw.removesuffix(b"\n")) > MOST_BYTES:
-        raise too_long(where)
+        raise line_too_long(where)
     try:
         line = raw.decode("utf-8-sig").strip()
     except UnicodeDecodeError as e:

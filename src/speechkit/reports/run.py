@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechkit.io.names import shown
+from speechkit.io.file_names import shown
 from speechkit.reports.counts import counted
 from speechkit.runtime.export import Written
 from speechkit.runtime.summary import Summary

@@ -19,10 +19,10 @@ from speechkit.errors import OutputConflict, SpeechkitError, UsageError
 from speechkit.formats import Format
 from speechkit.io import atomic, references
 from speechkit.io.audio_survey import AudioSurvey, normal
+from speechkit.io.file_names import MOST_BYTES, shorten, shown
 from speechkit.io.inputs import AUDIO_SUFFIXES, Inputs
 from speechkit.io.judge import lacks_audio
 from speechkit.io.manifest import manifest_stem
-from speechkit.io.names import MOST_BYTES, short, shown
 from speechkit.io.split_index import split_number
 from speechkit.records import Record, Recording, Segment, Utterance, Word
 from speechkit.runtime.output_tree import OutputTree, claim, owner_path, survey, survey_of
@@ -145,7 +145,7 @@ class Export:
     def _target(self, form: Format, audio: str) -> Path:
         if self._joined:
             most = MOST_BYTES - len(form.EXTENSION)
-            return Path(self._tree.folder, short(self._joined, most) + form.EXTENSION)
+            return Path(self._tree.folder, shorten(self._joined, most) + form.EXTENSION)
         return self._tree.recording(audio, form.EXTENSION)
 
     def _kind(self, form: Format) -> str:

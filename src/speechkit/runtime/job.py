@@ -13,9 +13,9 @@ from pathlib import Path
 from speechkit.errors import UsageError
 from speechkit.formats import Format
 from speechkit.io import manifest
+from speechkit.io.file_names import MOST_BYTES
 from speechkit.io.inputs import Inputs
 from speechkit.io.machine import granted_cpus
-from speechkit.io.names import MOST_BYTES
 from speechkit.records import Record
 from speechkit.runtime.export import Export, recordings, tree_of
 from speechkit.runtime.output_tree import survey_of
@@ -125,12 +125,7 @@ def _names(sources: Sequence[Source]) -> list[str]:
 def _checked(stage: Stage, sources: Sequence[Source], options: JobOptions) -> JobOptions:
     """The options with the output that a folder implies. Raises `UsageError`."""
     if options.text_folder is None:
-        if options.formats and options.output:
-            raise UsageError("-o is the manifest; give --output-dir for the other formats")
-        if len(options.formats) > 1:
-            raise UsageError("only one format fits on stdout; give --output-dir")
-        if options.one_file:
-            raise UsageError("--one-file needs --output-dir")
+        _require_no_folder(options)
     output = options.output
     if output is not None:
         _require_manifest_name(output)
@@ -141,6 +136,15 @@ def _checked(stage: Stage, sources: Sequence[Source], options: JobOptions) -> Jo
     if output and Path(output).resolve() in [Path(source).resolve() for source in sources]:
         raise UsageError(f"-o {output}: is an input too; name another output")
     return replace(options, output=output)
+
+
+def _require_no_folder(options: JobOptions) -> None:
+    if options.formats and options.output:
+        raise UsageError("-o is the manifest; give --output-dir for the other formats")
+    if len(options.formats) > 1:
+        raise UsageError("only one format fits on stdout; give --output-dir")
+    if options.one_file:
+        raise UsageError("--one-file needs --output-dir")
 
 
 def _require_manifest_name(output: str) -> None:

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from speechkit.errors import ManifestError, OutputConflict, UsageError
-from speechkit.io import atomic, manifest, own_files
+from speechkit.io import atomic, manifest, safe_open
 from speechkit.io.audio_survey import AudioSurvey, Surveyor, joined, normal
+from speechkit.io.file_names import MOST_BYTES, shorten, shown
 from speechkit.io.inputs import Inputs
-from speechkit.io.names import MOST_BYTES, short, shown
 from speechkit.io.split_index import index_path, read_index, split_number
 from speechkit.records import Utterance
 
@@ -71,8 +71,8 @@ class OutputTree:
         """Parts that are too long end in a digest."""
         parts = [part for part in name.split("/") if part not in ("", ".", "..")]
         *above, last = parts or [otherwise]
-        last = short(last, MOST_BYTES - len(ending)) + ending
-        return Path(self.folder, *(short(part, MOST_BYTES) for part in above), last)
+        last = shorten(last, MOST_BYTES - len(ending)) + ending
+        return Path(self.folder, *(shorten(part, MOST_BYTES) for part in above), last)
 
 
 def _ms(seconds: float) -> str:
@@ -117,7 +117,7 @@ def _survey_of_split(name: str) -> AudioSurvey | None:
 
 def owner_path(folder: str | Path, kind: str) -> Path:
     """In the folder, says whose it is."""
-    return Path(folder, f".{short(kind, MOST_BYTES - len('..json'))}.json")
+    return Path(folder, f".{shorten(kind, MOST_BYTES - len('..json'))}.json")
 
 
 def claim(folder: str | Path, kind: str, owner: Mapping[str, Any], *, restart: bool) -> bool:
@@ -131,7 +131,7 @@ def claim(folder: str | Path, kind: str, owner: Mapping[str, Any], *, restart: b
     text = (json.dumps(owner, indent=1) + "\n").encode()
     with atomic.output_errors(path):
         try:
-            there: bytes | None = own_files.read(path, _MOST_OWNER)
+            there: bytes | None = safe_open.read_bounded(path, _MOST_OWNER)
         except FileNotFoundError:
             there = None
         if there == text:

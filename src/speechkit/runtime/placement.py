@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from speechkit.engines.registry import EngineInfo
-from speechkit.io import models
+from speechkit.io import model_files
 from speechkit.io.machine import gpus, granted_cpus, granted_memory
 from speechkit.runtime.stage import Placement
 
@@ -46,7 +46,7 @@ def place(info: EngineInfo, hardware: Hardware, model: Path | None) -> Placement
         processes = max(1, len(hardware.gpus))
         loaders = max(1, min(cpus // processes - 1, MOST_LOADERS))
         return Placement(processes, threads=0, loaders=loaders, gpus=hardware.gpus)
-    weights = models.size(model) if model else 0
+    weights = model_files.size(model) if model else 0
     fitting = int(granted_memory() * 0.8) // (WORKER_BYTES + MODEL_COPIES * weights)
     return Placement(workers=max(1, min(cpus, fitting)), threads=0, loaders=1)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from speechkit.errors import ManifestError, OutputConflict
 from speechkit.io import manifest
 from speechkit.io.journal import Journal, error_type
+from speechkit.io.json_lines import parse_line
 from speechkit.io.judge import fault
-from speechkit.io.lines import parse_line
 from speechkit.records import Record, Utterance
 from speechkit.runtime.stage import Stage
 

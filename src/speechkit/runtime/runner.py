@@ -16,7 +16,7 @@ from speechkit.io import scratch
 from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, RunIdentity, part_path
 from speechkit.io.machine import peak_memory
-from speechkit.io.standing import published
+from speechkit.io.output_status import finished_run
 from speechkit.runtime.batching import batches
 from speechkit.runtime.messages import Outcome
 from speechkit.runtime.pool import Batch, Pool, PoolOptions
@@ -81,7 +81,7 @@ class Runner:
         moved = False
         # A part beside the output is a retry or a restart that was stopped: it goes on.
         if output.exists() and not (restart or part_path(output).exists()):
-            account = published(output, identity)
+            account = finished_run(output, identity)
             self._tally.update(account)
             moved = account["input"] != identity.input
             if not moved and not (retry and self._tally.errors):
@@ -212,5 +212,5 @@ class Runner:
         whole = journal.count == self._scan.count
         journal.drop_failed()
         if journal.output.exists() and not whole:
-            published(journal.output, identity)
+            finished_run(journal.output, identity)
             take_over(journal, self._inputs, self._stage, journal.output)

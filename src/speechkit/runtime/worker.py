@@ -29,7 +29,7 @@ from speechkit.errors import (
 )
 from speechkit.io import manifest
 from speechkit.io.journal import error_type
-from speechkit.io.lines import MOST_BYTES
+from speechkit.io.json_lines import MOST_BYTES
 from speechkit.records import Record, Utterance
 from speechkit.runtime.messages import (
     DRAIN_SIGNALS,

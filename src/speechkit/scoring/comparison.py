@@ -9,7 +9,7 @@ from typing import Any
 from speechkit.errors import UsageError
 from speechkit.records import Record
 from speechkit.scoring.alignment import Pair, pairs
-from speechkit.scoring.scripts import Figure, Letters
+from speechkit.scoring.unspaced_scripts import Figure, Letters
 
 _BATCH_UTTERANCES = 500  # in one call of jiwer: 1.4 times as fast as one by one
 _BATCH_CHARS = 500_000  # bounds the memory of a batch of hour-long recordings

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable
 
 from speechkit.errors import UsageError
-from speechkit.scoring.scripts import UNSPACED, close_up
+from speechkit.scoring.unspaced_scripts import UNSPACED, close_up
 
 #: ``unicode``: right for every script (`every_script` says how).
 #: ``basic``: OpenAI's language-independent one, as Whisper's figures are published with. It turns

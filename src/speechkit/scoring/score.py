@@ -29,7 +29,7 @@ from speechkit.scoring import bootstrap
 from speechkit.scoring.bootstrap import Interval
 from speechkit.scoring.comparison import Aligned, Comparison, Counts, compare
 from speechkit.scoring.normalise import characters, normaliser
-from speechkit.scoring.scripts import Letters
+from speechkit.scoring.unspaced_scripts import Letters
 
 _NAMES = 20  # records without a reference, or with a doubt, that are named
 

@@ -6,8 +6,8 @@ from array import array
 from collections.abc import Sequence
 from hashlib import blake2b, sha256
 
+from speechkit.io.json_lines import parse_line
 from speechkit.io.judge import lacks_nothing
-from speechkit.io.lines import parse_line
 from speechkit.io.manifest import (
     absolute,
     bare_identity,

@@ -12,14 +12,14 @@ from typing import IO
 
 from speechkit.errors import ManifestError, UsageError
 from speechkit.io.atomic import publish_lines
+from speechkit.io.json_lines import parse_line
 from speechkit.io.judge import lacks_nothing
-from speechkit.io.lines import parse_line
 from speechkit.io.manifest import check, folder_of
 from speechkit.io.split_index import SplitIndex, index_path, read_index, split_number
 from speechkit.records import Record
 from speechkit.splitting.expected_utterances import ABSENT, RollCall, result_key
 from speechkit.splitting.merge_summary import Fault, MergeSummary, utterance_name
-from speechkit.splitting.missing import begun, find_lack
+from speechkit.splitting.missing_utterances import begun, find_lack
 from speechkit.splitting.result_files import ResultFiles, ResultUnreadable
 
 

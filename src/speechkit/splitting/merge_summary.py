@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from speechkit.io.names import shown
+from speechkit.io.file_names import shown
 from speechkit.io.split_index import array_text
 from speechkit.records import Record
 

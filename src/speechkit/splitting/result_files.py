@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from speechkit.errors import UsageError
-from speechkit.io.lines import lines
+from speechkit.io.json_lines import raw_lines
 from speechkit.io.manifest import open_lines
 from speechkit.io.scratch import temporary_errors
 
@@ -48,7 +48,7 @@ class ResultFiles:
         try:
             self._stamps[file] = _stamp(path)
             with open_lines(path) as content:
-                for number, raw in enumerate(lines(content), 1):
+                for number, raw in enumerate(raw_lines(content), 1):
                     if spool:
                         with temporary_errors():
                             spool.write(raw)

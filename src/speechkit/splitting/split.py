@@ -15,7 +15,8 @@ from pathlib import Path
 from speechkit.errors import OutputConflict, UsageError
 from speechkit.io.atomic import output_errors, publish_lines, write_text
 from speechkit.io.audio_survey import AudioSurvey, Surveyor, normal
-from speechkit.io.lines import parse_line
+from speechkit.io.file_names import unicode_hint
+from speechkit.io.json_lines import parse_line
 from speechkit.io.manifest import (
     SUFFIXES,
     absolute,
@@ -27,7 +28,6 @@ from speechkit.io.manifest import (
     manifest_suffix,
     read_lines,
 )
-from speechkit.io.names import hint
 from speechkit.io.split_index import (
     Split,
     SplitIndex,
@@ -131,7 +131,7 @@ def _stamp(path: str) -> tuple[int, int, int]:
     try:
         status = Path(path).stat()
     except OSError as e:
-        raise UsageError(f"{path}: can't be read: {e.strerror}{hint(path)}") from e
+        raise UsageError(f"{path}: can't be read: {e.strerror}{unicode_hint(path)}") from e
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from speechkit.engines.batch_size import BatchSize
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.engines.torch import device as torch_device
+from speechkit.errors import UsageError
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
@@ -82,6 +84,12 @@ def convolutions_of(model: Any) -> list[tuple[int, int]]:
     return [(layer.kernel_size[0], layer.stride[0]) for layer in layers]
 
 
+def require_layer(layer: int, layers: int, model: Path) -> None:
+    """Raise `UsageError` for a layer that does not exist; fairseq would silently take the last."""
+    if not 1 <= layer <= layers:
+        raise UsageError(f"--layer {layer}: {model.name} has the layers 1 to {layers}")
+
+
 @dataclass(frozen=True, slots=True)
 class _Window:
     """A stretch of a waveform's frames, with context; ``keep``: those of its frames that count."""
@@ -133,7 +141,7 @@ class Extractor:
             cut += [Stretch(samples[window.samples], whole) for window in cuts[-1]]
         # Those of a batch about as long as each other, so that little of it is padding.
         by_length = sorted(range(len(cut)), key=lambda index: len(cut[index].samples), reverse=True)
-        found = self.batch.run([cut[index] for index in by_length], self.encoder.features)
+        found = self.batch.map([cut[index] for index in by_length], self.encoder.features)
         made = dict(zip(by_length, found, strict=True))
         numbers = iter(range(len(cut)))
         stitched = [torch.cat([made[next(numbers)][window.keep] for window in own]) for own in cuts]

@@ -25,8 +25,7 @@ from speechkit.engines.encoders.convolutions import (
     PositionalConvolution,
     normalising,
 )
-from speechkit.engines.encoders.features import Stretch, frames_of
-from speechkit.engines.encoders.layers import require_layer
+from speechkit.engines.encoders.features import Stretch, frames_of, require_layer
 from speechkit.engines.torch.transformers_folder import own_alone
 from speechkit.errors import EngineMissing
 

@@ -34,6 +34,9 @@ NEEDED = (
     *("upsample_kernel_sizes", "resblock_kernel_sizes", "resblock_dilation_sizes"),
 )
 
+#: What some vocoders need beside units, by the key of the configuration that asks for it.
+INPUTS_BESIDE_UNITS = {"f0": "a pitch contour", "embedder_params": "a speaker's embedding"}
+
 #: Builds a generator from a checkpoint and its configuration: a module with the parts ``dict`` and
 #: ``dur_predictor``, called with ``code`` [1, frames] and, where it has them, ``spkr`` and
 #: ``style`` [1, 1].
@@ -97,7 +100,7 @@ class Vocoder:
         if len(frames) > MOST_FRAMES:
             raise UnitsInvalid(f"{len(frames)} frames: {MOST_FRAMES} at most are spoken at once")
         began = time.monotonic()
-        samples = self._pieces.run(range(len(frames)), lambda part: self._piece(frames, part))
+        samples = self._pieces.map(range(len(frames)), lambda part: self._piece(frames, part))
         self.seconds += time.monotonic() - began
         return np.concatenate(samples)
 
@@ -132,52 +135,57 @@ class Vocoder:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Raises `EngineMissing` for what is no configuration of a unit HiFi-GAN."""
-    try:
-        with open(path, "rb") as file:
-            config = json.loads(file.read(MOST_BYTES))
-        lacks = [name for name in NEEDED if name not in config]
-    except FileNotFoundError as e:
-        raise EngineMissing(f"--vocoder-config {path}: no such file") from e
-    except (OSError, ValueError, TypeError, RecursionError) as e:
-        raise EngineMissing(f"--vocoder-config {path}: not a configuration in JSON: {e}") from e
-    if not isinstance(config, dict):
-        raise EngineMissing(f"--vocoder-config {path}: not a configuration in JSON")
-    if lacks:
-        raise EngineMissing(f"--vocoder-config {path}: says nothing of {', '.join(lacks)}")
-    for key, what in (("f0", "a pitch contour"), ("embedder_params", "a speaker's embedding")):
+    """The configuration of a unit HiFi-GAN. Raise `EngineMissing` where the file holds none."""
+    config = _json_object(path)
+    missing = [name for name in NEEDED if name not in config]
+    if missing:
+        raise EngineMissing(f"--vocoder-config {path}: says nothing of {', '.join(missing)}")
+    for key, input_name in INPUTS_BESIDE_UNITS.items():
         if config.get(key):
             raise EngineMissing(
-                f"--vocoder-config {path}: this vocoder needs {what}, which units don't carry"
+                f"--vocoder-config {path}: this vocoder needs {input_name}, which units don't carry"
             )
     try:
         _require_sizes([config[name] for name in NEEDED])
         context(config)
         rates = list(zip(config["upsample_rates"], config["upsample_kernel_sizes"], strict=True))
-        odd = any(rate < 1 or kernel < rate or (kernel - rate) % 2 for rate, kernel in rates)
+        is_odd = any(rate < 1 or kernel < rate or (kernel - rate) % 2 for rate, kernel in rates)
     except (TypeError, ValueError, ZeroDivisionError) as e:
         raise EngineMissing(f"--vocoder-config {path}: its sizes are no numbers: {e}") from e
-    if odd:
+    if is_odd:
         raise EngineMissing(
             f"--vocoder-config {path}: upsample_kernel_sizes must be as even or odd as "
             "upsample_rates, or frames and samples don't agree"
         )
-    return dict(config)
+    return config
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            config = json.loads(file.read(MOST_BYTES))
+    except FileNotFoundError as e:
+        raise EngineMissing(f"--vocoder-config {path}: no such file") from e
+    except (OSError, ValueError, RecursionError) as e:
+        raise EngineMissing(f"--vocoder-config {path}: not a configuration in JSON: {e}") from e
+    if not isinstance(config, dict):
+        raise EngineMissing(f"--vocoder-config {path}: not a configuration in JSON")
+    return config
 
 
 def _require_sizes(sizes: Any, depth: int = 0) -> None:
-    """Raises `ValueError` for lists longer, and numbers larger, than a generator has."""
-    for one in sizes:
-        if isinstance(one, list) and depth < 2:
-            if len(one) > MOST_STAGES:
-                raise ValueError(f"a list of {len(one)}, {MOST_STAGES} at most are known")
-            _require_sizes(one, depth + 1)
-        elif isinstance(one, bool) or not isinstance(one, int) or not 1 <= one <= MOST:
-            raise ValueError(f"{one!r:.40}, not a whole number from 1 to {MOST}")
+    """Raise `ValueError` for lists longer, and numbers larger, than those of a generator."""
+    for size in sizes:
+        if isinstance(size, list) and depth < 2:
+            if len(size) > MOST_STAGES:
+                raise ValueError(f"a list of {len(size)}, {MOST_STAGES} at most are known")
+            _require_sizes(size, depth + 1)
+        elif isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MOST:
+            raise ValueError(f"{size!r:.40}, not a whole number from 1 to {MOST}")
 
 
 def context(config: Mapping[str, Any]) -> int:
-    """On how many frames at either side a frame's samples depend, at most."""
+    """The number of frames on either side that a frame's samples depend on, at most."""
     blocks = max(
         sum((kernel - 1) * (dilation + 1) // 2 for dilation in dilations)
         for kernel, dilations in zip(

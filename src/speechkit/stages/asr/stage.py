@@ -18,7 +18,7 @@ from speechkit.engines.protocols import (
 )
 from speechkit.engines.registry import EngineInfo
 from speechkit.errors import UsageError
-from speechkit.io.models import nearby
+from speechkit.io.model_files import nearby
 from speechkit.records import Record, Segment, Utterance, Word
 from speechkit.runtime.batching import MOST
 from speechkit.runtime.placement import WINDOW_SECONDS, Hardware, batch_windows, place

@@ -14,7 +14,7 @@ from speechkit.engines.registry import EngineInfo
 from speechkit.errors import AudioTooShort, EngineMissing, UnitsInvalid, UsageError
 from speechkit.io import audio_out
 from speechkit.io.inputs import Inputs
-from speechkit.io.models import nearby
+from speechkit.io.model_files import nearby
 from speechkit.io.units import UnitInputs
 from speechkit.records import Record, Units, Utterance
 from speechkit.runtime.output_tree import OutputTree, claim, require_own_names, survey

@@ -1,4 +1,4 @@
-"""Whisper on CTranslate2, as faster-whisper packs it: the fast one on a CPU."""
+"""Whisper on CTranslate2, in faster-whisper's layout: the fast engine on a CPU."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 CPU_BATCH = 4  # windows; of base, 12 take a quarter longer a window
 CPU_FRAMES = 2000  # encoded at once on a CPU, whose caches a batch of windows would overflow
-# Seconds of a window on a CPU. Over 30 s base's encoder takes 1.6 times as long a second, for its
-# attention overflows the caches, and about the same words come out: of 5,700 of LibriSpeech 9.0 and
-# 9.1 % are misheard with and without VAD, 9.4 and 8.8 % with 20 s. Shorter ones cost words: of 50
-# utterances 11.3 % are misheard with 30 s, 11.1 % with 20 s, 12.2 % where each has 5 s more than it
-# takes.
+# Seconds of a window on a CPU. With 30 s the encoder of base takes 1.6 times as long a second of
+# audio, because its attention overflows the caches, at about the same accuracy: of 5,700 words of
+# LibriSpeech, 9.0 and 9.1 % are wrong with and without VAD, and 9.4 and 8.8 % with 20 s. Shorter
+# windows cost accuracy: over 50 utterances, 11.3 % of the words are wrong with 30 s, 11.1 % with
+# 20 s, and 12.2 % with windows 5 s longer than each utterance.
 CPU_CHUNK = 20.0
 CUDA_BATCH = 32  # windows to begin with; halved where memory runs out
 CHUNK = 30  # seconds, of every published checkpoint
-MOST_STATED = 3000  # of either
+MOST_STATED = 3000  # seconds or tokens that a configuration may state
 MOST_BYTES = 16 << 20  # of a configuration
 LONGEST = 448  # tokens, of every published checkpoint; others say so in generation_config.json
 
@@ -51,42 +51,23 @@ def faster_whisper(
 
 
 class _CTranslate2:
-    """A `Backend`: one model, one batch at a time, as many threads as the worker is granted."""
+    """A `Backend`: one model, one batch at a time, with the threads granted to the worker."""
 
     def __init__(self, folder: str, device: str, compute_type: str) -> None:
         path = Path(folder)
-        missing = [name for name in ("model.bin", "tokenizer.json") if not (path / name).is_file()]
-        if missing:
-            raise EngineMissing(
-                f"{folder}: no {' and no '.join(missing)} in it; faster-whisper needs a model in "
-                "CTranslate2's layout, made of a Hugging Face one by: ct2-transformers-converter "
-                "--model FOLDER --output_dir NEW "
-                "--copy_files tokenizer.json preprocessor_config.json"
-            )
-        if device == "auto":
-            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-        kind, _, index = device.partition(":")
-        if kind not in ("cpu", "cuda"):
-            raise UsageError(f"--device {device}: faster-whisper runs on cpu, cuda and cuda:N")
-        if kind == "cuda" and not ctranslate2.get_cuda_device_count():
-            raise UsageError(f"--device {device}: CTranslate2 sees no CUDA device; take cpu")
-        known = ctranslate2.get_supported_compute_types(kind)
-        if compute_type == "auto":
-            compute_type = "float16" if kind == "cuda" else "int8_float32"
-        if compute_type not in known:
-            raise UsageError(
-                f"--compute-type {compute_type}: on {kind} there are {', '.join(sorted(known))}"
-            )
+        _require_files(path)
+        self.device = _device(device)
+        kind, _, index = self.device.partition(":")
+        self.compute_type = _compute_type(compute_type, kind)
         self._model = ctranslate2.models.Whisper(
             folder,
             device=kind,
             device_index=int(index or 0),
-            compute_type=compute_type,
+            compute_type=self.compute_type,
             intra_threads=int(os.environ.get("OMP_NUM_THREADS", "1")),
             inter_threads=1,
         )
         self.detects = bool(self._model.is_multilingual)
-        self.device, self.compute_type = device, compute_type
         tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
         self.vocabulary = Vocabulary(tokenizer, _is_multilingual(path, tokenizer))
         self._extractor = FeatureExtractor(
@@ -104,12 +85,12 @@ class _CTranslate2:
     def features(self, waveforms: Sequence[Waveform]) -> NDArray[np.float32]:
         samples = round(self.chunk * SAMPLE_RATE)
         frames = samples // self._extractor.hop_length
-        made = np.zeros((len(waveforms), self._model.n_mels, frames), np.float32)
+        features = np.zeros((len(waveforms), self._model.n_mels, frames), np.float32)
         for row, waveform in enumerate(waveforms):
             padded = np.zeros(samples, np.float32)
             padded[: len(waveform)] = waveform
-            made[row] = self._extractor(padded, padding=0)[:, :frames]
-        return made
+            features[row] = self._extractor(padded, padding=0)[:, :frames]
+        return features
 
     def encode(self, features: NDArray[np.float32]) -> ctranslate2.StorageView:
         at_once = len(features)
@@ -128,8 +109,8 @@ class _CTranslate2:
         )
 
     def languages(self, encoded: ctranslate2.StorageView) -> list[dict[str, float]]:
-        found = self._model.detect_language(encoded)
-        return [{token.strip("<|>"): share for token, share in ranked} for ranked in found]
+        rankings = self._model.detect_language(encoded)
+        return [{token.strip("<|>"): share for token, share in ranking} for ranking in rankings]
 
     def decode(
         self,
@@ -138,12 +119,15 @@ class _CTranslate2:
         search: Search,
         most: int,
     ) -> list[Draft]:
-        """CTranslate2 takes a seed but for its first sample: those after follow upon it. Of
-        ``max_length`` it allows half, and no more than the prompt leaves."""
-        how: dict[str, Any] = {"beam_size": search.beams}
+        """Drafts, as `Backend` has it.
+
+        CTranslate2 uses a seed for its first sample alone; later samples continue its sequence. It
+        allows half of ``max_length``, and no more than the prompt leaves.
+        """
+        sampling: dict[str, Any] = {"beam_size": search.beams}
         if search.temperature > 0:
             ctranslate2.set_random_seed(search.seed)
-            how |= {"sampling_topk": 0, "sampling_temperature": search.temperature}
+            sampling |= {"sampling_topk": 0, "sampling_temperature": search.temperature}
         results = self._model.generate(
             encoded,
             prompts,
@@ -151,7 +135,7 @@ class _CTranslate2:
             return_scores=True,
             return_no_speech_prob=True,
             max_initial_timestamp_index=round(1.0 / TIMESTAMP),
-            **how,
+            **sampling,
         )
         drafts: list[Draft] = []
         for result in results:
@@ -168,43 +152,82 @@ class _CTranslate2:
         seconds: list[float],
     ) -> list[Alignment]:
         frames = [max(1, round(length * 100)) for length in seconds]
-        made = self._model.align(encoded, start, [text or [220] for text in texts], frames)
+        results = self._model.align(encoded, start, [text or [220] for text in texts], frames)
         return [
-            _alignment(one, len(text)) if text else Alignment([0.0], [])
-            for one, text in zip(made, texts, strict=True)
+            _alignment(result, len(text)) if text else Alignment([0.0], [])
+            for result, text in zip(results, texts, strict=True)
         ]
 
     def out_of_memory(self, error: Exception) -> bool:
         return isinstance(error, MemoryError) or "out of memory" in str(error)
 
     def free_memory(self) -> None:
-        """CTranslate2 keeps no cache that could be given back without its model."""
+        """Do nothing: CTranslate2 has no cache that could be freed without its model."""
 
 
-def _alignment(made: Any, count: int) -> Alignment:
+def _require_files(folder: Path) -> None:
+    missing = [name for name in ("model.bin", "tokenizer.json") if not (folder / name).is_file()]
+    if missing:
+        raise EngineMissing(
+            f"{folder}: no {' and no '.join(missing)} in it; faster-whisper needs a model in "
+            "CTranslate2's layout, made of a Hugging Face one by: ct2-transformers-converter "
+            "--model FOLDER --output_dir NEW "
+            "--copy_files tokenizer.json preprocessor_config.json"
+        )
+
+
+def _device(name: str) -> str:
+    """The device of ``--device``; auto: a GPU where there is one. Raise `UsageError`."""
+    if name == "auto":
+        return "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+    kind = name.partition(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name}: faster-whisper runs on cpu, cuda and cuda:N")
+    if kind == "cuda" and not ctranslate2.get_cuda_device_count():
+        raise UsageError(f"--device {name}: CTranslate2 sees no CUDA device; take cpu")
+    return name
+
+
+def _compute_type(name: str, kind: str) -> str:
+    """The precision of ``--compute-type`` on a kind of device. Raise `UsageError`."""
+    if name == "auto":
+        name = "float16" if kind == "cuda" else "int8_float32"
+    supported = ctranslate2.get_supported_compute_types(kind)
+    if name not in supported:
+        raise UsageError(
+            f"--compute-type {name}: on {kind} there are {', '.join(sorted(supported))}"
+        )
+    return name
+
+
+def _alignment(result: Any, count: int) -> Alignment:
+    """CTranslate2's alignment of a text of ``count`` tokens."""
     starts: dict[int, float] = {}
-    for token, frame in made.alignments:
+    for token, frame in result.alignments:
         starts.setdefault(token, frame * TIMESTAMP)
-    last = made.alignments[-1][1] * TIMESTAMP if made.alignments else 0.0
+    end = result.alignments[-1][1] * TIMESTAMP if result.alignments else 0.0
     return Alignment(
-        [starts.get(token, last) for token in range(count + 1)], list(made.text_token_probs)
+        [starts.get(token, end) for token in range(count + 1)], list(result.text_token_probs)
     )
 
 
 def _is_multilingual(path: Path, tokenizer: Tokenizer) -> bool:
-    """English-only vocabularies hold the language tokens as well: OpenAI's end is at 50256."""
+    """Whether the end of text is not at OpenAI's 50256, where English-only vocabularies have it.
+
+    The language tokens don't tell: English-only vocabularies hold them as well.
+    """
     return tokenizer.token_to_id("<|endoftext|>") != 50256
 
 
-def _stated(file: Path, key: str, otherwise: int) -> int:
-    """What a model's JSON file says, where there is one and it says something."""
-    if not file.is_file():
+def _stated(path: Path, key: str, otherwise: int) -> int:
+    """The number at a key of a model's JSON file; ``otherwise`` where the key or file is absent."""
+    if not path.is_file():
         return otherwise
     try:
-        with open(file, "rb") as opened:
-            found = int(json.loads(opened.read(MOST_BYTES)).get(key) or otherwise)
+        with open(path, "rb") as file:
+            number = int(json.loads(file.read(MOST_BYTES)).get(key) or otherwise)
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as e:
-        raise EngineMissing(f"{file}: not a configuration in JSON: {e}") from e
-    if not 0 < found <= MOST_STATED:
-        raise EngineMissing(f"{file}: {key} is {found}, and {MOST_STATED} at most is known")
-    return found
+        raise EngineMissing(f"{path}: not a configuration in JSON: {e}") from e
+    if not 0 < number <= MOST_STATED:
+        raise EngineMissing(f"{path}: {key} is {number}, and {MOST_STATED} at most is known")
+    return number

@@ -14,7 +14,7 @@ from unittest import mock
 import torch
 from omegaconf import OmegaConf, open_dict
 
-from speechkit.compat import checkpoint, home
+from speechkit.compat import checkpoint, home_folder
 from speechkit.compat.archives import unpacked
 from speechkit.engines.asr.nemo import configuration
 from speechkit.engines.asr.nemo.prompts import is_attention_decoder
@@ -30,7 +30,7 @@ def restore(path: Path, device: torch.device) -> Any:
     NeMo gets the configuration that `configuration.read` has checked, files of the model's own
     folder alone, and weights that were read without pickle.
     """
-    home.spare()
+    home_folder.protect()
     _quieten()
     file = _file(path)
     files = unpacked(file) if file.is_file() else nullcontext(file)

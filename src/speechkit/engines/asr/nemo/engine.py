@@ -14,7 +14,7 @@ import numpy as np
 import soxr
 import torch
 
-from speechkit.engines.asr.nemo import checkpoint, loaders, prompts, times
+from speechkit.engines.asr.nemo import checkpoint, loaders, prompts, timestamps
 from speechkit.engines.batch_size import BatchSize
 from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
 from speechkit.engines.torch import device as torch_device
@@ -99,7 +99,7 @@ class Nemo:
     def _in_batches(self, windows: Sequence[Waveform]) -> list[Hypothesis]:
         """Each batch of windows of about the same length, so that little of it is padding."""
         by_length = sorted(range(len(windows)), key=lambda index: len(windows[index]), reverse=True)
-        found = self._batch.run([windows[index] for index in by_length], self._decode)
+        found = self._batch.map([windows[index] for index in by_length], self._decode)
         in_order = sorted(zip(by_length, found, strict=True), key=lambda pair: pair[0])
         return [hypothesis for _, hypothesis in in_order]
 
@@ -118,7 +118,7 @@ class Nemo:
             raise RuntimeError(f"NeMo gave {len(heard)} transcripts of {len(windows)} windows")
         stride = checkpoint.seconds_a_frame(self._model)
         return [
-            times.hypothesis(
+            timestamps.hypothesis(
                 one,
                 len(window) / SAMPLE_RATE,
                 stride if self._timestamps else None,

@@ -12,11 +12,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from speechkit.engines.asr.whisper import placing, transcript
-from speechkit.engines.asr.whisper.drafts import Drafter, Judged, no_speech
+from speechkit.engines.asr.whisper import transcript, word_times
 from speechkit.engines.asr.whisper.languages import LanguageOption, Spoken
+from speechkit.engines.asr.whisper.temperature_fallback import (
+    AssessedDraft,
+    FallbackDecoder,
+    no_speech,
+)
 from speechkit.engines.batch_size import BatchSize
-from speechkit.engines.prefetch import ahead
+from speechkit.engines.prefetch import prefetched
 from speechkit.engines.protocols import SAMPLE_RATE, Clip, DeviceUse
 from speechkit.errors import UsageError
 from speechkit.records import Hypothesis
@@ -62,7 +66,7 @@ class _Heard:
     """A decoded clip: the stretches of its text, and what is thought of them."""
 
     spans: list[Span]
-    judged: Judged
+    judged: AssessedDraft
     language: str | None
 
 
@@ -76,7 +80,7 @@ class Whisper:
         self._language = LanguageOption.parse(options.language, self._vocabulary)
         if not self._language.fixed and self._vocabulary.languages and not backend.detects:
             raise UsageError("this model can't tell the language: give it with --language")
-        self._drafter = Drafter(backend, options.beam_size, options.temperature)
+        self._drafter = FallbackDecoder(backend, options.beam_size, options.temperature)
         self._context = self._previous_text()
         self._batch = BatchSize(
             options.batch_size or backend.batch_size(options.beam_size),
@@ -94,7 +98,7 @@ class Whisper:
     def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:
         done: list[Hypothesis] = []
         groups = ((group, self._features(group)) for group in self._groups(utterances))
-        for jobs, features in ahead(groups):
+        for jobs, features in prefetched(groups):
             for job, hypothesis in zip(jobs, self._group(jobs, features), strict=True):
                 if job is not None:
                     done.append(hypothesis)
@@ -132,7 +136,7 @@ class Whisper:
         began = time.monotonic()
         heard = [job for job in jobs if _is_heard(job)]
         decoded = iter(
-            self._batch.run(
+            self._batch.map(
                 range(len(heard)),
                 lambda part: self._decode([heard[row] for row in part], features[list(part)]),
             )
@@ -187,7 +191,7 @@ class Whisper:
         end = [] if self._options.timestamps else [self._vocabulary.no_timestamps]
         return [*self._context, *start, *end]
 
-    def _heard(self, judged: Judged, language: str | None, seconds: float) -> _Heard:
+    def _heard(self, judged: AssessedDraft, language: str | None, seconds: float) -> _Heard:
         if no_speech(judged.draft):
             return _Heard([], judged, language)
         tokens = judged.draft.tokens
@@ -209,7 +213,7 @@ class Whisper:
             alignments = self._backend.align(encoded, start, texts, seconds)
             for row, (one, text) in enumerate(zip(heard, texts, strict=True)):
                 if text:
-                    placed = placing.segments(
+                    placed = word_times.segments(
                         one.spans, alignments[row], self._vocabulary, language
                     )
                     found[row] = _hypothesis(one, placed)

@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 from speechkit.engines.asr.whisper.alignment import Attention, align
 from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
 from speechkit.engines.asr.whisper.decoder import Whisper, WhisperOptions
-from speechkit.engines.asr.whisper.loop import Loop, until
+from speechkit.engines.asr.whisper.decoding_loop import DecodingLoop, until
 from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.engines.torch import device as torch_device
@@ -98,7 +98,7 @@ class _Transformers:
             max_initial_timestamp_index=round(FIRST_TIMESTAMP / 0.02) if first is None else first,
         )
         self._model.generation_config = self._generation
-        self._loop = Loop(self._model, self.vocabulary, self._generation)
+        self._loop = DecodingLoop(self._model, self.vocabulary, self._generation)
 
     def batch_size(self, beams: int) -> int:
         """From the bytes that a window's encoder output, attention caches and logits take."""
@@ -165,7 +165,7 @@ class _Transformers:
     def _beam_search(
         self, encoded: _Encoded, prompts: list[list[int]], search: Search, most: int
     ) -> list[tuple[list[int], float]]:
-        """What `Loop.decode` gives, by transformers."""
+        """What `DecodingLoop.decode` gives, by transformers."""
         tokens = torch.tensor(prompts, device=self._device)
         start = tokens.shape[1]
         processors = LogitsProcessorList()

@@ -1,4 +1,4 @@
-"""Whisper's tokens: its special ones, and text as tokens, segments and words."""
+"""Whisper's vocabulary: special tokens, and words as groups of tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REPLACEMENT = "\ufffd"  # what an unfinished UTF-8 sequence decodes to
 
 
 class Vocabulary:
-    """The tokens of one checkpoint. Raises `EngineFailed` where they are not Whisper's."""
+    """The tokens of a checkpoint. Raise `EngineFailed` where they are not Whisper's."""
 
     def __init__(self, tokenizer: Tokenizer, multilingual: bool) -> None:
         self._tokenizer = tokenizer
@@ -33,17 +33,17 @@ class Vocabulary:
         self.timestamps = self.no_timestamps + 1
         # The languages stand between these two in every checkpoint.
         ids = range(self.sot + 1, self._special("<|translate|>")) if multilingual else ()
-        self.languages = {str(tokenizer.id_to_token(one)).strip("<|>"): one for one in ids}
+        self.languages = {str(tokenizer.id_to_token(id_)).strip("<|>"): id_ for id_ in ids}
 
     def _special(self, *names: str) -> int:
         for name in names:
-            found = self._tokenizer.token_to_id(name)
-            if found is not None:
-                return int(found)
+            token = self._tokenizer.token_to_id(name)
+            if token is not None:
+                return int(token)
         raise EngineFailed(f"not a Whisper checkpoint: its tokenizer has no {names[0]}")
 
     def language(self, name: str) -> str:
-        """The code, as the checkpoint spells it. Raises `UsageError`."""
+        """The code of a language, as the checkpoint spells it. Raise `UsageError`."""
         code = name.lower()
         if not self.languages:
             if code == "en":
@@ -55,14 +55,14 @@ class Vocabulary:
         return code
 
     def start(self, language: str | None, task: str) -> list[int]:
-        """What the transcript begins with: [sot] of an English-only checkpoint, else with the
+        """The tokens that open a transcript: [sot], and unless the checkpoint is English-only the
         language and the task."""
         if not self.languages or language is None:
             return [self.sot]
         return [self.sot, self.languages[language], self._special(f"<|{task}|>")]
 
     def context(self, text: str, longest: int) -> list[int]:
-        """Text that stands before the transcript: its last ``longest`` tokens."""
+        """The tokens of text that precedes the transcript: the last ``longest`` of them."""
         tokens = self._tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
         return [self.previous, *tokens[-longest:]] if tokens else []
 
@@ -70,22 +70,17 @@ class Vocabulary:
         return str(self._tokenizer.decode([token for token in tokens if token < self.eot]))
 
     def words(self, tokens: Sequence[int], language: str | None) -> list[list[int]]:
-        """All of the text tokens, in groups of a word each; punctuation goes with its word."""
+        """The text tokens in groups, one a word; punctuation goes with its word."""
         words: list[tuple[str, list[int]]] = []
         for text, group in self._characters(tokens):
-            last = words[-1][0].strip() if words else ""
-            counted = COUNTED.search(last) and text[:1].isdigit()
-            glued = not text.startswith(" ") and language not in UNSPACED and not counted
-            opens = text.startswith(" ") and _all_of(text, OPENING)  # quotes close as well
-            closes = _all_of(text, CLOSING) and not opens
-            if words and (glued or closes or _all_of(last, OPENING)):
+            if words and _continues(words[-1][0].strip(), text, spaced=language not in UNSPACED):
                 words[-1] = (words[-1][0] + text, words[-1][1] + group)
             else:
                 words.append((text, group))
         return [group for _, group in words]
 
     def closing(self, tokens: Sequence[int]) -> int:
-        """How many tokens at a word's end are punctuation, the first one aside."""
+        """The number of punctuation tokens at a word's end, not counting its first token."""
         rest = reversed(tokens[1:])
         return sum(1 for _ in takewhile(lambda token: _all_of(self.decode([token]), CLOSING), rest))
 
@@ -102,6 +97,15 @@ class Vocabulary:
         if held:
             groups.append((self.decode(held), held))
         return groups
+
+
+def _continues(word: str, text: str, *, spaced: bool) -> bool:
+    """Whether the text belongs to the word before it; ``spaced``: spaces stand between words."""
+    begins_number = COUNTED.search(word) and text[:1].isdigit()
+    is_glued = spaced and not text.startswith(" ") and not begins_number
+    opens = text.startswith(" ") and _all_of(text, OPENING)  # quotes close as well
+    closes = _all_of(text, CLOSING) and not opens
+    return is_glued or closes or _all_of(word, OPENING)
 
 
 def _all_of(text: str, characters: str) -> bool:

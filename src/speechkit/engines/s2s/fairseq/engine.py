@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
-from speechkit.compat import door
-from speechkit.engines.encoders.features import Stretch, convolutions_of
-from speechkit.engines.encoders.layers import require_layer
+from speechkit.compat import patched_imports
+from speechkit.engines.encoders.features import Stretch, convolutions_of, require_layer
 from speechkit.engines.s2s import vocoder
 from speechkit.engines.s2s.speech_to_speech import Parts, SpeechToSpeech
 
@@ -33,8 +32,8 @@ class FairseqFeatures:
     reinitialised: list[str] = []  # noqa: RUF012
 
     def __init__(self, model: Path, layer: int, device: torch.device, dtype: torch.dtype) -> None:
-        package = door.fairseq()
-        with door.sentences(model, "fairseq"):
+        package = patched_imports.fairseq()
+        with patched_imports.sentences(model, "fairseq"):
             (loaded,), _, task = package.checkpoint_utils.load_model_ensemble_and_task([str(model)])
         require_layer(layer, len(loaded.encoder.layers), model)
         self._layer = layer
@@ -64,9 +63,9 @@ class FairseqFeatures:
 
 def build_vocoder(model: Path, config: Mapping[str, Any]) -> Any:
     """fairseq's generator. Raises `EngineMissing`."""
-    package = door.fairseq()
+    package = patched_imports.fairseq()
     vocoder.build(model, config)  # refuses what its weights don't fit, before memory is taken
-    with door.sentences(model, "fairseq"):
+    with patched_imports.sentences(model, "fairseq"):
         speech = package.models.text_to_speech
         generator = speech.codehifigan.CodeGenerator(dict(config))
         generator.load_state_dict(vocoder.read_weights(model))

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from speechkit.compat import door
-from speechkit.engines.encoders.features import Stretch, convolutions_of
-from speechkit.engines.encoders.layers import require_layer
+from speechkit.compat import patched_imports
+from speechkit.engines.encoders.features import Stretch, convolutions_of, require_layer
 from speechkit.engines.s2s import vocoder
 from speechkit.engines.s2s.speech_to_speech import Parts, SpeechToSpeech
 from speechkit.errors import UsageError
@@ -34,8 +33,8 @@ class TextlessFeatures:
     def __init__(self, model: Path, layer: int, device: torch.device, dtype: torch.dtype) -> None:
         if dtype != torch.float32:
             raise UsageError("--compute-type: textless has float32")
-        package = door.textless()
-        with door.sentences(model, "textlesslib"):
+        package = patched_imports.textless()
+        with patched_imports.sentences(model, "textlesslib"):
             self._reader = package.HubertFeatureReader(str(model), layer=layer).to(device)
         encoder = self._reader.model.encoder
         require_layer(layer, len(encoder.layers), model)
@@ -51,9 +50,9 @@ class TextlessFeatures:
 
 def build_vocoder(model: Path, config: Mapping[str, Any]) -> Any:
     """textlesslib's generator. Raises `EngineMissing`."""
-    package = door.textless()
+    package = patched_imports.textless()
     vocoder.build(model, config)  # refuses what its weights don't fit, before memory is taken
-    with door.sentences(model, "textlesslib"):
+    with patched_imports.sentences(model, "textlesslib"):
         generator = package.vocoders.hifigan.generator.CodeGenerator(dict(config))
         generator.load_state_dict(vocoder.read_weights(model))
         generator.remove_weight_norm()

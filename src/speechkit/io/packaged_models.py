@@ -20,7 +20,7 @@ from pathlib import Path
 from speechkit.errors import EngineMissing
 from speechkit.io.atomic import output_errors
 from speechkit.io.checksums import chunks
-from speechkit.io.once import made_once, own_folder
+from speechkit.io.shared_folder import create_once, user_folder
 
 log = logging.getLogger(__name__)
 
@@ -69,15 +69,15 @@ class Packaged:
         if not self.is_installed():
             return None
         try:
-            return made_once(user_cache() / self.folder, self._join, self._is_whole)
+            return create_once(user_cache() / self.folder, self._join, self._is_whole)
         except OSError as e:
             return self._join_in_tmpdir(f"{e.filename or 'the cache'}: {e.strerror}")
 
     def _join_in_tmpdir(self, why: str) -> Path:
         with output_errors("TMPDIR"):
-            folder = own_folder(Path(tempfile.gettempdir())) / self.folder
+            folder = user_folder(Path(tempfile.gettempdir())) / self.folder
             log.warning("%s, so the model goes to %s (TMPDIR)", why, folder)
-            return made_once(folder, self._join, self._is_whole)
+            return create_once(folder, self._join, self._is_whole)
 
     def _is_whole(self, folder: Path) -> bool:
         """Whether all files have the sizes and times that they had when they were joined."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from speechkit.engines.asr.whisper.layers import Cache, Layers
-from speechkit.engines.asr.whisper.rules import Marks, Rules
+from speechkit.engines.asr.whisper.decoder_layers import DecoderLayers, KeyValueCache
+from speechkit.engines.asr.whisper.token_rules import TimestampState, TokenRules
 
 if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.backend import Search
@@ -47,22 +47,22 @@ class _Chance:
         return (scores / self._temperature - noise).argmax(-1)
 
 
-class Loop:
+class DecodingLoop:
     """Decodes windows with the weights of ``model``, a WhisperForConditionalGeneration;
     ``generation``, a GenerationConfig, says what is suppressed."""
 
     def __init__(self, model: Any, vocabulary: Vocabulary, generation: Any) -> None:
-        self._layers = Layers(model)
+        self._layers = DecoderLayers(model)
         self._device = self._layers.device
         self._longest: int = model.config.max_target_positions
         self._vocabulary = vocabulary
-        self._rules = Rules(vocabulary, generation, model.config.vocab_size, self._device)
+        self._rules = TokenRules(vocabulary, generation, model.config.vocab_size, self._device)
         self._graphs = _Graphs(self._device) if self._device.type == "cuda" else None
         self.free()
 
     def free(self) -> None:
         """Gives up the caches, and the graphs, which point to them."""
-        self._caches: list[Cache] = []
+        self._caches: list[KeyValueCache] = []
         self._state: _State | None = None
         self._heard: torch.Tensor | None = None
         if self._graphs:
@@ -184,10 +184,10 @@ class _State:
     ended: torch.Tensor
     total: torch.Tensor
     count: torch.Tensor
-    marks: Marks
+    marks: TimestampState
 
     @staticmethod
-    def of(rows: int, positions: int, marks: Marks, device: torch.device) -> _State:
+    def of(rows: int, positions: int, marks: TimestampState, device: torch.device) -> _State:
         return _State(
             torch.zeros(rows, positions, dtype=torch.long, device=device),
             torch.zeros(rows, dtype=torch.long, device=device),

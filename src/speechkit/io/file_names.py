@@ -3,7 +3,7 @@
 An ü is one character (NFC, as most keyboards and file systems have it) or two (NFD, as macOS wrote
 it). Both look alike, and a file system takes them for two names. So do manifests: a path is an
 identity, and what is written to is told from what is read by it. Hence `hint` names the form that
-is there; only references, which are nobody's identity, are found under another one (`Names`).
+is there; only references, which are nobody's identity, are found under another one (`FileNames`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MOVES = re.compile(
 )
 
 
-def short(name: str, most: int) -> str:
+def shorten(name: str, most: int) -> str:
     """A name of at most so many bytes: longer ones are cut, and told apart by a digest."""
     try:
         raw = os.fsencode(name.replace("\0", ""))
@@ -46,8 +46,8 @@ def harmless(text: str) -> str:
     return _MOVES.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-class Names:
-    """Names among which one is found whatever its form, itself first."""
+class FileNames:
+    """FileNames among which one is found whatever its form, itself first."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.all = frozenset(names)
@@ -59,7 +59,7 @@ class Names:
         return self._by_form.get(normalize("NFC", name)) if self._by_form else None
 
 
-def hint(path: str) -> str:
+def unicode_hint(path: str) -> str:
     """What to add to a sentence about a path that is not there, if its name is in another form."""
     there = _in_another_form(path)
     if there is None:
@@ -84,13 +84,13 @@ def _in_another_form(path: str) -> str | None:
     return found if differs else None
 
 
-def _names(folder: str) -> Names:
+def _names(folder: str) -> FileNames:
     try:
         return _listed(folder, os.stat(folder).st_mtime_ns)  # noqa: PTH116
     except OSError:
-        return Names(())
+        return FileNames(())
 
 
 @lru_cache(maxsize=1)  # many names may be missing in one folder
-def _listed(folder: str, _: int) -> Names:
-    return Names(os.listdir(folder))  # noqa: PTH208
+def _listed(folder: str, _: int) -> FileNames:
+    return FileNames(os.listdir(folder))  # noqa: PTH208

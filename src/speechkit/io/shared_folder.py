@@ -14,14 +14,14 @@ from pathlib import Path
 
 from speechkit.errors import OutputFailed
 from speechkit.io.atomic import sync_folder
-from speechkit.io.own_files import open_growing
+from speechkit.io.safe_open import open_append
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[bool]:
+def exclusive_lock(path: Path) -> Iterator[bool]:
     """Keeps other processes out of the block; yields False where the file system has no locks,
     which then keeps nobody out."""
-    with open_growing(path) as file:
+    with open_append(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:
@@ -30,7 +30,7 @@ def locked(path: Path) -> Iterator[bool]:
             yield True
 
 
-def made_once(
+def create_once(
     home: Path, make: Callable[[Path], None], is_whole: Callable[[Path], bool] = Path.exists
 ) -> Path:
     """``home``, a folder that ``make`` fills under another name before it gets its own.
@@ -40,7 +40,7 @@ def made_once(
     again, as locks may not reach beyond it. Raises OSError, and what ``make`` raises.
     """
     home.parent.mkdir(parents=True, exist_ok=True)
-    with locked(home.with_name(f".{home.name}.lock")) as alone:
+    with exclusive_lock(home.with_name(f".{home.name}.lock")) as alone:
         if is_whole(home):
             return home
         prefix = f".{home.name}.{socket.gethostname()}."
@@ -70,7 +70,7 @@ def _replace(home: Path, unfinished: Path, is_whole: Callable[[Path], bool]) -> 
     sync_folder(home.parent)
 
 
-def own_folder(parent: Path) -> Path:
+def user_folder(parent: Path) -> Path:
     """This user's folder for models in a folder that all may write to, such as TMPDIR.
 
     Raises `OutputFailed` where others could put theirs in its place, and OSError.

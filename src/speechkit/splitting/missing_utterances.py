@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechkit.errors import UsageError
+from speechkit.io.json_lines import parse_line
 from speechkit.io.judge import lacks_nothing
-from speechkit.io.lines import parse_line
 from speechkit.io.manifest import check, content_lines, folder_of, read_records
 from speechkit.io.split_index import SplitIndex
 from speechkit.splitting.expected_utterances import ABSENT, RollCall, expected_key

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from speechkit.errors import EngineMissing
 from speechkit.io.atomic import output_errors
-from speechkit.io.once import made_once, own_folder
+from speechkit.io.shared_folder import create_once, user_folder
 
 
 def local(name: str, weights: Sequence[str]) -> Path | None:
@@ -98,8 +98,8 @@ def nearby(model: Path, folder: Path | None) -> Path:
     if folder is None:
         return model
     with output_errors(folder):
-        home = own_folder(folder) / _fingerprint(model)
-        made_once(home, partial(_copy, model))
+        home = user_folder(folder) / _fingerprint(model)
+        create_once(home, partial(_copy, model))
     return home / model.name
 
 

@@ -51,7 +51,7 @@ def _through(name: str, install: str) -> ModuleType:
             return present
         raise EngineFailed(
             f"{name} has been imported without speechkit's shims, and can't be mended now; import "
-            f"it by speechkit.compat.door.{name}() before anything else imports it"
+            f"it by speechkit.compat.patched_imports.{name}() before anything else imports it"
         )
     with ExitStack() as stack:
         for shim in shims.IMPORTING[name]:

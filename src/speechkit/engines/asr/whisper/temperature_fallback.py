@@ -20,7 +20,7 @@ BEAMS_AGAIN = 5  # what is doubtful is searched with, before anything is left to
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class AssessedDraft:
     """A draft; ``repeats``: it says the same again and again, ``doubtful``: that, or the model
     doubts it at every temperature."""
 
@@ -29,7 +29,7 @@ class Judged:
     doubtful: bool
 
 
-class Drafter:
+class FallbackDecoder:
     """Decodes windows on a `Backend`: with ``beams`` at the first temperature, and what is doubtful
     by a wider search and at the others, in turn."""
 
@@ -43,7 +43,7 @@ class Drafter:
 
     def decode(
         self, clips: Sequence[Clip], features: Any, encoded: Any, prompts: list[list[int]]
-    ) -> list[Judged]:
+    ) -> list[AssessedDraft]:
         if self._first.temperature > 0:
             return [
                 self._alone(clip, features[[row]], prompt, [], [self._first, *self._others])
@@ -64,9 +64,9 @@ class Drafter:
         clip: Clip,
         features: Any,
         prompt: list[int],
-        before: list[Judged],
+        before: list[AssessedDraft],
         searches: Sequence[Search],
-    ) -> Judged:
+    ) -> AssessedDraft:
         """The first draft without a doubt; else the likeliest of all that doesn't repeat itself.
         The seed depends on nothing but the clip."""
         encoded = self._backend.encode(features)
@@ -80,12 +80,12 @@ class Drafter:
                 return tried[-1]
         return max(tried, key=lambda one: (not one.repeats, one.draft.log_probability))
 
-    def _judged(self, draft: Draft, clip: Clip) -> Judged:
+    def _judged(self, draft: Draft, clip: Clip) -> AssessedDraft:
         text = self._backend.vocabulary.decode(draft.tokens)
         endless = len(draft.tokens) >= most_tokens(clip)
         repeats = endless or transcript.repeats_itself(text)
         unlikely = draft.log_probability < transcript.LOG_PROBABILITY
-        return Judged(draft, repeats, not no_speech(draft) and (repeats or unlikely))
+        return AssessedDraft(draft, repeats, not no_speech(draft) and (repeats or unlikely))
 
 
 def most_tokens(clip: Clip) -> int:

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechkit.errors import ManifestError
-from speechkit.io import lines
-from speechkit.io.lines import MOST_BYTES, MOST_DEPTH, items, parse_line
+from speechkit.io import json_lines
+from speechkit.io.json_lines import MOST_BYTES, MOST_DEPTH, parse_line, read_items
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(-1e9, 1e9) | st.text(),
@@ -25,7 +25,7 @@ VALUES = st.recursive(
 
 
 def array(data: bytes) -> list[object]:
-    return [value for _, value in items(io.BytesIO(data), "m")]
+    return [value for _, value in read_items(io.BytesIO(data), "m")]
 
 
 @given(st.lists(VALUES), st.sampled_from([None, 1]), st.integers(1, 9))
@@ -35,7 +35,7 @@ def test_an_array_is_read_in_pieces_of_any_size(
     data = json.dumps(values, indent=indent, ensure_ascii=False).encode("utf-8", "replace")
     expected = json.loads(data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lines, "_CHUNK", chunk)
+        patch.setattr(json_lines, "_CHUNK", chunk)
         assert array(data) == expected
 
 
@@ -129,12 +129,12 @@ def test_a_day_of_probabilities_fits(tmp_path: Path) -> None:
 def test_a_line_of_the_limit_fits_and_one_more_byte_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lines, "MOST_BYTES", 30)
+    monkeypatch.setattr(json_lines, "MOST_BYTES", 30)
     whole, longer = b'"' + b"x" * 28 + b'"', b'"' + b"x" * 29 + b'"'
-    found = list(items(io.BytesIO(whole + b"\n" + whole), "m"))
+    found = list(read_items(io.BytesIO(whole + b"\n" + whole), "m"))
     assert [parse_line(item, where) for where, item in found] == ["x" * 28] * 2
     for end in (b"", b"\n", b"\n{}"):
-        (_, line), *_ = items(io.BytesIO(longer + end), "m")
+        (_, line), *_ = read_items(io.BytesIO(longer + end), "m")
         with pytest.raises(ManifestError, match="here: is longer than"):
             parse_line(line, "here")
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
-from speechkit.io.packaged import user_cache
+from speechkit.io.packaged_models import user_cache
 
 #: By variable, the folders in speechkit's cache for what is otherwise kept in ~/.cache/numba (where
 #: the installed packages can't be written), ~/.cache/matplotlib and ~/.config/matplotlib.
@@ -16,7 +16,7 @@ CACHES = {"NUMBA_CACHE_DIR": "numba", "MPLCONFIGDIR": "matplotlib"}
 TOOLS = "lhotse.tools.env"
 
 
-def spare() -> None:
+def protect() -> None:
     """Before the first import of NeMo."""
     with suppress(OSError):  # no home to spare
         for variable, name in CACHES.items():

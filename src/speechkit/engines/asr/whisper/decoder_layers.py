@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 
-class Cache(NamedTuple):
+class KeyValueCache(NamedTuple):
     """A layer's keys and values [2, rows, heads, positions, width of a head]: ``text`` of the
     tokens so far, ``audio`` of the windows."""
 
@@ -16,7 +16,7 @@ class Cache(NamedTuple):
     audio: torch.Tensor
 
 
-class Layers:
+class DecoderLayers:
     """The decoder of a `WhisperForConditionalGeneration`, by its own weights: the projections of
     one input are fused, and the model's are views of them from then on."""
 
@@ -32,13 +32,13 @@ class Layers:
         found: torch.device = self._output.weight.device
         return found
 
-    def caches(self, rows: int) -> list[Cache]:
+    def caches(self, rows: int) -> list[KeyValueCache]:
         """Of ``rows`` windows, for as many tokens as the model has positions for."""
         config = self._config
         head = config.d_model // self._heads
         lengths = config.max_target_positions, config.max_source_positions
         return [
-            Cache(
+            KeyValueCache(
                 *(
                     self._output.weight.new_zeros(2, rows, self._heads, length, head)
                     for length in lengths
@@ -47,14 +47,14 @@ class Layers:
             for _ in self._layers
         ]
 
-    def hear(self, hidden: torch.Tensor, caches: list[Cache]) -> None:
+    def hear(self, hidden: torch.Tensor, caches: list[KeyValueCache]) -> None:
         """Keeps what cross-attention makes of ``hidden`` [windows, positions, width]."""
         for layer, cache in zip(self._layers, caches, strict=True):
             made = functional.linear(hidden, *layer.audio)
             cache.audio[:, : len(hidden)].copy_(self._by_head(made, 2).permute(2, 0, 3, 1, 4))
 
     def __call__(
-        self, tokens: torch.Tensor, positions: torch.Tensor, span: int, caches: list[Cache]
+        self, tokens: torch.Tensor, positions: torch.Tensor, span: int, caches: list[KeyValueCache]
     ) -> torch.Tensor:
         """The logits [rows, vocabulary] after ``tokens`` [rows, n] at ``positions`` [rows, n], all
         of them below ``span``, which are kept."""

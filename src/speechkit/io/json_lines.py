@@ -44,16 +44,16 @@ _AS_ZERO = bytes.maketrans(b"123456789E", b"000000000e")
 _MANY_DIGITS = b"0" * 300
 
 
-def lines(file: IO[bytes]) -> Iterator[bytes]:
+def raw_lines(file: IO[bytes]) -> Iterator[bytes]:
     """The lines of a file with their newlines. One that is too long comes cut, as the last one:
-    `too_long` is for it."""
+    `line_too_long` is for it."""
     for line in iter(partial(file.readline, MOST_BYTES + 1), b""):
         yield line
         if len(line) > MOST_BYTES and not line.endswith(b"\n"):
             return
 
 
-def too_long(where: str) -> ManifestError:
+def line_too_long(where: str) -> ManifestError:
     """Of a line that has more than `MOST_BYTES` without its newline."""
     return ManifestError(
         f"{where}: is longer than {MOST_BYTES >> 20} MiB, so what follows it was not read; "
@@ -64,7 +64,7 @@ def too_long(where: str) -> ManifestError:
 def parse_line(line: bytes, where: str) -> Any:
     """The JSON value of one line; ``where`` names it in the `ManifestError`."""
     if len(line) > MOST_BYTES:
-        raise too_long(where)
+        raise line_too_long(where)
     parts = line.count(b"[") + line.count(b"{") if len(line) > 2 * MOST_DEPTH else 0
     try:
         _refuse_many(parts)
@@ -81,7 +81,7 @@ def parse_line(line: bytes, where: str) -> Any:
     return value
 
 
-def items(file: IO[bytes], name: str) -> Iterator[tuple[str, Any]]:
+def read_items(file: IO[bytes], name: str) -> Iterator[tuple[str, Any]]:
     """Where each item stands and what it is: the bytes of a line, without its newline and not
     looked into, or a value of an array. Blank lines are skipped.
 
@@ -95,7 +95,7 @@ def items(file: IO[bytes], name: str) -> Iterator[tuple[str, Any]]:
         return
     if not start.endswith(b"\n"):
         start += file.readline(MOST_BYTES + 1 - len(start))
-    following = lines(file) if len(start) <= MOST_BYTES or start.endswith(b"\n") else ()
+    following = raw_lines(file) if len(start) <= MOST_BYTES or start.endswith(b"\n") else ()
     for number, line in enumerate(chain([start], following), first):
         if line.strip():
             yield f"{name}, line {number}", line.removesuffix(b"\n")

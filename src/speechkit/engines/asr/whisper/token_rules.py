@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 
 
-class Marks:
+class TimestampState:
     """Of each row: whether its ``last`` token is a timestamp, whether the one ``before`` is (or
     there is none), and its ``latest`` timestamp."""
 
     def __init__(self, last: torch.Tensor, before: torch.Tensor, latest: torch.Tensor) -> None:
         self.last, self.before, self.latest = last, before, latest
 
-    def __getitem__(self, rows: slice) -> Marks:
-        return Marks(self.last[rows], self.before[rows], self.latest[rows])
+    def __getitem__(self, rows: slice) -> TimestampState:
+        return TimestampState(self.last[rows], self.before[rows], self.latest[rows])
 
 
-class Rules:
+class TokenRules:
     """``generation`` is a GenerationConfig: what it suppresses, also at the beginning, and how late
     the first timestamp may be."""
 
@@ -48,23 +48,25 @@ class Rules:
         mask[tokens] = -torch.inf
         return mask.to(self._ids.device)
 
-    def marks(self, rows: int) -> Marks:
+    def marks(self, rows: int) -> TimestampState:
         flags = self._ids.new_zeros(2, rows, dtype=torch.bool)
-        return Marks(flags[0], flags[1], self._ids.new_zeros(rows))
+        return TimestampState(flags[0], flags[1], self._ids.new_zeros(rows))
 
-    def begin(self, marks: Marks) -> None:
+    def begin(self, marks: TimestampState) -> None:
         marks.last.fill_(False)
         marks.before.fill_(True)
         marks.latest.fill_(self._stamp - 1)
 
-    def allowed(self, logits: torch.Tensor, marks: Marks | None, first: bool) -> torch.Tensor:
+    def allowed(
+        self, logits: torch.Tensor, marks: TimestampState | None, first: bool
+    ) -> torch.Tensor:
         """``logits`` [rows, vocabulary] in float32, -inf where a token may not come."""
         scores = logits + self._masks[marks is not None, first]
         if marks is not None and not first:
             self._pair(scores, marks)
         return scores
 
-    def _pair(self, scores: torch.Tensor, marks: Marks) -> None:
+    def _pair(self, scores: torch.Tensor, marks: TimestampState) -> None:
         text, stamps = scores[:, : self._stamp], scores[:, self._stamp :]
         opens = marks.last & ~marks.before
         least = torch.where(opens, marks.latest, marks.latest + 1)
@@ -74,7 +76,7 @@ class Rules:
         likelier = stamps.logsumexp(-1) > text.amax(-1)
         text.masked_fill_(likelier[:, None], -torch.inf)
 
-    def note(self, marks: Marks, chosen: torch.Tensor, first: bool) -> None:
+    def note(self, marks: TimestampState, chosen: torch.Tensor, first: bool) -> None:
         marks.before.copy_(torch.ones_like(marks.last) if first else marks.last)
         torch.ge(chosen, self._stamp, out=marks.last)
         marks.latest.copy_(torch.where(marks.last, chosen, marks.latest))

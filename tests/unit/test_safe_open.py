@@ -13,9 +13,9 @@ from speechkit.cluster import attempts, runs
 from speechkit.cluster.attempts import End
 from speechkit.cluster.runs import Array
 from speechkit.errors import NameImpossible, OutputConflict, OutputFailed
-from speechkit.io import atomic, audio_out, own_files
+from speechkit.io import atomic, audio_out, safe_open, typed_json
 from speechkit.io.journal import Journal, RunIdentity, marker_path, part_path
-from speechkit.io.once import locked
+from speechkit.io.shared_folder import exclusive_lock
 
 IDENTITY = RunIdentity("test", {}, "sha256:0", 4)
 
@@ -27,7 +27,7 @@ def _journal(out: Path) -> None:
 
 
 def _lock(path: Path) -> None:
-    with locked(path):
+    with exclusive_lock(path):
         pass
 
 
@@ -104,9 +104,9 @@ def test_a_folder_named_as_a_temporary_is_in_nobodys_way(tmp_path: Path) -> None
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="not a regular file"):
-        own_files.read(tmp_path / "pipe", 10)
+        safe_open.read_bounded(tmp_path / "pipe", 10)
     with pytest.raises(OutputConflict, match="is no file"):
-        own_files.open_growing(tmp_path / "pipe")
+        safe_open.open_append(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize(
@@ -123,10 +123,10 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 )
 def test_what_is_no_such_record(fields: object) -> None:
     with pytest.raises(ValueError, match=r"."):
-        own_files.typed(Array, fields)
-    assert own_files.typed(Array, {"job": 1, "offset": 0}) == Array(1, 0)
+        typed_json.to_dataclass(Array, fields)
+    assert typed_json.to_dataclass(Array, {"job": 1, "offset": 0}) == Array(1, 0)
 
 
 def test_nested_too_deeply() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
-        own_files.parsed(b"[" * 100_000)
+        typed_json.parse(b"[" * 100_000)

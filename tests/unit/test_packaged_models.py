@@ -20,7 +20,7 @@ import pytest
 import packagekit
 from packagekit import CONFIG, SMALL, WEIGHTS
 from speechkit.errors import EngineMissing, OutputFailed
-from speechkit.io import once
+from speechkit.io import shared_folder
 
 LOCATE = "from packagekit import SMALL; print(SMALL.locate())"
 NO_LOCKS = f"""
@@ -137,10 +137,11 @@ def test_many_at_once_all_have_it(site: Path, prelude: str) -> None:
 def test_only_one_of_many_joins(tmp_path: Path) -> None:
     """The others wait for it."""
     code = (
-        "import time; from pathlib import Path; from speechkit.io.once import made_once\n"
+        "import time; from pathlib import Path\n"
+        "from speechkit.io.shared_folder import create_once\n"
         "def make(folder):\n"
         "    time.sleep(0.3); (folder / 'made').touch(); print('made')\n"
-        f"made_once(Path({str(tmp_path / 'home')!r}), make)"
+        f"create_once(Path({str(tmp_path / 'home')!r}), make)"
     )
     started = [start(tmp_path, code) for _ in range(4)]
     assert sorted(one.communicate()[0] for one in started) == ["", "", "", "made\n"]
@@ -200,6 +201,6 @@ def test_a_folder_that_appears_meanwhile_is_taken(
         (tmp_path / "home" / "theirs").touch()
 
     monkeypatch.setattr(fcntl, "flock", no_lock)
-    assert once.made_once(tmp_path / "home", make) == tmp_path / "home"
+    assert shared_folder.create_once(tmp_path / "home", make) == tmp_path / "home"
     assert names(tmp_path / "home") == {"theirs"}
     assert names(tmp_path) == {"home", ".home.lock"}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from speechkit.errors import OutputConflict
-from speechkit.io import own_files
+from speechkit.io import safe_open, typed_json
 from speechkit.io.journal import (
     HEADER_BYTES,
     MAGIC,
@@ -23,7 +23,7 @@ from speechkit.io.journal import (
 )
 
 
-def published(output: Path, identity: RunIdentity) -> dict[str, Any]:
+def finished_run(output: Path, identity: RunIdentity) -> dict[str, Any]:
     """What `Journal.publish` kept beside ``output``.
 
     Raises `OutputConflict` where another run made it, where it was changed afterwards, and where
@@ -47,11 +47,11 @@ def published(output: Path, identity: RunIdentity) -> dict[str, Any]:
 
 def _account(output: Path) -> dict[str, Any]:
     """What stands beside a finished output. Raises OSError, and ValueError where it is odd."""
-    account = own_files.parsed(own_files.read(marker_path(output), HEADER_BYTES))
+    account = typed_json.parse(safe_open.read_bounded(marker_path(output), HEADER_BYTES))
     if not isinstance(account, dict):
         raise ValueError("no object")
     own = ("utterances", "bytes", "errors", "flags")
-    own_files.typed(_Account, {key: account[key] for key in own if key in account})
+    typed_json.to_dataclass(_Account, {key: account[key] for key in own if key in account})
     return account
 
 
@@ -66,36 +66,39 @@ class _Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How far an output is: utterances answered, and the types of those answers' errors.
-    ``written``: a run is at it. ``broken``: why what is there is no run's, "" where it is one."""
+class OutputStatus:
+    """How far an output is: utterances answered, and the types of errors among the answers.
+
+    ``in_progress``: a run is writing it. ``broken``: the reason why no run has written what is
+    there, "" where a run has.
+    """
 
     answered: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)
-    written: bool = False
+    in_progress: bool = False
     broken: str = ""
 
 
-def standing(output: Path) -> Standing:
+def output_status(output: Path) -> OutputStatus:
     """From the outside, while a run may be writing it; nothing where there is no output yet."""
     kept = marker_path(output) if output.exists() else part_path(output)
     try:
         if kept == part_path(output):
             return _unfinished(kept)
         account = _account(output)
-        return Standing(account["utterances"], account["errors"])
+        return OutputStatus(account["utterances"], account["errors"])
     except FileNotFoundError:
-        return Standing()
+        return OutputStatus()
     except OSError as e:
-        return Standing(broken=f"{kept}: can't be read: {e.strerror}")
+        return OutputStatus(broken=f"{kept}: can't be read: {e.strerror}")
     except ValueError as e:
-        return Standing(broken=f"{kept}: is not what a run has written there ({e})")
+        return OutputStatus(broken=f"{kept}: is not what a run has written there ({e})")
 
 
-def _unfinished(path: Path) -> Standing:
+def _unfinished(path: Path) -> OutputStatus:
     """Raises OSError, and ValueError for a part that no run can go on with."""
     failed: dict[bytes, list[str]] = {}  # the types of each answered utterance's errors
-    with own_files.open_to_read(path) as part:
+    with safe_open.open_regular(path) as part:
         header = part.readline(HEADER_BYTES)
         if header.endswith(b"\n") and not header.startswith(MAGIC):
             raise ValueError("no header of a run")
@@ -105,7 +108,7 @@ def _unfinished(path: Path) -> Standing:
                 with contextlib.suppress(ValueError):  # spoilt: a run would compute it again
                     failed[index] = [kind for kind in map(error_type, lines) if kind]
         errors = Counter(kind for kinds in failed.values() for kind in kinds)
-        return Standing(len(failed), errors, _locked_by_other(part))
+        return OutputStatus(len(failed), errors, _locked_by_other(part))
 
 
 def _locked_by_other(part: IO[bytes]) -> bool:

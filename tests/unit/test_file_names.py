@@ -9,8 +9,8 @@ import pytest
 
 from speechkit.errors import AudioNotFound
 from speechkit.io import audio
+from speechkit.io.file_names import FileNames, unicode_hint
 from speechkit.io.manifest import read_records
-from speechkit.io.names import Names, hint
 
 NFC, NFD = "Gr\u00fc\u00dfe", "Gru\u0308\u00dfe"
 
@@ -29,7 +29,7 @@ def test_the_form_that_is_there_is_named(tmp_path: Path, asked: str, there: str,
     (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / there).touch()
     name = json.dumps(str(tmp_path / there))
-    assert hint(f"{tmp_path}/{asked}") == (
+    assert unicode_hint(f"{tmp_path}/{asked}") == (
         f"; the same name in another Unicode form ({form}) is there: {name}; "
         "write it so, or rename the file"
     )
@@ -49,13 +49,13 @@ def test_of_other_names_nothing_is_said(
 ) -> None:
     for name in ("b.wav", f"{NFC}.wav", "fi.wav", "a.txt"):  # fi: a ligature's compatible form
         (tmp_path / name).touch()
-    assert hint(f"{tmp_path}/{path}") == ""
-    assert hint(f"{tmp_path}/{NFC}.wav") == ""  # it is there
+    assert unicode_hint(f"{tmp_path}/{path}") == ""
+    assert unicode_hint(f"{tmp_path}/{NFC}.wav") == ""  # it is there
     monkeypatch.chdir(tmp_path)
-    assert hint(path) == ""
-    assert hint(f"{NFD}.wav").startswith("; the same name")
+    assert unicode_hint(path) == ""
+    assert unicode_hint(f"{NFD}.wav").startswith("; the same name")
 
 
 def test_a_name_is_first_itself() -> None:
-    names = Names([NFC, NFD, "a"])
+    names = FileNames([NFC, NFD, "a"])
     assert [names.find(one) for one in (NFC, NFD, "a", "b")] == [NFC, NFD, "a", None]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from speechkit.engines.asr.nemo.times import hypothesis
+from speechkit.engines.asr.nemo.timestamps import hypothesis
 from speechkit.stages.asr.transcript import Transcript
 from speechkit.stages.asr.windows import Window
 

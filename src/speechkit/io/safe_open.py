@@ -1,0 +1,72 @@
+"""Opening files in folders that others may write to, without being led astray.
+
+Whatever stands at such a name may be anybody's. It is written to only where it is a regular file
+with a single name, and read only up to the size that speechkit could have written there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import IO
+
+from speechkit.errors import OutputConflict
+from speechkit.io.file_names import shown
+
+
+def open_append(path: Path) -> IO[bytes]:
+    """Opens a file to be appended to, made where there is none.
+
+    Raises `OutputConflict` where it is a link, has a second name or is no file at all: what is
+    written to it would be written to something else. Raises OSError.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as e:
+        if e.errno == errno.ELOOP:
+            raise link_error(path) from e
+        raise
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink < 2:
+        return os.fdopen(descriptor, "ab")
+    os.close(descriptor)
+    what = "has a second name (a hard link)" if stat.S_ISREG(status.st_mode) else "is no file"
+    raise OutputConflict(
+        f"{shown(path)}: {what} and is not written to; remove it, or name another output"
+    )
+
+
+def link_error(path: Path) -> OutputConflict:
+    return OutputConflict(
+        f"{shown(path)}: is a link, and nothing is written through one; remove it, or name the "
+        "file that it leads to"
+    )
+
+
+def is_still_at(file: IO[bytes], path: Path) -> bool:
+    """Whether the name still is that of the open file, and no link to it."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(file.fileno()))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Raises OSError, also for what is no regular file: a pipe would keep us waiting."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """A file of at most so many bytes. Raises OSError."""
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"longer than {most} bytes", str(path))
+    return content
