@@ -30,7 +30,7 @@ LAYERS = [
     {"compat"},
     {"formats"},
     {"io"},
-    {"records", "errors", "telemetry", "__init__"},
+    {"keys", "records", "errors", "telemetry", "__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
