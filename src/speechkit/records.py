@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from unicodedata import east_asian_width
@@ -48,7 +48,8 @@ def size_of(text: str) -> int:
 class Segment:
     """A stretch of speech in seconds from the recording's beginning, with its text if known.
 
-    ``units``: what it says in discrete units. ``flags`` name doubts about its text.
+    ``units``: what it says in discrete units. ``flags`` name doubts about its text. ``extra``: the
+    keys that the input's segment carries, such as its speaker.
     """
 
     start: float
@@ -59,6 +60,7 @@ class Segment:
     units: tuple[int, ...] = ()
     language: str | None = None
     flags: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

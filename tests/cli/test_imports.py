@@ -30,7 +30,7 @@ LAYERS = [
     {"compat"},
     {"formats"},
     {"io"},
-    {"records", "errors", "telemetry"},
+    {"keys", "records", "errors", "telemetry"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -51,10 +51,11 @@ def tidy(recording: Recording) -> Recording:
         start = inside(segment.start)
         end = max(start, inside(segment.end))
         text = None if segment.text is None else one_line(segment.text)
-        return Segment(start, end, text, tuple(tidy_word(word) for word in segment.words))
+        words = tuple(tidy_word(word) for word in segment.words)
+        return replace(segment, start=start, end=end, text=text, words=words)
 
     segments = tuple(tidy_segment(segment) for segment in recording.segments)
-    return Recording(recording.name, round(recording.duration, 3), segments)
+    return replace(recording, duration=round(recording.duration, 3), segments=segments)
 
 
 def in_sequence(recordings: Sequence[Recording]) -> Iterator[Recording]:

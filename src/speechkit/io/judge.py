@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from speechkit import keys
 from speechkit.records import Record
 
 MOST_SECONDS = 1e9  # 30 years; beyond it a time is a mistake
@@ -177,15 +178,13 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-_JUDGES: dict[str, Judge] = {
-    "audio_filepath": _path,
-    "offset": _seconds,
-    "duration": _seconds,
-    "id": _identity,
-    "text": _string,
-    "pred_text": _string,
-    "lang": _string,
+_BY_KIND: dict[str, Judge] = {
+    "path": _path,
+    "seconds": _seconds,
+    "identity": _identity,
+    "string": _string,
     "segments": _segments,
     "units": _units,
-    "unit_durations": _frames,
+    "frames": _frames,
 }
+_JUDGES = {key.name: _BY_KIND[key.kind] for key in keys.LINE if key.judged}

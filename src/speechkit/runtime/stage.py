@@ -110,10 +110,3 @@ def load_audio(utterance: Utterance, channel: int | None, track: str | None) -> 
         track=track,
     )
     return Loaded(utterance, loaded, loaded.seconds)
-
-
-def flagged(record: Record, flags: Iterable[str]) -> Record:
-    """The record with these flags beside those that it has."""
-    earlier = record.get("flags")
-    found = sorted({*(earlier if isinstance(earlier, list) else ()), *flags})
-    return {**record, "flags": found} if found else record

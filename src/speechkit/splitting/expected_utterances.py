@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Sequence
 from hashlib import blake2b, sha256
 
+from speechkit import keys
 from speechkit.io.json_lines import parse_line
 from speechkit.io.judge import lacks_nothing
 from speechkit.io.manifest import (
@@ -20,9 +21,6 @@ from speechkit.io.manifest import (
 from speechkit.records import Record
 
 ABSENT = -1
-#: Keys that stages set, even where the input has them already.
-_SET_BY_STAGES = {"duration", "segments", "speech_duration", "pred_text", "words", "lang"}
-_SET_BY_STAGES |= {"units", "unit_durations", "audio_filepath_out", "error"}
 _Item = tuple[str, str]  # key and value, as text: 1 is not 1.0
 
 
@@ -134,7 +132,7 @@ def _items(record: Record) -> list[_Item]:
 
 
 def _passed_on(items: list[_Item]) -> list[_Item]:
-    return [item for item in items if item[0] not in _SET_BY_STAGES]
+    return [item for item in items if item[0] not in keys.SET_BY_STAGES]
 
 
 def _restricted(items: list[_Item], line: list[_Item]) -> list[_Item]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, Clip
 from speechkit.records import Hypothesis, Segment
 from speechkit.stages.asr.doubt import with_doubts
 from speechkit.stages.asr.transcript import Transcript
+from speechkit.stages.asr.turns import NO_TURNS, Turns
 from speechkit.stages.asr.windows import (
     PAD,
     Span,
@@ -40,7 +42,8 @@ class Attempt:
 
 class Listening:
     """``told``: where an earlier stage has found speech; None: all is decoded. ``judged``: where
-    our own VAD has. ``language``: where it is known."""
+    our own VAD has. ``language``: where it is known. ``turns``: those of the input's segments that
+    carry keys."""
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class Listening:
         told: Sequence[Span] | None,
         judged: Sequence[Span],
         language: str | None = None,
+        turns: Turns = NO_TURNS,
     ) -> None:
         self._waveform = waveform
         self._language = language
@@ -55,7 +59,7 @@ class Listening:
         self._everywhere = told is None
         self._judged = judged
         self.speech = united(judged if told is None else told, self.seconds)
-        self.transcript = Transcript(self.speech)
+        self.transcript = Transcript(self.speech, turns)
         self._tried: list[Span] = []
         self._fills = 0
 
@@ -84,6 +88,22 @@ class Listening:
             if hole[1] - hole[0] >= least
             for attempt in self._again(hole, longest)
         ]
+
+    def turns(self, longest: float) -> list[Attempt]:
+        """What to decode once more, turn by turn: texts without word times that nobody can cut
+        between turns."""
+        return [
+            Attempt(Window((piece,)), piece)
+            for spans in self.transcript.take_out_undivided()
+            for span in self._padded(spans)
+            for piece in self._cut(span, longest)
+        ]
+
+    def _padded(self, spans: Sequence[Span]) -> list[Span]:
+        """Contiguous spans with `PAD` before the first and after the last."""
+        edges = [start for start, _ in spans[1:]]
+        first, last = max(0.0, spans[0][0] - PAD), min(self.seconds, spans[-1][1] + PAD)
+        return list(pairwise([first, *edges, last]))
 
     def _again(self, hole: Span, longest: float) -> Iterator[Attempt]:
         start, end = max(0.0, hole[0] - PAD), min(self.seconds, hole[1] + PAD)

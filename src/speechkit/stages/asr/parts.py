@@ -12,6 +12,7 @@ import numpy as np
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.records import Segment
 from speechkit.stages.asr.listening import Listening
+from speechkit.stages.asr.turns import NO_TURNS, Turns
 from speechkit.stages.asr.windows import Span, cut
 from speechkit.stages.vad.speech_frames import peak_of, raised
 
@@ -33,14 +34,24 @@ class Part:
 
 
 class Parts:
-    """``told``: where an earlier stage has found speech, in seconds of the recording; None: all is
-    decoded. While `advance` says that there is more, `begin` what it has read and `keep` what was
-    heard in it. ``languages``: how many words are in which."""
+    """While `advance` returns True, `begin` decoding the audio it has read, and `keep` the results.
 
-    def __init__(self, recording: Audio, told: Sequence[Span] | None, *, apart: bool) -> None:
+    ``told``: the speech that an earlier stage has found, in seconds of the recording; None: all is
+    decoded. ``turns``: those of its segments that carry keys. ``languages`` counts words.
+    """
+
+    def __init__(
+        self,
+        recording: Audio,
+        told: Sequence[Span] | None,
+        turns: Turns = NO_TURNS,
+        *,
+        apart: bool,
+    ) -> None:
         self.heard: list[Part] = []
         self.languages: Counter[str] = Counter()
         self._told = told
+        self._turns = turns
         self._apart = apart
         self._stretches = recording.stretches()
         self._left = recording.samples
@@ -89,7 +100,8 @@ class Parts:
         part, self._waveform = self._waveform[:samples], self._waveform[samples:]
         self._start += samples
         judged = [(first, min(last, end)) for first, last in judged if first < end]
-        return Listening(part, told, judged, None if self._apart else self.language)
+        language = None if self._apart else self.language
+        return Listening(part, told, judged, language, self._turns.since(start))
 
     def keep(self, listening: Listening) -> None:
         transcript = listening.transcript

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from speechkit import keys
 from speechkit.engines import catalogue, registry
 from speechkit.engines.protocols import (
     EACH,
@@ -22,9 +23,10 @@ from speechkit.io.model_files import nearby
 from speechkit.records import Record, Segment, Utterance, Word
 from speechkit.runtime.batching import MOST
 from speechkit.runtime.placement import WINDOW_SECONDS, Hardware, batch_windows, place
-from speechkit.runtime.stage import Loaded, Processor, Stage, flagged, load_audio
+from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
 from speechkit.stages.asr.listening import Attempt, Listening
 from speechkit.stages.asr.parts import Parts
+from speechkit.stages.asr.turns import NO_TURNS, Turn, Turns
 from speechkit.stages.asr.windows import Span
 from speechkit.stages.vad.segmentation import DEFAULTS, speech_segments
 
@@ -77,17 +79,22 @@ class AsrProcessor(Processor):
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
         apart = self.options.languages_change
-        recordings = [Parts(one.data, _told_speech(one), apart=apart) for one in batch]
-        while going := [one for one in recordings if one.advance()]:
-            heard = self._listenings(going)
-            self._listen(heard, [one.windows(self._engine, apart=apart) for one in heard])
+        recordings = [
+            Parts(loaded.data, _told_speech(loaded), _turns(loaded), apart=apart)
+            for loaded in batch
+        ]
+        while going := [parts for parts in recordings if parts.advance()]:
+            listenings = self._listenings(going)
+            self._listen(
+                listenings, [each.windows(self._engine, apart=apart) for each in listenings]
+            )
             for _ in range(ATTEMPTS):
-                holes = [one.holes(self._engine.max_window) for one in heard]
+                holes = [listening.holes(self._engine.max_window) for listening in listenings]
                 if not any(holes):
                     break
-                self._listen(heard, holes)
-            for parts, part in zip(going, heard, strict=True):
-                parts.keep(part)
+                self._listen(listenings, holes)
+            for parts, listening in zip(going, listenings, strict=True):
+                parts.keep(listening)
         for loaded, parts in zip(batch, recordings, strict=True):
             yield [self._line(loaded, parts)]
 
@@ -100,48 +107,55 @@ class AsrProcessor(Processor):
     def _listenings(self, recordings: Sequence[Parts]) -> list[Listening]:
         """Where an earlier stage hasn't said where speech is, all is decoded; the judge then says
         what of it must come out as words."""
-        frames = self._judge.probabilities([one.raised for one in recordings])
+        probabilities = self._judge.probabilities([parts.raised for parts in recordings])
         return [
-            one.begin(speech_segments(own, self._judge.hop, one.seconds, DEFAULTS[JUDGE]))
-            for one, own in zip(recordings, frames, strict=True)
+            parts.begin(speech_segments(frames, self._judge.hop, parts.seconds, DEFAULTS[JUDGE]))
+            for parts, frames in zip(recordings, probabilities, strict=True)
         ]
 
     def _listen(
         self, listenings: Sequence[Listening], attempts: Sequence[Sequence[Attempt]]
     ) -> None:
+        self._decode(listenings, attempts)
+        turns = [listening.turns(self._engine.max_window) for listening in listenings]
+        if any(turns):
+            self._decode(listenings, turns)
+
+    def _decode(
+        self, listenings: Sequence[Listening], attempts: Sequence[Sequence[Attempt]]
+    ) -> None:
         clips = (
-            [one.clip(attempt) for attempt in own]
-            for one, own in zip(listenings, attempts, strict=True)
+            [listening.clip(attempt) for attempt in its_attempts]
+            for listening, its_attempts in zip(listenings, attempts, strict=True)
         )
         heard = self._engine.transcribe(clips)
-        for one, own, hypotheses in zip(listenings, attempts, heard, strict=True):
-            for attempt, hypothesis in zip(own, hypotheses, strict=True):
-                one.take(attempt, hypothesis)
+        for listening, its_attempts, hypotheses in zip(listenings, attempts, heard, strict=True):
+            for attempt, hypothesis in zip(its_attempts, hypotheses, strict=True):
+                listening.take(attempt, hypothesis)
 
     def _line(self, loaded: Loaded, parts: Parts) -> Record:
         offset = loaded.utterance.offset
         heard = parts.heard
         segments = [(part.start + offset, segment) for part in heard for segment in part.segments]
         gaps = [(part.start + offset, gap) for part in heard for gap in part.gaps]
-        record = {
-            **loaded.utterance.record,
+        results: Record = {
             "duration": loaded.utterance.duration or loaded.seconds,
             "pred_text": " ".join(part.text for part in heard if part.text),
             "segments": [self._segment(segment, start) for start, segment in segments],
         }
-        for key in ("gaps", "flags"):  # of an earlier run
-            record.pop(key, None)
         if parts.language:
-            record["lang"] = parts.language
+            results["lang"] = parts.language
         flags = {flag for _, segment in segments for flag in segment.flags}
         if gaps:
-            record["gaps"] = [_times(*gap, start) for start, gap in gaps]
+            results["gaps"] = [_times(*gap, start) for start, gap in gaps]
             flags.add("low_coverage")
-        return flagged(record, {*flags, *loaded.data.flags})
+        flags.update(loaded.data.flags)
+        return keys.renewed(loaded.utterance.record, "asr", results, flags)
 
     def _segment(self, segment: Segment, offset: float) -> dict[str, Any]:
         out: dict[str, Any] = {
             **_times(segment.start, segment.end, offset),
+            **segment.extra,
             "text": segment.text,
         }
         if segment.confidence is not None:
@@ -174,7 +188,20 @@ def _told_speech(loaded: Loaded) -> list[Span] | None:
     if segments is None:
         return None
     offset = loaded.utterance.offset
-    return [(one["start"] - offset, one["end"] - offset) for one in segments]
+    return [(segment["start"] - offset, segment["end"] - offset) for segment in segments]
+
+
+def _turns(loaded: Loaded) -> Turns:
+    """The segments of an earlier stage, where any of them carries a key of its own."""
+    segments = loaded.utterance.record.get("segments") or ()
+    extras = [keys.carried_over(segment) for segment in segments]
+    if not any(extras):
+        return NO_TURNS
+    offset = loaded.utterance.offset
+    return Turns(
+        Turn(segment["start"] - offset, segment["end"] - offset, extra)
+        for segment, extra in zip(segments, extras, strict=True)
+    )
 
 
 def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:

@@ -6,9 +6,11 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from speechkit.records import Hypothesis, Segment, Word, size_of, text_of
 from speechkit.stages.asr.coverage import suspicious, unheard
+from speechkit.stages.asr.turns import NO_TURNS, Extra, Turns
 from speechkit.stages.asr.windows import Span, Window, within_a_stretch, within_speech
 
 PAUSE = 0.5  # seconds; a longer one parts two segments
@@ -41,10 +43,11 @@ class Said:
 
 
 class Transcript:
-    """What is said in an utterance. ``speech``: where VAD found some. Times in its seconds."""
+    """The words of an utterance. ``speech``: where VAD found some. Times in its seconds."""
 
-    def __init__(self, speech: Sequence[Span]) -> None:
+    def __init__(self, speech: Sequence[Span], turns: Turns = NO_TURNS) -> None:
         self._speech = speech
+        self._turns = turns
         self._said: list[Said] = []
 
     @property
@@ -88,14 +91,32 @@ class Transcript:
         return suspicious([one.word for one in self._said], self._speech)
 
     def segments(self) -> list[Segment]:
-        """Cut at pauses, at sentence ends and where the engine's own end; placed by their words."""
-        groups: list[list[Said]] = []
-        for one in self._said:
-            if groups and not _parts(groups[-1][-1], one):
-                groups[-1].append(one)
+        """Cut at pauses, at sentence ends, between turns with other keys and where the engine's own
+        end; placed by their words."""
+        groups: list[tuple[Extra, list[Said]]] = []
+        for said in self._said:
+            extra = self._turns.extra_at(said.word.start, said.word.end)
+            if groups and extra == groups[-1][0] and not _parts(groups[-1][1][-1], said):
+                groups[-1][1].append(said)
             else:
-                groups.append([one])
-        return [_segment(group) for group in groups]
+                groups.append((extra, [said]))
+        return [_segment(group, extra) for extra, group in groups]
+
+    def take_out_undivided(self) -> list[list[Span]]:
+        """Removes each text without word times that stands over turns with other keys, and returns
+        its spans, one for each of them."""
+        spans = {
+            at: self._by_turn(said.word.start, said.word.end)
+            for at, said in enumerate(self._said)
+            if not said.source.words
+        }
+        undivided = {at: parts for at, parts in spans.items() if len(parts) > 1}
+        if undivided:
+            self._said = [said for at, said in enumerate(self._said) if at not in undivided]
+        return list(undivided.values())
+
+    def _by_turn(self, start: float, end: float) -> list[Span]:
+        return list(pairwise([start, *self._turns.changes(start, end), end]))
 
     def _placed(self, window: Window, hypothesis: Hypothesis) -> list[Said]:
         placed: list[Said] = []
@@ -140,12 +161,13 @@ def _ends_sentence(text: str) -> bool:
     return text.endswith(SENTENCE_END) and not abbreviates
 
 
-def _segment(said: Sequence[Said]) -> Segment:
-    source, words = said[0].source, tuple(one.word for one in said)
+def _segment(said: Sequence[Said], extra: Extra) -> Segment:
+    source, words = said[0].source, tuple(each.word for each in said)
     return replace(
         source,
         start=words[0].start,
         end=words[-1].end,
         text=text_of(words),
         words=words if source.words else (),
+        extra=extra,
     )

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from speechkit import keys
 from speechkit.errors import AudioTruncated
 from speechkit.records import Record, Utterance
-from speechkit.runtime.stage import Loaded, Processor, Stage, flagged
+from speechkit.runtime.stage import Loaded, Processor, Stage
 
 
 @dataclass(slots=True)
@@ -35,13 +36,14 @@ class ManifestProcessor(Processor):
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
         for loaded in batch:
             utterance, info = loaded.utterance, loaded.data
-            record = {
-                **utterance.record,
+            results = {
                 "duration": utterance.duration or round(info.duration - utterance.offset, 6),
                 "sample_rate": info.sample_rate,
                 "channels": info.channels,
             }
-            yield [flagged(record, info.flags)]
+            # A header takes back no doubt that decoding has raised.
+            flags = [*keys.flags_of(utterance.record), *info.flags]
+            yield [keys.renewed(utterance.record, "manifest", results, flags)]
 
 
 def manifest_stage(track: str | None = None) -> Stage:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speechkit import keys
 from speechkit.engines import catalogue, registry
 from speechkit.engines.protocols import DeviceUse, S2sEngine
 from speechkit.engines.registry import EngineInfo
@@ -19,7 +20,7 @@ from speechkit.io.units import UnitInputs
 from speechkit.records import Record, Units, Utterance
 from speechkit.runtime.output_tree import OutputTree, claim, require_own_names, survey
 from speechkit.runtime.placement import WINDOW_SECONDS, Hardware, batch_windows, place
-from speechkit.runtime.stage import Loaded, Processor, Stage, flagged, load_audio
+from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
@@ -137,21 +138,25 @@ class S2sProcessor(Processor):
         yield from (next(encoded) if can else None for can in long_enough)
 
     def _line(self, loaded: Loaded, units: Units) -> Record:
-        record = dict(loaded.utterance.record)
+        results: Record = {}
+        flags: Sequence[str] | None = None
         if not self._takes_units:
-            record["duration"] = loaded.utterance.duration or loaded.seconds
             shown = _one_a_frame(units) if self.options.keep_repeats else units
-            record |= {"units": list(shown.units), "unit_durations": list(shown.durations)}
-            record = flagged(record, loaded.data.flags)
+            results = {
+                "duration": loaded.utterance.duration or loaded.seconds,
+                "units": list(shown.units),
+                "unit_durations": list(shown.durations),
+            }
+            flags = loaded.data.flags
         if self.options.speech:
             assert self.tree
             path = self.tree.path(loaded.utterance)
             speech = self._spoken(units, self.options.speech)
             rate = self._engine.sample_rate
             audio_out.write(path, speech, rate, self.options.speech.form)
-            record["audio_filepath_out"] = str(path)
-            record["duration_out"] = round(len(speech) / rate, 3)
-        return record
+            results["audio_filepath_out"] = str(path)
+            results["duration_out"] = round(len(speech) / rate, 3)
+        return keys.renewed(loaded.utterance.record, "s2s", results, flags)
 
     def _spoken(self, units: Units, speech: Speech) -> Waveform:
         predict = {"predict": True, "keep": False, None: self._engine.predicts_durations}
@@ -161,7 +166,7 @@ class S2sProcessor(Processor):
 def _one_a_frame(units: Units) -> Units:
     pairs = zip(units.units, units.durations, strict=True)
     frames = tuple(unit for unit, duration in pairs for _ in range(duration))
-    return Units(frames, (1,) * len(frames))
+    return replace(units, units=frames, durations=(1,) * len(frames))
 
 
 def s2s_stage(options: S2sOptions, hardware: Hardware | None = None) -> Stage:

@@ -7,19 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from speechkit import keys
 from speechkit.engines import registry
 from speechkit.engines.protocols import VadEngine
 from speechkit.io import manifest
 from speechkit.records import Record, Utterance
-from speechkit.runtime.stage import Loaded, Processor, Stage, flagged, load_audio
+from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
 from speechkit.stages.vad.segmentation import DEFAULTS, SegmentationOptions, speech_segments
 from speechkit.stages.vad.speech_frames import probabilities
-
-#: What is said of a recording and not of its parts.
-OF_THE_WHOLE = (
-    *("text", "pred_text", "segments", "speech_duration", "words"),
-    *("frame_hop", "frame_probabilities"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +47,8 @@ class VadProcessor(Processor):
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
         segmentation = self.options.segmentation
         assert segmentation
-        found = probabilities(self._engine, [loaded.data for loaded in batch])
-        for loaded, frames in zip(batch, found, strict=True):
+        frame_probabilities = probabilities(self._engine, [loaded.data for loaded in batch])
+        for loaded, frames in zip(batch, frame_probabilities, strict=True):
             segments = speech_segments(frames, self._engine.hop, loaded.seconds, segmentation)
             offset = loaded.utterance.offset
             shifted = [(round(s + offset, 3), round(e + offset, 3)) for s, e in segments]
@@ -63,16 +58,15 @@ class VadProcessor(Processor):
                 yield [self._line(loaded, shifted, frames)]
 
     def _line(self, loaded: Loaded, segments: list[tuple[float, float]], frames: Any) -> Record:
-        record = {
-            **loaded.utterance.record,
+        results: Record = {
             "duration": loaded.utterance.duration or loaded.seconds,
             "segments": [{"start": start, "end": end} for start, end in segments],
             "speech_duration": round(math.fsum(end - start for start, end in segments), 3),
         }
         if self.options.probabilities:
-            record["frame_hop"] = self._engine.hop
-            record["frame_probabilities"] = [round(p, 4) for p in frames.tolist()]
-        return flagged(record, loaded.data.flags)
+            results["frame_hop"] = self._engine.hop
+            results["frame_probabilities"] = [round(p, 4) for p in frames.tolist()]
+        return keys.renewed(loaded.utterance.record, "vad", results, loaded.data.flags)
 
 
 def vad_stage(options: VadOptions) -> Stage:
@@ -97,12 +91,11 @@ def choose_engine() -> tuple[str, str | None]:
 
 
 def _segment_lines(loaded: Loaded, segments: Sequence[tuple[float, float]]) -> Iterator[Record]:
-    whole = flagged(loaded.utterance.record, loaded.data.flags)
-    name = manifest.name(whole)
+    recording = loaded.utterance.record
+    name = manifest.name(recording)
+    carried = keys.of_a_slice(keys.renewed(recording, "vad", {}, loaded.data.flags))
     for number, (start, end) in enumerate(segments):
-        record = {**whole, "offset": start, "duration": round(end - start, 3)}
-        if record.get("id") is not None:
-            record["id"] = f"{name}-{number:04}"
-        for key in OF_THE_WHOLE:
-            record.pop(key, None)
-        yield {**record, "parent": name}
+        line = {**carried, "offset": start, "duration": round(end - start, 3)}
+        if line.get("id") is not None:
+            line["id"] = f"{name}-{number:04}"
+        yield {**line, "parent": name}
