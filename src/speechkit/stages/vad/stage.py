@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from speechkit.engines import registry
 from speechkit.engines.protocols import VadEngine
+from speechkit.engines.registry import Engine
 from speechkit.io import manifest
 from speechkit.records import Record, Utterance
 from speechkit.runtime.stage import Loaded, Processor, Stage, flagged, load_audio
@@ -22,9 +23,10 @@ OF_THE_WHOLE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VadOptions:
-    """``emit``: ``recordings`` (a line each, with its segments) or ``segments`` (a line each)."""
+    """``emit``: ``recordings`` (a line each, with its segments) or ``segments`` (a line each).
+    ``engine_options``: of the engine's `EngineOptions` those that are set."""
 
     engine: str
     segmentation: SegmentationOptions
@@ -32,6 +34,7 @@ class VadOptions:
     probabilities: bool = False
     channel: int | None = None
     track: str | None = None
+    engine_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -39,11 +42,12 @@ class VadProcessor(Processor):
     """`Processor` of the vad stage."""
 
     options: VadOptions
+    engine: Engine
     one_by_one: bool
     _engine: VadEngine = field(init=False)
 
     def open(self) -> None:
-        self._engine = registry.create("vad", self.options.engine)
+        self._engine = self.engine.build()
 
     def load(self, utterance: Utterance) -> Loaded:
         return load_audio(utterance, self.options.channel, self.options.track)
@@ -76,11 +80,14 @@ class VadProcessor(Processor):
 
 def vad_stage(options: VadOptions) -> Stage:
     info = registry.find("vad", options.engine)
+    engine = registry.configure(info, options.engine_options)
+    pinned = asdict(options)
+    del pinned["engine_options"]
     return Stage(
         name="vad",
-        processor=VadProcessor(options, one_by_one=not info.batched),
+        processor=VadProcessor(options, engine, one_by_one=not info.batched),
         batch_audio=info.batch_audio,
-        options=asdict(options),
+        options={**pinned, **registry.pinned(info, options.engine_options)},
         packages=info.packages,
         result_keys=() if options.emit == "segments" else ("segments", "speech_duration"),
         cuts=options.emit == "segments",
