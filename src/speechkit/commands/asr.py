@@ -1,67 +1,84 @@
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from speechkit.commands.asr_options import DecodingFlags, NemoFlags, SubtitleFlags
+from speechkit.commands.asr_options import SubtitleFlags
+from speechkit.commands.completion import model_names
+from speechkit.commands.device_options import DeviceFlags
+from speechkit.commands.engine_options import EngineGroup
 from speechkit.commands.options import (
     ChannelOption,
-    DeviceFlags,
+    EngineOption,
     FormatFlags,
     InputsArgument,
-    Option,
     RunFlags,
     TrackOption,
+    format_option,
+    in_section,
     takes,
 )
+from speechkit.engines import registry
+from speechkit.formats import ASR_FORMATS
+
+TranscriptOption = in_section("Transcript")
+FormatOption = Annotated[list[str] | None, format_option(ASR_FORMATS)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsrFormatFlags(FormatFlags):
+    format: FormatOption = None
 
 
 @takes(
-    decoding=DecodingFlags,
-    nemo=NemoFlags,
-    device=DeviceFlags,
-    formats=FormatFlags,
-    subtitles=SubtitleFlags,
     run=RunFlags,
+    formats=AsrFormatFlags,
+    subtitles=SubtitleFlags,
+    engine_options=EngineGroup("asr"),
+    device=DeviceFlags,
 )
 def asr(
     inputs: InputsArgument,
     engine: Annotated[
         str,
-        Option(
-            help="faster-whisper (on CPU the fast one), whisper (any Whisper checkpoint, by "
-            "transformers), nemo (any ASR model of NeMo) or pocketsphinx (US English, small, its "
-            "model built in)."
+        EngineOption(
+            choices=registry.names("asr"),
+            help="faster-whisper is the fast one on a CPU, whisper takes any Whisper checkpoint of "
+            "transformers, nemo any ASR model of NeMo; pocketsphinx is small, for US English, "
+            "with its model built in.",
         ),
-    ] = "faster-whisper",
+    ] = registry.default("asr"),
     model: Annotated[
         str | None,
-        Option(
+        EngineOption(
             metavar="PATH|ID",
-            help="A model's folder, or its .nemo file; except for pocketsphinx also a short name "
-            "(see speechkit models list) or one on the Hugging Face hub. Default: base for the "
+            autocompletion=model_names,
+            help="The folder or .nemo file of a model; except for pocketsphinx also a short name "
+            "(see speechkit models list) or a name on the Hugging Face hub. Default: base for the "
             "Whispers, else the engine's own.",
         ),
     ] = None,
     words: Annotated[
-        bool, Option("--words", help="Add word times and confidences to the segments.")
+        bool, TranscriptOption("--words", help="Add word times and confidences to the segments.")
     ] = False,
     chars: Annotated[
-        bool, Option("--chars", help="Add the times of characters or tokens to the segments.")
+        bool,
+        TranscriptOption("--chars", help="Add the times of characters or tokens to the segments."),
     ] = False,
     channel: ChannelOption = None,
     track: TrackOption = None,
     *,
-    decoding: DecodingFlags,
-    nemo: NemoFlags,
+    engine_options: Mapping[str, Any],
     device: DeviceFlags,
-    formats: FormatFlags,
+    formats: AsrFormatFlags,
     subtitles: SubtitleFlags,
     run: RunFlags,
 ) -> int:
     """Transcribe speech.
 
-    Uses the segments that vad has found where the input has them; else it transcribes all of a
-    recording and finds its own way through long ones.
+    Uses the segments that vad has found, where the input has them; otherwise it transcribes all
+    of a recording and cuts long ones at pauses.
 
     Example: speechkit vad talks/ | speechkit asr - -o asr.jsonl
     """
@@ -69,8 +86,14 @@ def asr(
     from speechkit.formats import OF_WORDS, asr_formats
     from speechkit.stages.asr.stage import AsrOptions, asr_stage
 
-    words = words or not OF_WORDS.isdisjoint(formats.format or ())
-    options = AsrOptions(engine, model, words, chars, channel, track, decoding.given())
-    hardware = device.hardware(nemo.given())
+    options = AsrOptions(
+        engine=engine,
+        model=model,
+        words=words or not OF_WORDS.isdisjoint(formats.format or ()),
+        chars=chars,
+        channel=channel,
+        track=track,
+        engine_options=engine_options,
+    )
     available = asr_formats(subtitles.layout())
-    return run_stage(asr_stage(options, hardware), inputs, run, formats, available)
+    return run_stage(asr_stage(options, device.hardware()), inputs, run, formats, available)

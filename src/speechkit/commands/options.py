@@ -1,33 +1,60 @@
-"""The options that mean the same in every command."""
+"""The options that mean the same in every command, and how options are declared."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import Annotated, Any, Protocol, get_type_hints
 
 import typer
 
 from speechkit.errors import UsageError
-from speechkit.io.machine import visible_gpus
 
-if TYPE_CHECKING:
-    from speechkit.runtime.placement import Hardware
+SHARED = "Running"
 
-SHARED = "Shared options"
 
-# The names of the variables follow one rule that the main help states once.
-Option: Any = functools.partial(typer.Option, show_envvar=False)
+def Option(*names: str, choices: Iterable[str] = (), section: str = "", **more: Any) -> Any:  # noqa: N802
+    """An option of a command. ``choices``: its values, in the help and for completion; ``section``:
+    of the help.
+
+    The help states once how options come from variables, instead of at each option.
+    """
+    given = [*choices]
+    if given:
+        more = {"metavar": "|".join(given), "autocompletion": _completion(given), **more}
+    if section:
+        more["rich_help_panel"] = section  # Typer's name for it; `Command` prints it without rich
+    return typer.Option(*names, show_envvar=False, **more)
+
+
+def in_section(title: str) -> Any:
+    """`Option` in a section of the help."""
+    return functools.partial(Option, section=title)
+
+
+def _completion(choices: list[str]) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [choice for choice in choices if choice.startswith(incomplete)]
+
+    return complete
+
+
+AudioOption = in_section("Input audio")
+EngineOption = in_section("Engine and model")
+OutputOption = in_section("Output")
+RunOption = in_section(SHARED)
+MessageOption = in_section("Settings and messages")
+LEVELS = ("debug", "info", "warning", "error")
 
 
 def _set_level(level: str) -> str:
     number = logging.getLevelName(level.upper())
     if not isinstance(number, int):
-        raise typer.BadParameter(f"{level!r} is none of debug, info, warning, error")
+        raise typer.BadParameter(f"{level!r} is none of {', '.join(LEVELS)}")
     logging.getLogger("speechkit").setLevel(number)
     return level
 
@@ -55,260 +82,193 @@ InputsArgument = Annotated[
     ),
 ]
 ChannelOption = Annotated[
-    int | None, Option(min=1, help="Take this channel instead of mixing all down.")
+    int | None,
+    AudioOption(min=1, metavar="N", help="Take this channel instead of the mix of all channels."),
 ]
 TrackOption = Annotated[
     str | None,
-    Option(
+    AudioOption(
         metavar="N|LANG",
-        help="Take this audio track of films, by number or language (eng), instead of the one "
-        "marked default.",
+        help="Take this audio track of a film, by number or language (eng), instead of the one "
+        "marked as default.",
     ),
 ]
 ConfigOption = Annotated[
     Path | None,
-    Option(
+    MessageOption(
         metavar="FILE",
         help="Options from a YAML file; the command line and SPEECHKIT_* come first.",
         callback=_load_config,
         is_eager=True,
         envvar="SPEECHKIT_CONFIG",
-        rich_help_panel=SHARED,
     ),
 ]
 DebugOption = Annotated[
     bool,
-    Option(
+    MessageOption(
         "--debug",
         help="Show tracebacks and debug messages.",
         callback=_set_debug,
         is_eager=True,
         envvar="SPEECHKIT_DEBUG",
-        rich_help_panel=SHARED,
     ),
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFlags:
     """How a stage is run; every field is an option of every stage."""
 
     output: Annotated[
         str | None,
-        Option(
-            "--output",
-            "-o",
-            metavar="FILE|-",
-            help="The output manifest. Default: stdout.",
-            rich_help_panel=SHARED,
+        OutputOption(
+            "--output", "-o", metavar="FILE|-", help="The output manifest. Default: stdout."
         ),
+    ] = None
+    summary: Annotated[
+        Path | None, OutputOption(metavar="FILE", help="Write the closing summary as JSON.")
     ] = None
     workers: Annotated[
         int,
-        Option(
+        RunOption(
             min=0,
-            help="Worker processes; 0: as many as the CPUs granted.",
+            metavar="N",
+            show_default=False,
+            help="Worker processes. Default: 0, as many as the CPUs granted.",
             envvar="SPEECHKIT_WORKERS",
-            rich_help_panel=SHARED,
         ),
     ] = 0
     limit: Annotated[
-        int | None,
-        Option(
-            min=1, help="Take only the first N utterances.", rich_help_panel=SHARED, metavar="N"
-        ),
+        int | None, RunOption(min=1, metavar="N", help="Take only the first N utterances.")
     ] = None
     retry_failed: Annotated[
         bool,
-        Option(
-            "--retry-failed",
-            help="Run the utterances of OUTPUT that have an error once more.",
-            rich_help_panel=SHARED,
-        ),
+        RunOption("--retry-failed", help="Run the utterances of OUTPUT that have an error again."),
     ] = False
     restart: Annotated[
         bool,
-        Option(
-            "--restart",
-            help="Begin anew, whatever is in OUTPUT or OUTPUT.part.",
-            rich_help_panel=SHARED,
-        ),
+        RunOption("--restart", help="Start anew, whatever is in OUTPUT or OUTPUT.part."),
     ] = False
     time_limit: Annotated[
         float,
-        Option(
+        RunOption(
             min=0.0,
-            help="Give an utterance up after this many seconds of work for each second of its "
-            "audio (and three times as many at least); 0: never.",
+            metavar="FACTOR",
+            help="Give up an utterance after this many seconds of work for each second of its "
+            "audio, and after three times as many at least; 0: never.",
             envvar="SPEECHKIT_TIME_LIMIT",
-            rich_help_panel=SHARED,
         ),
     ] = 20.0
-    summary: Annotated[
-        Path | None,
-        Option(metavar="FILE", help="Write the closing summary as JSON.", rich_help_panel=SHARED),
-    ] = None
     config: ConfigOption = None
     log_level: Annotated[
         str,
-        Option(
-            help="debug, info, warning or error.",
+        MessageOption(
+            choices=LEVELS,
+            help="The least severe messages shown.",
             callback=_set_level,
             envvar="SPEECHKIT_LOG_LEVEL",
-            rich_help_panel=SHARED,
         ),
     ] = "warning"
     debug: DebugOption = False
 
 
-@dataclass(frozen=True, slots=True)
-class FormatFlags:
-    """Text files beside the manifest."""
+def format_option(formats: Iterable[str]) -> Any:
+    """``--format`` of a stage whose results can be rendered in these formats."""
+    return Option(
+        "--format",
+        "-f",
+        section="Text formats",
+        choices=["jsonl", *formats],
+        help="Also write this format (repeatable): to --output-dir or, without any output option, "
+        "to stdout instead of the manifest.",
+    )
 
-    format: Annotated[
-        list[str] | None,
-        Option(
-            "--format",
-            "-f",
-            metavar="FORMAT",
-            help="Also write this format (repeatable), to --output-dir or, without any output "
-            "option, to stdout instead of the manifest.",
-        ),
-    ] = None
+
+FormatSection = in_section("Text formats")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormatFlags:
+    """Text files beside the manifest. A stage narrows ``format`` to its own formats."""
+
+    format: Annotated[list[str] | None, format_option(())] = None
     output_dir: Annotated[
         Path | None,
-        Option(
+        FormatSection(
             metavar="DIR",
-            help="Folder for the formats: a file for each recording, the input's tree kept. "
-            "The manifest goes there too unless -o names another place.",
+            help="Folder for the formats: a file for each recording, in the input's tree. The "
+            "manifest goes there too unless -o names another place.",
         ),
     ] = None
     one_file: Annotated[
-        bool, Option("--one-file", help="One file for all recordings in --output-dir.")
+        bool, FormatSection("--one-file", help="One file for all recordings in --output-dir.")
     ] = False
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceFlags:
-    """Where an engine runs; changes no result."""
+class Group(Protocol):
+    """Options that reach a command as one value."""
 
-    device: Annotated[
-        str,
-        Option(
-            metavar="auto|cpu|cuda:0|mps",
-            help="auto: a GPU where there is one.",
-            rich_help_panel=SHARED,
-            envvar="SPEECHKIT_DEVICE",
-        ),
-    ] = "auto"
-    devices: Annotated[
-        str | None,
-        Option(
-            metavar="0,1,2,3",
-            help="These GPUs, each with a worker process of its own. Default: one GPU.",
-            rich_help_panel=SHARED,
-            envvar="SPEECHKIT_DEVICES",
-        ),
-    ] = None
-    batch_size: Annotated[
-        str,
-        Option(
-            metavar="N|auto",
-            help="Windows computed at once; halved where memory runs out.",
-            rich_help_panel=SHARED,
-        ),
-    ] = "auto"
-    offline: Annotated[
-        bool,
-        Option(
-            "--offline",
-            help="Take models from folders and the cache alone.",
-            rich_help_panel=SHARED,
-            envvar="SPEECHKIT_OFFLINE",
-        ),
-    ] = False
-    copy_models_to: Annotated[
-        Path | None,
-        Option(
-            metavar="DIR",
-            help="Load models from a copy in this folder of the machine's own disk; the first "
-            "process to need one makes it.",
-            rich_help_panel=SHARED,
-            envvar="SPEECHKIT_COPY_MODELS_TO",
-        ),
-    ] = None
+    def parameters(self, reserved: frozenset[str]) -> list[inspect.Parameter]:
+        """Keyword parameters, none of them among the ``reserved`` names of other options."""
+        ...
 
-    def hardware(self, more: Mapping[str, Any] | None = None) -> Hardware:
-        """With an engine's options of its own. Raises `UsageError`."""
-        from speechkit.runtime.placement import Hardware
-
-        gpus = self._gpus()
-        return Hardware(
-            "cuda" if gpus else self.device,
-            self._batch(),
-            self.offline,
-            more or {},
-            gpus,
-            self.copy_models_to,
-        )
-
-    def _gpus(self) -> tuple[str, ...]:
-        """As CUDA_VISIBLE_DEVICES names them, whose first is number 0 where it is set."""
-        if self.devices is None:
-            return ()
-        numbers = self.devices.split(",")
-        if not all(number.isdecimal() for number in numbers) or len({*numbers}) < len(numbers):
-            raise UsageError(f"--devices {self.devices}: numbers of GPUs, each once, as 0,1,2,3")
-        if self.device != "auto":
-            raise UsageError("--device and --devices exclude each other")
-        visible = visible_gpus()
-        if visible is None:
-            return tuple(numbers)
-        if max(map(int, numbers)) >= len(visible):
-            raise UsageError(
-                f"--devices {self.devices}: CUDA_VISIBLE_DEVICES grants {len(visible)}, from 0 on"
-            )
-        return tuple(visible[int(number)] for number in numbers)
-
-    def _batch(self) -> int:
-        """The number, 0 for auto. Raises `UsageError`."""
-        if self.batch_size == "auto":
-            return 0
-        if not self.batch_size.isdecimal() or int(self.batch_size) < 1:
-            raise UsageError(f"--batch-size {self.batch_size}: a number from 1 on, or auto")
-        return int(self.batch_size)
+    def value(self, values: Mapping[str, Any]) -> Any:
+        """Made of the values of its parameters, by name."""
+        ...
 
 
-def takes(**groups: type) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Gives a command the options of dataclasses: ``@takes(run=RunFlags)`` fills ``run``."""
+class _DataclassGroup:
+    """The fields of a dataclass, each ``Annotated`` with its option. Its value: an instance."""
 
-    def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        # Not get_type_hints, which hides an Annotated in an Optional on Python 3.10.
-        parameters = inspect.signature(command, eval_str=True).parameters.values()
-        own = [one for one in parameters if one.name not in groups]
-        shared = [
-            inspect.Parameter(
-                one.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=one.default,
-                annotation=annotations[one.name],
-            )
-            for group in groups.values()
-            for annotations in [get_type_hints(group, include_extras=True)]
-            for one in fields(group)
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+        self.names = frozenset(one.name for one in fields(kind))
+
+    def parameters(self, reserved: frozenset[str]) -> list[inspect.Parameter]:
+        annotations = get_type_hints(self._kind, include_extras=True)
+        return [
+            parameter(one.name, annotations[one.name], one.default) for one in fields(self._kind)
         ]
 
+    def value(self, values: Mapping[str, Any]) -> Any:
+        return self._kind(**values)
+
+
+def parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, keyword, default=default, annotation=annotation)
+
+
+def takes(**groups: type | Group) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Gives a command options in groups: ``@takes(run=RunFlags)`` fills ``run`` with a RunFlags."""
+    members = {
+        name: _DataclassGroup(one) if isinstance(one, type) else one for name, one in groups.items()
+    }
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        # Not get_type_hints, which hides an Annotated in an Optional on Python 3.10.
+        signature = inspect.signature(command, eval_str=True).parameters
+        kept = [
+            parameter(name, one.annotation, one.default)
+            for name, one in signature.items()
+            if name not in groups
+        ]
+        reserved = frozenset(one.name for one in kept).union(
+            *(one.names for one in members.values() if isinstance(one, _DataclassGroup))
+        )
+        parameters = {name: group.parameters(reserved) for name, group in members.items()}
+
         @functools.wraps(command)
-        def wrapper(**values: Any) -> int:
+        def wrapper(**values: Any) -> Any:
             filled = {
-                name: group(**{one.name: values.pop(one.name) for one in fields(group)})
-                for name, group in groups.items()
+                name: group.value({one.name: values.pop(one.name) for one in parameters[name]})
+                for name, group in members.items()
             }
             return command(**values, **filled)
 
-        keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-        wrapper.__signature__ = inspect.Signature([*keyword, *shared])  # type: ignore[attr-defined]
-        wrapper.__annotations__ = {p.name: p.annotation for p in [*keyword, *shared]}
+        shown = [*kept, *(one for group in parameters.values() for one in group)]
+        wrapper.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {one.name: one.annotation for one in shown}
         return wrapper
 
     return decorate

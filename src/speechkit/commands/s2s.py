@@ -1,42 +1,61 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
 
+from speechkit.commands.device_options import DeviceFlags
+from speechkit.commands.engine_options import EngineGroup
 from speechkit.commands.options import (
     ChannelOption,
-    DeviceFlags,
+    EngineOption,
     FormatFlags,
     InputsArgument,
-    Option,
     RunFlags,
     TrackOption,
+    format_option,
+    in_section,
     takes,
 )
 from speechkit.commands.s2s_options import QuantizerFlags, SpeechFlags, UnitFlags, given
+from speechkit.engines import registry
 from speechkit.errors import UsageError
+from speechkit.formats import S2S_FORMATS
+
+HalfOption = in_section("Either half alone")
+FormatOption = Annotated[list[str] | None, format_option(S2S_FORMATS)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S2sFormatFlags(FormatFlags):
+    format: FormatOption = None
 
 
 @takes(
+    run=RunFlags,
     units=UnitFlags,
     speech=SpeechFlags,
     quantizer=QuantizerFlags,
+    formats=S2sFormatFlags,
+    engine_options=EngineGroup("s2s"),
     device=DeviceFlags,
-    formats=FormatFlags,
-    run=RunFlags,
 )
 def s2s(
     inputs: InputsArgument,
     engine: Annotated[
         str,
-        Option(help="transformers, or the original code: fairseq, textless (textlesslib)."),
-    ] = "transformers",
+        EngineOption(
+            choices=registry.names("s2s"),
+            help="transformers, or the original code: fairseq, textless (textlesslib).",
+        ),
+    ] = registry.default("s2s"),
     units_only: Annotated[
-        bool, Option("--units-only", help="Speech to units; no audio is made.")
+        bool, HalfOption("--units-only", help="Speech to units; no audio is made.")
     ] = False,
     from_units: Annotated[
         bool,
-        Option(
+        HalfOption(
             "--from-units",
             help="Units to speech: the input is manifests with units, or text (name|71 12 4).",
         ),
@@ -47,8 +66,9 @@ def s2s(
     units: UnitFlags,
     speech: SpeechFlags,
     quantizer: QuantizerFlags,
+    engine_options: Mapping[str, Any],
     device: DeviceFlags,
-    formats: FormatFlags,
+    formats: S2sFormatFlags,
     run: RunFlags,
 ) -> int:
     """Speech to discrete units (HuBERT and k-means) to speech (a unit HiFi-GAN), or either half.
@@ -58,75 +78,94 @@ def s2s(
     """
     from speechkit.commands import train_quantizer
     from speechkit.commands.stage import run_stage
-    from speechkit.formats import S2S_FORMATS
     from speechkit.stages.s2s.stage import S2sOptions, s2s_stage
 
     hardware = device.hardware()
-    training = quantizer.train_quantizer is not None
-    _require_halves(units, speech, units_only=units_only, from_units=from_units, training=training)
-    _require_effect(quantizer, formats, run, from_units=from_units, training=training)
-    if training and device.devices:
+    mode = _Mode(units_only, from_units, quantizer.train_quantizer is not None)
+    _require_units(units, engine_options, mode)
+    _require_speech(speech, mode)
+    _require_effect(quantizer, formats, run, mode)
+    if mode.training and device.devices:
         raise UsageError("--devices: --train-quantizer runs on one (--device)")
     for flag, value in (("channel", channel), ("track", track)):
         if from_units and value:
             raise UsageError(f"--{flag}: not needed with --from-units")
     options = S2sOptions(
-        engine,
-        units.model,
-        units.layer,
-        os.path.abspath(units.quantizer) if units.quantizer else None,  # noqa: PTH100
-        None if units_only or training else speech.speech(formats.output_dir, inputs),
-        units.keep_repeats,
-        units.max_window,
-        units.compute_type,
-        units.allow_reinit,
-        channel,
-        track,
+        engine=engine,
+        model=units.model,
+        layer=units.layer,
+        quantizer=os.path.abspath(units.quantizer) if units.quantizer else None,  # noqa: PTH100
+        speech=speech.speech(formats.output_dir, inputs) if mode.speaks else None,
+        keep_repeats=units.keep_repeats,
+        max_window=units.max_window,
+        compute_type=units.compute_type,
+        channel=channel,
+        track=track,
+        engine_options=engine_options,
     )
-    if training:
+    if mode.training:
         return train_quantizer.train(options, hardware, quantizer, inputs, run)
     return run_stage(s2s_stage(options, hardware), inputs, run, formats, S2S_FORMATS)
 
 
-def _require_halves(
-    units: UnitFlags, speech: SpeechFlags, *, units_only: bool, from_units: bool, training: bool
-) -> None:
-    """Raises `UsageError` where a half's parts are not all there, or have nothing to do."""
-    if sum((units_only, from_units, training)) > 1:
-        raise UsageError("--units-only, --from-units and --train-quantizer exclude each other")
-    ways_out = "--units-only stops at units, --from-units begins with them"
+WAYS_OUT = "--units-only stops at units, --from-units begins with them"
+
+
+@dataclass(frozen=True, slots=True)
+class _Mode:
+    """The parts of the way from speech to speech. Raises `UsageError` for two at once."""
+
+    units_only: bool
+    from_units: bool
+    training: bool
+
+    def __post_init__(self) -> None:
+        if self.units_only + self.from_units + self.training > 1:
+            raise UsageError("--units-only, --from-units and --train-quantizer exclude each other")
+
+    @property
+    def speaks(self) -> bool:
+        return not (self.units_only or self.training)
+
+
+def _require_units(units: UnitFlags, engine_options: Mapping[str, Any], mode: _Mode) -> None:
+    """Raises `UsageError` where a part that makes units is missing, or has nothing to do."""
     if not (units.max_window == 0 or units.max_window >= 1):
         raise UsageError(f"--max-window {units.max_window:g}: 1 second at least")
-    parts = {"--model": units.model, "--layer": units.layer, "--quantizer": units.quantizer}
-    lacks = [name for name, value in parts.items() if value is None]
-    if from_units and given(units):
-        raise UsageError(f"{', '.join(given(units))}: not needed with --from-units")
-    if training and units.quantizer:
+    if mode.from_units:
+        idle = given(units) + [f"--{name.replace('_', '-')}" for name in engine_options]
+        if idle:
+            raise UsageError(f"{', '.join(idle)}: not needed with --from-units")
+        return
+    if mode.training and units.quantizer:
         raise UsageError("--quantizer: is what --train-quantizer makes")
-    if training:
-        lacks.remove("--quantizer")
-    if lacks and not from_units:
-        raise UsageError(f"{', '.join(lacks)}: needed to make units ({ways_out})")
-    if (units_only or training) and given(speech):
+    if missing := [*_missing(units, mode)]:
+        raise UsageError(f"{', '.join(missing)}: needed to make units ({WAYS_OUT})")
+
+
+def _missing(units: UnitFlags, mode: _Mode) -> Iterator[str]:
+    for name in ("model", "layer", "quantizer"):
+        if getattr(units, name) is None and not (mode.training and name == "quantizer"):
+            yield f"--{name}"
+
+
+def _require_speech(speech: SpeechFlags, mode: _Mode) -> None:
+    """Raises `UsageError` where the vocoder is missing, or has nothing to do."""
+    if mode.speaks and not speech.vocoder:
+        raise UsageError(f"--vocoder: needed to make speech ({WAYS_OUT})")
+    if not mode.speaks and given(speech):
         raise UsageError(f"{', '.join(given(speech))}: not needed where no speech is made")
-    if not (units_only or training) and not speech.vocoder:
-        raise UsageError(f"--vocoder: needed to make speech ({ways_out})")
 
 
 def _require_effect(
-    quantizer: QuantizerFlags,
-    formats: FormatFlags,
-    run: RunFlags,
-    *,
-    from_units: bool,
-    training: bool,
+    quantizer: QuantizerFlags, formats: FormatFlags, run: RunFlags, mode: _Mode
 ) -> None:
     """Raises `UsageError` for options that would be passed over."""
-    if from_units and formats.format:
+    if mode.from_units and formats.format:
         raise UsageError("--format: is for the units made, not with --from-units")
-    if not training and given(quantizer):
+    if not mode.training and given(quantizer):
         raise UsageError(f"{', '.join(given(quantizer))}: needs --train-quantizer")
     idle = [name for name in given(run) if name in ("--output", "--retry-failed", "--workers")]
     idle += given(formats)
-    if training and idle:
+    if mode.training and idle:
         raise UsageError(f"{', '.join(idle)}: not with --train-quantizer, which writes one file")

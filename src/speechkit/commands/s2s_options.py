@@ -1,4 +1,4 @@
-"""The options that only speech-to-speech has."""
+"""The options that only speech-to-speech has; those of its engines are theirs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from speechkit.commands.options import Option, one_of
+from speechkit.commands.options import in_section, one_of
 from speechkit.errors import UsageError
 from speechkit.io.audio_out import FORMATS
 
@@ -21,122 +21,101 @@ def given(flags: Any) -> list[str]:
     return [f"--{name.replace('_', '-')}" for name in names]
 
 
-UNITS = "Speech to units"
-SPEECH = "Units to speech"
-TRAINING = "Training a quantizer"
+UnitOption = in_section("Speech to units")
+SpeechOption = in_section("Units to speech")
+TrainingOption = in_section("Training a quantizer")
 DURATIONS = ("predict", "keep")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnitFlags:
     """How speech becomes units."""
 
     model: Annotated[
         str | None,
-        Option(
+        UnitOption(
             metavar="PATH|ID",
-            help="A HuBERT checkpoint of fairseq (.pt), or for transformers a folder, or a name on "
-            "the Hugging Face hub, with HuBERT or WavLM.",
-            rich_help_panel=UNITS,
+            help="A HuBERT checkpoint of fairseq (.pt); for the engine transformers also a folder "
+            "or a name on the Hugging Face hub, of HuBERT or WavLM.",
         ),
     ] = None
     layer: Annotated[
         int | None,
-        Option(
+        UnitOption(
             min=1,
             metavar="N",
-            help="The layer, from 1 on, whose features the quantizer is made for.",
-            rich_help_panel=UNITS,
+            help="The layer, counted from 1, whose features the quantizer was trained on.",
         ),
     ] = None
     quantizer: Annotated[
         Path | None,
-        Option(
-            metavar="FILE.npz",
-            help="The centroids of a k-means (see convert-quantizer).",
-            rich_help_panel=UNITS,
-        ),
+        UnitOption(metavar="FILE.npz", help="The centroids of a k-means (see convert-quantizer)."),
     ] = None
     keep_repeats: Annotated[
-        bool,
-        Option("--keep-repeats", help="Put out a unit for each frame.", rich_help_panel=UNITS),
+        bool, UnitOption("--keep-repeats", help="Write one unit for each frame.")
     ] = False
     max_window: Annotated[
         float,
-        Option(
+        UnitOption(
             min=0.0,
             metavar="SECONDS",
-            help="Longest audio the model is given at once; longer is cut, with 5 s of context on "
-            "either side (100; WavLM 30).",
-            rich_help_panel=UNITS,
+            show_default=False,
+            help="Longest audio the model is given at once; longer audio is cut, with 5 s of "
+            "context on either side. Default: 100; for WavLM 30.",
         ),
     ] = 0.0
     compute_type: Annotated[
         str,
-        Option(
+        UnitOption(
             metavar="TYPE",
             help="float32, float16 or bfloat16; in float32 units don't depend on the device.",
-            rich_help_panel=UNITS,
         ),
     ] = "float32"
-    allow_reinit: Annotated[
-        bool,
-        Option(
-            "--allow-reinit",
-            help="Take random numbers for weights that don't fit the configuration.",
-            rich_help_panel=UNITS,
-        ),
-    ] = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechFlags:
     """How units become speech."""
 
     vocoder: Annotated[
-        Path | None,
-        Option(metavar="FILE", help="A unit HiFi-GAN's checkpoint.", rich_help_panel=SPEECH),
+        Path | None, SpeechOption(metavar="FILE", help="The checkpoint of a unit HiFi-GAN.")
     ] = None
     vocoder_config: Annotated[
         Path | None,
-        Option(
-            metavar="FILE.json",
-            help="Its configuration; default: config.json beside it.",
-            rich_help_panel=SPEECH,
+        SpeechOption(
+            metavar="FILE.json", help="Its configuration. Default: config.json beside it."
         ),
     ] = None
     durations: Annotated[
         str | None,
-        Option(
-            metavar="predict|keep",
-            help="Durations of units by the vocoder, or as they were; default: predict where it "
-            "can.",
-            rich_help_panel=SPEECH,
+        SpeechOption(
+            choices=DURATIONS,
+            help="Let the vocoder predict the durations of units, or keep theirs. Default: "
+            "predict, where the vocoder can.",
         ),
     ] = None
     speaker: Annotated[
         int | None,
-        Option(min=0, metavar="N", help="Of a vocoder with several.", rich_help_panel=SPEECH),
+        SpeechOption(min=0, metavar="N", help="The voice, of a vocoder with several."),
     ] = None
     style: Annotated[
         int | None,
-        Option(min=0, metavar="N", help="Of a vocoder with several.", rich_help_panel=SPEECH),
+        SpeechOption(min=0, metavar="N", help="The style, of a vocoder with several."),
     ] = None
     audio_format: Annotated[
-        str, Option(metavar="wav|flac", help="Of the speech made.", rich_help_panel=SPEECH)
+        str, SpeechOption(choices=FORMATS, help="The format of the speech files.")
     ] = "wav"
     audio_root: Annotated[
         Path | None,
-        Option(
+        SpeechOption(
             metavar="DIR",
-            help="The folder whose tree --output-dir mirrors; default: what all input has in "
-            "common.",
-            rich_help_panel=SPEECH,
+            help="The folder whose tree --output-dir mirrors. Default: the folder that all input "
+            "has in common.",
         ),
     ] = None
 
     def speech(self, folder: Path | None, sources: list[str]) -> Speech:
-        """How speech is to be made. Raises `UsageError`."""
+        """The speech to make. Raises `UsageError`."""
         from speechkit.stages.s2s.stage import Speech
 
         assert self.vocoder
@@ -149,38 +128,36 @@ class SpeechFlags:
                     "itself the next time; name another"
                 )
         return Speech(
-            os.path.abspath(self.vocoder),  # noqa: PTH100
-            os.path.abspath(self.vocoder_config or self.vocoder.with_name("config.json")),  # noqa: PTH100
-            os.path.abspath(folder),  # noqa: PTH100
-            one_of(self.audio_format, FORMATS, "--audio-format"),
-            self.durations and one_of(self.durations, DURATIONS, "--durations"),
-            self.speaker,
-            self.style,
-            None if self.audio_root is None else os.path.abspath(self.audio_root),  # noqa: PTH100
+            vocoder=os.path.abspath(self.vocoder),  # noqa: PTH100
+            vocoder_config=os.path.abspath(  # noqa: PTH100
+                self.vocoder_config or self.vocoder.with_name("config.json")
+            ),
+            folder=os.path.abspath(folder),  # noqa: PTH100
+            form=one_of(self.audio_format, FORMATS, "--audio-format"),
+            durations=self.durations and one_of(self.durations, DURATIONS, "--durations"),
+            speaker=self.speaker,
+            style=self.style,
+            audio_root=None if self.audio_root is None else os.path.abspath(self.audio_root),  # noqa: PTH100
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizerFlags:
-    """Instead of units: what makes them."""
+    """A quantizer to train, instead of units to make."""
 
     train_quantizer: Annotated[
         Path | None,
-        Option(
+        TrainingOption(
             metavar="FILE.npz",
-            help="Fit a k-means to the features of the input, and stop there.",
-            rich_help_panel=TRAINING,
+            help="Fit a k-means to the features of the input, write it, and stop.",
         ),
     ] = None
-    clusters: Annotated[
-        int, Option(min=1, metavar="N", help="Units it is to have.", rich_help_panel=TRAINING)
-    ] = 100
+    clusters: Annotated[int, TrainingOption(min=1, metavar="N", help="The number of units.")] = 100
     frames: Annotated[
         int,
-        Option(
+        TrainingOption(
             min=1,
             metavar="N",
-            help="Frames to fit it to at most, of utterances drawn from all of the input.",
-            rich_help_panel=TRAINING,
+            help="The most frames to fit it to, of utterances drawn from all of the input.",
         ),
     ] = 500_000

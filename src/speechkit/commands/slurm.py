@@ -282,4 +282,4 @@ def _leaves_batch_size(stated: typer.Context, stage: str) -> bool:
     source = stated.get_parameter_source("batch_size")
     if source is None or source.name != "DEFAULT" or stated.params["device"] == "cpu":
         return False
-    return "batch_size" in registry.find(stage, stated.params["engine"]).options
+    return registry.find(stage, stated.params["engine"]).takes("batch_size")

@@ -1,84 +1,129 @@
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 from speechkit.commands.console import say
+from speechkit.commands.engine_options import EngineGroup
 from speechkit.commands.options import (
     ChannelOption,
+    EngineOption,
     FormatFlags,
     InputsArgument,
-    Option,
     RunFlags,
     TrackOption,
+    format_option,
+    in_section,
     one_of,
     takes,
 )
+from speechkit.engines import registry
+from speechkit.formats import VAD_FORMATS
 
-ENGINES = ("ten", "silero", "auto")
+if TYPE_CHECKING:
+    from speechkit.stages.vad.segmentation import SegmentationOptions
+
+ENGINES = (*registry.names("vad"), "auto")
+EMITS = ("recordings", "segments")
+FormatOption = Annotated[list[str] | None, format_option(VAD_FORMATS)]
+SegmentOption = in_section("Speech segments")
+ResultOption = in_section("Results")
 
 
-@takes(formats=FormatFlags, run=RunFlags)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VadFormatFlags(FormatFlags):
+    format: FormatOption = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentFlags:
+    """How probabilities become segments; None: as is best for the engine."""
+
+    threshold: Annotated[
+        float | None,
+        SegmentOption(metavar="P", help="Probability from which a frame is speech."),
+    ] = None
+    hysteresis: Annotated[
+        float | None,
+        SegmentOption(metavar="P", help="Speech lasts until the threshold minus this."),
+    ] = None
+    min_speech: Annotated[
+        float | None, SegmentOption(metavar="SECONDS", help="Shorter speech is dropped.")
+    ] = None
+    min_silence: Annotated[
+        float | None, SegmentOption(metavar="SECONDS", help="Shorter pauses are closed.")
+    ] = None
+    pad: Annotated[
+        float | None, SegmentOption(metavar="SECONDS", help="Added before and after speech.")
+    ] = None
+    max_segment: Annotated[
+        float | None,
+        SegmentOption(metavar="SECONDS", help="Longer segments are cut at the quietest frame."),
+    ] = None
+
+    def segmentation(self, engine: str) -> SegmentationOptions:
+        """With the engine's own values for those not set. Raises `UsageError`."""
+        from dataclasses import asdict, replace
+
+        from speechkit.stages.vad.segmentation import defaults
+
+        changed = {name: value for name, value in asdict(self).items() if value is not None}
+        return replace(defaults(engine), **changed)
+
+
+@takes(
+    run=RunFlags,
+    formats=VadFormatFlags,
+    segments=SegmentFlags,
+    engine_options=EngineGroup("vad"),
+)
 def vad(
     inputs: InputsArgument,
     engine: Annotated[
         str,
-        Option(
-            help="ten, silero, or auto: ten where its library loads, else silero. TEN VAD's "
-            "licence forbids competing with its vendor."
+        EngineOption(
+            choices=ENGINES,
+            help="auto: ten where its library loads, else silero. TEN VAD's licence forbids "
+            "competing with its vendor.",
         ),
-    ] = "ten",
-    threshold: Annotated[
-        float | None, Option(help="Probability from which a frame is speech.")
-    ] = None,
-    hysteresis: Annotated[
-        float | None, Option(help="Speech lasts until below threshold minus this.")
-    ] = None,
-    min_speech: Annotated[float | None, Option(help="Shorter speech is dropped (seconds).")] = None,
-    min_silence: Annotated[
-        float | None, Option(help="Shorter pauses are closed (seconds).")
-    ] = None,
-    pad: Annotated[float | None, Option(help="Added before and after speech (seconds).")] = None,
-    max_segment: Annotated[
-        float | None, Option(help="Longer segments are cut at the quietest frame (seconds).")
-    ] = None,
+    ] = registry.default("vad"),
     emit: Annotated[
-        str, Option(help="recordings: a line each; segments: a line for each segment.")
+        str,
+        ResultOption(
+            choices=EMITS, help="One line for each recording, or one for each speech segment."
+        ),
     ] = "recordings",
     probabilities: Annotated[
-        bool, Option("--probabilities", help="Add the frames' speech probabilities.")
+        bool, ResultOption("--probabilities", help="Add the frames' speech probabilities.")
     ] = False,
     channel: ChannelOption = None,
     track: TrackOption = None,
     *,
-    formats: FormatFlags,
+    segments: SegmentFlags,
+    engine_options: Mapping[str, Any],
+    formats: VadFormatFlags,
     run: RunFlags,
 ) -> int:
     """Find the speech in recordings.
 
     Example: speechkit vad talks/ -o vad.jsonl
     """
-    from dataclasses import replace
-
     from speechkit.commands.stage import run_stage
-    from speechkit.formats import VAD_FORMATS
-    from speechkit.stages.vad.segmentation import DEFAULTS
     from speechkit.stages.vad.stage import VadOptions, choose_engine, vad_stage
 
-    one_of(emit, ("recordings", "segments"), "--emit")
+    one_of(emit, EMITS, "--emit")
     if one_of(engine, ENGINES, "--engine") == "auto":
         engine, reason = choose_engine()
         if reason:
             say(f"vad: taking silero, since ten can't run: {reason}")
-    given = {
-        "threshold": threshold,
-        "hysteresis": hysteresis,
-        "min_speech": min_speech,
-        "min_silence": min_silence,
-        "pad": pad,
-        "max_segment": max_segment,
-    }
-    changed = {name: value for name, value in given.items() if value is not None}
     options = VadOptions(
-        engine, replace(DEFAULTS[engine], **changed), emit, probabilities, channel, track
+        engine=engine,
+        segmentation=segments.segmentation(engine),
+        emit=emit,
+        probabilities=probabilities,
+        channel=channel,
+        track=track,
+        engine_options=engine_options,
     )
     return run_stage(vad_stage(options), inputs, run, formats, VAD_FORMATS)

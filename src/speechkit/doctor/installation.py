@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from speechkit import __version__
-from speechkit.engines import catalogue, registry
+from speechkit.engines import catalogue, foreign, registry
+from speechkit.engines.info import STAGES, EngineInfo
 from speechkit.io import machine
 from speechkit.io.packaged_models import user_cache
 
-#: What the pipeline runs on where no engine is named.
-DEFAULT_ENGINES = (("vad", "ten"), ("asr", "faster-whisper"))
+DEFAULT_PIPELINE = ("vad", "asr")  # stages, with their default engines
 
 _TOOL_SECONDS = 20  # nvidia-smi takes some 10 s on a node whose driver sleeps
 
@@ -91,7 +91,7 @@ def examine() -> Installation:
         memory_granted=machine.granted_memory(),
         memory_present=machine.present_memory(),
         packages=tuple(_package(*package) for package in _PACKAGES),
-        engines=tuple(map(_engine, registry.ENGINES)),
+        engines=tuple(_engines()),
         tools=tuple(_tools()),
         devices=tuple(_devices()),
         folders=tuple(_folders()),
@@ -120,12 +120,19 @@ def _package(module: str, name: str, purpose: str, needed: bool) -> Finding:
     return Finding(name, f"{version}, for {purpose}" if purpose else version, None, needed)
 
 
-def _engine(info: registry.EngineInfo) -> Finding:
+def _engines() -> Iterator[Finding]:
+    for stage in STAGES:
+        yield from map(_engine, registry.available(stage))
+    for name, problem in foreign.problems(registry.ENGINES).items():
+        yield Finding(name, "of another package", problem)
+
+
+def _engine(info: EngineInfo) -> Finding:
     try:
         problem = registry.check(info)
     except Exception as e:  # as for packages
         problem = f"{_first_line(e)}; reinstall it with: {info.install}"
-    needed = (info.stage, info.name) in DEFAULT_ENGINES
+    needed = info.stage in DEFAULT_PIPELINE and info.name == registry.default(info.stage)
     if needed and info.model and not problem and not catalogue.is_here(info, info.model):
         problem = f"model {info.model} is not here; {catalogue.way_out(info, info.model)}"
     return Finding(f"{info.stage} {info.name}", info.note, problem, needed)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from speechkit.engines import catalogue, registry
 from speechkit.engines.catalogue import KnownModel
-from speechkit.engines.registry import EngineInfo
+from speechkit.engines.info import EngineInfo
 from speechkit.errors import EngineMissing, UsageError
 from speechkit.io.checksums import hash_like
 
@@ -67,7 +67,7 @@ def _listed(known: KnownModel) -> ListedModel:
 
 def fetching_engine(name: str) -> EngineInfo:
     """The engine of this name. Raises `UsageError` for one whose models can't be fetched."""
-    engines = {info.name: info for info in registry.ENGINES if info.weights}
+    engines = {info.name: info for info in registry.ENGINES if info.hub}
     if name not in engines:
         raise UsageError(f"--engine {name}: models can be fetched for {', '.join(engines)}")
     return engines[name]

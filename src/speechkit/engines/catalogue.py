@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechkit.engines.registry import EngineInfo
+from speechkit.engines.info import EngineInfo
 from speechkit.errors import EngineMissing
 from speechkit.io import model_files
 from speechkit.io.packaged_models import Packaged, PackagedFile
@@ -169,4 +169,6 @@ def _repository(info: EngineInfo, name: str) -> str:
     known = find(info.name, name)
     if known and known.repository:
         return known.repository
+    if not info.hub:
+        raise EngineMissing(f"no such folder or file; the engine {info.name} takes local models")
     return name if "/" in name else info.hub.format(name)

@@ -1,205 +1,134 @@
-"""Engine names and where their classes are; an engine is imported when it is asked for."""
+"""The engines: our own, one folder each, and those of other packages, by entry points.
+
+An engine is imported when it is built; its description is light.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from dataclasses import dataclass
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from speechkit.compat import INSTALL_FAIRSEQ, INSTALL_TEXTLESS
+from speechkit import engines
+from speechkit.engines import foreign
+from speechkit.engines.info import STAGES, EngineInfo
+from speechkit.engines.options import EngineOptions, declared
 from speechkit.errors import EngineMissing, SpeechkitError, UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class EngineInfo:
-    """``target`` is ``module:Class``, ``packages`` are the distributions it needs.
-
-    ``batch_audio``: seconds of audio it is given at once, 0 where the device decides. ``batched``:
-    it computes them together, not one after another. ``cpu_windows``: how many of its windows a
-    batch of utterances comes to on a CPU.
-    ``options``: what it can be told beside its model. ``hub``: where on the Hugging Face hub a
-    model's short name is, as ``owner/prefix-{}``; "" where models are folders alone. ``model``: the
-    short name of its default. ``weights``: the files of a model, as patterns; a single pattern
-    where it is a single file. ``stalls``: it is known to hang, whatever it is given. ``temporary``:
-    it puts files aside in TMPDIR.
-    """
-
-    stage: str
-    name: str
-    target: str
-    packages: tuple[str, ...]
-    install: str
-    batch_audio: float = 0.0
-    batched: bool = False
-    cpu_windows: int = 16
-    note: str = ""
-    options: tuple[str, ...] = ()
-    hub: str = ""
-    model: str = ""
-    weights: tuple[str, ...] = ()
-    stalls: bool = False
-    temporary: bool = False
+def _own() -> tuple[EngineInfo, ...]:
+    """The folders ``engines/<stage>/<name>``; a stage's default engine comes first."""
+    found = [
+        importlib.import_module(f"{engines.__name__}.{stage}.{module.name}").INFO
+        for stage in STAGES
+        for module in pkgutil.iter_modules([f"{engines.__path__[0]}/{stage}"])
+        if module.ispkg
+    ]
+    return tuple(sorted(found, key=lambda info: (STAGES.index(info.stage), not info.default)))
 
 
-WHISPER_OPTIONS = (
-    "device",
-    "batch_size",
-    "compute_type",
-    "language",
-    "task",
-    "beam_size",
-    "temperature",
-    "initial_prompt",
-    "hotwords",
-    "timestamps",
-)
-
-ENGINES = (
-    EngineInfo(
-        "vad",
-        "ten",
-        "speechkit.engines.vad.ten.engine:TenVad",
-        ("ten-vad",),
-        "pip install ten-vad",
-        batch_audio=60.0,
-        note="its licence forbids competing with its vendor, Agora",
-    ),
-    EngineInfo(
-        "vad",
-        "silero",
-        "speechkit.engines.vad.silero.engine:SileroVad",
-        ("onnx", "onnxruntime", "faster-whisper"),
-        "pip install onnx onnxruntime faster-whisper",
-        batch_audio=240.0,
-        batched=True,
-        note="MIT; faster-whisper carries the weights",
-    ),
-    EngineInfo(
-        "asr",
-        "pocketsphinx",
-        "speechkit.engines.asr.pocketsphinx.engine:PocketSphinx",
-        ("pocketsphinx",),
-        "pip install pocketsphinx",
-        batch_audio=5.0,
-        note="US English, its model built in",
-    ),
-    EngineInfo(
-        "asr",
-        "whisper",
-        "speechkit.engines.asr.whisper.engine:whisper",
-        ("torch", "transformers"),
-        "pip install torch 'speechkit[whisper]'",
-        batched=True,
-        cpu_windows=8,
-        note="any Whisper checkpoint of transformers; CUDA, MPS or CPU",
-        options=WHISPER_OPTIONS,
-        hub="openai/whisper-{}",
-        model="base",
-        weights=("*.json", "*.txt", "model.safetensors", "model-*.safetensors"),
-    ),
-    EngineInfo(
-        "asr",
-        "faster-whisper",
-        "speechkit.engines.asr.faster_whisper.engine:faster_whisper",
-        ("faster-whisper", "ctranslate2"),
-        "pip install faster-whisper",
-        batched=True,
-        cpu_windows=4,
-        note="Whisper on CTranslate2, the fast one on CPU; CUDA or CPU",
-        options=WHISPER_OPTIONS,
-        hub="Systran/faster-whisper-{}",
-        model="base",
-        weights=("*.json", "*.txt", "model.bin"),
-    ),
-    EngineInfo(
-        "asr",
-        "nemo",
-        "speechkit.engines.asr.nemo.engine:Nemo",
-        ("torch", "nemo-toolkit"),
-        "pip install torch 'speechkit[nemo]'",
-        batched=True,
-        note="any ASR model of NVIDIA NeMo: CTC, RNN-T, TDT, hybrid, Canary; CUDA or CPU",
-        options=(
-            "device",
-            "batch_size",
-            "compute_type",
-            "language",
-            "timestamps",
-            "words",
-            "chars",
-            "max_window",
-            "dataloader",
-            "cuda_graphs",
-        ),
-        hub="nvidia/{}",
-        model="parakeet-tdt-0.6b-v3",
-        weights=("*.nemo",),
-        stalls=True,
-        temporary=True,
-    ),
-    EngineInfo(
-        "s2s",
-        "transformers",
-        "speechkit.engines.s2s.transformers.engine:transformers",
-        ("torch", "transformers"),
-        "pip install torch 'speechkit[s2s]'",
-        batched=True,
-        cpu_windows=4,
-        note="HuBERT of fairseq's or transformers' files, WavLM; CUDA, MPS or CPU",
-        options=("device", "allow_reinit"),
-        hub="facebook/{}",
-        weights=("*.json", "*.safetensors", "pytorch_model.bin"),
-    ),
-    EngineInfo(
-        "s2s",
-        "fairseq",
-        "speechkit.engines.s2s.fairseq.engine:fairseq",
-        ("torch", "fairseq"),
-        f"{INSTALL_FAIRSEQ}, after everything else",
-        cpu_windows=4,
-        note="fairseq's own HuBERT and unit HiFi-GAN",
-        options=("device",),
-        hub="{}",
-    ),
-    EngineInfo(
-        "s2s",
-        "textless",
-        "speechkit.engines.s2s.textless.engine:textless",
-        ("torch", "fairseq", "textless"),
-        f"{INSTALL_TEXTLESS}, after fairseq",
-        cpu_windows=4,
-        note="textlesslib's HuBERT reader and vocoder",
-        options=("device",),
-        hub="{}",
-    ),
-)
+ENGINES = _own()
 
 
-def find(stage: str, name: str) -> EngineInfo:
-    """Raises `UsageError` naming the engines there are."""
-    for info in ENGINES:
-        if (info.stage, info.name) == (stage, name):
-            return info
-    raise UsageError(f"no {stage} engine {name!r}; there are: {', '.join(names(stage))}")
+def available(stage: str) -> list[EngineInfo]:
+    """The engines of a stage, our own before those of other packages."""
+    return [info for info in (*ENGINES, *foreign.engines(ENGINES)) if info.stage == stage]
 
 
 def names(stage: str) -> list[str]:
-    return [info.name for info in ENGINES if info.stage == stage]
+    return [info.name for info in available(stage)]
 
 
-def create(stage: str, name: str, **options: Any) -> Any:
-    """The engine, built. Raises `EngineMissing` with the command that installs what it lacks."""
-    info = find(stage, name)
-    try:
-        return _target(info)(**options)
-    except ImportError as e:
-        raise EngineMissing(f"engine {name}: {e}; install it with: {info.install}") from e
+def default(stage: str) -> str:
+    """The name of a stage's engine where none is given."""
+    return next(info.name for info in ENGINES if info.stage == stage and info.default)
+
+
+def find(stage: str, name: str) -> EngineInfo:
+    """Raises `UsageError` naming the engines there are, `EngineMissing` for a broken one."""
+    for info in ENGINES:  # alone first: entry points take milliseconds to read
+        if (info.stage, info.name) == (stage, name):
+            return info
+    for info in foreign.engines(ENGINES):
+        if (info.stage, info.name) == (stage, name):
+            return info
+    if reason := foreign.problem(name, ENGINES):
+        raise EngineMissing(reason)
+    raise UsageError(f"no {stage} engine {name!r}; there are: {', '.join(names(stage))}")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine with its options, before it is built; pickled to the worker processes."""
+
+    info: EngineInfo
+    options: EngineOptions | None
+
+    def value(self, name: str) -> Any:
+        """Of one of its options."""
+        return getattr(self.options, name)
+
+    def with_values(self, **values: Any) -> Engine:
+        """With other values for some of its options."""
+        assert self.options
+        return replace(self, options=replace(self.options, **values))
+
+    def build(self) -> Any:
+        """Raises `EngineMissing` with the command that installs the missing package."""
+        try:
+            target = _target(self.info)
+            return target() if self.options is None else target(self.options)
+        except ImportError as e:
+            raise EngineMissing(_lacking(self.info, e)) from e
+
+
+def configure(info: EngineInfo, values: Mapping[str, Any]) -> Engine:
+    """An engine with these options. Raises `UsageError` for those that it doesn't take."""
+    require_taken(info, values)
+    return Engine(info, info.options(**values) if info.options else None)
+
+
+def create(stage: str, name: str, **values: Any) -> Any:
+    """The engine, built. Raises `UsageError` and `EngineMissing`."""
+    return configure(find(stage, name), values).build()
+
+
+def require_taken(info: EngineInfo, values: Mapping[str, Any]) -> None:
+    """Raises `UsageError` for options that the engine has not, naming the engines that have them,
+    and for values that are none of an option's choices."""
+    unknown = [name for name in values if not info.takes(name)]
+    if unknown:
+        flags = ", ".join(_flag(name, values[name]) for name in unknown)
+        having = [one.name for one in available(info.stage) if all(map(one.takes, unknown))]
+        others = f"; for {', '.join(having)}" if having else ""
+        raise UsageError(f"{flags}: not for the engine {info.name}{others}")
+    known = declared(info.options) if info.options else {}
+    for name in known.keys() & values.keys():
+        choices = known[name].choices
+        if choices and values[name] not in choices:
+            raise UsageError(f"{_flag(name)} {values[name]}: there are {', '.join(choices)}")
+
+
+def pinned(info: EngineInfo, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of an engine's options that results depend on."""
+    known = declared(info.options) if info.options else {}
+    return {name: value for name, value in values.items() if name in known and known[name].pins}
+
+
+def _flag(name: str, value: Any = None) -> str:
+    return f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
 
 
 def _target(info: EngineInfo) -> Any:
     module, _, attribute = info.target.partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def _lacking(info: EngineInfo, error: Exception) -> str:
+    return f"engine {info.name}: {error}; install it with: {info.install}"
 
 
 def require_installed(info: EngineInfo) -> None:
@@ -214,16 +143,16 @@ def require_installed(info: EngineInfo) -> None:
 
 
 def check(info: EngineInfo) -> str | None:
-    """None where the engine can be built (given a model, if it needs one), else one sentence on
-    what it lacks."""
+    """None where the engine can be built (given a model, if it needs one), else the problem and
+    its way out, in one sentence."""
     try:
         require_installed(info)
-        if info.hub:
+        if info.needs_model:
             _target(info)
         else:
-            create(info.stage, info.name)
+            configure(info, {}).build()
     except ImportError as e:
-        return f"engine {info.name}: {e}; install it with: {info.install}"
+        return _lacking(info, e)
     except SpeechkitError as e:
         return str(e)
     except Exception as e:  # a broken install can raise anything

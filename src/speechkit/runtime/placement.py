@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from speechkit.engines.registry import EngineInfo
+from speechkit.engines.info import EngineInfo
 from speechkit.io import model_files
 from speechkit.io.machine import gpus, granted_cpus, granted_memory
 from speechkit.runtime.stage import Placement
@@ -21,25 +19,25 @@ WINDOW_SECONDS = 30.0  # about what batched ASR models take in at once
 MOST_LOADERS = 8  # threads that decode audio for one device
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """Where and how to run. Each kind of device has floats, and a Whisper windows, of its own; the
-    rest changes no result. ``batch_size`` in windows, 0: the engine's choice.
-    ``more``: options of the engine's own. ``gpus``: as CUDA_VISIBLE_DEVICES names them, to be used
-    together. ``local``: a folder on the machine's own disk for copies of models."""
+    """Where an engine runs. Results depend on the kind of device, whose floats and windows are its
+    own, and on nothing else here.
+
+    ``batch_size``: windows; 0: the engine's choice. ``gpus``: as CUDA_VISIBLE_DEVICES names them,
+    used together. ``model_copies``: a folder on the machine's own disk for copies of models."""
 
     device: str = "auto"
     batch_size: int = 0
     offline: bool = False
-    more: Mapping[str, Any] = field(default_factory=dict)
     gpus: tuple[str, ...] = ()
-    local: Path | None = None
+    model_copies: Path | None = None
 
 
 def place(info: EngineInfo, hardware: Hardware, model: Path | None) -> Placement:
     """One process a device where there is one, else one a CPU as far as memory goes: on CPUs,
     processes of one thread do more than the threads of one process."""
-    if "device" not in info.options:
+    if not info.takes("device"):
         return Placement(threads=1)
     cpus = granted_cpus()
     if _has_accelerator(hardware.device):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from speechkit.engines.encoders.features import Extractor, Features
 from speechkit.engines.protocols import DeviceUse
+from speechkit.engines.s2s.options import S2sEngineOptions
 from speechkit.engines.s2s.quantizer import Quantizer, runs
 from speechkit.engines.s2s.vocoder import Build, Vocoder
 from speechkit.engines.torch import device as torch_device
@@ -26,29 +26,10 @@ if TYPE_CHECKING:
 Encode = Callable[[Path, int, torch.device, torch.dtype], Features]
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """``model``, ``quantizer`` and ``layer`` make units, ``vocoder`` and its ``vocoder_config``
-    speech; without either half the engine has but the other. ``max_window`` in seconds, 0: the
-    encoder's own."""
-
-    model: str | None = None
-    layer: int | None = None
-    quantizer: str | None = None
-    vocoder: str | None = None
-    vocoder_config: str | None = None
-    speaker: int | None = None
-    style: int | None = None
-    max_window: float = 0.0
-    device: str = "auto"
-    batch_size: int = 0
-    compute_type: str = "float32"
-
-
 class SpeechToSpeech:
     """An `S2sEngine`."""
 
-    def __init__(self, name: str, encode: Encode, build: Build, options: Parts) -> None:
+    def __init__(self, name: str, encode: Encode, build: Build, options: S2sEngineOptions) -> None:
         self._device = torch_device.device(options.device, name)
         self._dtype = torch_device.dtype(options.compute_type, self._device, name)
         self._extractor: Extractor | None = None

@@ -10,6 +10,7 @@ from typing import Any
 
 from speechkit import keys
 from speechkit.engines import catalogue, registry
+from speechkit.engines.info import EngineInfo
 from speechkit.engines.protocols import (
     EACH,
     AsrEngine,
@@ -17,8 +18,7 @@ from speechkit.engines.protocols import (
     VadEngine,
     language_names,
 )
-from speechkit.engines.registry import EngineInfo
-from speechkit.errors import UsageError
+from speechkit.engines.registry import Engine
 from speechkit.io.model_files import nearby
 from speechkit.records import Record, Segment, Utterance, Word
 from speechkit.runtime.batching import MOST
@@ -34,9 +34,10 @@ ATTEMPTS = 2  # at speech that no words were heard in, beside the first
 JUDGE = "silero"  # tells where speech is, for less than a hundredth of what recognising it takes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AsrOptions:
-    """``words``, ``chars``: their times in the output. ``decoding``: the engine's own."""
+    """``words``, ``chars``: their times in the output. ``engine_options``: of the engine's
+    `EngineOptions` those that are set."""
 
     engine: str = "faster-whisper"
     model: str | None = None
@@ -44,34 +45,30 @@ class AsrOptions:
     chars: bool = False
     channel: int | None = None
     track: str | None = None
-    decoding: Mapping[str, Any] = field(default_factory=dict)
+    engine_options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def languages_change(self) -> bool:
-        return EACH in language_names(self.decoding.get("language"))
+        return EACH in language_names(self.engine_options.get("language"))
 
 
 @dataclass(slots=True)
 class AsrProcessor(Processor):
-    """`Processor` of the asr stage. ``device``: the engine's options that no run is pinned to.
-    ``local``: where copies of models are wanted, as in `Hardware`."""
+    """`Processor` of the asr stage. ``model_copies``: as in `Hardware`."""
 
     options: AsrOptions
-    device: Mapping[str, Any]
+    engine: Engine
     one_by_one: bool
-    local: Path | None = None
+    model_copies: Path | None = None
     _engine: AsrEngine = field(init=False)
     _judge: VadEngine = field(init=False)
 
     def open(self) -> None:
-        own = {**self.options.decoding, **self.device}
-        can = registry.find("asr", self.options.engine).options
-        wanted = {"words": self.options.words, "chars": self.options.chars}
-        own |= {name: True for name, is_wanted in wanted.items() if is_wanted and name in can}
-        model = self.options.model
-        if model and registry.find("asr", self.options.engine).hub:
-            model = str(nearby(Path(model), self.local))
-        self._engine = registry.create("asr", self.options.engine, model=model, **own)
+        engine = self.engine
+        if engine.info.weights:
+            model = nearby(Path(engine.value("model")), self.model_copies)
+            engine = engine.with_values(model=str(model))
+        self._engine = engine.build()
         self._judge = registry.create("vad", JUDGE)
 
     def load(self, utterance: Utterance) -> Loaded:
@@ -208,23 +205,19 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
     """Raises `UsageError` for options that the engine lacks, `EngineMissing` without its model."""
     info = registry.find("asr", options.engine)
     hardware = hardware or Hardware()
-    _require_known(info, options, hardware)
+    _require_taken(info, options, hardware)
     registry.require_installed(info)
-    located = options
     folder = None
-    if info.hub:
-        model = options.model or info.model
-        options = replace(options, model=model)
-        folder = catalogue.locate(info, model, offline=hardware.offline)
-        located = replace(options, model=str(folder))
-    device = {"device": hardware.device, "batch_size": hardware.batch_size} if info.hub else {}
-    device |= hardware.more
+    if info.weights:
+        options = replace(options, model=options.model or info.model)
+        folder = catalogue.locate(info, options.model or "", offline=hardware.offline)
+    engine = _engine(info, options, hardware, folder)
     windows = batch_windows(info, hardware)
     return Stage(
         name="asr",
-        processor=AsrProcessor(located, device, not info.batched, hardware.local),
+        processor=AsrProcessor(options, engine, not info.batched, hardware.model_copies),
         batch_audio=info.batch_audio or windows * WINDOW_SECONDS,
-        options={**asdict(options), "decoding": dict(options.decoding)},
+        options=_pinned(info, options),
         packages=info.packages,
         result_keys=("pred_text", "segments"),
         error_keys={"pred_text": ""},
@@ -235,22 +228,31 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
     )
 
 
-def _require_known(info: EngineInfo, options: AsrOptions, hardware: Hardware) -> None:
-    given = [*options.decoding, *hardware.more]
-    given += ["chars"] if options.chars else []
-    given += ["device"] if hardware.device not in ("auto", "cpu") else []
-    given += ["batch_size"] if hardware.batch_size else []
-    unknown = [name for name in given if name not in info.options]
-    if unknown:
-        given_as = {"cuda_graphs": "no_cuda_graphs"}
-        if options.decoding.get("timestamps") is False:
-            given_as["timestamps"] = "no_timestamps"
-        named = [given_as.get(name, name) for name in unknown]
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in named)
-        having = [
-            one.name
-            for one in registry.ENGINES
-            if one.stage == "asr" and set(unknown) <= set(one.options)
-        ]
-        others = f"; for {', '.join(having)}" if having else ""
-        raise UsageError(f"{flags}: not for the engine {info.name}{others}")
+def _engine(
+    info: EngineInfo, options: AsrOptions, hardware: Hardware, model: Path | None
+) -> Engine:
+    values: dict[str, Any] = {
+        "model": str(model) if model else options.model,
+        "device": hardware.device,
+        "batch_size": hardware.batch_size,
+        "words": options.words,
+        "chars": options.chars,
+    }
+    known = {name: value for name, value in values.items() if info.takes(name)}
+    return registry.configure(info, {**known, **options.engine_options})
+
+
+def _pinned(info: EngineInfo, options: AsrOptions) -> dict[str, Any]:
+    """The options that a run is recognised by."""
+    pinned = asdict(options)
+    del pinned["engine_options"]
+    return {**pinned, "decoding": registry.pinned(info, options.engine_options)}
+
+
+def _require_taken(info: EngineInfo, options: AsrOptions, hardware: Hardware) -> None:
+    values = dict(options.engine_options)
+    values |= {"model": options.model} if options.model else {}
+    values |= {"chars": True} if options.chars else {}
+    values |= {"device": hardware.device} if hardware.device not in ("auto", "cpu") else {}
+    values |= {"batch_size": hardware.batch_size} if hardware.batch_size else {}
+    registry.require_taken(info, values)

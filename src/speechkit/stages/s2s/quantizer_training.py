@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechkit.engines import registry
 from speechkit.engines.protocols import S2sEngine
 from speechkit.errors import AudioTooShort, UsageError, UtteranceError
 from speechkit.io.inputs import Inputs
@@ -57,8 +56,8 @@ def train_quantizer(
     from speechkit.engines.s2s import kmeans
 
     utterances = list(inputs)  # all of them, or a `ManifestError` before any work
-    _, options, built_of = prepared(options, hardware)
-    engine: S2sEngine = registry.create("s2s", options.engine, **built_of)
+    configured, options = prepared(options, hardware)
+    engine: S2sEngine = configured.build()
     parts, failed = _features(engine, options, utterances, most_frames, progress)
     frames = sum(map(len, parts))
     if frames < clusters:

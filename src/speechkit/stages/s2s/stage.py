@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from speechkit import keys
 from speechkit.engines import catalogue, registry
+from speechkit.engines.info import EngineInfo
 from speechkit.engines.protocols import DeviceUse, S2sEngine
-from speechkit.engines.registry import EngineInfo
+from speechkit.engines.registry import Engine
 from speechkit.errors import AudioTooShort, EngineMissing, UnitsInvalid, UsageError
 from speechkit.io import audio_out
 from speechkit.io.inputs import Inputs
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 FRAME_SECONDS = 0.02  # about what a unit without a stated duration lasts, for time limits alone
 
 
-@dataclass(frozen=True, slots=True)
+_ENCODER_OPTIONS = ("model", "layer", "quantizer", "max_window", "compute_type")
+_VOCODER_OPTIONS = ("vocoder", "vocoder_config", "speaker", "style")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Speech:
     """How units become audio files. ``durations``: "predict" or "keep", None: predicted where the
     vocoder can. ``audio_root``: the folder whose tree is mirrored, None: that of all input."""
@@ -43,10 +48,11 @@ class Speech:
     audio_root: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class S2sOptions:
     """``model``, ``layer`` and ``quantizer`` make units; None where units come in. ``speech`` is
-    None where units go out. ``keep_repeats``: units one a frame."""
+    None where units go out. ``keep_repeats``: units one a frame. ``engine_options``: of the
+    engine's `EngineOptions` those that are set."""
 
     engine: str = "transformers"
     model: str | None = None
@@ -56,19 +62,18 @@ class S2sOptions:
     keep_repeats: bool = False
     max_window: float = 0.0
     compute_type: str = "float32"
-    allow_reinit: bool = False
     channel: int | None = None
     track: str | None = None
+    engine_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class S2sProcessor(Processor):
-    """`Processor` of the s2s stage. ``engine``: what the engine is built of. ``local``: where
-    copies of models are wanted, as in `Hardware`."""
+    """`Processor` of the s2s stage. ``model_copies``: as in `Hardware`."""
 
     options: S2sOptions
-    engine: Mapping[str, Any]
-    local: Path | None = None
+    engine: Engine
+    model_copies: Path | None = None
     one_by_one: bool = False
     tree: OutputTree | None = None
     _engine: S2sEngine = field(init=False)
@@ -89,15 +94,17 @@ class S2sProcessor(Processor):
                 audio.alike,
             )
             require_own_names(self.tree, inputs)
-            owner = {"tree": asdict(self.tree), "options": asdict(self.options)}
+            pinned = pinned_options(self.engine.info, self.options)
+            owner = {"tree": asdict(self.tree), "options": pinned}
             claim(self.tree.folder, "s2s", owner, restart=restart)
 
     def open(self) -> None:
-        own = dict(self.engine)
+        engine = self.engine
         for name in ("model", "vocoder"):
-            if own.get(name):
-                own[name] = str(nearby(Path(own[name]), self.local))
-        self._engine = registry.create("s2s", self.options.engine, **own)
+            if path := engine.value(name):
+                copy = nearby(Path(path), self.model_copies)
+                engine = engine.with_values(**{name: str(copy)})
+        self._engine = engine.build()
         speech = self.options.speech
         if speech and speech.durations == "predict" and not self._engine.predicts_durations:
             raise UsageError("--durations predict: this vocoder predicts none; take keep")
@@ -172,15 +179,16 @@ def _one_a_frame(units: Units) -> Units:
 def s2s_stage(options: S2sOptions, hardware: Hardware | None = None) -> Stage:
     """Raises `UsageError` for options that the engine lacks, `EngineMissing` without its files."""
     hardware = hardware or Hardware()
-    info, options, built_of = prepared(options, hardware)
+    engine, options = prepared(options, hardware)
+    info = engine.info
     speech = options.speech
     windows = batch_windows(info, hardware)
     weights = options.model or (speech.vocoder if speech else None)
     return Stage(
         name="s2s",
-        processor=S2sProcessor(options, built_of, hardware.local),
+        processor=S2sProcessor(options, engine, hardware.model_copies),
         batch_audio=windows * WINDOW_SECONDS,
-        options=asdict(options),
+        options=pinned_options(info, options),
         packages=info.packages,
         result_keys=("units",) if speech is None else ("audio_filepath_out",),
         batch_utterances=windows,
@@ -190,35 +198,35 @@ def s2s_stage(options: S2sOptions, hardware: Hardware | None = None) -> Stage:
     )
 
 
-def prepared(
-    options: S2sOptions, hardware: Hardware
-) -> tuple[EngineInfo, S2sOptions, dict[str, Any]]:
-    """The engine, the options with every file's place, and what the engine is built of."""
+def pinned_options(info: EngineInfo, options: S2sOptions) -> dict[str, Any]:
+    """The options that a run is recognised by."""
+    pinned = asdict(options)
+    del pinned["engine_options"]
+    # Runs of every engine have this key.
+    return {**pinned, "allow_reinit": False, **registry.pinned(info, options.engine_options)}
+
+
+def prepared(options: S2sOptions, hardware: Hardware) -> tuple[Engine, S2sOptions]:
+    """The engine, and the options with the path of every file.
+
+    Raises `UsageError` for options that the engine lacks, `EngineMissing` without its files.
+    """
     info = registry.find("s2s", options.engine)
-    if options.allow_reinit and "allow_reinit" not in info.options:
-        raise UsageError(f"--allow-reinit: not for the engine {info.name}; for transformers")
+    registry.require_taken(info, options.engine_options)
     registry.require_installed(info)
     if options.model is not None:
         options = replace(options, model=_located(options.model, info, hardware.offline))
     for flag, name in _files(options):
         if name and not Path(name).is_file():
             raise EngineMissing(f"--{flag} {name}: no such file")
-    speech = options.speech
-    built_of: dict[str, Any] = {
-        "model": options.model,
-        "layer": options.layer,
-        "quantizer": options.quantizer,
-        "max_window": options.max_window,
-        "compute_type": options.compute_type,
+    values: dict[str, Any] = {
+        **{name: getattr(options, name) for name in _ENCODER_OPTIONS},
+        **{name: getattr(options.speech, name, None) for name in _VOCODER_OPTIONS},
         "device": hardware.device,
         "batch_size": hardware.batch_size,
+        **options.engine_options,
     }
-    if options.allow_reinit:
-        built_of["allow_reinit"] = True
-    if speech:
-        own = ("vocoder", "vocoder_config", "speaker", "style")
-        built_of |= {name: getattr(speech, name) for name in own}
-    return info, options, built_of
+    return registry.configure(info, values), options
 
 
 def _files(options: S2sOptions) -> Iterator[tuple[str, str | None]]:
@@ -232,6 +240,6 @@ def _located(model: str, info: EngineInfo, offline: bool) -> str:
     path = Path(model).expanduser()
     if path.is_file():
         return os.path.abspath(path)  # noqa: PTH100
-    if info.name != "transformers":
-        raise EngineMissing(f"--model {model}: no such file; {info.name} takes fairseq's .pt")
+    if not info.weights:
+        raise EngineMissing(f"--model {model}: no such file; {info.name} takes a checkpoint's path")
     return str(catalogue.locate(info, model, offline=offline))

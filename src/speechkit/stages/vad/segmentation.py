@@ -84,6 +84,11 @@ DEFAULTS: dict[str, SegmentationOptions] = {
 }
 
 
+def defaults(engine: str) -> SegmentationOptions:
+    """The values that suit an engine; those of `ten` for an engine of another package."""
+    return DEFAULTS.get(engine, DEFAULTS["ten"])
+
+
 def speech_segments(
     probabilities: NDArray[np.float32],
     hop: float,

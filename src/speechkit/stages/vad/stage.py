@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from speechkit import keys
 from speechkit.engines import registry
 from speechkit.engines.protocols import VadEngine
+from speechkit.engines.registry import Engine
 from speechkit.io import manifest
 from speechkit.records import Record, Utterance
 from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
-from speechkit.stages.vad.segmentation import DEFAULTS, SegmentationOptions, speech_segments
+from speechkit.stages.vad.segmentation import SegmentationOptions, defaults, speech_segments
 from speechkit.stages.vad.speech_frames import probabilities
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VadOptions:
     """``emit``: ``recordings`` (a line each, with its segments) or ``segments`` (a line each).
-    ``segmentation`` None: the engine's own."""
+    ``segmentation`` None: the engine's own. ``engine_options``: of the engine's `EngineOptions`
+    those that are set."""
 
     engine: str = "ten"
     segmentation: SegmentationOptions | None = None
@@ -28,6 +30,7 @@ class VadOptions:
     probabilities: bool = False
     channel: int | None = None
     track: str | None = None
+    engine_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -35,11 +38,12 @@ class VadProcessor(Processor):
     """`Processor` of the vad stage."""
 
     options: VadOptions
+    engine: Engine
     one_by_one: bool
     _engine: VadEngine = field(init=False)
 
     def open(self) -> None:
-        self._engine = registry.create("vad", self.options.engine)
+        self._engine = self.engine.build()
 
     def load(self, utterance: Utterance) -> Loaded:
         return load_audio(utterance, self.options.channel, self.options.track)
@@ -71,13 +75,16 @@ class VadProcessor(Processor):
 
 def vad_stage(options: VadOptions) -> Stage:
     info = registry.find("vad", options.engine)
+    engine = registry.configure(info, options.engine_options)
     if options.segmentation is None:
-        options = replace(options, segmentation=DEFAULTS[options.engine])
+        options = replace(options, segmentation=defaults(options.engine))
+    pinned = asdict(options)
+    del pinned["engine_options"]
     return Stage(
         name="vad",
-        processor=VadProcessor(options, one_by_one=not info.batched),
+        processor=VadProcessor(options, engine, one_by_one=not info.batched),
         batch_audio=info.batch_audio,
-        options=asdict(options),
+        options={**pinned, **registry.pinned(info, options.engine_options)},
         packages=info.packages,
         result_keys=() if options.emit == "segments" else ("segments", "speech_duration"),
         cuts=options.emit == "segments",

@@ -14,7 +14,8 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from tokenizers import Tokenizer
 
 from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
-from speechkit.engines.asr.whisper.decoder import Whisper, WhisperOptions
+from speechkit.engines.asr.whisper.decoder import Whisper
+from speechkit.engines.asr.whisper.options import WhisperOptions
 from speechkit.engines.asr.whisper.vocabulary import TIMESTAMP, Vocabulary
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import EngineMissing, UsageError
@@ -39,21 +40,16 @@ MOST_BYTES = 16 << 20  # of a configuration
 LONGEST = 448  # tokens, of every published checkpoint; others say so in generation_config.json
 
 
-def faster_whisper(
-    model: str,
-    *,
-    device: str = "auto",
-    compute_type: str = "auto",
-    **options: Any,
-) -> Whisper:
-    """The engine ``faster-whisper``; ``model`` is a local folder, ``options`` `WhisperOptions`."""
-    return Whisper(_CTranslate2(model, device, compute_type), WhisperOptions(**options))
+def faster_whisper(options: WhisperOptions) -> Whisper:
+    """The engine ``faster-whisper``; ``options.model`` is a local folder."""
+    return Whisper(CTranslate2Backend(options), options)
 
 
-class _CTranslate2:
+class CTranslate2Backend:
     """A `Backend`: one model, one batch at a time, with the threads granted to the worker."""
 
-    def __init__(self, folder: str, device: str, compute_type: str) -> None:
+    def __init__(self, options: WhisperOptions) -> None:
+        folder, device, compute_type = options.model, options.device, options.compute_type
         path = Path(folder)
         _require_files(path)
         self.device = _device(device)

@@ -14,7 +14,7 @@ import numpy as np
 import soxr
 import torch
 
-from speechkit.engines.asr.nemo import checkpoint, loaders, prompts, timestamps
+from speechkit.engines.asr.nemo import NemoOptions, checkpoint, loaders, prompts, timestamps
 from speechkit.engines.batch_size import BatchSize
 from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
 from speechkit.engines.torch import device as torch_device
@@ -23,50 +23,32 @@ from speechkit.records import Hypothesis
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Clip, Waveform
 
-MAX_WINDOW = 30.0  # seconds; longer audio comes back empty from many models
 LEAST = 0.02  # seconds, to which silence is added: below two frames NeMo's normalisation fails
 LEAST_ATTENDED = 1.0  # seconds, of attention decoders, as NeMo itself does
 
 
 class Nemo:
-    """An AsrEngine. ``model``: a ``.nemo`` file, or a folder with one (or with what is in one).
-
-    ``dataloader``: how windows reach the model, see `loaders`. ``timestamps``: of segments, words
-    and characters; an attention decoder is asked for them only where ``words`` or ``chars`` are
-    wanted, since that can change its text. ``language``: for models that take one.
-    ``cuda_graphs``: of a transducer's decoding loop.
-    """
+    """An AsrEngine."""
 
     least_window = 0.0
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        device: str = "auto",
-        batch_size: int = 0,
-        compute_type: str = "auto",
-        language: str | None = None,
-        dataloader: str = "direct",
-        max_window: float = MAX_WINDOW,
-        timestamps: bool = True,
-        words: bool = False,
-        chars: bool = False,
-        cuda_graphs: bool = True,
-    ) -> None:
-        self.max_window = max_window
-        self._device = torch_device.device(device, "nemo")
-        self._dtype = torch_device.dtype(compute_type, self._device, "nemo")
-        self._model = checkpoint.restore(Path(model), self._device)
-        prompts.require_known(self._model, language, dataloader)
+    def __init__(self, options: NemoOptions) -> None:
+        self.max_window = options.max_window
+        self._device = torch_device.device(options.device, "nemo")
+        self._dtype = torch_device.dtype(options.compute_type, self._device, "nemo")
+        self._model = checkpoint.restore(Path(options.model), self._device)
+        prompts.require_known(self._model, options.language, options.dataloader)
         self._attends = prompts.is_attention_decoder(self._model)
         self._rate = checkpoint.sample_rate(self._model)
-        self._language = language
-        self._timestamps = words or chars or (timestamps and not self._attends)
-        checkpoint.set_decoding(self._model, timestamps=self._timestamps, cuda_graphs=cuda_graphs)
-        self._load = loaders.LOADERS[dataloader]
+        self._language = options.language
+        asked = options.words or options.chars
+        self._timestamps = asked or (options.timestamps and not self._attends)
+        checkpoint.set_decoding(
+            self._model, timestamps=self._timestamps, cuda_graphs=options.cuda_graphs
+        )
+        self._load = loaders.LOADERS[options.dataloader]
         self._batch = BatchSize(
-            batch_size or self._batch_size(),
+            options.batch_size or self._batch_size(),
             torch_device.out_of_memory,
             lambda: torch_device.free_memory(self._device),
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pocketsphinx
 
+from speechkit.engines.asr.pocketsphinx import PocketSphinxOptions
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import EngineMissing
 from speechkit.records import Hypothesis, Segment, Word
@@ -33,8 +34,8 @@ class PocketSphinx:
     max_window = 30.0
     least_window = 0.0
 
-    def __init__(self, model: str | None = None) -> None:
-        paths = _model_files(Path(model)) if model else {}
+    def __init__(self, options: PocketSphinxOptions) -> None:
+        paths = _model_files(Path(options.model)) if options.model else {}
         self._decoder = pocketsphinx.Decoder(loglevel="FATAL", cmn="batch", **paths)
 
     def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:

@@ -1,0 +1,20 @@
+"""Whisper on PyTorch, by transformers."""
+
+from speechkit.engines.asr.whisper.options import WhisperOptions
+from speechkit.engines.info import EngineInfo
+
+INFO = EngineInfo(
+    stage="asr",
+    name="whisper",
+    target="speechkit.engines.asr.whisper.engine:whisper",
+    packages=("torch", "transformers"),
+    install="pip install torch 'speechkit[whisper]'",
+    note="any Whisper checkpoint of transformers; CUDA, MPS or CPU",
+    options=WhisperOptions,
+    weights=("*.json", "*.txt", "model.safetensors", "model-*.safetensors"),
+    hub="openai/whisper-{}",
+    model="base",
+    needs_model=True,
+    batched=True,
+    cpu_windows=8,
+)

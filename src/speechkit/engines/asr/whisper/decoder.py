@@ -27,28 +27,12 @@ from speechkit.records import Hypothesis
 
 if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.backend import Backend
+    from speechkit.engines.asr.whisper.options import WhisperOptions
     from speechkit.engines.asr.whisper.transcript import Span
     from speechkit.engines.protocols import Waveform
 
 SILENCE = 3e-4  # peak amplitude (-70 dBFS) below which nothing can have been said
 FEWEST_SAMPLES = 400  # one analysis window of 25 ms
-TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class WhisperOptions:
-    """``language``: as `LanguageOption.parse` takes it. ``timestamps``: the model is asked to mark
-    its segments; times come from its attention in any case. ``batch_size`` 0: from the device's
-    free memory."""
-
-    language: str | None = None
-    task: str = "transcribe"
-    beam_size: int = 1
-    temperature: tuple[float, ...] = TEMPERATURES
-    initial_prompt: str | None = None
-    hotwords: str | None = None
-    timestamps: bool = False
-    batch_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,9 @@ from transformers.utils import logging as transformers_logging
 
 from speechkit.engines.asr.whisper.alignment import Attention, align
 from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
-from speechkit.engines.asr.whisper.decoder import Whisper, WhisperOptions
+from speechkit.engines.asr.whisper.decoder import Whisper
 from speechkit.engines.asr.whisper.decoding_loop import DecodingLoop, until
+from speechkit.engines.asr.whisper.options import WhisperOptions
 from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.engines.torch import device as torch_device
@@ -36,28 +37,23 @@ CPU_POSITIONS = 1500  # encoded at once on a CPU, whose caches a batch of window
 FIRST_TIMESTAMP = 1.0  # seconds; no first segment begins later, if the checkpoint is silent
 
 
-def whisper(
-    model: str,
-    *,
-    device: str = "auto",
-    compute_type: str = "auto",
-    **options: Any,
-) -> Whisper:
-    """The engine ``whisper``; ``model`` is a local folder, ``options`` are `WhisperOptions`."""
-    return Whisper(_Transformers(model, device, compute_type), WhisperOptions(**options))
+def whisper(options: WhisperOptions) -> Whisper:
+    """The engine ``whisper``; ``options.model`` is a local folder."""
+    return Whisper(TransformersBackend(options), options)
 
 
-class _Transformers:
+class TransformersBackend:
     """A `Backend`. Generates with a configuration of its own: what a checkpoint's says of forced
     tokens, languages and lengths has been read once and can't conflict any more."""
 
     detects = True
 
-    def __init__(self, folder: str, device: str, compute_type: str) -> None:
+    def __init__(self, options: WhisperOptions) -> None:
+        folder = options.model
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
-        self._device = torch_device.device(device, "whisper")
-        self._dtype = torch_device.dtype(compute_type, self._device, "whisper")
+        self._device = torch_device.device(options.device, "whisper")
+        self._dtype = torch_device.dtype(options.compute_type, self._device, "whisper")
         self.device = str(self._device)
         self.compute_type = torch_device.name(self._dtype)
         with own_alone(Path(folder)):

@@ -13,14 +13,15 @@ from torch.nn.functional import layer_norm
 from speechkit.compat import patched_imports
 from speechkit.engines.encoders.features import Stretch, convolutions_of, require_layer
 from speechkit.engines.s2s import vocoder
-from speechkit.engines.s2s.speech_to_speech import Parts, SpeechToSpeech
+from speechkit.engines.s2s.options import S2sEngineOptions
+from speechkit.engines.s2s.speech_to_speech import SpeechToSpeech
 
 WINDOW = 100.0  # seconds, as textlesslib's
 
 
-def fairseq(**options: Any) -> SpeechToSpeech:
-    """``options`` are `Parts`; ``model`` is a fairseq checkpoint."""
-    return SpeechToSpeech("fairseq", FairseqFeatures, build_vocoder, Parts(**options))
+def fairseq(options: S2sEngineOptions) -> SpeechToSpeech:
+    """``options.model`` is a fairseq checkpoint."""
+    return SpeechToSpeech("fairseq", FairseqFeatures, build_vocoder, options)
 
 
 class FairseqFeatures:

@@ -13,13 +13,14 @@ from torch import Tensor
 from speechkit.compat import patched_imports
 from speechkit.engines.encoders.features import Stretch, convolutions_of, require_layer
 from speechkit.engines.s2s import vocoder
-from speechkit.engines.s2s.speech_to_speech import Parts, SpeechToSpeech
+from speechkit.engines.s2s.options import S2sEngineOptions
+from speechkit.engines.s2s.speech_to_speech import SpeechToSpeech
 from speechkit.errors import UsageError
 
 
-def textless(**options: Any) -> SpeechToSpeech:
-    """``options`` are `Parts`; ``model`` is a fairseq checkpoint."""
-    return SpeechToSpeech("textless", TextlessFeatures, build_vocoder, Parts(**options))
+def textless(options: S2sEngineOptions) -> SpeechToSpeech:
+    """``options.model`` is a fairseq checkpoint."""
+    return SpeechToSpeech("textless", TextlessFeatures, build_vocoder, options)
 
 
 class TextlessFeatures:

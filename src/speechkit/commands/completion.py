@@ -1,0 +1,17 @@
+"""Values that a shell completes and that depend on other options."""
+
+from __future__ import annotations
+
+import typer
+
+
+def model_names(context: typer.Context, incomplete: str) -> list[str]:
+    """The names of known models for the engine that the command line names so far."""
+    from speechkit.engines import catalogue
+
+    engine = context.params.get("engine")
+    return [
+        known.name
+        for known in catalogue.KNOWN
+        if known.engine == engine and known.name.startswith(incomplete)
+    ]

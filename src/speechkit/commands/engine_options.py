@@ -1,0 +1,135 @@
+"""The options of a stage's engines, as the engines declare them."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from speechkit.commands.options import Option, parameter
+from speechkit.engines import registry
+from speechkit.engines.options import OptionInfo, declared
+from speechkit.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOption:
+    """An option of the ``engines`` of a stage that have it."""
+
+    name: str
+    info: OptionInfo
+    type: Any
+    engines: tuple[str, ...]
+
+    @property
+    def flag(self) -> str:
+        """Without dashes before it. A switch that is on by default has only its ``no-`` form."""
+        on = self.type is bool and self.info.default is True and not self.info.negatable
+        return f"{'no-' if on else ''}{self.name.replace('_', '-')}"
+
+    @property
+    def parameter_name(self) -> str:
+        return self.flag.replace("-", "_")
+
+    def parameter(self) -> inspect.Parameter:
+        names = f"--{self.flag}/--no-{self.flag}" if self.info.negatable else f"--{self.flag}"
+        option = Option(
+            names,
+            section=f"Engine{'s' * (len(self.engines) > 1)} {_listed(self.engines)}",
+            help=f"{self.info.help}{self._default()}",
+            metavar=self.info.metavar,
+            choices=self.info.choices,
+            **({} if self.info.minimum is None else {"min": self.info.minimum}),
+        )
+        kind = str if self.info.parse else self.type
+        return parameter(self.parameter_name, Annotated[Union[kind, None], option], None)  # noqa: UP007
+
+    def value(self, given: Any) -> Any:
+        if self.flag.startswith("no-") and self.type is bool:
+            return False
+        if not self.info.parse:
+            return given
+        try:
+            return self.info.parse(given)
+        except ValueError as e:
+            raise UsageError(f"--{self.flag} {given}: {e}") from e
+
+    def _default(self) -> str:
+        """As a sentence, unless the help itself has it."""
+        default = self.info.default
+        if default is None or default == "auto" or isinstance(default, bool):
+            return ""
+        shown = default if isinstance(default, tuple) else (default,)
+        texts = (f"{one:g}" if isinstance(one, float) else str(one) for one in shown)
+        return f" Default: {','.join(texts)}."
+
+
+class EngineGroup:
+    """The options of all engines of a stage, a `Group`. Its value: those set, by field name."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._options: dict[str, EngineOption] = {}
+
+    def parameters(self, reserved: frozenset[str]) -> list[inspect.Parameter]:
+        options = sorted(engine_options(self._stage), key=lambda one: -len(one.engines))
+        for option in options:
+            if option.parameter_name in reserved | {"help"}:
+                log.warning(
+                    "--%s of the engine %s is left out: all engines have an option of this name",
+                    *(option.flag, _listed(option.engines)),
+                )
+            else:
+                self._options[option.parameter_name] = option
+        return [option.parameter() for option in self._options.values()]
+
+    def value(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            self._options[name].name: self._options[name].value(value)
+            for name, value in values.items()
+            if value is not None
+        }
+
+
+def engine_options(stage: str) -> list[EngineOption]:
+    """The options of a stage's engines, each once, as its first engine declares it."""
+    found: dict[str, EngineOption] = {}
+    for info in registry.available(stage):
+        for name, option in (declared(info.options) if info.options else {}).items():
+            kind = _without_none(get_type_hints(info.options)[name])
+            first = found.get(name) or EngineOption(name, option, kind, ())
+            if first.type != kind:
+                log.warning(
+                    "--%s: the engine %s declares it as another type than the engine %s; left out",
+                    *(first.flag, info.name, first.engines[0]),
+                )
+                continue
+            found[name] = EngineOption(name, first.info, kind, (*first.engines, info.name))
+    return list(found.values())
+
+
+def _is_reserved(option: EngineOption, reserved: frozenset[str]) -> bool:
+    if option.parameter_name not in reserved:
+        return False
+    log.warning(
+        "--%s of the engine %s: left out, because every engine has an option of this name",
+        *(option.flag, _listed(option.engines)),
+    )
+    return True
+
+
+def _without_none(annotation: Any) -> Any:
+    """``int`` of ``int | None``."""
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return annotation
+    return next(one for one in get_args(annotation) if one is not type(None))
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
