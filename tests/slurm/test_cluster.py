@@ -22,7 +22,7 @@ def test_the_classic_use(work: Work, unsplit: Callable[[str], bytes]) -> None:
     """split-manifest, sbatch by hand, merge-results: byte for byte the unsplit run."""
     work.speechkit("split-manifest", "--input", work.manifest, "--splits", 8)
     job = work.cluster.sbatch(
-        *("--array=0-7", "--cpus-per-task=1", "--output=%a.log", SCRIPTS / "vad.slurm"),
+        *("--array=0-7", "--cpus-per-task=1", "--output=%a.log", SCRIPTS / "stage.slurm", "vad"),
         cwd=work.folder,
         SPLITS_DIR="splits",
     )
@@ -286,7 +286,7 @@ def test_fake_gpus_and_their_memory(
     work.speechkit("split-manifest", "--input", work.manifest, "--splits", 2)
     job = cluster.sbatch(
         *("--array=0-1", "--cpus-per-task=1", "--gres=gpu:1", "--output=gpu%a.log"),
-        SCRIPTS / "asr.slurm",
+        *(SCRIPTS / "stage.slurm", "asr"),
         *("--engine", "faster-whisper", "--model", untrained["faster-whisper"], "--language", "en"),
         cwd=work.folder,
         PATH=f"{programs}:{cluster.environment['PATH']}",
