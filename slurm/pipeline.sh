@@ -37,7 +37,7 @@ vad=$(submit vad-%A_%a "${tasks[@]}" "$scripts/stage.slurm" vad)
 export SPEECHKIT_INPUT_DIR=$results/vad SPEECHKIT_OUTPUT_DIR=$results/asr
 after=--dependency=afterany
 asr=$(submit asr-%A_%a "${tasks[@]}" "$after:$vad" "$scripts/stage.slurm" asr "$@")
-export SPEECHKIT_MERGED=$results/final.jsonl
+export SPEECHKIT_MERGED=$results/final.jsonl SPEECHKIT_RERUNS=0
 merge=$(submit merge-%j "$after:$asr" "$scripts/merge.slurm")
 
 echo "jobs $vad (vad), $asr (asr), $merge (merge into $SPEECHKIT_MERGED)"

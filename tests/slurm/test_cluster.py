@@ -13,6 +13,7 @@ import pytest
 from clusterkit import LIGHT, ROOT, UTTERANCES, Cluster, Work, kill, stage_of, supervisor_of, until
 
 from speechkit.cluster import attempts
+from speechkit.cluster.run_record import read_record
 
 SCRIPTS = ROOT / "slurm"
 LATER = "--sbatch=--begin=now+2"  # time to harm what was submitted
@@ -20,18 +21,20 @@ LATER = "--sbatch=--begin=now+2"  # time to harm what was submitted
 
 def test_the_classic_use(work: Work, unsplit: Callable[[str], bytes]) -> None:
     """split-manifest, sbatch by hand, merge-results: byte for byte the unsplit run."""
-    work.speechkit("split-manifest", "--input", work.manifest, "--splits", 8)
+    parts = ("--splits-dir", "parts")
+    work.speechkit(
+        "split-manifest", "--input", work.manifest, "--splits", 8, "--output-dir", "parts"
+    )
     job = work.cluster.sbatch(
         *("--array=0-7", "--cpus-per-task=1", "--output=%a.log", SCRIPTS / "stage.slurm", "vad"),
         cwd=work.folder,
-        SPLITS_DIR="splits",
+        SPLITS_DIR="parts",
     )
     assert set(work.cluster.wait(job).values()) == {"COMPLETED"}
-    work.speechkit(
-        *("merge-results", "--input-pattern", "output/*_split_*.jsonl", "--output", "final.jsonl")
-    )
+    pattern = ("--input-pattern", "output/*_split_*.jsonl")
+    work.speechkit("merge-results", *pattern, "--output", "final.jsonl", *parts)
     assert (work.folder / "final.jsonl").read_bytes() == unsplit("vad")
-    said = work.speechkit("slurm", "status", "output").stdout
+    said = work.speechkit("slurm", "status", "output", *parts).stdout
     assert f"8 splits: 8 done\n  {UTTERANCES} of {UTTERANCES} utterances" in said
 
 
@@ -54,6 +57,51 @@ def test_submit_merges_by_itself(work: Work, unsplit: Callable[[str], bytes]) ->
     assert not work.status()["complete"]
     (work.folder / "final.jsonl").touch()
     assert "nothing to run again" in work.speechkit("slurm", "rerun", work.output).stderr
+
+
+def test_a_users_variables_change_nothing(work: Work, unsplit: Callable[[str], bytes]) -> None:
+    """Neither what is submitted nor where its jobs write."""
+    elsewhere = str(work.folder / "elsewhere")
+    foreign = dict.fromkeys(("OUTPUT_DIR", "INPUT_DIR", "SPLITS_DIR", "MERGED"), elsewhere)
+    foreign |= dict.fromkeys(("SPLIT_OFFSET", "REQUEUES", "RERUNS"), "7")
+    command = ("vad", "--input", work.manifest, "--splits", 2, "-o", "final.jsonl")
+    one_cpu = "--sbatch=--cpus-per-task=1"
+    said = work.speechkit("slurm", "submit", one_cpu, *command, **foreign).stderr
+    states = work.cluster.wait(*work.jobs(said))
+    assert set(states.values()) == {"COMPLETED"}, work.log("vad")
+    assert (work.folder / "final.jsonl").read_bytes() == unsplit("vad")
+    assert {path.name for path in work.folder.iterdir()} == {"splits", "output", "final.jsonl"}
+
+
+def test_no_job_is_forgotten_where_submit_dies(
+    work: Work, unsplit: Callable[[str], bytes], tmp_path: Path
+) -> None:
+    """Killed when it calls sbatch for the second time, which is for the merge."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    deadly = programs / "sbatch"
+    real = shutil.which("sbatch", path=work.cluster.environment["PATH"])
+    deadly.write_text(
+        f"#!/bin/sh\n[ -e {programs}/once ] && kill -9 $PPID\n"
+        f': >{programs}/once\nexec {real} "$@"\n'
+    )
+    deadly.chmod(0o755)
+    path = f"{programs}:{work.cluster.environment['PATH']}"
+    command = ("vad", "--input", work.manifest, "--splits", 2, "-o", "final.jsonl")
+    options = ("--sbatch=--cpus-per-task=1", "--sbatch=--hold")
+    work.speechkit("slurm", "submit", *options, *command, code=-9, PATH=path)
+    record = read_record(str(work.output))
+    assert record
+    (array,) = record.arrays
+    assert set(work.cluster.states(array.job)) == {f"{array.job}_0", f"{array.job}_1"}
+    assert work.submit(*command) == []
+    work.cluster.ask("scontrol", "release", str(array.job))
+    work.cluster.wait(array.job)
+    merge = work.rerun()
+    assert len(merge) == 1
+    work.cluster.ask("scontrol", "release", str(merge[0]))
+    work.cluster.wait(*merge)
+    assert (work.folder / "final.jsonl").read_bytes() == unsplit("vad")
 
 
 def test_what_fails_is_named_and_repaired(work: Work, unsplit: Callable[[str], bytes]) -> None:

@@ -94,6 +94,50 @@ def test_failed_utterances_are_counted_by_kind(speechkit: Any, folder: Path) -> 
     assert "5 x AudioNotFound" in said
 
 
+def test_a_users_variables_change_nothing(
+    speechkit: Any, manifest: Path, tmp_path: Path, unsplit: Callable[[str], bytes]
+) -> None:
+    """Only batch scripts take names without SPEECHKIT_ in front."""
+    elsewhere = tmp_path / "elsewhere"
+    foreign = {name: str(elsewhere) for name in ("OUTPUT_DIR", "INPUT_DIR", "SPLITS_DIR", "MERGED")}
+    foreign |= {"SPLIT_OFFSET": "7", "REQUEUES": "many", "RERUNS": "many"}
+    place = {"cwd": tmp_path, "env": foreign}
+    speechkit("split-manifest", "--input", manifest, "--splits", 2, **place)
+    speechkit("slurm", "task", "vad", "--split", 0, **place)
+    indexed = {**place, "env": {**foreign, "SLURM_ARRAY_TASK_ID": "1"}}
+    speechkit("slurm", "task", "vad", **indexed)
+    status = speechkit("slurm", "status", "output", **place).out.decode()
+    assert f"{tmp_path}/output: 2 splits: 2 done\n" in status
+    speechkit(
+        *("merge-results", "--input-pattern", "output/*_split_*.jsonl", "-o", "all.jsonl"), **place
+    )
+    assert (tmp_path / "all.jsonl").read_bytes() == unsplit("vad")
+    assert {path.name for path in tmp_path.iterdir()} == {"splits", "output", "all.jsonl"}
+
+
+def test_our_variables_name_the_folders(speechkit: Any, manifest: Path, tmp_path: Path) -> None:
+    ours = {"SPEECHKIT_SPLITS_DIR": "parts", "SPEECHKIT_OUTPUT_DIR": "results"}
+    place = {"cwd": tmp_path, "env": ours}
+    speechkit("split-manifest", "--input", manifest, "--splits", 1, **place)
+    speechkit("slurm", "task", "vad", "--split", 0, **place)
+    pattern = ("--input-pattern", "results/*_split_*.jsonl")
+    speechkit("merge-results", *pattern, "-o", "all.jsonl", **place)
+    assert {path.name for path in tmp_path.iterdir()} == {"parts", "results", "all.jsonl"}
+
+
+def test_a_failed_stage_gives_its_reason(speechkit: Any, folder: Path) -> None:
+    """By a file of its own, though its messages go to no log."""
+    options = ("--", "--engine", "pocketsphinx", "--model", "gone")
+    done = speechkit("slurm", "task", "asr", "--split", 1, *options, cwd=folder, code=1)
+    sentence = done.err.splitlines()[-1].removeprefix("speechkit: ")
+    assert "gone" in sentence
+    split = states(speechkit, folder)[1]
+    assert (split["state"], split["reason"], split["log"]) == ("failed", sentence, "")
+    (attempt,) = attempts.read(folder / "output" / "data_split_01.jsonl")
+    assert attempt.end
+    assert attempt.end.reason == sentence
+
+
 @pytest.mark.parametrize("harm", ["SIGTERM", "SIGKILL"])
 def test_a_stopped_split_goes_on(
     speechkit: Any, folder: Path, harm: str, unsplit: Callable[[str], bytes]
