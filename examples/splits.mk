@@ -5,10 +5,11 @@
 #   speechkit merge-results --input-pattern "output/*_split_*.jsonl" --output final.jsonl
 #
 # Again, it runs what isn't done yet. A split in which utterances failed (exit code 3) is done.
-STAGE ?= asr
-OPTIONS ?=
-SPLITS_DIR ?= splits
-OUTPUT_DIR ?= output
+# Other folders: make … SPLITS_DIR=parts OUTPUT_DIR=results; the environment changes neither.
+STAGE = asr
+OPTIONS =
+SPLITS_DIR = splits
+OUTPUT_DIR = output
 
 names := $(patsubst $(SPLITS_DIR)/%,%,$(wildcard $(SPLITS_DIR)/*_split_*.json*))
 results := $(patsubst %,$(OUTPUT_DIR)/%,$(names:.gz=))

@@ -82,6 +82,50 @@ class Cluster:
         until(over, seconds, f"jobs {jobs} never ended")
         return self.states(*jobs)
 
+    def processes(self, job: int, index: int) -> list[psutil.Process]:
+        """Those of a task of this cluster, its batch script's first."""
+        variables = {
+            "SLURM_CONF": self.environment["SLURM_CONF"],
+            "SLURM_ARRAY_JOB_ID": str(job),
+            "SLURM_ARRAY_TASK_ID": str(index),
+        }
+        processes = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if variables.items() <= process.environ().items():
+                    processes.append(process)
+        return sorted(processes, key=lambda process: process.create_time())
+
+    def supervisor_of(self, job: int, index: int) -> psutil.Process:
+        """The process that a task's batch script has become."""
+        return self._process(job, index, ["slurm", "task"])
+
+    def stage_of(self, job: int, index: int) -> psutil.Process:
+        """The process of a task's stage."""
+        return self._process(job, index, STAGE[1:])
+
+    def _process(self, job: int, index: int, words: list[str]) -> psutil.Process:
+        def find() -> psutil.Process | None:
+            for process in self.processes(job, index):
+                with suppress(psutil.Error):
+                    line = process.cmdline()
+                    if words in (line[1:3], line[2:4]):
+                        return process
+            return None
+
+        process: psutil.Process = until(find, 60, f"the task never started {' '.join(words)}")
+        return process
+
+    def kill(self, job: int, index: int) -> None:
+        """All of a task at once, so that nobody is left to say so."""
+        processes = self.processes(job, index)
+        for process in processes:
+            with suppress(psutil.Error):
+                process.send_signal(signal.SIGSTOP)
+        for process in processes:
+            with suppress(psutil.Error):
+                process.kill()
+
 
 @contextmanager
 def running(folder: Path) -> Iterator[Cluster]:
@@ -163,48 +207,3 @@ class Work:
         """Utterances in the unfinished result."""
         part = self.part(split)
         return max(0, part.read_bytes().count(b"\n") - 1) if part.exists() else 0
-
-
-def processes(job: int, index: int) -> list[psutil.Process]:
-    """Those of a task, its batch script's first."""
-    wanted = {"SLURM_ARRAY_JOB_ID": str(job), "SLURM_ARRAY_TASK_ID": str(index)}
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if wanted.items() <= process.environ().items():
-                found.append(process)
-    return sorted(found, key=lambda process: process.create_time())
-
-
-def supervisor_of(job: int, index: int) -> psutil.Process:
-    """What a task's batch script has become."""
-    return _find(job, index, ["slurm", "task"])
-
-
-def stage_of(job: int, index: int) -> psutil.Process:
-    """The process of a task's stage."""
-    return _find(job, index, STAGE[1:])
-
-
-def _find(job: int, index: int, words: list[str]) -> psutil.Process:
-    def find() -> psutil.Process | None:
-        for process in processes(job, index):
-            with suppress(psutil.Error):
-                line = process.cmdline()
-                if words in (line[1:3], line[2:4]):
-                    return process
-        return None
-
-    found: psutil.Process = until(find, 60, f"the task never started {' '.join(words)}")
-    return found
-
-
-def kill(job: int, index: int) -> None:
-    """All of a task at once, so that nobody is left to say so."""
-    going = processes(job, index)
-    for process in going:
-        with suppress(psutil.Error):
-            process.send_signal(signal.SIGSTOP)
-    for process in going:
-        with suppress(psutil.Error):
-            process.kill()

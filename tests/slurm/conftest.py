@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusterkit import BIN, LIGHT, UTTERANCES, Cluster, Work, running
@@ -64,3 +65,10 @@ def work(cluster: Cluster, manifest: Path, tmp_path: Path) -> Iterator[Work]:
     folder.mkdir()
     yield Work(cluster, folder, manifest)
     cluster.ask("scancel", "--user=root")
+
+
+@pytest.fixture
+def folder(manifest: Path, tmp_path: Path, speechkit: Any) -> Path:
+    """With the manifest in three splits."""
+    speechkit("split-manifest", "--input", manifest, "--splits", 3, cwd=tmp_path)
+    return tmp_path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import signal
@@ -10,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from clusterkit import LIGHT, ROOT, UTTERANCES, Cluster, Work, kill, stage_of, supervisor_of, until
+from clusterkit import LIGHT, ROOT, UTTERANCES, Cluster, Work, until
 
 from speechkit.cluster import attempts
 
@@ -20,40 +19,21 @@ LATER = "--sbatch=--begin=now+2"  # time to harm what was submitted
 
 def test_the_classic_use(work: Work, unsplit: Callable[[str], bytes]) -> None:
     """split-manifest, sbatch by hand, merge-results: byte for byte the unsplit run."""
-    work.speechkit("split-manifest", "--input", work.manifest, "--splits", 8)
+    parts = ("--splits-dir", "parts")
+    work.speechkit(
+        "split-manifest", "--input", work.manifest, "--splits", 8, "--output-dir", "parts"
+    )
     job = work.cluster.sbatch(
-        *("--array=0-7", "--cpus-per-task=1", "--output=%a.log", SCRIPTS / "vad.slurm"),
+        *("--array=0-7", "--cpus-per-task=1", "--output=%a.log", SCRIPTS / "stage.slurm", "vad"),
         cwd=work.folder,
-        SPLITS_DIR="splits",
+        SPLITS_DIR="parts",
     )
     assert set(work.cluster.wait(job).values()) == {"COMPLETED"}
-    work.speechkit(
-        *("merge-results", "--input-pattern", "output/*_split_*.jsonl", "--output", "final.jsonl")
-    )
+    pattern = ("--input-pattern", "output/*_split_*.jsonl")
+    work.speechkit("merge-results", *pattern, "--output", "final.jsonl", *parts)
     assert (work.folder / "final.jsonl").read_bytes() == unsplit("vad")
-    said = work.speechkit("slurm", "status", "output").stdout
+    said = work.speechkit("slurm", "status", "output", *parts).stdout
     assert f"8 splits: 8 done\n  {UTTERANCES} of {UTTERANCES} utterances" in said
-
-
-def test_submit_merges_by_itself(work: Work, unsplit: Callable[[str], bytes]) -> None:
-    """One command from anywhere; what is submitted once is not submitted twice."""
-    command = ["asr", "--input", work.manifest, "--splits", 8, "-o", "final.jsonl"]
-    command += ["--format", "txt", *LIGHT]
-    array, merge = work.submit(*command)
-    assert work.submit(*command) == []
-    states = work.cluster.wait(array, merge)
-    assert set(states.values()) == {"COMPLETED"}
-    assert len(states) == 9
-    assert (work.folder / "final.jsonl").read_bytes() == unsplit("asr")
-    heard = map(json.loads, unsplit("asr").splitlines())
-    texts = {f"{Path(one['audio_filepath']).stem}.txt": one["pred_text"] for one in heard}
-    found = (work.folder / "final").rglob("*.txt")
-    assert {path.name: " ".join(path.read_text().split()) for path in found} == texts
-    assert work.status()["complete"]
-    work.result(3).touch()  # as after a retry, whose merge is still to come
-    assert not work.status()["complete"]
-    (work.folder / "final.jsonl").touch()
-    assert "nothing to run again" in work.speechkit("slurm", "rerun", work.output).stderr
 
 
 def test_what_fails_is_named_and_repaired(work: Work, unsplit: Callable[[str], bytes]) -> None:
@@ -64,11 +44,11 @@ def test_what_fails_is_named_and_repaired(work: Work, unsplit: Callable[[str], b
     )
     (work.folder / "splits" / "data_split_05.jsonl").unlink()
     work.cluster.ask("scontrol", "update", f"JobId={array}_3", "TimeLimit=1")
-    stage_of(array, 3).send_signal(signal.SIGSTOP)
+    work.cluster.stage_of(array, 3).send_signal(signal.SIGSTOP)
     until(lambda: work.part(1).exists(), what="split 1 never began")
-    kill(array, 1)
+    work.cluster.kill(array, 1)
     until(lambda: work.part(2).exists(), what="split 2 never began")
-    supervisor_of(array, 2).send_signal(signal.SIGUSR1)
+    work.cluster.supervisor_of(array, 2).send_signal(signal.SIGUSR1)
     states = work.cluster.wait(array, merge)
     assert states[f"{array}_3"] == "TIMEOUT"
 
@@ -103,7 +83,7 @@ def test_a_requeued_task_goes_on(work: Work, harm: str, unsplit: Callable[[str],
         *("asr", "--input", work.manifest, "--splits", 3, "-o", "all.jsonl", *LIGHT)
     )
     # The last task's number is that of the array, which must not all be queued again.
-    stage = stage_of(array, 2)
+    stage = work.cluster.stage_of(array, 2)
     until(lambda: work.answered(2) >= 2, what="nothing was computed")
     if harm == "preempted":
         work.cluster.preempt(array, 2)
@@ -123,7 +103,7 @@ def test_what_gets_nowhere_is_not_queued_for_ever(work: Work) -> None:
     work.speechkit("split-manifest", "--input", work.manifest, "--splits", 1)
     (array,) = work.submit("asr", "--requeues", 2, *LIGHT)
     for tries in (1, 2):
-        stage_of(array, 0).kill()  # before it has done anything
+        work.cluster.stage_of(array, 0).kill()  # before it has done anything
         until(lambda n=tries: work.log().count("split 0: killed") == n, 30)
     assert work.cluster.wait(array) == {f"{array}_0": "FAILED"}
     assert "not queued again: 2 in a row finished nothing" in work.log()
@@ -144,30 +124,6 @@ def test_what_is_missing_is_run_again_by_the_merge(
     until(lambda: len(list((work.output / "slurm" / "logs").glob("merge-*.log"))) == 2)
     until(lambda: work.status()["complete"], 60)
     assert (work.folder / "final.jsonl").read_bytes() == unsplit("vad")
-
-
-def test_more_splits_than_an_array_can_have(work: Work, tmp_path: Path) -> None:
-    """The limit is 1001; the second array's tasks have the splits from 1001 on."""
-    many = tmp_path / "data.jsonl"
-    line = work.manifest.read_text().splitlines()[0].rstrip("}")
-    many.write_text("".join(f'{line}, "id": "{n}"}}\n' for n in range(1200)))
-    first, second = work.submit("vad", "--input", many, "--splits", 1200, "--sbatch=--hold")
-    assert len(work.cluster.states(first)) == 1001
-    assert len(work.cluster.states(second)) == 199
-    for task in (f"{first}_0", f"{first}_1000", f"{second}_0", f"{second}_198"):
-        work.cluster.ask("scontrol", "release", task)
-    chosen = [0, 1000, 1001, 1199]
-    done = [work.output / f"data_split_{split:04}.jsonl" for split in chosen]
-    until(lambda: all(path.exists() for path in done))
-    states = work.states()
-    assert [number for number, state in enumerate(states) if state == "done"] == chosen
-    assert states.count("queued") == 1196
-    work.cluster.ask("scancel", str(first), str(second))
-    work.cluster.wait(first, second)
-    jobs = work.speechkit("slurm", "rerun", work.output).stderr
-    assert "--array=1-999\n" in jobs
-    assert "--array=1-197, from split 1001 on\n" in jobs
-    work.cluster.ask("scancel", *work.jobs(jobs))
 
 
 def test_the_pipeline(work: Work) -> None:
@@ -197,81 +153,6 @@ def test_the_readme(cluster: Cluster, examples: Path, tmp_path: Path) -> None:
     assert "WER" in said
 
 
-def test_a_stage_after_another(work: Work) -> None:
-    """`--after`: on the other's results, and its missing splits come first in a rerun."""
-    output = ("--output-dir", "vad")
-    (vad,) = work.submit("vad", "--input", work.manifest, "--splits", 2, *output)
-    asr, merge = work.submit("asr", "--after", "vad", "-o", "final.jsonl", *LIGHT)
-    work.cluster.wait(vad, asr, merge)
-    work.speechkit("vad", work.manifest, "-o", "vad.jsonl")
-    work.speechkit("asr", "vad.jsonl", "-o", "asr.jsonl", "--engine", "pocketsphinx")
-    final = work.folder / "final.jsonl"
-    assert final.read_bytes() == (work.folder / "asr.jsonl").read_bytes()
-    final.unlink()
-    for name in ("data_split_01.jsonl", ".data_split_01.jsonl.run.json"):
-        (work.folder / "vad" / name).unlink()
-        (work.output / name).unlink()
-    jobs = work.rerun()
-    assert len(jobs) == 3
-    work.cluster.wait(*jobs)
-    assert final.read_bytes() == (work.folder / "asr.jsonl").read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("asr", "--input", "{data}", "--splits", 2, "--", "--engine", "nope"), "no asr engine"),
-        (("asr", "--input", "{data}", "--splits", 2, "--", "--nope"), "No such option"),
-        (("asr", "--splits-dir", "s", "--", "-o", "mine.jsonl"), "--output: is not for a split"),
-        (("asr", "--input", "{data}"), "--input and --splits come together"),
-        (("asr", "--splits-dir", "nowhere"), "no index of splits"),
-        (("asr", "--after", "nowhere"), "--after nowhere: no such folder"),
-        (("score", "--input", "{data}", "--splits", 2), "there are vad, asr, s2s"),
-        (("asr", "--input", "gone.jsonl", "--splits", 2), "gone.jsonl: can't be read"),
-        (
-            ("asr", "--input", "{data}", "--splits", 2, "--sbatch=--partition=x"),
-            "invalid partition",
-        ),
-    ],
-)
-def test_what_would_fail_is_not_submitted(
-    work: Work, arguments: tuple[object, ...], words: str
-) -> None:
-    filled = [work.manifest if one == "{data}" else one for one in arguments]
-    code = 1 if "partition" in words else 2
-    done = work.speechkit("slurm", "submit", *filled, code=code)
-    assert words in done.stderr
-    assert not work.output.exists() or code == 1
-
-
-def test_the_halves_of_s2s(work: Work, s2s_models: Path) -> None:
-    """Units by one array, speech by the next, in one tree: that of the unsplit run."""
-    units = ("--model", s2s_models / "hubert-six.pt", "--layer", 6, "--units-only")
-    units += ("--quantizer", s2s_models / "km.npz")
-    speech = ("--from-units", "--vocoder", s2s_models / "vocoder" / "g.pt", "--output-dir")
-    splits = ("--input", work.manifest, "--splits", 2)
-    first = work.submit("s2s", *splits, "--output-dir", "units", "--", *units)
-    second = work.submit("s2s", "--after", "units", "-o", "final.jsonl", "--", *speech, "spoken")
-    states = work.cluster.wait(*first, *second)
-    assert set(states.values()) == {"COMPLETED"}, work.log("s2s")
-    work.speechkit("s2s", work.manifest, "-o", "units.jsonl", *units)
-    work.speechkit("s2s", "units.jsonl", "-o", "whole.jsonl", *speech, "whole")
-    made = {path.relative_to(work.folder / "spoken"): path.read_bytes() for path in spoken(work)}
-    assert len(made) == UTTERANCES
-    assert all((work.folder / "whole" / name).read_bytes() == made[name] for name in made)
-
-
-def spoken(work: Work) -> list[Path]:
-    return sorted((work.folder / "spoken").rglob("*.wav"))
-
-
-def test_another_run_in_the_same_folder(work: Work) -> None:
-    (job,) = work.submit("vad", "--input", work.manifest, "--splits", 2, "--sbatch=--hold")
-    done = work.speechkit("slurm", "submit", "asr", *LIGHT, code=2)
-    assert "has the results of another run" in done.stderr
-    work.cluster.ask("scancel", str(job))
-
-
 def test_fake_gpus_and_their_memory(
     cluster: Cluster, work: Work, untrained: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -286,7 +167,7 @@ def test_fake_gpus_and_their_memory(
     work.speechkit("split-manifest", "--input", work.manifest, "--splits", 2)
     job = cluster.sbatch(
         *("--array=0-1", "--cpus-per-task=1", "--gres=gpu:1", "--output=gpu%a.log"),
-        SCRIPTS / "asr.slurm",
+        *(SCRIPTS / "stage.slurm", "asr"),
         *("--engine", "faster-whisper", "--model", untrained["faster-whisper"], "--language", "en"),
         cwd=work.folder,
         PATH=f"{programs}:{cluster.environment['PATH']}",

@@ -19,17 +19,6 @@ import pytest
 from clusterkit import BIN, LIGHT, ROOT, UTTERANCES, until
 
 from speechkit.cluster import attempts
-from speechkit.cluster.attempts import Attempt, End
-from speechkit.cluster.runs import chunks
-from speechkit.cluster.status import status
-from speechkit.errors import UsageError
-
-
-@pytest.fixture
-def folder(manifest: Path, tmp_path: Path, speechkit: Any) -> Path:
-    """With the manifest in three splits."""
-    speechkit("split-manifest", "--input", manifest, "--splits", 3, cwd=tmp_path)
-    return tmp_path
 
 
 def states(speechkit: Any, folder: Path, code: int = 4) -> list[dict[str, Any]]:
@@ -91,6 +80,50 @@ def test_failed_utterances_are_counted_by_kind(speechkit: Any, folder: Path) -> 
     said = speechkit("slurm", "status", "output", *own, cwd=folder).out.decode()
     assert "2 splits: 2 done\n  5 of 5 utterances" in said
     assert "5 x AudioNotFound" in said
+
+
+def test_a_users_variables_change_nothing(
+    speechkit: Any, manifest: Path, tmp_path: Path, unsplit: Callable[[str], bytes]
+) -> None:
+    """Only batch scripts take names without SPEECHKIT_ in front."""
+    elsewhere = tmp_path / "elsewhere"
+    foreign = {name: str(elsewhere) for name in ("OUTPUT_DIR", "INPUT_DIR", "SPLITS_DIR", "MERGED")}
+    foreign |= {"SPLIT_OFFSET": "7", "REQUEUES": "many", "RERUNS": "many"}
+    place = {"cwd": tmp_path, "env": foreign}
+    speechkit("split-manifest", "--input", manifest, "--splits", 2, **place)
+    speechkit("slurm", "task", "vad", "--split", 0, **place)
+    indexed = {**place, "env": {**foreign, "SLURM_ARRAY_TASK_ID": "1"}}
+    speechkit("slurm", "task", "vad", **indexed)
+    status = speechkit("slurm", "status", "output", **place).out.decode()
+    assert f"{tmp_path}/output: 2 splits: 2 done\n" in status
+    speechkit(
+        *("merge-results", "--input-pattern", "output/*_split_*.jsonl", "-o", "all.jsonl"), **place
+    )
+    assert (tmp_path / "all.jsonl").read_bytes() == unsplit("vad")
+    assert {path.name for path in tmp_path.iterdir()} == {"splits", "output", "all.jsonl"}
+
+
+def test_our_variables_name_the_folders(speechkit: Any, manifest: Path, tmp_path: Path) -> None:
+    ours = {"SPEECHKIT_SPLITS_DIR": "parts", "SPEECHKIT_OUTPUT_DIR": "results"}
+    place = {"cwd": tmp_path, "env": ours}
+    speechkit("split-manifest", "--input", manifest, "--splits", 1, **place)
+    speechkit("slurm", "task", "vad", "--split", 0, **place)
+    pattern = ("--input-pattern", "results/*_split_*.jsonl")
+    speechkit("merge-results", *pattern, "-o", "all.jsonl", **place)
+    assert {path.name for path in tmp_path.iterdir()} == {"parts", "results", "all.jsonl"}
+
+
+def test_a_failed_stage_gives_its_reason(speechkit: Any, folder: Path) -> None:
+    """By a file of its own, though its messages go to no log."""
+    options = ("--", "--engine", "pocketsphinx", "--model", "gone")
+    done = speechkit("slurm", "task", "asr", "--split", 1, *options, cwd=folder, code=1)
+    sentence = done.err.splitlines()[-1].removeprefix("speechkit: ")
+    assert "gone" in sentence
+    split = states(speechkit, folder)[1]
+    assert (split["state"], split["reason"], split["log"]) == ("failed", sentence, "")
+    (attempt,) = attempts.read(folder / "output" / "data_split_01.jsonl")
+    assert attempt.end
+    assert attempt.end.reason == sentence
 
 
 @pytest.mark.parametrize("harm", ["SIGTERM", "SIGKILL"])
@@ -159,108 +192,11 @@ def test_the_scripts_say_what_they_lack(tmp_path: Path) -> None:
         assert "activate its environment" in done.stderr
 
 
-def test_every_script_can_be_preempted() -> None:
-    for stage in ("vad", "asr", "s2s"):
-        text = (ROOT / "slurm" / f"{stage}.slurm").read_text()
-        for option in ("--signal=B:USR1@90", "--requeue", "--open-mode=append"):
-            assert re.search(rf"^#SBATCH {re.escape(option)}$", text, re.MULTILINE)
-        assert f'exec speechkit slurm task {stage} -- "$@"' in text
-
-
-def _spoil(folder: Path, name: str, content: bytes | None) -> None:
-    """A pipe for None, which would be waited for."""
-    path = folder / "output" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if content is None:
-        os.mkfifo(path)
-    else:
-        path.write_bytes(content)
-
-
-BROKEN: list[tuple[str, bytes | None]] = [
-    *(("slurm/data_split_01.attempts", None), ("data_split_01.jsonl.part", None)),
-    *(("data_split_01.jsonl.part", b"notes\n"), ("data_split_01.jsonl.part", b"[1]\n")),
-    *((".data_split_01.jsonl.run.json", text) for text in (b"null", b"[]", b"", b"[" * 100_000)),
-    (".data_split_01.jsonl.run.json", b'{"utterances": "x", "bytes": 0, "errors": {}}'),
-    (".data_split_01.jsonl.run.json", b'{"utterances": 1, "bytes": 0, "errors": {"a": "b"}}'),
-    (".data_split_01.jsonl.run.json", None),
-]
-
-
-@pytest.mark.parametrize(("name", "content"), BROKEN)
-def test_one_broken_split_hides_no_other(name: str, content: bytes | None, folder: Path) -> None:
-    (folder / "output").mkdir()
-    if name.endswith(".run.json"):
-        (folder / "output" / "data_split_01.jsonl").touch()
-    _spoil(folder, name, content)
-    found = status(str(folder / "output"), str(folder / "splits"))
-    assert [split.state for split in found.splits] == ["not started", "broken", "not started"]
-    assert f"output/{name}: " in found.splits[1].reason
-    assert f"  split 1 broken: {found.splits[1].reason}" in found.text()
-    assert [split.number for split in found.incomplete] == [0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        *(
-            "null",
-            "[1]",
-            "3",
-            '"end"',
-            "{}",
-            '{"end": 3}',
-            '{"end": {}}',
-            '{"job": 1}',
-            "[" * 100_000,
-        ),
-        '{"job": null, "host": 3, "log": [], "time": "x", "done": "y"}',
-        '{"job": 1, "host": "", "log": "", "time": 1e999, "done": 0}',
-        '{"job": 1, "host": "", "log": "", "time": 1, "done": 0, "more": 3}',
-        '{"end": {"time": -1, "done": 3, "code": 0}}',
-    ],
-)
-def test_an_odd_record_is_passed_over(line: str, tmp_path: Path) -> None:
-    output = tmp_path / "data_split_00.jsonl"
-    attempts.begin(output)
-    attempts.finish(output, End(1.0, 3, 0))
-    record = tmp_path / "slurm" / "data_split_00.attempts"
-    record.write_bytes(record.read_bytes() + line.encode() + b"\n\xff\n")
-    (only,) = attempts.read(output)
-    assert only.end == End(1.0, 3, 0)
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        *({"utterances": "x"}, {"utterances": None}, {"seconds": None}, {"seconds": float("nan")}),
-        *({"seconds": 1e400}, {"bytes": -1}, {"more": 1}, None, [1]),
-    ],
-)
-def test_an_odd_index_is_named(changed: dict[str, object] | list[int] | None, folder: Path) -> None:
-    path = folder / "splits" / "data_splits.json"
-    index = json.loads(path.read_text())
-    split = index["splits"][1]
-    index["splits"][1] = {**split, **changed} if isinstance(changed, dict) else changed
-    path.write_text(json.dumps(index))
-    with pytest.raises(UsageError, match=r"data_splits\.json: not an index of splits"):
-        status(str(folder / "output"), str(folder / "splits"))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("null", "[]", "3", "", "[" * 100_000, '{"run": 3, "arrays": [], "merge": null}'),
-        '{"run": {"stage": "vad", "options": [], "splits": 3, "output": [], "folder": null}, '
-        '"arrays": [], "merge": null}',
-        '{"run": {"stage": "vad", "splits": "s", "output": "o", "folder": "f", "options": []}, '
-        '"arrays": [{"job": "x", "offset": 0}], "merge": null}',
-    ],
-)
-def test_an_odd_record_of_a_run_is_named(text: str, folder: Path) -> None:
-    _spoil(folder, "slurm/run.json", text.encode())
-    with pytest.raises(UsageError, match=r"run\.json: no record of a submitted run"):
-        status(str(folder / "output"), str(folder / "splits"))
+def test_the_stage_script_can_be_preempted() -> None:
+    text = (ROOT / "slurm" / "stage.slurm").read_text()
+    for option in ("--signal=B:USR1@90", "--requeue", "--open-mode=append"):
+        assert re.search(rf"^#SBATCH {re.escape(option)}$", text, re.MULTILINE)
+    assert 'exec speechkit slurm task "$stage" -- "$@"' in text
 
 
 def test_signals_until_the_task_is_gone(folder: Path) -> None:
@@ -277,40 +213,6 @@ def test_signals_until_the_task_is_gone(folder: Path) -> None:
     (only,) = attempts.read(folder / "output" / "data_split_01.jsonl")
     assert only.end
     assert only.end.code == 75
-
-
-def tried(job: int, done: int, end: int | None) -> Attempt:
-    return Attempt(job, "", "", 0.0, done, None if end is None else End(0.0, end, 75))
-
-
-@pytest.mark.parametrize(
-    ("tries", "count"),
-    [
-        ([], 0),
-        ([tried(7, 0, 0)], 1),
-        ([tried(7, 0, 4)], 0),
-        ([tried(7, 0, 4), tried(7, 4, 4), tried(7, 4, None)], 2),
-        ([tried(6, 4, 4), tried(7, 4, 4)], 1),  # another job's tries don't count
-        ([tried(7, 0, None), tried(7, 4, 4)], 1),  # killed, but what it had done is there
-        ([tried(7, 0, None), tried(7, 0, 0)], 2),
-    ],
-)
-def test_tries_that_finished_nothing(tries: list[Attempt], count: int) -> None:
-    assert attempts.fruitless(tries, 7) == count
-
-
-def test_a_torn_record_is_passed_over(tmp_path: Path) -> None:
-    output = tmp_path / "data_split_00.jsonl"
-    attempts.begin(output)
-    attempts.finish(output, End(1.0, 3, 0))
-    record = tmp_path / "slurm" / "data_split_00.attempts"
-    record.write_text(record.read_text() + '{"job": 3, "ho')
-    (only,) = attempts.read(output)
-    assert only.end == End(1.0, 3, 0)
-
-
-def test_arrays_stay_below_the_limit() -> None:
-    assert chunks([0, 1000, 1001, 1200, 2002], 1001) == {0: [0, 1000], 1001: [0, 199], 2002: [0]}
 
 
 def test_a_signal_before_the_stage_is_up(folder: Path) -> None:

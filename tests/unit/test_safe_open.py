@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speechkit.cluster import attempts, runs
+from speechkit.cluster import attempts
 from speechkit.cluster.attempts import End
-from speechkit.cluster.runs import Array
+from speechkit.cluster.run_record import Array, locked_record
 from speechkit.errors import NameImpossible, OutputConflict, OutputFailed
 from speechkit.io import atomic, audio_out, safe_open, typed_json
 from speechkit.io.journal import Journal, RunIdentity, marker_path, part_path
@@ -32,7 +32,7 @@ def _lock(path: Path) -> None:
 
 
 def _lock_run(out: Path) -> None:
-    with runs.locked(str(out.parent)):
+    with locked_record(str(out.parent)):
         pass
 
 

@@ -1,7 +1,7 @@
-"""What became of each try at a split: two lines a try, beside the split's results.
+"""Log of attempts at each split: ``OUTPUT_DIR/slurm/SPLIT.attempts``, beside the split's results.
 
-``OUTPUT_DIR/slurm/SPLIT.attempts`` has a line when a task begins the split and one when it ends;
-where the second is missing, the task runs or was killed. Only the task itself writes there.
+A task appends one line when it begins the split and one when it ends. Where the second line is
+missing, the task is running or was killed. Nothing else writes to the file.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from speechkit.io import safe_open, typed_json
 from speechkit.io.atomic import output_errors
 from speechkit.io.output_status import output_status
 
-_MOST_BYTES = 16 << 20  # of the tries at a split, some 50,000
+_MOST_BYTES = 16 << 20  # of a log, some 50,000 attempts
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """``time`` in seconds since 1970, ``done`` utterances answered by then. ``code``: the exit
-    code, ``reason`` why it isn't that of a finished split."""
+    """The end of an attempt: ``time`` in seconds since 1970, ``done`` utterances answered by then,
+    exit ``code``. ``reason``: a sentence where the split isn't finished."""
 
     time: float
     done: int
@@ -37,8 +37,8 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """``job``: SLURM's number of the task, 0 without SLURM. ``log`` is "" where its messages go to
-    no file. ``time``, ``done``: as in `End`, when it began."""
+    """``job``: SLURM's number of the task, 0 without SLURM. ``log``: the file that takes the task's
+    messages, "" where there is none. ``time`` and ``done``: as in `End`, at the beginning."""
 
     job: int
     host: str
@@ -49,7 +49,7 @@ class Attempt:
 
 
 def begin(output: Path) -> Attempt:
-    """This task's try at the split whose results go to ``output``, on record from here on."""
+    """Log the beginning of this task's attempt at the split whose results go to ``output``."""
     log = Path("/proc/self/fd/2")
     target = str(log.readlink()) if log.is_file() else ""
     attempt = Attempt(
@@ -70,7 +70,7 @@ def finish(output: Path, end: End) -> None:
 
 
 def read(output: Path) -> list[Attempt]:
-    """All tries so far, the first one first. Raises `UsageError` where nothing can be read."""
+    """All attempts, the first one first. Raises `UsageError` for a log that can't be read."""
     path = _file(output)
     try:
         lines = safe_open.read_bounded(path, _MOST_BYTES).splitlines()
@@ -78,23 +78,26 @@ def read(output: Path) -> list[Attempt]:
         return []
     except OSError as e:
         raise UsageError(f"{path}: can't be read: {e.strerror}; move it away") from e
-    found: list[Attempt] = []
+    attempts: list[Attempt] = []
     for line in lines:
         try:
             record = typed_json.parse(line)
-            if found and isinstance(record, dict) and "end" in record:
-                found[-1] = replace(found[-1], end=typed_json.to_dataclass(End, record["end"]))
+            if attempts and isinstance(record, dict) and "end" in record:
+                attempts[-1] = replace(
+                    attempts[-1], end=typed_json.to_dataclass(End, record["end"])
+                )
             else:
-                found.append(typed_json.to_dataclass(Attempt, record))
+                attempts.append(typed_json.to_dataclass(Attempt, record))
         except ValueError:  # empty, torn by a crash of the machine, or not from a task
             continue
-    return found
+    return attempts
 
 
 def fruitless(attempts: Sequence[Attempt], job: int) -> int:
-    """How many of the last tries in a row, all of one job, finished no utterance."""
+    """The number of attempts, counted from the last one back and all of one job, that finished no
+    utterance."""
     count = 0
-    after = None  # utterances that the next try found done
+    after = None  # utterances done at the beginning of the next attempt
     for attempt in reversed(attempts):
         done = attempt.end.done if attempt.end else after
         if attempt.job != job or (done is not None and done > attempt.done):
@@ -113,6 +116,5 @@ def _append(output: Path, record: dict[str, Any]) -> None:
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with safe_open.open_append(path) as file:
-            file.write(
-                f"\n{json.dumps(record)}\n".encode()
-            )  # apart from what a crash may have torn
+            # A new line first: a crash may have left the last one torn.
+            file.write(f"\n{json.dumps(record)}\n".encode())

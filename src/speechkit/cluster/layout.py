@@ -1,4 +1,4 @@
-"""Where the splits of a manifest are, and where their results go."""
+"""The folders of a run: of the splits, of their index, of the results."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _SPLIT_AGAIN = "run split-manifest again: the same command gives the same splits
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Absolute folders: of the splits and their index, of what a stage reads, of what it makes.
-    ``input`` is that of the splits, or an earlier stage's ``output``."""
+    """Absolute paths of folders. ``splits`` holds the split manifests and their ``index``,
+    ``output`` the results; ``input`` is ``splits``, or the ``output`` of an earlier stage."""
 
     splits: str
     input: str
@@ -35,7 +35,7 @@ class Layout:
         return self.index.splits[number].file.removesuffix(".gz")
 
     def require_source(self, number: int) -> None:
-        """Raises `UsageError` where what a split is made of is not there, or not all of it."""
+        """Raises `UsageError` where the input of a split is missing or incomplete."""
         source, split = self.source(number), self.index.splits[number]
         original = self.input == self.splits
         try:
@@ -53,22 +53,22 @@ class Layout:
         for number in range(len(self.index.splits)):
             self.require_source(number)
 
-    def keep_index(self) -> None:
-        """Beside the results, for a stage that takes them for splits in their turn."""
+    def copy_index(self) -> None:
+        """Put the index beside the results, which are the splits of a later stage."""
         copy = index_path(self.output, self.index.stem)
         if not copy.exists():
             atomic.write_text(copy, dump_index(self.index))
 
 
-def find(splits_dir: str, input_dir: str | None, output_dir: str) -> Layout:
-    """Raises `UsageError` where ``splits_dir`` doesn't hold the splits of one manifest, or the
-    results would be written over what they are made of."""
+def find_layout(splits_dir: str, input_dir: str | None, output_dir: str) -> Layout:
+    """Raises `UsageError` where ``splits_dir`` doesn't hold the splits of exactly one manifest, or
+    the results would overwrite their own input."""
     splits = os.path.abspath(splits_dir)  # noqa: PTH100
     indices = sorted(Path(splits).glob("*_splits.json"))
     if not indices:
         raise UsageError(
             f"{splits}: no index of splits (…_splits.json) in it; "
-            "make them with split-manifest, or name their folder with SPLITS_DIR"
+            "make them with split-manifest, or name their folder with --splits-dir"
         )
     if len(indices) > 1:
         names = ", ".join(path.name for path in indices)

@@ -1,68 +1,39 @@
-"""How far the splits of a manifest are: from their results, their tries, and SLURM's queue."""
+"""The progress of a run: the state of its splits, the time to go, its merged output."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from speechkit.cluster import attempts, runs
-from speechkit.cluster.attempts import Attempt, End
-from speechkit.cluster.layout import Layout, find
-from speechkit.cluster.runs import Submitted
-from speechkit.errors import SchedulerFailed, UsageError
-from speechkit.io import journal, safe_open, slurm
-from speechkit.io.output_status import output_status
+from speechkit.cluster.attempts import Attempt
+from speechkit.cluster.layout import Layout, find_layout
+from speechkit.cluster.run_record import RunRecord, read_record, run_owner
+from speechkit.cluster.split_status import (
+    BROKEN,
+    DONE,
+    FAILED,
+    NOT_STARTED,
+    QUEUED,
+    RUNNING,
+    AttemptLog,
+    SplitStatus,
+    read_attempt_log,
+    split_status,
+)
+from speechkit.errors import SchedulerFailed
+from speechkit.io import slurm
 from speechkit.io.slurm import Queued
-from speechkit.io.split_index import array_text
-
-DONE, RUNNING, QUEUED, FAILED = "done", "running", "queued", "failed"
-BROKEN, NOT_STARTED = "broken", "not started"  # broken: its files are not what a run writes
-STATES = (DONE, RUNNING, QUEUED, FAILED, BROKEN, NOT_STARTED)
-CANCELLED = "cancelled"
-_NAMED = 20  # failed splits in the text
-_LOG_TAIL = 4096  # bytes of a log in which a failure's sentence is looked for
-#: What SLURM says of a task that it has ended itself.
-_ENDS = {
-    "OUT_OF_MEMORY": "out of memory: SLURM has killed it",
-    "TIMEOUT": "over its time limit: SLURM has killed it",
-    "NODE_FAIL": "its node has failed",
-    "CANCELLED": CANCELLED,
-    "PREEMPTED": "preempted",
-    "BOOT_FAIL": "its node has failed",
-    "DEADLINE": "past its deadline",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SplitStatus:
-    """``state`` is one of `STATES`; ``answered`` of its ``utterances`` have a result or an error,
-    ``errors`` by type. ``seconds`` of audio. ``reason``: why it failed, or is broken."""
-
-    number: int
-    state: str
-    utterances: int
-    answered: int
-    seconds: float
-    errors: dict[str, int]
-    reason: str = ""
-    log: str = ""
-
-    @property
-    def answered_seconds(self) -> float:
-        """By the share of utterances, as only these are counted."""
-        return self.seconds * self.answered / self.utterances if self.utterances else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """``merged``: whether the merged output of these results is there, ``merging``: whether its job
-    is queued or runs. ``remaining``: seconds until all is done, None where nothing tells.
-    ``submitted``: by `speechkit slurm submit`. ``known``: SLURM has said what is queued."""
+    """``remaining``: estimated seconds until all is done, None where there is nothing to go by.
+    ``merge``: the merged output, if the run has one; ``merged``: it is there and not older than the
+    results; ``merging``: its job is queued or running. ``submitted``: by `speechkit slurm submit`.
+    ``known``: SLURM answered the question what is queued."""
 
     output: str
     splits: tuple[SplitStatus, ...]
@@ -75,7 +46,7 @@ class Status:
 
     @property
     def incomplete(self) -> list[SplitStatus]:
-        """Neither done nor under way."""
+        """Splits that are neither done nor under way."""
         return [split for split in self.splits if split.state in (FAILED, BROKEN, NOT_STARTED)]
 
     @property
@@ -91,187 +62,87 @@ class Status:
     def complete(self) -> bool:
         return len(self.finished) == len(self.splits) and (self.merge is None or self.merged)
 
-    def text(self) -> str:
-        states = Counter(split.state for split in self.splits)
-        counted = ", ".join(f"{states[state]} {state}" for state in STATES if states[state])
-        lines = [f"{self.output}: {len(self.splits)} splits: {counted}", f"  {self._work()}"]
-        errors = sum((Counter(split.errors) for split in self.splits), Counter())
-        lines += [f"  {count} x {kind}" for kind, count in sorted(errors.items())]
-        failed = [split for split in self.splits if split.state in (FAILED, BROKEN)]
-        for split in failed[:_NAMED]:
-            log = f" ({split.log})" if split.log else ""
-            lines.append(f"  split {split.number} {split.state}: {split.reason}{log}")
-        if len(failed) > _NAMED:
-            lines.append(f"  … and {len(failed) - _NAMED} more")
-        if self.incomplete:
-            array = array_text(split.number for split in self.incomplete)
-            way = f" (speechkit slurm rerun {self.output})" if self.submitted else ""
-            lines.append(f"  incomplete: --array={array}{way}")
-        if not self.known:
-            lines.append("  SLURM doesn't answer: what is queued or runs elsewhere is not known")
-        elif not self.submitted and self.incomplete:
-            lines.append("  (tasks that sbatch was given by hand are seen once they have begun)")
-        if self.merge:
-            state = "is there" if self.merged else "queued" if self.merging else "not there"
-            lines.append(f"  merged output {state}: {self.merge}")
-        return "\n".join(lines)
-
-    def _work(self) -> str:
-        answered = sum(split.answered for split in self.splits)
-        utterances = sum(split.utterances for split in self.splits)
-        hours = sum(split.answered_seconds for split in self.splits) / 3600
-        total = sum(split.seconds for split in self.splits) / 3600
-        eta = "" if self.remaining is None else f", about {_duration(self.remaining)} to go"
-        return f"{answered} of {utterances} utterances, {hours:.2f} of {total:.2f} h{eta}"
-
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "complete": self.complete}
 
 
-def status(output: str, splits_dir: str = "splits", *, ask: bool = False) -> Status:
-    """Of the run submitted from ``output``, or else of the splits in ``splits_dir``.
+def status(output: str, splits_dir: str = "splits") -> Status:
+    """The status of the run submitted for ``output``, else of the splits in ``splits_dir``.
 
-    Raises `UsageError` where there are no splits. Without SLURM, what it alone knows is missing;
-    with ``ask`` that raises `SchedulerFailed`.
+    Without SLURM, what SLURM alone knows is missing. Raises `UsageError` where there are no splits.
     """
-    submitted = runs.load(output)
-    layout = submitted.run.layout if submitted else find(splits_dir, None, output)
-    known, queue = True, []
+    record = read_record(output)
+    if record:
+        return status_of(record)
+    return _status(find_layout(splits_dir, None, output), None, _queue(output))
+
+
+def status_of(record: RunRecord, *, need_queue: bool = False) -> Status:
+    """With ``need_queue``, raises `SchedulerFailed` where SLURM doesn't say what is under way."""
+    output = record.plan.output
+    queue = slurm.queue(run_owner(output)) if need_queue else _queue(output)
+    return _status(record.plan.layout, record, queue)
+
+
+def _queue(output: str) -> list[Queued] | None:
     try:
-        queue = slurm.queue(runs.owner(output))
+        return slurm.queue(run_owner(output))
     except SchedulerFailed:
-        if ask:
-            raise
-        known = False
-    tasks = _by_split(submitted, queue)
-    by_job = {task.job: task for task in reversed(queue)}
-    tries, unread = _tries(layout)
+        return None
+
+
+def _status(layout: Layout, record: RunRecord | None, answer: list[Queued] | None) -> Status:
+    """``answer``: SLURM's, None where there is none."""
+    queue = answer or []
+    tasks = _by_split(record, queue)
+    by_job = {queued.job: queued for queued in reversed(queue)}
+    numbers = range(len(layout.index.splits))
+    logs = [read_attempt_log(layout.result(number)) for number in numbers]
     splits = tuple(
-        # Where sbatch was called by hand, only the last try tells which task it was.
-        _split(layout, number, tried, tasks.get(number) or by_job.get(_job(tried)), unread)
-        for number, tried in enumerate(tries)
+        # Where sbatch was called by hand, only the last attempt tells which task it was.
+        split_status(layout, number, log, tasks.get(number) or by_job.get(log.job))
+        for number, log in zip(numbers, logs, strict=True)
     )
-    merge = submitted.run.merged if submitted else None
-    merging = any(submitted and task.job == submitted.merge and task.lives for task in queue)
+    merge = record.plan.merged if record else None
+    merging = any(record and queued.job == record.merge and queued.lives for queued in queue)
     return Status(
         output=layout.output,
         splits=splits,
-        remaining=_remaining(splits, tries),
+        remaining=_remaining(splits, logs),
         merge=merge,
-        merged=not merging and merge is not None and _is_of(merge, layout),
+        merged=not merging and merge is not None and _is_current(merge, layout),
         merging=merging,
-        submitted=submitted is not None,
-        known=known,
+        submitted=record is not None,
+        known=answer is not None,
     )
 
 
-def _tries(layout: Layout) -> tuple[list[list[Attempt]], dict[int, str]]:
-    """The tries at each split, and why those at some can't be read."""
-    tries: list[list[Attempt]] = []
-    unread: dict[int, str] = {}
-    for number in range(len(layout.index.splits)):
-        try:
-            tries.append(attempts.read(layout.result(number)))
-        except UsageError as e:
-            tries.append([])
-            unread[number] = str(e)
-    return tries, unread
-
-
-def _is_of(merged: str, layout: Layout) -> bool:
-    """Whether it is there, and no result is younger."""
+def _is_current(merged: str, layout: Layout) -> bool:
+    """Whether the merged output is there, and no result is younger."""
     results = map(layout.result, range(len(layout.index.splits)))
     try:
-        made = Path(merged).stat().st_mtime_ns
+        merge_time = Path(merged).stat().st_mtime_ns
     except OSError:
         return False
-    return all(path.stat().st_mtime_ns <= made for path in results if path.exists())
+    return all(path.stat().st_mtime_ns <= merge_time for path in results if path.exists())
 
 
-def _by_split(submitted: Submitted | None, queue: Sequence[Queued]) -> dict[int, Queued]:
-    """The latest task of each split, going by the arrays that were submitted."""
-    found: dict[int, Queued] = {}
-    for task in sorted(queue, key=lambda task: (task.lives, task.array)):
-        split = submitted.split_of(task) if submitted else None
+def _by_split(record: RunRecord | None, queue: Sequence[Queued]) -> dict[int, Queued]:
+    """The latest task of each split in the arrays of the record."""
+    tasks: dict[int, Queued] = {}
+    for queued in sorted(queue, key=lambda queued: (queued.lives, queued.array)):
+        split = record.split_of(queued) if record else None
         if split is not None:
-            found[split] = task
-    return found
+            tasks[split] = queued
+    return tasks
 
 
-def _job(tried: Sequence[Attempt]) -> int:
-    """SLURM's number of the last try, 0 where there is none."""
-    return tried[-1].job if tried else 0
-
-
-def _split(
-    layout: Layout,
-    number: int,
-    tried: Sequence[Attempt],
-    task: Queued | None,
-    unread: Mapping[int, str],
-) -> SplitStatus:
-    output, split = layout.result(number), layout.index.splits[number]
-    there = output_status(output)
-    broken = there.broken or unread.get(number, "")
-    unfinished = journal.part_path(output).exists()  # beside an output it is a retry
-    end = tried[-1].end if tried else None
-    state, reason = NOT_STARTED, ""
-    if task and task.lives:
-        state = RUNNING if task.runs else QUEUED
-    elif broken:
-        state, reason = BROKEN, broken
-    elif output.exists() and not unfinished and (end is None or end.code in (0, 3, 75)):
-        state = DONE
-    elif there.in_progress:
-        state = RUNNING
-    elif task or tried:
-        state, reason = FAILED, _reason(end, task, tried)
-    return SplitStatus(
-        number=number,
-        state=state,
-        utterances=split.utterances,
-        answered=min(there.answered, split.utterances),
-        seconds=split.seconds,
-        errors=dict(there.errors),
-        reason=reason,
-        log=tried[-1].log if tried else "",
-    )
-
-
-def _reason(end: End | None, task: Queued | None, tried: Sequence[Attempt]) -> str:
-    if task and task.state in _ENDS:
-        return _ENDS[task.state]
-    if end is None:
-        word = f" (SLURM: {task.state})" if task else ""
-        return f"killed, or its node failed{word}" if tried else f"ended before it began{word}"
-    if end.code in (0, 3):
-        return "its output is gone"
-    return end.reason or _last_sentence(tried[-1].log) or f"exit code {end.code}"
-
-
-def _last_sentence(log: str) -> str:
-    """Speechkit's last word in a log."""
-    try:
-        with safe_open.open_regular(Path(log)) as file:
-            file.seek(max(0, file.seek(0, 2) - _LOG_TAIL))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
-    words = [line.removeprefix("speechkit: ") for line in lines if line.startswith("speechkit: ")]
-    return words[-1] if words else ""
-
-
-def _remaining(splits: Sequence[SplitStatus], tries: Sequence[Sequence[Attempt]]) -> float | None:
-    """By the audio that the tries so far have got through in their time, and the tasks at work."""
+def _remaining(splits: Sequence[SplitStatus], logs: Sequence[AttemptLog]) -> float | None:
+    """Seconds, by the speed of the attempts so far and the number of running tasks."""
     audio = wall = 0.0
-    for split, tried in zip(splits, tries, strict=True):
-        for attempt in tried:
-            if attempt.end:
-                done, until = attempt.end.done, attempt.end.time
-            elif split.state == RUNNING and attempt is tried[-1]:
-                done, until = split.answered, time.time()
-            else:
-                continue
+    for split, log in zip(splits, logs, strict=True):
+        for attempt in log.attempts:
+            done, until = _progress(split, attempt, last=attempt is log.attempts[-1])
             share = max(0, done - attempt.done) / max(1, split.utterances)
             audio += share * split.seconds
             wall += max(0.0, until - attempt.time)  # clocks may differ
@@ -280,9 +151,11 @@ def _remaining(splits: Sequence[SplitStatus], tries: Sequence[Sequence[Attempt]]
     return left / (audio / wall) / running if audio and wall and running else None
 
 
-def _duration(seconds: float) -> str:
-    minutes = math.ceil(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours / 24:.1f} days"
+def _progress(split: SplitStatus, attempt: Attempt, *, last: bool) -> tuple[int, float]:
+    """Utterances that an attempt found or made done, and the time of that count; nothing of an
+    attempt that was killed."""
+    if attempt.end:
+        return attempt.end.done, attempt.end.time
+    if last and split.state == RUNNING:
+        return split.answered, time.time()
+    return attempt.done, attempt.time

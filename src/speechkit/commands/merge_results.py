@@ -18,7 +18,11 @@ def merge_results(
     ] = None,
     splits_dir: Annotated[
         str,
-        Option(metavar="DIR", help="Where split-manifest put the splits.", envvar="SPLITS_DIR"),
+        Option(
+            metavar="DIR",
+            help="Where split-manifest put the splits.",
+            envvar="SPEECHKIT_SPLITS_DIR",
+        ),
     ] = "splits",
     allow_partial: Annotated[
         bool, Option("--allow-partial", help="Write what there is when incomplete.")

@@ -1,59 +1,38 @@
-"""Job arrays: `speechkit slurm submit`, `status` and `rerun`; `task` is what their tasks run."""
+"""Job arrays: `speechkit slurm submit`, `status` and `rerun`; each task of an array runs `task`."""
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechkit.commands.console import conclude, say
-from speechkit.commands.options import DebugOption, Option, one_of
+from speechkit.commands.console import conclude, say, show
+from speechkit.commands.options import DebugOption, Option, one_of, takes
+from speechkit.commands.slurm_options import (
+    REQUEUES,
+    STAGES,
+    FolderArgument,
+    InputDirOption,
+    InputFlags,
+    JobFlags,
+    MergeFlags,
+    OutputDirOption,
+    RequeuesOption,
+    RerunsOption,
+    SbatchOption,
+    SplitsDirOption,
+    StageArgument,
+    StageOptionsArgument,
+)
 from speechkit.errors import UsageError
-from speechkit.io.file_names import harmless
 
-STAGES = ("vad", "asr", "s2s")
-REQUEUES = 5
+if TYPE_CHECKING:
+    from speechkit.cluster.run_record import RunPlan
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-
-StageArgument = Annotated[str, typer.Argument(metavar="STAGE", help="vad, asr or s2s.")]
-OptionsArgument = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[-- OPTION...]", help="The stage's own options.", show_default=False),
-]
-FolderArgument = Annotated[
-    str, typer.Argument(metavar="OUTPUT_DIR", help="Where the splits' results are.")
-]
-SplitsDirOption = Annotated[
-    str, Option(metavar="DIR", help="Where split-manifest puts the splits.", envvar="SPLITS_DIR")
-]
-OutputDirOption = Annotated[
-    str, Option(metavar="DIR", help="Where the splits' results go.", envvar="OUTPUT_DIR")
-]
-SbatchOption = Annotated[
-    list[str] | None,
-    Option(metavar="OPTION", help="For sbatch, as --sbatch=--gres=gpu:1 (repeatable)."),
-]
-RequeuesOption = Annotated[
-    int,
-    Option(
-        min=0,
-        help="A task is no longer queued again once so many tries in a row have finished nothing.",
-        envvar="REQUEUES",
-    ),
-]
-RerunsOption = Annotated[
-    int | None,
-    Option(
-        min=0,
-        help="How often the merge has what is missing run again by itself.",
-        envvar="RERUNS",
-    ),
-]
 
 
 @app.callback()
@@ -62,45 +41,17 @@ def slurm() -> None:
 
 
 @app.command()
+@takes(source=InputFlags, merge=MergeFlags, jobs=JobFlags)
 def submit(
     context: typer.Context,
     stage: StageArgument,
-    options: OptionsArgument = None,
-    input: Annotated[
-        str | None, Option("--input", metavar="FILE", help="A manifest, to be split first.")
-    ] = None,
-    splits: Annotated[int | None, Option(min=1, help="How many splits of it.")] = None,
-    splits_dir: SplitsDirOption = "splits",
-    after: Annotated[
-        str | None,
-        Option(
-            metavar="DIR", help="The output folder of an earlier stage's run: take its results."
-        ),
-    ] = None,
+    options: StageOptionsArgument = None,
     output_dir: OutputDirOption = "output",
-    output: Annotated[
-        str | None, Option("--output", "-o", metavar="FILE", help="Merge the results into this.")
-    ] = None,
-    form: Annotated[
-        list[str] | None,
-        Option(
-            "--format",
-            "-f",
-            metavar="FORMAT",
-            help="Export the merged results as this format too (repeatable; see export).",
-        ),
-    ] = None,
-    text_dir: Annotated[
-        str | None,
-        Option(metavar="DIR", help="Folder for the formats. Default: named as -o, without .jsonl."),
-    ] = None,
-    sbatch: SbatchOption = None,
-    at_once: Annotated[
-        int, Option(min=0, help="Tasks of an array that run at the same time; 0: no limit.")
-    ] = 0,
-    requeues: RequeuesOption = REQUEUES,
-    reruns: RerunsOption = 2,
     debug: DebugOption = False,
+    *,
+    source: InputFlags,
+    merge: MergeFlags,
+    jobs: JobFlags,
 ) -> None:
     """Split a manifest, submit job arrays over the splits, and a merge after them.
 
@@ -108,46 +59,22 @@ def submit(
     --sbatch=--gres=gpu:1 -- --engine nemo
     """
     from speechkit.cluster import submit as cluster
-    from speechkit.cluster.runs import ClusterRun, load
-    from speechkit.formats import OF_WORDS
-    from speechkit.reports.split import SplitReport
-    from speechkit.splitting.split import SplitOptions, split_manifest
+    from speechkit.reports.cluster import submit_text
 
     one_of(stage, STAGES, "STAGE")
     given = _stated(context, stage, options or []).params
-    export = _export(stage, output, form or [], text_dir)
-    if (input is None) != (splits is None):
-        raise UsageError("--input and --splits come together")
-    if input and splits:
-        split = split_manifest(SplitOptions(input, splits, splits_dir))
-        conclude(SplitReport(split))
-    if after and (earlier := load(after)):
-        splits_dir = earlier.run.splits
-    elif after and not Path(after).is_dir():
-        raise UsageError(f"--after {after}: no such folder")
-    own = tuple(options or ())
-    if stage == "asr" and not (given["words"] or OF_WORDS.isdisjoint(form or ())):
-        own += ("--words",)
-    run = ClusterRun(
-        stage,
-        own,
-        splits=os.path.abspath(splits_dir),  # noqa: PTH100
-        output=os.path.abspath(output_dir),  # noqa: PTH100
-        folder=os.getcwd(),  # noqa: PTH109
-        merged=os.path.abspath(output) if output else None,  # noqa: PTH100
-        export=tuple(export),
-        after=os.path.abspath(after) if after else None,  # noqa: PTH100
-        sbatch=tuple(sbatch or ()),
-        at_once=at_once,
-        reruns=reruns or 0,
-        requeues=requeues,
-    )
-    if {*(given["format"] or ())} - {"jsonl"} and run.layout.index.audio.apart:
+    export = merge.export(stage)
+    splits_dir = _splits_dir(source)
+    stage_options = tuple(options or ())
+    if stage == "asr" and merge.of_words and not given["words"]:
+        stage_options += ("--words",)
+    plan = _plan(stage, stage_options, splits_dir, output_dir, export, source, merge, jobs)
+    if {*(given["format"] or ())} - {"jsonl"} and plan.layout.index.audio.apart:
         raise UsageError(
             "--format: slices of one recording lie in several splits; give it before the --, so "
             "that the merged results are exported"
         )
-    say(cluster.submit(run))
+    say(submit_text(cluster.submit(plan)))
 
 
 @app.command()
@@ -164,20 +91,21 @@ def status(
     ] = 0.0,
     as_json: Annotated[bool, Option("--json", help="Everything, as JSON on stdout.")] = False,
     debug: DebugOption = False,
-) -> None:
-    """How far the splits are, what failed and why. Exits with 0 once all is done, else with 4.
+) -> int:
+    """Show how far the splits are, and which failed and why. Exits with 0 once all is done, else
+    with 4.
 
     Example: speechkit slurm status output --wait 60
     """
-    from speechkit.cluster.status import status as report
+    from speechkit.cluster import status as cluster
+    from speechkit.reports.cluster import StatusReport
 
-    found = report(output_dir, splits_dir)
-    while wait and (found.live or found.merging):
-        say(found.text())
+    current = cluster.status(output_dir, splits_dir)
+    while wait and (current.live or current.merging):
+        say(StatusReport(current).view())
         time.sleep(wait)
-        found = report(output_dir, splits_dir)
-    typer.echo(json.dumps(found.to_json(), indent=1) if as_json else harmless(found.text()))
-    raise typer.Exit(0 if found.complete else 4)
+        current = cluster.status(output_dir, splits_dir)
+    return show(StatusReport(current), as_json=as_json)
 
 
 @app.command()
@@ -194,68 +122,105 @@ def rerun(
 
     Example: speechkit slurm rerun output
     """
-    from speechkit.cluster.submit import rerun as again
+    from speechkit.cluster import submit as cluster
+    from speechkit.reports.cluster import rerun_text
 
-    say(again(output_dir, reruns, sbatch=sbatch or (), retry_failed=retry_failed))
+    say(
+        rerun_text(
+            cluster.rerun(output_dir, reruns, sbatch=sbatch or (), retry_failed=retry_failed)
+        )
+    )
 
 
 @app.command()
 def task(
     context: typer.Context,
     stage: StageArgument,
-    options: OptionsArgument = None,
+    options: StageOptionsArgument = None,
     split: Annotated[
         str | None,
-        Option(metavar="N", help="Default: the array's index, after SPLIT_OFFSET others."),
-    ] = None,
-    splits_dir: SplitsDirOption = "splits",
-    input_dir: Annotated[
-        str | None,
         Option(
-            metavar="DIR",
-            help="Take an earlier stage's results, with the splits' names. Default: the splits.",
-            envvar="INPUT_DIR",
+            metavar="N",
+            help="Default: the index in the job array, plus SPEECHKIT_SPLIT_OFFSET.",
         ),
     ] = None,
+    splits_dir: SplitsDirOption = "splits",
+    input_dir: InputDirOption = None,
     output_dir: OutputDirOption = "output",
     requeues: RequeuesOption = REQUEUES,
     debug: DebugOption = False,
-) -> None:
-    """Run a stage over one split; what a batch script calls, or `parallel` on one machine.
+) -> int:
+    """Run a stage over one split; for a batch script, or `parallel` on one machine.
 
     Example: speechkit slurm task asr --split 3 -- --engine nemo
     """
-    from speechkit.cluster import layout
-    from speechkit.cluster.task import TaskOptions, run_task, split_number
+    from speechkit.cluster import supervisor
+    from speechkit.cluster.layout import find_layout
+    from speechkit.reports.cluster import task_end_text, task_text
 
     one_of(stage, STAGES, "STAGE")
-    given = options or []
-    sized = _leaves_batch_size(_stated(context, stage, given), stage)
-    own_task = split is None and "SLURM_ARRAY_JOB_ID" in os.environ
-    wanted = TaskOptions(stage, split_number(split), given, sized, requeues, own_task)
-    result = run_task(layout.find(splits_dir, input_dir, output_dir), wanted)
-    if result.text:
-        say(result.text)
-    raise typer.Exit(result.exit_code)
+    stated = _stated(context, stage, options or [])
+    task_options = supervisor.TaskOptions(
+        stage=stage,
+        split=supervisor.split_number(split),
+        options=options or [],
+        sized=_leaves_batch_size(stated, stage),
+        requeues=requeues,
+        requeueable=split is None and "SLURM_ARRAY_JOB_ID" in os.environ,
+    )
+    begun = supervisor.begin(find_layout(splits_dir, input_dir, output_dir), task_options)
+    say(task_text(begun))
+    end = supervisor.supervise(begun)
+    if end.notice:
+        say(task_end_text(end))
+    return end.exit_code
 
 
-def _export(stage: str, output: str | None, forms: list[str], folder: str | None) -> list[str]:
-    """Options of `speechkit export`. Raises `UsageError`."""
-    from speechkit.formats import ASR_FORMATS, S2S_FORMATS, VAD_FORMATS
-    from speechkit.io.manifest import is_manifest, manifest_suffix
+def _splits_dir(source: InputFlags) -> str:
+    """The folder of the splits, once the input is split. Raises `UsageError`."""
+    from speechkit.cluster.run_record import read_record
+    from speechkit.reports.split import SplitReport
+    from speechkit.splitting.split import SplitOptions, split_manifest
 
-    available = {"vad": VAD_FORMATS, "asr": ASR_FORMATS, "s2s": S2S_FORMATS}[stage]
-    for form in forms:
-        one_of(form, available, "--format")
-    if not forms and folder:
-        raise UsageError("--text-dir: needs --format")
-    if not forms:
-        return []
-    if not output or not is_manifest(output):
-        raise UsageError("--format: is made of the merged results; name their .jsonl with -o")
-    folder = folder or output.removesuffix(manifest_suffix(output))
-    options = [part for form in forms for part in ("--format", form)]
-    return [*options, "--output-dir", os.path.abspath(folder)]  # noqa: PTH100
+    if (source.input is None) != (source.splits is None):
+        raise UsageError("--input and --splits come together")
+    if source.input and source.splits:
+        split = split_manifest(SplitOptions(source.input, source.splits, source.splits_dir))
+        conclude(SplitReport(split))
+    if source.after is None:
+        return source.splits_dir
+    earlier = read_record(source.after)
+    if earlier is None and not Path(source.after).is_dir():
+        raise UsageError(f"--after {source.after}: no such folder")
+    return earlier.plan.splits if earlier else source.splits_dir
+
+
+def _plan(
+    stage: str,
+    options: tuple[str, ...],
+    splits_dir: str,
+    output_dir: str,
+    export: tuple[str, ...],
+    source: InputFlags,
+    merge: MergeFlags,
+    jobs: JobFlags,
+) -> RunPlan:
+    from speechkit.cluster.run_record import RunPlan
+
+    return RunPlan(
+        stage=stage,
+        options=options,
+        splits=os.path.abspath(splits_dir),  # noqa: PTH100
+        output=os.path.abspath(output_dir),  # noqa: PTH100
+        folder=os.getcwd(),  # noqa: PTH109
+        merged=os.path.abspath(merge.output) if merge.output else None,  # noqa: PTH100
+        export=export,
+        after=os.path.abspath(source.after) if source.after else None,  # noqa: PTH100
+        sbatch=tuple(jobs.sbatch or ()),
+        at_once=jobs.at_once,
+        reruns=jobs.reruns or 0,
+        requeues=jobs.requeues,
+    )
 
 
 def _stated(context: typer.Context, stage: str, options: list[str]) -> typer.Context:

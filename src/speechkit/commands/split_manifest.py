@@ -10,7 +10,7 @@ def split_manifest(
     input: Annotated[str, Option("--input", metavar="FILE", help="The manifest to split.")],
     splits: Annotated[int, Option(min=1, help="How many splits.")],
     output_dir: Annotated[
-        str, Option(metavar="DIR", help="Where they go.", envvar="SPLITS_DIR")
+        str, Option(metavar="DIR", help="Where they go.", envvar="SPEECHKIT_SPLITS_DIR")
     ] = "splits",
     by: Annotated[
         str, Option(help="What is balanced: duration or count (of utterances).")

@@ -295,7 +295,7 @@ class Journal:
 
 
 def _lock(file: IO[bytes]) -> None:
-    """For itself alone; who only looks (`standing`) has it for a moment."""
+    """For itself alone; who only looks (`output_status`) has it for a moment."""
     for wait in (*[LOOK_SECONDS] * LOOKS, None):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
