@@ -170,7 +170,7 @@ check: $(VENV)/.full
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	shellcheck scripts/*.sh slurm/* .ci/run
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 
 docs: $(VENV)/.full
 	$(BIN)/python scripts/cli_reference.py
