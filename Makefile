@@ -26,7 +26,7 @@ help:
 	@echo "make pipeline INPUT=folder OUTPUT=folder    manifest, VAD, ASR and score of a folder"
 	@echo
 	@echo "make check         lint, types, shell scripts, links of the documentation"
-	@echo "make docs          the command reference, then the documentation's site in build/docs"
+	@echo "make docs          the generated pages, then the site of the documentation in build/docs"
 	@echo "make test-fast     the tests that the light core suffices for, in a minute"
 	@echo "make test-pythons  demo and fast tests on every other Python that is found (3.10 to 3.13)"
 	@echo "make test-slurm    the tests on a SLURM cluster of one node, which they start and stop"
@@ -173,7 +173,7 @@ check: $(VENV)/.full
 	$(BIN)/mkdocs build --strict
 
 docs: $(VENV)/.full
-	$(BIN)/python scripts/cli_reference.py
+	for script in scripts/*_reference.py; do $(BIN)/python $$script || exit; done
 	$(BIN)/mkdocs build --strict
 
 bench: models

@@ -67,8 +67,10 @@ def test_the_readme_is_short() -> None:
     assert len(PAGES["README.md"].encode()) < 8000
 
 
-def test_the_command_reference_is_current() -> None:
-    script = ROOT / "scripts" / "cli_reference.py"
+@pytest.mark.parametrize(
+    "script", sorted((ROOT / "scripts").glob("*_reference.py")), ids=lambda path: path.stem
+)
+def test_generated_pages_are_current(script: Path) -> None:
     done = subprocess.run([sys.executable, script, "--check"], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
 
