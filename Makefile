@@ -16,7 +16,7 @@ export HF_HUB_OFFLINE ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test setup setup-light pipeline models test-fast test-slurm test-gpu test-pythons \
-    test-newest check bench lock clean
+    test-newest check docs bench lock clean
 
 help:
 	@echo "make demo          set up the light core, then VAD, ASR and score on the bundled speech"
@@ -25,7 +25,8 @@ help:
 	@echo "make setup         all engines, and what the tests and benchmarks need"
 	@echo "make pipeline INPUT=folder OUTPUT=folder    manifest, VAD, ASR and score of a folder"
 	@echo
-	@echo "make check         lint, types, shell scripts"
+	@echo "make check         lint, types, shell scripts, links of the documentation"
+	@echo "make docs          the generated pages, then the site of the documentation in build/docs"
 	@echo "make test-fast     the tests that the light core suffices for, in a minute"
 	@echo "make test-pythons  demo and fast tests on every other Python that is found (3.10 to 3.13)"
 	@echo "make test-slurm    the tests on a SLURM cluster of one node, which they start and stop"
@@ -169,6 +170,11 @@ check: $(VENV)/.full
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	shellcheck scripts/*.sh slurm/* .ci/run
+	$(BIN)/mkdocs build --strict
+
+docs: $(VENV)/.full
+	for script in scripts/*_reference.py; do $(BIN)/python $$script || exit; done
+	$(BIN)/mkdocs build --strict
 
 bench: models
 	$(BIN)/python scripts/bench/startup.py

@@ -141,10 +141,10 @@ def test_the_pipeline(work: Work) -> None:
     assert (results / "final.jsonl").read_bytes() == (work.folder / "asr.jsonl").read_bytes()
 
 
-def test_the_readme(cluster: Cluster, examples: Path, tmp_path: Path) -> None:
+def test_the_example_of_the_docs(cluster: Cluster, examples: Path, tmp_path: Path) -> None:
     """From nothing to a score, as it stands, but for the patience."""
-    readme = (ROOT / "README.md").read_text()
-    (block,) = re.findall(r"^```bash\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    page = (ROOT / "docs" / "cluster.md").read_text()
+    (block,) = re.findall(r"^```bash\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     shutil.copytree(examples / "slt", tmp_path / "talks")
     said = cluster.ask(
         "bash", "-euo", "pipefail", "-c", block.replace("--wait 60", "--wait 1"), cwd=tmp_path

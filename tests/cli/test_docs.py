@@ -1,0 +1,138 @@
+"""The documentation: links, navigation, the command reference, and every shell example."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from speechkit.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS)
+}
+FIRST = ("README.md", "docs/manifest.md")  # other pages may read what the examples of these make
+RESULTS = ("data.jsonl", "vad.jsonl", "asr.jsonl")
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGES[page], re.MULTILINE | re.DOTALL)
+
+
+def prose(page: str) -> str:
+    """The page without its code."""
+    return re.sub(r"^```.*?^```|`[^`\n]*`", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: str) -> set[str]:
+    """Of the headings for which GitHub and MkDocs agree."""
+    text = re.sub(r"^```.*?^```", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
+    plain = (
+        re.sub(r"[^\w\s-]", "", title) for title in re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    )
+    named = ((title.strip().lower().replace(" ", "-")) for title in plain)
+    return {name for name in named if name.isascii() and "--" not in name}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    """A page of the site links to nothing outside of it."""
+    folder = (ROOT / page).parent
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if target.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (folder / name).resolve() if name else ROOT / page
+        assert file.exists(), target
+        assert folder == ROOT or file.parent == folder, target
+        assert not anchor or anchor in anchors(str(file.relative_to(ROOT))), target
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = re.findall(r": ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == [path.name for path in DOCS]
+
+
+def test_the_readme_is_short() -> None:
+    assert len(PAGES["README.md"].encode()) < 8000
+
+
+@pytest.mark.parametrize(
+    "script", sorted((ROOT / "scripts").glob("*_reference.py")), ids=lambda path: path.stem
+)
+def test_generated_pages_are_current(script: Path) -> None:
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_docs_have_an_example_for_every_command() -> None:
+    examples = "".join(
+        text for page in PAGES for kind in ("sh", "bash") for text in blocks(page, kind)
+    )
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert len(commands) >= 12
+    assert [name for name in commands if not re.search(rf"speechkit {name}\s", examples)] == []
+
+
+def test_examples_on_a_cluster_are_on_the_page_that_a_cluster_runs() -> None:
+    """By tests/slurm."""
+    assert [page for page in PAGES if blocks(page, "bash")] == ["docs/cluster.md"]
+
+
+@pytest.fixture(scope="module")
+def reader(s2s_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a reader with a few talks and checkpoints, who has tried the first pages."""
+    folder = tmp_path_factory.mktemp("reader")
+    shutil.copytree(ROOT / "examples" / "speech" / "slt", folder / "talks")
+    shutil.copy(s2s_models / "hubert-six.pt", folder / "hubert_base_ls960.pt")
+    shutil.copy(s2s_models / "km.bin", folder)
+    shutil.copytree(s2s_models / "vocoder", folder / "vocoder")
+    (folder / "vocoder" / "g.pt").rename(folder / "vocoder" / "g_00500000")
+    for page in FIRST:
+        for example in blocks(page, "sh"):
+            run(example, folder)
+    return folder
+
+
+def test_the_first_examples(reader: Path) -> None:
+    assert all((reader / name).stat().st_size for name in RESULTS)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page, "sh") and page not in FIRST]
+)
+def test_examples(page: str, reader: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(
+        reader, tmp_path / "reader", ignore=shutil.ignore_patterns("*.jsonl", "*.run.json")
+    )
+    examples = blocks(page, "sh")
+    for name in RESULTS:
+        before, mentioned, _ = "".join(examples).partition(name)
+        if mentioned and not before.endswith("-o "):
+            shutil.copy(reader / name, folder)
+    for example in examples:
+        run(example, folder)
+
+
+def run(example: str, folder: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", example],
+        cwd=folder,
+        env={**os.environ, "PATH": PATH},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, f"{example}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
