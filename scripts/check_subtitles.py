@@ -29,7 +29,8 @@ from rich.cells import cell_len
 
 from speechkit.formats.cues import LAYOUT, Cue, Layout
 from speechkit.records import Recording
-from speechkit.runtime.export import Results, all_recordings
+from speechkit.runtime.export import Results
+from speechkit.runtime.recordings import all_recordings
 
 LEAST = 800  # milliseconds of a cue where there is room
 PAUSE = 1100  # milliseconds of a pause that a cue may cover

@@ -17,7 +17,8 @@ from speechkit.formats import ASR_FORMATS, VAD_FORMATS
 from speechkit.io import manifest
 from speechkit.io.audio_survey import Surveyor, normal
 from speechkit.records import Record
-from speechkit.runtime.export import Export, Results, Written, tree_of
+from speechkit.runtime.export import Export, Results, Written
+from speechkit.runtime.recordings import tree_of
 
 
 def heard(path: str, text: str = "hello", **more: object) -> Record:

@@ -21,7 +21,8 @@ from speechkit.io.judge import fault, lacks_nothing
 from speechkit.io.units import UnitInputs
 from speechkit.records import Hypothesis, Record, Segment, Utterance, Word
 from speechkit.runtime import worker
-from speechkit.runtime.export import Results, all_recordings, recordings, tree_of
+from speechkit.runtime.export import Results
+from speechkit.runtime.recordings import all_recordings, recordings, tree_of
 from speechkit.runtime.stage import Loaded
 from speechkit.scoring.score import score
 from speechkit.splitting.merge import MergeOptions, merge_results

@@ -15,40 +15,48 @@ if TYPE_CHECKING:
     from speechkit.formats import Format
 
 
+ResultArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RESULT",
+        help="An output manifest of vad, asr or s2s (.jsonl, .json, .gz), or - (stdin).",
+        show_default=False,
+    ),
+]
+FormatOption = Annotated[
+    list[str],
+    Option(
+        "--format",
+        "-f",
+        metavar="FORMAT",
+        help="rttm, audacity, csv; of transcripts txt, srt, vtt, tsv, ctm, textgrid; of units "
+        "units. Repeatable with --output-dir.",
+    ),
+]
+FolderOption = Annotated[
+    Path | None,
+    Option(
+        "--output-dir",
+        metavar="DIR",
+        help="Folder for the files, one a recording in the tree of the input. Default: stdout.",
+    ),
+]
+OneFileOption = Annotated[
+    bool, Option("--one-file", help="One file for all recordings in --output-dir.")
+]
+RestartOption = Annotated[
+    bool,
+    Option("--restart", help="Take --output-dir from another run.", rich_help_panel=SHARED),
+]
+
+
 @takes(subtitles=SubtitleFlags)
 def export(
-    result: Annotated[
-        str,
-        typer.Argument(
-            metavar="RESULT",
-            help="An output manifest of vad, asr or s2s (.jsonl, .json, .gz), or - (stdin).",
-            show_default=False,
-        ),
-    ],
-    form: Annotated[
-        list[str],
-        Option(
-            "--format",
-            "-f",
-            metavar="FORMAT",
-            help="rttm, audacity, csv; of transcripts txt, srt, vtt, tsv, ctm, textgrid; of units "
-            "units. Repeatable with --output-dir.",
-        ),
-    ],
-    output_dir: Annotated[
-        Path | None,
-        Option(
-            metavar="DIR",
-            help="Folder for a file a recording, the input's tree kept. Default: all on stdout.",
-        ),
-    ] = None,
-    one_file: Annotated[
-        bool, Option("--one-file", help="One file for all recordings in --output-dir.")
-    ] = False,
-    restart: Annotated[
-        bool,
-        Option("--restart", help="Take --output-dir from another run.", rich_help_panel=SHARED),
-    ] = False,
+    result: ResultArgument,
+    form: FormatOption,
+    output_dir: FolderOption = None,
+    one_file: OneFileOption = False,
+    restart: RestartOption = False,
     config: ConfigOption = None,
     debug: DebugOption = False,
     *,
@@ -60,7 +68,8 @@ def export(
     """
     from speechkit.formats import ASR_FORMATS, S2S_FORMATS, VAD_FORMATS, asr_formats
     from speechkit.reports.run import ExportReport
-    from speechkit.runtime.export import Results, all_recordings, export_result
+    from speechkit.runtime.export import Results, export_result
+    from speechkit.runtime.recordings import all_recordings
 
     available = {**VAD_FORMATS, **asr_formats(subtitles.layout()), **S2S_FORMATS}
     formats = [available[one_of(name, available, "--format")] for name in dict.fromkeys(form)]

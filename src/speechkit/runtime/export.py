@@ -7,7 +7,6 @@ claimed, before anything is computed, so that no name keeps back what was.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -18,14 +17,14 @@ from typing import Any
 from speechkit.errors import OutputConflict, SpeechkitError, UsageError
 from speechkit.formats import Format
 from speechkit.io import atomic, references
-from speechkit.io.audio_survey import AudioSurvey, normal
 from speechkit.io.file_names import MOST_BYTES, shorten, shown
 from speechkit.io.inputs import AUDIO_SUFFIXES, Inputs
 from speechkit.io.judge import lacks_audio
 from speechkit.io.manifest import manifest_stem
 from speechkit.io.split_index import split_number
-from speechkit.records import Record, Recording, Segment, Utterance, Word
-from speechkit.runtime.output_tree import OutputTree, claim, owner_path, survey, survey_of
+from speechkit.records import Record, Recording, Utterance
+from speechkit.runtime.output_tree import OutputTree, claim, owner_path, survey
+from speechkit.runtime.recordings import by_audio, completed, recording_of
 
 
 @dataclass(slots=True)
@@ -105,12 +104,12 @@ class Export:
         told of at the end, and so is one of an earlier result whose recording has failed."""
         written = Written(self._folder)
         if self._joined:
-            groups = _groups(read()).items()
-            found = [self._recording(path, records, written) for path, records in groups]
+            groups = by_audio(read()).items()
+            joined = [self._recording(path, records, written) for path, records in groups]
             for form in self._formats:
-                self._write(form, "", [one for one in found if one], written)
+                self._write(form, "", [recording for recording in joined if recording], written)
         else:
-            for path, records in _completed(read):
+            for path, records in completed(read):
                 recording = self._recording(path, records, written)
                 for form in self._formats:
                     self._write(form, path, [recording] if recording else [], written)
@@ -119,7 +118,7 @@ class Export:
     def _recording(
         self, path: str, records: Sequence[Record], written: Written
     ) -> Recording | None:
-        recording = _recording(self._tree.name(path), records)
+        recording = recording_of(self._tree.name(path), records)
         failed = any(record.get("error") is not None for record in records)
         written.failed += failed
         written.partial += failed and recording is not None
@@ -260,81 +259,3 @@ def _names(folder: Path) -> frozenset[str]:
         return frozenset(os.listdir(folder))  # noqa: PTH208
     except OSError:  # not there yet
         return frozenset()
-
-
-def tree_of(audio: AudioSurvey) -> OutputTree:
-    """For the names of recordings alone."""
-    return OutputTree("", audio.folder, "", alike=audio.alike)
-
-
-def recordings(records: Iterable[Record], tree: OutputTree) -> list[Recording]:
-    """The recordings that the records speak of, in order of appearance.
-
-    Records of one file are joined in order of time; failed ones have nothing to show.
-    """
-    found = (_recording(tree.name(path), group) for path, group in _groups(records).items())
-    return [one for one in found if one]
-
-
-def all_recordings(results: Inputs) -> list[Recording]:
-    """As `recordings`, of everything."""
-    return recordings((one.record for one in results), tree_of(survey_of(results)))
-
-
-def _path(record: Record) -> str:
-    return normal(str(record["audio_filepath"]))
-
-
-def _groups(records: Iterable[Record]) -> dict[str, list[Record]]:
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        groups.setdefault(_path(record), []).append(record)
-    return groups
-
-
-def _completed(read: Callable[[], Iterable[Record]]) -> Iterator[tuple[str, list[Record]]]:
-    """The records of each path as soon as all of them are read."""
-    left = Counter(hash(_path(record)) for record in read())
-    held: dict[str, list[Record]] = {}
-    for record in read():
-        path = _path(record)
-        held.setdefault(path, []).append(record)
-        left[hash(path)] -= 1
-        if not left[hash(path)]:
-            yield path, held.pop(path)
-
-
-def _recording(name: str, records: Sequence[Record]) -> Recording | None:
-    """None where all have failed."""
-    whole = [record for record in records if record.get("error") is None]
-    if not whole:
-        return None
-    segments = [segment for record in whole for segment in _segments(record)]
-    ends = [(record.get("offset") or 0.0) + (record.get("duration") or 0.0) for record in whole]
-    latest = max([*ends, *(segment.end for segment in segments)])
-    spoken = [_whole(record) for record in whole if record.get("units") is not None]
-    return Recording(name, latest, _in_order(segments), _in_order(spoken))
-
-
-def _in_order(segments: Iterable[Segment]) -> tuple[Segment, ...]:
-    return tuple(sorted(segments, key=lambda one: (one.start, one.end)))
-
-
-def _segments(record: Record) -> list[Segment]:
-    segments = record.get("segments")
-    return [_whole(record)] if segments is None else [_segment(segment) for segment in segments]
-
-
-def _whole(record: Record) -> Segment:
-    start = record.get("offset") or 0.0
-    units = tuple(record.get("units") or ())
-    end = round(start + (record.get("duration") or 0.0), 3)
-    return Segment(start, end, record.get("pred_text"), units=units)
-
-
-def _segment(segment: dict[str, Any]) -> Segment:
-    words = tuple(
-        Word(word["word"], word["start"], word["end"], word.get("confidence"))
-        for word in segment.get("words") or ()
-    )
-    return Segment(segment["start"], segment["end"], segment.get("text"), words)

@@ -17,10 +17,11 @@ from speechkit.io.file_names import MOST_BYTES
 from speechkit.io.inputs import Inputs
 from speechkit.io.machine import granted_cpus
 from speechkit.records import Record
-from speechkit.runtime.export import Export, recordings, tree_of
+from speechkit.runtime.export import Export
 from speechkit.runtime.output_tree import survey_of
 from speechkit.runtime.pool import PoolOptions
 from speechkit.runtime.progress import Listener
+from speechkit.runtime.recordings import recordings, tree_of
 from speechkit.runtime.runner import Runner, RunOptions
 from speechkit.runtime.stage import Placement, Stage
 from speechkit.runtime.stopping import StopRequest
@@ -192,8 +193,8 @@ def _texts(runner: Runner, inputs: Inputs, options: JobOptions) -> Iterator[str]
         runner.write(Path(options.output))
     elif options.formats:
         tree = tree_of(survey_of(inputs))
-        found = [json.loads(line) for lines in runner.stream() for line in lines]
-        yield options.formats[0].render(recordings(found, tree))
+        records = [json.loads(line) for lines in runner.stream() for line in lines]
+        yield options.formats[0].render(recordings(records, tree))
     else:
         for lines in runner.stream():
             yield "".join(f"{line}\n" for line in lines)

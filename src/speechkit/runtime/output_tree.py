@@ -13,7 +13,7 @@ import json
 import os
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -150,24 +150,32 @@ def require_own_names(tree: OutputTree, utterances: Iterable[Utterance]) -> None
     different utterances would be written to one file. Takes 8 bytes an utterance."""
     names = array("Q")
     real = cache(os.path.realpath)
-    below = str(real(tree.folder)).rstrip("/") + "/"
     for utterance in utterances:
-        folder = real(os.path.dirname(utterance.audio)) if utterance.audio else ""  # noqa: PTH120
-        if f"{folder}/".startswith(below):
-            raise OutputConflict(
-                f"{tree.folder}: holds input ({shown(utterance.audio)}); name another --output-dir"
-            )
-        if utterance.audio and not tree.by_id and not tree.holds(utterance):
-            raise UsageError(
-                f"--audio-root {tree.root}: {shown(utterance.audio)} lies outside of it"
-            )
+        if utterance.audio:
+            _require_outside(tree, utterance, real)
         names.append(_digest(str(tree.path(utterance))))
-    if len(set(names)) == len(names):
-        return
-    doubled = {name for name, times in Counter(names).items() if times > 1}
+    if len(set(names)) < len(names):
+        shared = {name for name, times in Counter(names).items() if times > 1}
+        pairs = zip(utterances, names, strict=True)
+        _require_same_content(tree, (utterance for utterance, name in pairs if name in shared))
+
+
+def _require_outside(tree: OutputTree, utterance: Utterance, real: Callable[[str], str]) -> None:
+    below = real(tree.folder).rstrip("/") + "/"
+    folder = real(os.path.dirname(utterance.audio))  # noqa: PTH120
+    if f"{folder}/".startswith(below):
+        raise OutputConflict(
+            f"{tree.folder}: holds input ({shown(utterance.audio)}); name another --output-dir"
+        )
+    if not tree.by_id and not tree.holds(utterance):
+        raise UsageError(f"--audio-root {tree.root}: {shown(utterance.audio)} lies outside of it")
+
+
+def _require_same_content(tree: OutputTree, utterances: Iterable[Utterance]) -> None:
+    """Of utterances that share the name of their output."""
     seen: dict[str, tuple[str, Utterance]] = {}
-    for utterance, name in zip(utterances, names, strict=True):
-        if name not in doubled or utterance.record.get("error") is not None:
+    for utterance in utterances:
+        if utterance.record.get("error") is not None:
             continue
         path, content = str(tree.path(utterance)), _content(utterance)
         first, other = seen.setdefault(path, (content, utterance))
@@ -183,7 +191,6 @@ def _digest(text: str) -> int:
 
 
 def _content(utterance: Utterance) -> str:
-    """What an utterance's output depends on."""
-    record = utterance.record
-    own = {key: record.get(key) for key in ("units", "unit_durations")}
-    return f"{utterance.audio} {utterance.offset} {utterance.duration} {manifest.dump(own)}"
+    """Everything that an utterance's output depends on."""
+    units = {key: utterance.record.get(key) for key in ("units", "unit_durations")}
+    return f"{utterance.audio} {utterance.offset} {utterance.duration} {manifest.dump(units)}"

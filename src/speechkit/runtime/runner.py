@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -144,23 +145,10 @@ class Runner:
         """Computes what the journal lacks. Raises `Drained` if it still lacks something."""
         self._resumed = journal.count
         meter = self._meter()
-
-        def todo(batch: Batch) -> Iterator[Batch]:
-            """Without what is done; what it was batched with does not depend on that. What has
-            stalled comes alone."""
-            for utterance in batch:
-                if journal.done(utterance.index):
-                    meter.skip(utterance.duration or 0.0)
-            left = [utterance for utterance in batch if not journal.done(utterance.index)]
-            stalled = journal.stalled
-            yield tuple(utterance for utterance in left if utterance.index not in stalled)
-            yield from ((utterance,) for utterance in left if utterance.index in stalled)
-
-        def stall_ends(index: int) -> bool:
-            return index not in journal.stalled
-
+        todo = partial(_todo, journal, meter)
+        stall_ends = partial(_is_new_stall, journal) if self._stage.stalls else None
         try:
-            for outcomes in self._outcomes(todo, stall_ends if self._stage.stalls else None):
+            for outcomes in self._outcomes(todo, stall_ends):
                 for outcome in outcomes:
                     journal.append(outcome.index, outcome.lines)
                     self._count(outcome, meter)
@@ -214,3 +202,21 @@ class Runner:
         if journal.output.exists() and not whole:
             finished_run(journal.output, identity)
             take_over(journal, self._inputs, self._stage, journal.output)
+
+
+def _todo(journal: Journal, meter: Meter, batch: Batch) -> Iterator[Batch]:
+    """The batch without its finished utterances. It was made of all, so that no result depends on
+    what was finished. Utterances that have stalled come alone."""
+    left = []
+    for utterance in batch:
+        if journal.done(utterance.index):
+            meter.skip(utterance.duration or 0.0)
+        else:
+            left.append(utterance)
+    stalled = [utterance for utterance in left if utterance.index in journal.stalled]
+    yield tuple(utterance for utterance in left if utterance.index not in journal.stalled)
+    yield from ((utterance,) for utterance in stalled)
+
+
+def _is_new_stall(journal: Journal, index: int) -> bool:
+    return index not in journal.stalled

@@ -132,45 +132,53 @@ class _Runner:
 
 def _work(processor: Processor, group: Batch, error_keys: Record, runner: _Runner) -> None:
     indices = tuple(utterance.index for utterance, _ in group)
-    expected = sum(
-        processor.weight(utterance.duration or UNKNOWN_SECONDS) for utterance, _ in group
-    )
+    lengths = (utterance.duration or UNKNOWN_SECONDS for utterance, _ in group)
+    expected = sum(map(processor.weight, lengths))
     runner.tell(Begun(indices, expected))
-    loaded: list[Loaded] = []
+    batch = _loaded(group, error_keys, runner)
+    if not batch:
+        return
+    actual = sum(processor.weight(loaded.seconds) for loaded in batch)
+    if actual > expected or len(group) > 1:
+        runner.tell(Begun(indices, actual))
+    answered = 0
+    try:
+        for loaded, records in zip(batch, processor.compute(batch), strict=True):
+            runner.tell(_success(loaded, records))
+            answered += 1
+    except OutputFailed:
+        raise
+    except Exception as e:
+        if len(batch) == 1:
+            runner.tell(_failure(batch[0].utterance, e, error_keys))
+        else:
+            _work_apart(processor, batch[answered:], error_keys, runner)
+
+
+def _work_apart(
+    processor: Processor, batch: Sequence[Loaded], error_keys: Record, runner: _Runner
+) -> None:
+    """One by one, to find the utterance that the batch has failed for."""
+    for loaded in batch:
+        load = partial(processor.load, loaded.utterance)
+        _work(processor, [(loaded.utterance, load)], error_keys, runner)
+
+
+def _loaded(group: Batch, error_keys: Record, runner: _Runner) -> list[Loaded]:
+    """The utterances that could be loaded; the others are answered for."""
+    batch: list[Loaded] = []
     for utterance, load in group:
         try:
             if utterance.record.get("error") is not None:
                 runner.tell(_carried(utterance, error_keys))
             else:
-                loaded.append(load())
+                batch.append(load())
         except Exception as e:
             runner.tell(_failure(utterance, e, error_keys))
-    if not loaded:
-        return
-    found = sum(processor.weight(one.seconds) for one in loaded)
-    if found > expected or len(group) > 1:
-        runner.tell(Begun(indices, found))
-    answered = 0
-    try:
-        for one, records in zip(loaded, processor.compute(loaded), strict=True):
-            runner.tell(_success(one, records))
-            answered += 1
-    except OutputFailed:
-        raise
-    except Exception as e:
-        if len(loaded) == 1:
-            runner.tell(_failure(loaded[0].utterance, e, error_keys))
-            return
-        for one in loaded[answered:]:  # find out which of them it was
-            _work(
-                processor,
-                [(one.utterance, partial(processor.load, one.utterance))],
-                error_keys,
-                runner,
-            )
+    return batch
 
 
-def _success(one: Loaded, records: Sequence[Record]) -> Outcome:
+def _success(loaded: Loaded, records: Sequence[Record]) -> Outcome:
     lines = tuple(map(manifest.dump, records))
     longest = max((len(line.encode()) for line in lines), default=0)
     if longest > MOST_BYTES:
@@ -178,11 +186,11 @@ def _success(one: Loaded, records: Sequence[Record]) -> Outcome:
             f"its line would take {longest >> 20} MiB, and no stage reads one of more than "
             f"{MOST_BYTES >> 20}; cut the recording into utterances (vad --emit segments)"
         )
-    return Outcome(one.utterance.index, lines, one.seconds)
+    return Outcome(loaded.utterance.index, lines, loaded.seconds)
 
 
 def _carried(utterance: Utterance, error_keys: Record) -> Outcome:
-    """What failed in an earlier stage goes on as it is."""
+    """An utterance that failed in an earlier stage passes on as it is."""
     record = utterance.record
     line = manifest.dump({**record, **{k: v for k, v in error_keys.items() if k not in record}})
     return Outcome(utterance.index, (line,), 0.0, error_type(line.encode()))
