@@ -121,7 +121,7 @@ def _mend_splits(run: ClusterRun) -> None:
         layout.require_sources()
     except UsageError:
         index = layout.index
-        split_manifest(SplitOptions(index.parent, len(index.splits), layout.splits, index.by))
+        split_manifest(SplitOptions(index.parent, len(index.splits), layout.splits, by=index.by))
 
 
 def _arrays(output: str | None) -> list[int]:

@@ -42,10 +42,18 @@ def merge_results(
     from dataclasses import asdict
 
     from speechkit.io import atomic
-    from speechkit.splitting.merge import MergeOptions
     from speechkit.splitting.merge import merge_results as merge
+    from speechkit.splitting.merge_inputs import MergeOptions
 
-    result = merge(MergeOptions(input_pattern, output, manifest, splits_dir, allow_partial))
+    result = merge(
+        MergeOptions(
+            input_pattern,
+            output,
+            manifest=manifest,
+            splits_dir=splits_dir,
+            allow_partial=allow_partial,
+        )
+    )
     say(result.text())
     exit_code = 4 if not result.complete else 3 if result.failed else 0
     if summary:

@@ -28,5 +28,5 @@ def split_manifest(
     from speechkit.splitting.split import SplitOptions
     from speechkit.splitting.split import split_manifest as split
 
-    summary = split(SplitOptions(input, splits, output_dir, by, restart))
+    summary = split(SplitOptions(input, splits, output_dir, by=by, restart=restart))
     say(summary.text())

@@ -24,13 +24,13 @@ from speechkit.io import scratch
 from speechkit.io.inputs import Inputs
 from speechkit.io.journal import (
     Journal,
-    RunIdentity,
     error_type,
     flags_of,
     part_path,
 )
 from speechkit.io.machine import peak_memory
 from speechkit.io.output_status import finished_run
+from speechkit.io.run_identity import RunIdentity
 from speechkit.runtime.batching import batches
 from speechkit.runtime.messages import DRAIN_SIGNALS, Outcome
 from speechkit.runtime.pool import Batch, Pool, PoolOptions
