@@ -21,7 +21,8 @@ from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 
-from speechkit.splitting.merge import MergeOptions, merge_results
+from speechkit.splitting.merge import merge_results
+from speechkit.splitting.merge_inputs import MergeOptions
 from speechkit.splitting.split import SplitOptions, split_manifest
 
 MOST_SECONDS = 30.0

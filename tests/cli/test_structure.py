@@ -27,9 +27,6 @@ PENDING = {
     *("runtime/pool.py::_bury", "runtime/runner.py::_fill", "runtime/worker.py::_work"),
     *("stages/asr/stage.py::_line", "stages/asr/stage.py::_require_known"),
     "stages/asr/transcript.py::fill",
-} | {
-    *("io/audio.py", "io/journal.py", "scoring/score.py", "splitting/split.py"),
-    *("io/journal.py::_load", "splitting/merge.py::_inputs", "io/audio.py::_has_all"),
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechkit.io import audio
+from speechkit.io import decoding
 from speechkit.records import Utterance
 from speechkit.runtime.stage import Processor
 from speechkit.stages.asr.stage import AsrOptions, AsrProcessor
@@ -43,8 +43,8 @@ def heard(processor: Processor, file: Path, **own: float) -> dict[str, Any]:
 
 
 def in_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio, "KEPT", 6.0)
-    monkeypatch.setattr(audio, "STRETCH", 7.68)
+    monkeypatch.setattr(decoding, "KEPT", 6.0)
+    monkeypatch.setattr(decoding, "STRETCH", 7.68)
 
 
 @pytest.mark.parametrize("engine", ["ten", "silero"])

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from faultkit import Unbroken, kill_in_mid_run, one_sentence, part_of, run, write_manifest
 
-from speechkit.io.journal import Journal, RunIdentity
+from speechkit.io.journal import Journal
+from speechkit.io.run_identity import RunIdentity
 
 IDENTITY = RunIdentity("vad", {"engine": "ten"}, "an input", 40)
 

@@ -426,11 +426,12 @@ def test_a_file_without_permission(open_path: Path, encode: Encode) -> None:
     (open_path / "secret.wav").chmod(0)
     script = (
         "import os, sys\n"
+        "from speechkit.errors import AudioUnreadable\n"
         "from speechkit.io import audio\n"
         "import soundfile\n"
         "os.geteuid() or os.setuid(65534)\n"  # root may read everything
         "try: audio.load(sys.argv[1], sample_rate=16000).waveform\n"
-        "except audio.AudioUnreadable as e: print(e)\n"
+        "except AudioUnreadable as e: print(e)\n"
     )
     command = [sys.executable, "-c", script, str(open_path / "secret.wav")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

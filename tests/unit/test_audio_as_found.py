@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from audiokit import ffmpeg, write_silence
 from speechkit.errors import AudioInvalid, AudioTruncated, AudioUnreadable
-from speechkit.io import audio
+from speechkit.io import audio, decoding
 
 RATE = 16_000
 Waveform = NDArray[np.float32]
@@ -541,8 +541,8 @@ def test_a_long_recording_comes_in_stretches_that_make_it_up(
         ffmpeg("-stream_loop", 3, "-i", first, "-ac", 2, "-ar", 22_050, file)
         whole = load(file).waveform
         with monkeypatch.context() as patched:
-            patched.setattr(audio, "KEPT", 10.0)
-            patched.setattr(audio, "STRETCH", 2.5)
+            patched.setattr(decoding, "KEPT", 10.0)
+            patched.setattr(decoding, "STRETCH", 2.5)
             long = audio.load(str(file), sample_rate=RATE)
             assert long.is_long
             assert long.samples == len(whole)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from speechkit.errors import OutputConflict
-from speechkit.io.journal import Journal, RunIdentity
+from speechkit.io.journal import Journal
 from speechkit.io.output_status import output_status
+from speechkit.io.run_identity import RunIdentity
 
 IDENTITY = RunIdentity("test", {}, "sha256:0", 4)
 

@@ -25,7 +25,8 @@ from speechkit.runtime.export import Results
 from speechkit.runtime.recordings import all_recordings, recordings, tree_of
 from speechkit.runtime.stage import Loaded
 from speechkit.scoring.score import score
-from speechkit.splitting.merge import MergeOptions, merge_results
+from speechkit.splitting.merge import merge_results
+from speechkit.splitting.merge_inputs import MergeOptions
 from speechkit.splitting.split import SplitOptions, split_manifest
 from speechkit.stages.asr.listening import Attempt
 from speechkit.stages.asr.parts import Parts
@@ -55,7 +56,9 @@ def split(source: str) -> None:
 def merge(source: str) -> None:
     results = Path(source).with_name("results.jsonl")
     results.write_text(json.dumps(LINE) + "\n")
-    merge_results(MergeOptions(str(results), str(results.with_name("merged.jsonl")), source))
+    merge_results(
+        MergeOptions(str(results), str(results.with_name("merged.jsonl")), manifest=source)
+    )
 
 
 def rate(source: str) -> None:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from speechkit.errors import ManifestError, OutputFailed, UsageError
 from speechkit.io.manifest import dump, read_records
 from speechkit.reports.merge import MergeReport
-from speechkit.splitting.merge import MergeOptions, merge_results
+from speechkit.splitting.merge import merge_results
+from speechkit.splitting.merge_inputs import MergeOptions
 from speechkit.splitting.merge_summary import MergeSummary
 from speechkit.splitting.split import SplitOptions, split_manifest
 
@@ -439,7 +440,8 @@ def test_more_results_than_open_files(tmp_path: Path) -> None:
     stage(data, tmp_path / "whole.jsonl")
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64));"
-        "from speechkit.splitting.merge import MergeOptions, merge_results;"
+        "from speechkit.splitting.merge import merge_results;"
+        "from speechkit.splitting.merge_inputs import MergeOptions;"
         "sys.exit(not merge_results("
         "MergeOptions(sys.argv[1], sys.argv[2], splits_dir=sys.argv[3])).complete)"
     )
@@ -497,7 +499,7 @@ def test_split_and_merge_give_what_one_run_gives(
     data = folder / f"data{suffix}"
     text = "".join(json.dumps(record) + "\n" for record in records).encode()
     data.write_bytes(gzip.compress(text) if suffix.endswith(".gz") else text)
-    split_manifest(SplitOptions(str(data), splits, str(folder / "splits"), by))
+    split_manifest(SplitOptions(str(data), splits, str(folder / "splits"), by=by))
     for part in (folder / "splits").glob("*_split_*"):
         stage(part, folder / "output" / part.name)
     stage(data, folder / "whole.jsonl")
@@ -543,7 +545,7 @@ def test_an_empty_manifest_goes_through(tmp_path: Path) -> None:
     data = tmp_path / "data.jsonl"
     data.write_text("")
     for by in ("duration", "count"):
-        split_manifest(SplitOptions(str(data), 2, str(tmp_path / by), by))
+        split_manifest(SplitOptions(str(data), 2, str(tmp_path / by), by=by))
         pattern = str(tmp_path / by / "data_split_0?.jsonl")
         output = tmp_path / f"{by}.jsonl"
         summary = merge_results(MergeOptions(pattern, str(output), manifest=str(data)))
@@ -558,13 +560,13 @@ def test_lines_longer_than_what_is_kept_of_a_file(tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
     results.write_text("".join(dump(rows[n]) + "\n" for n in (3, 0, 2, 4, 1)))
     final = tmp_path / "final.jsonl"
-    assert merge_results(MergeOptions(str(results), str(final), str(data))).complete
+    assert merge_results(MergeOptions(str(results), str(final), manifest=str(data))).complete
     assert final.read_bytes() == data.read_bytes()
 
 
 def test_a_manifest_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
     (tmp_path / "results.jsonl").write_text("")
     os.mkfifo(tmp_path / "pipe")
-    options = MergeOptions(str(tmp_path / "results.jsonl"), "-", str(tmp_path / "pipe"))
+    options = MergeOptions(str(tmp_path / "results.jsonl"), "-", manifest=str(tmp_path / "pipe"))
     with pytest.raises(UsageError, match="pipe: is not a regular file, and is read more than once"):
         merge_results(options)

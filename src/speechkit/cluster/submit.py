@@ -137,7 +137,9 @@ def _restore_input(plan: RunPlan) -> Submission | None:
             layout.require_sources()
         except UsageError:
             index = layout.index
-            split_manifest(SplitOptions(index.parent, len(index.splits), layout.splits, index.by))
+            split_manifest(
+                SplitOptions(index.parent, len(index.splits), layout.splits, by=index.by)
+            )
         return None
     earlier = read_record(plan.after)
     if earlier and status_of(earlier, need_queue=True).incomplete:

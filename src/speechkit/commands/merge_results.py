@@ -41,8 +41,14 @@ def merge_results(
     Example: speechkit merge-results --input-pattern "output/*_split_*.jsonl" -o final.jsonl
     """
     from speechkit.reports.merge import MergeReport
-    from speechkit.splitting.merge import MergeOptions
     from speechkit.splitting.merge import merge_results as merge
+    from speechkit.splitting.merge_inputs import MergeOptions
 
-    options = MergeOptions(input_pattern, output, manifest, splits_dir, allow_partial)
+    options = MergeOptions(
+        input_pattern,
+        output,
+        manifest=manifest,
+        splits_dir=splits_dir,
+        allow_partial=allow_partial,
+    )
     return conclude(MergeReport(merge(options)), summary)

@@ -29,4 +29,5 @@ def split_manifest(
     from speechkit.splitting.split import SplitOptions
     from speechkit.splitting.split import split_manifest as split
 
-    return conclude(SplitReport(split(SplitOptions(input, splits, output_dir, by, restart))))
+    options = SplitOptions(input, splits, output_dir, by=by, restart=restart)
+    return conclude(SplitReport(split(options)))

@@ -1,12 +1,13 @@
 """The journal of a run: ``OUT.part`` grows as results come, ``OUT`` appears when all are there.
 
-The part's first line pins what the run is (stage, options, input). Every further line is
-``checksum TAB index TAB record TAB record…``: the output lines of one utterance in JSON, which
-holds no raw tab, after the CRC-32 of the rest of the line. After ``stalled`` in the place of the
-index come the indices of utterances in whose batch the engine hung. What a killed run left behind
-its last newline is dropped at the next start, what a crash of the machine spoilt is passed over.
-Beside ``OUT`` stands ``.OUT.run.json``: what it was made with, so that a second run knows its own
-work.
+The first line of the part is the identity of the run (stage, options, input). Every further line is
+``checksum TAB index TAB record TAB record…``: the CRC-32 of the rest of the line, then the output
+lines of one utterance in JSON, which holds no raw tab. After ``stalled`` in place of the index come
+the indices of utterances in whose batch the engine hung. The next start drops what a killed run
+left after its last newline and skips lines damaged by a crash of the machine.
+
+``.OUT.run.json`` beside ``OUT`` holds the identity of the run that wrote it, so that a second run
+recognises finished work.
 """
 
 from __future__ import annotations
@@ -21,79 +22,27 @@ import time
 import zlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from speechkit.errors import OutputConflict, OutputFailed
 from speechkit.io import atomic, safe_open, typed_json
 from speechkit.io.file_names import MOST_BYTES, shorten
+from speechkit.io.run_identity import RunIdentity
 from speechkit.io.safe_open import is_still_at
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # of the part file; another number is another format
-MAGIC = b'{"speechkit_part": '  # what every part begins with
+MAGIC = b'{"speechkit_part": '  # the beginning of every part
 STALLED = "stalled"  # in the place of an index
-LOOKS, LOOK_SECONDS = 5, 0.1  # how often and for how long a lock may be another's
+LOCK_TRIES, LOCK_WAIT = 5, 0.1  # seconds; a reader may hold the lock for a moment
 HEADER_BYTES = 1 << 20  # at most; a foreign file may hold no newline at all
 
 
-@dataclass(frozen=True, slots=True)
-class RunIdentity:
-    """What makes two runs the same: results of one may stand beside results of the other.
-
-    ``input`` is the fingerprint of the input, ``written`` that with relative paths left as they are
-    written, so that a folder may be moved with all that is in it.
-    """
-
-    stage: str
-    options: Mapping[str, Any]
-    input: str
-    utterances: int
-    written: str = ""
-
-    def header(self) -> dict[str, Any]:
-        return {
-            "speechkit_part": FORMAT,
-            "stage": self.stage,
-            "input": self.input,
-            "written": self.written or self.input,
-            "utterances": self.utterances,
-            "options": dict(self.options),
-        }
-
-    def difference(self, other: Mapping[str, Any]) -> str | None:
-        """What differs from the header of an earlier run, as a phrase; None if nothing does.
-
-        Raises ValueError for what is no such header.
-        """
-        if not isinstance(other, Mapping) or not isinstance(other.get("options"), Mapping):
-            raise ValueError("not the header of a run")
-        mine = json.loads(json.dumps(self.header()))
-        for key, what in (("speechkit_part", "format"), ("stage", "stage")):
-            if other.get(key) != mine[key]:
-                return f"{what} {other.get(key)}, now {mine[key]}"
-        same = "written" if "written" in other else "input"
-        if any(other.get(key) != mine[key] for key in (same, "utterances")):
-            return "another input"
-        before, now = _flat(other["options"]), _flat(mine["options"])
-        keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-        return ", ".join(f"{key} {before.get(key)}, now {now.get(key)}" for key in keys) or None
-
-
-def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Groups of options dissolved into their members."""
-    flat: dict[str, Any] = {}
-    for key, value in options.items():
-        flat.update(_flat(value) if isinstance(value, Mapping) else {key: value})
-    return flat
-
-
 class Journal:
-    """The results of one run on their way to ``OUT``. Locked against a second run.
+    """The results of one run on their way to ``OUT``, locked against a second run.
 
-    Raises `OutputConflict` where the part belongs to another run or another run is writing it,
+    Raise `OutputConflict` where the part belongs to another run or another run is writing it, and
     `OutputFailed` where the folder can't be written.
     """
 
@@ -134,17 +83,17 @@ class Journal:
         return sum(1 for offset in self._offsets if offset)
 
     def append(self, index: int, lines: Sequence[str]) -> None:
-        """Takes the output lines of one utterance; `flush` makes them safe from a kill."""
+        """Add the output lines of one utterance; `flush` makes them safe from a kill."""
         self._offsets[index] = self._write([str(index), *lines])
 
     def mark_stalled(self, indices: Sequence[int]) -> None:
-        """Remembers utterances in whose batch the engine hung, also for the next run."""
+        """Record utterances in whose batch the engine hung, also for the next run."""
         self._write([STALLED, *map(str, indices)])
         self.flush()
         self.stalled.update(indices)
 
     def _write(self, fields: Sequence[str]) -> int:
-        """Where in the part the line begins."""
+        """Append a line; return its offset in the part."""
         body = "\t".join(fields).encode()
         line = b"%08x\t%s\n" % (zlib.crc32(body), body)
         with atomic.output_errors(self.part):
@@ -153,7 +102,7 @@ class Journal:
         return offset
 
     def flush(self) -> None:
-        """Raises `OutputFailed` where somebody has taken away what was flushed before."""
+        """Write out what was added. Raise `OutputFailed` where somebody has truncated the part."""
         with atomic.output_errors(self.part):
             self._file.flush()
             if os.fstat(self._file.fileno()).st_size < self._end:
@@ -164,18 +113,18 @@ class Journal:
 
     @property
     def stands(self) -> bool:
-        """Whether the part is still there, so that another run can go on with it."""
+        """Whether the part is still there, so that another run can continue it."""
         return is_still_at(self._file, self.part)
 
     def keep(self, index: int, lines: Sequence[bytes] | None) -> None:
-        """Puts these lines in the place of an earlier run's, or forgets that for None."""
+        """Replace the lines of an earlier run, or drop them for None."""
         if lines is None:
             self._offsets[index] = 0
         else:
             self.append(index, [line.decode() for line in lines])
 
     def drop_failed(self) -> int:
-        """Forgets the utterances with an error, so that they run again; how many there were."""
+        """Drop the utterances with an error, so that they run again; return their number."""
         dropped = 0
         for index, lines in self.entries():
             if any(map(error_type, lines)):
@@ -189,7 +138,7 @@ class Journal:
             yield lines
 
     def publish(self, record: Mapping[str, Any]) -> None:
-        """Gives the results their final name, in input order; ``record`` is kept beside them."""
+        """Publish the results in input order under their final name, ``record`` beside them."""
         if not self.stands and os.path.lexists(self.part):
             raise OutputConflict(f"{self.part}: another run is writing this output")
         marker = marker_path(self.output)
@@ -206,16 +155,16 @@ class Journal:
                 self.part.unlink()
 
     def entries(self) -> Iterator[tuple[int, list[bytes]]]:
-        """As `lines`, with each utterance's index; others may be appended meanwhile."""
+        """As `lines`, with each utterance's index; others may be appended in the meantime."""
         self.flush()
         with atomic.output_errors(self.part):
-            self._reader.seek(0, os.SEEK_END)  # drops what it has read of a torn line
+            self._reader.seek(0, os.SEEK_END)  # discards what it has buffered of a torn line
             for index, offset in enumerate(self._offsets):
                 if offset:
                     self._reader.seek(offset)
                     checksum, _, body = self._reader.readline().rstrip(b"\n").partition(b"\t")
-                    own, _, lines = body.partition(b"\t")
-                    if checksum != b"%08x" % zlib.crc32(body) or own != b"%d" % index:
+                    number, _, lines = body.partition(b"\t")
+                    if checksum != b"%08x" % zlib.crc32(body) or number != b"%d" % index:
                         raise OutputConflict(
                             f"{self.part}: was written by another run at the same time; "
                             "run the same command again"
@@ -243,13 +192,13 @@ class Journal:
             file.close()
 
     def _load(self) -> int:
-        """Where the next line goes."""
+        """Read the part, or begin it; return the offset of the next line."""
         header = self._reader.readline(HEADER_BYTES)
         if not header.endswith(b"\n") and MAGIC.startswith(header[: len(MAGIC)]):
             return self._begin()
         difference = self._difference(header)
         if difference and header.startswith(MAGIC) and not self._reader.read(1):
-            return self._begin()  # that run never got anywhere
+            return self._begin()  # that run had no results
         if difference:
             raise OutputConflict(
                 f"{self.part}: an unfinished run with {difference}; "
@@ -259,20 +208,25 @@ class Journal:
         for line in self._reader:
             if not line.endswith(b"\n"):
                 break
-            checksum, _, body = line.rstrip(b"\n").partition(b"\t")
-            if body and checksum == b"%08x" % zlib.crc32(body):
-                first, _, others = body.partition(b"\t")
-                if first == STALLED.encode():
-                    found = map(self._index, others.split(b"\t"))
-                    self.stalled.update(index for index in found if index is not None)
-                elif (index := self._index(first)) is not None:
-                    self._offsets[index] = end
+            self._load_line(line, end)
             end += len(line)
         self._file.truncate(end)
         return end
 
+    def _load_line(self, line: bytes, offset: int) -> None:
+        """Take in a line of an earlier run; skip a damaged one."""
+        checksum, _, body = line.rstrip(b"\n").partition(b"\t")
+        if not body or checksum != b"%08x" % zlib.crc32(body):
+            return
+        first, _, others = body.partition(b"\t")
+        if first == STALLED.encode():
+            indices = map(self._index, others.split(b"\t"))
+            self.stalled.update(index for index in indices if index is not None)
+        elif (index := self._index(first)) is not None:
+            self._offsets[index] = offset
+
     def _index(self, digits: bytes) -> int | None:
-        """None for what no utterance of this run has."""
+        """The index of an utterance; None where this run has no such utterance."""
         count = len(self._offsets)
         index = int(digits) if digits.isdigit() and len(digits) <= len(str(count)) else count
         return index if index < count and digits == b"%d" % index else None
@@ -295,8 +249,8 @@ class Journal:
 
 
 def _lock(file: IO[bytes]) -> None:
-    """For itself alone; who only looks (`output_status`) has it for a moment."""
-    for wait in (*[LOOK_SECONDS] * LOOKS, None):
+    """Take the exclusive lock; a reader (`output_status`) may hold it for a moment."""
+    for wait in (*[LOCK_WAIT] * LOCK_TRIES, None):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
@@ -316,7 +270,7 @@ def error_type(line: bytes) -> str | None:
 
 
 def flags_of(line: bytes) -> tuple[str, ...]:
-    """The doubts that an output line names."""
+    """The flags of an output line."""
     flags = json.loads(line).get("flags") if b'"flags"' in line else None
     return tuple(map(str, flags)) if isinstance(flags, list) else ()
 

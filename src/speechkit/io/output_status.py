@@ -1,4 +1,4 @@
-"""How far an output is, seen from the outside, and whether a run has finished it."""
+"""The progress of an output, read from outside its run, and the record of a finished run."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from speechkit.io import safe_open, typed_json
 from speechkit.io.journal import (
     HEADER_BYTES,
     MAGIC,
-    RunIdentity,
     error_type,
     marker_path,
     part_path,
 )
+from speechkit.io.run_identity import RunIdentity
 
 
 def finished_run(output: Path, identity: RunIdentity) -> dict[str, Any]:
-    """What `Journal.publish` kept beside ``output``.
+    """The record that `Journal.publish` kept beside ``output``.
 
-    Raises `OutputConflict` where another run made it, where it was changed afterwards, and where
-    nothing tells what made it.
+    Raise `OutputConflict` where another run made it, where it was changed afterwards, and where
+    there is no such record.
     """
     way_out = "name another output, or compute it anew with --restart"
     try:
-        account = _account(output)
-        difference = identity.difference(account)
+        record = _record(output)
+        difference = identity.difference(record)
     except (OSError, ValueError):
         raise OutputConflict(
             f"{output}: exists, and no {marker_path(output).name} beside it tells what made it; "
@@ -40,24 +40,24 @@ def finished_run(output: Path, identity: RunIdentity) -> dict[str, Any]:
         ) from None
     if difference:
         raise OutputConflict(f"{output}: made by a finished run with {difference}; {way_out}")
-    if output.stat().st_size != account["bytes"]:
+    if output.stat().st_size != record["bytes"]:
         raise OutputConflict(f"{output}: changed since a run has made it; {way_out}")
-    return account
+    return record
 
 
-def _account(output: Path) -> dict[str, Any]:
-    """What stands beside a finished output. Raises OSError, and ValueError where it is odd."""
-    account = typed_json.parse(safe_open.read_bounded(marker_path(output), HEADER_BYTES))
-    if not isinstance(account, dict):
+def _record(output: Path) -> dict[str, Any]:
+    """The record beside a finished output. Raise OSError, and ValueError where it is no record."""
+    record = typed_json.parse(safe_open.read_bounded(marker_path(output), HEADER_BYTES))
+    if not isinstance(record, dict):
         raise ValueError("no object")
-    own = ("utterances", "bytes", "errors", "flags")
-    typed_json.to_dataclass(_Account, {key: account[key] for key in own if key in account})
-    return account
+    keys = ("utterances", "bytes", "errors", "flags")
+    typed_json.to_dataclass(_Totals, {key: record[key] for key in keys if key in record})
+    return record
 
 
 @dataclass(frozen=True, slots=True)
-class _Account:
-    """What is read of it beside the header."""
+class _Totals:
+    """The fields of the record that are read, beside the header."""
 
     utterances: int
     bytes: int
@@ -80,24 +80,24 @@ class OutputStatus:
 
 
 def output_status(output: Path) -> OutputStatus:
-    """From the outside, while a run may be writing it; nothing where there is no output yet."""
-    kept = marker_path(output) if output.exists() else part_path(output)
+    """The status of an output, which a run may be writing; all zeros where there is none yet."""
+    source = marker_path(output) if output.exists() else part_path(output)
     try:
-        if kept == part_path(output):
-            return _unfinished(kept)
-        account = _account(output)
-        return OutputStatus(account["utterances"], account["errors"])
+        if source == part_path(output):
+            return _unfinished(source)
+        record = _record(output)
+        return OutputStatus(record["utterances"], record["errors"])
     except FileNotFoundError:
         return OutputStatus()
     except OSError as e:
-        return OutputStatus(broken=f"{kept}: can't be read: {e.strerror}")
+        return OutputStatus(broken=f"{source}: can't be read: {e.strerror}")
     except ValueError as e:
-        return OutputStatus(broken=f"{kept}: is not what a run has written there ({e})")
+        return OutputStatus(broken=f"{source}: is not what a run has written there ({e})")
 
 
 def _unfinished(path: Path) -> OutputStatus:
-    """Raises OSError, and ValueError for a part that no run can go on with."""
-    failed: dict[bytes, list[str]] = {}  # the types of each answered utterance's errors
+    """The status of a part. Raise OSError, and ValueError for a part that no run can continue."""
+    error_types: dict[bytes, list[str]] = {}  # of each answered utterance
     with safe_open.open_regular(path) as part:
         header = part.readline(HEADER_BYTES)
         if header.endswith(b"\n") and not header.startswith(MAGIC):
@@ -105,10 +105,10 @@ def _unfinished(path: Path) -> OutputStatus:
         for line in part:
             index, *lines = line.rstrip(b"\n").split(b"\t")[1:] or [b""]
             if index.isdigit() and line.endswith(b"\n"):
-                with contextlib.suppress(ValueError):  # spoilt: a run would compute it again
-                    failed[index] = [kind for kind in map(error_type, lines) if kind]
-        errors = Counter(kind for kinds in failed.values() for kind in kinds)
-        return OutputStatus(len(failed), errors, _locked_by_other(part))
+                with contextlib.suppress(ValueError):  # damaged: a run would compute it again
+                    error_types[index] = [name for name in map(error_type, lines) if name]
+        errors = Counter(name for names in error_types.values() for name in names)
+        return OutputStatus(len(error_types), errors, _locked_by_other(part))
 
 
 def _locked_by_other(part: IO[bytes]) -> bool:

@@ -15,7 +15,7 @@ from speechkit.reports.counts import counted
 from speechkit.scoring.alignment import blocks, printable
 from speechkit.scoring.bootstrap import Interval
 from speechkit.scoring.comparison import Aligned, Counts
-from speechkit.scoring.score import Score
+from speechkit.scoring.results import Score
 
 _MARK_STYLES = {"S": "yellow", "D": "red", "I": "cyan"}
 _UNITS = {"wer": "word", "cer": "character"}

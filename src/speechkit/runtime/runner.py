@@ -15,9 +15,10 @@ from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import Drained, Stalled, UsageError
 from speechkit.io import scratch
 from speechkit.io.inputs import Inputs
-from speechkit.io.journal import Journal, RunIdentity, part_path
+from speechkit.io.journal import Journal, part_path
 from speechkit.io.machine import peak_memory
 from speechkit.io.output_status import finished_run
+from speechkit.io.run_identity import RunIdentity
 from speechkit.runtime.batching import batches
 from speechkit.runtime.messages import Outcome
 from speechkit.runtime.pool import Batch, Pool, PoolOptions
