@@ -367,10 +367,8 @@ SET_BY_STAGES = frozenset(key.name for key in LINE if key.set_by)
 _OF_THE_WHOLE = frozenset(key.name for key in LINE if key.of_the_whole)
 _FLAGS_OF_THE_WHOLE = tuple(flag.name for flag in FLAGS if flag.of_the_whole)
 _OF_A_TRANSCRIBED_SEGMENT = frozenset(key.name for key in SEGMENT if "asr" in key.set_by)
-_RESULTS = {
-    stage: frozenset(key.name for key in LINE if stage in key.set_by and not key.stated)
-    for stage in STAGES
-}
+_SET_BY = {stage: frozenset(key.name for key in LINE if stage in key.set_by) for stage in STAGES}
+_STATED = frozenset(key.name for key in LINE if key.stated)
 _FLAGS = {stage: tuple(flag.name for flag in FLAGS if stage in flag.set_by) for stage in STAGES}
 
 
@@ -382,7 +380,9 @@ def renewed(
     What the stage set in an earlier run is replaced or removed; every other key stays as and where
     it is. ``flags`` None: the stage has not heard the audio, and takes no flag back.
     """
-    stale = _RESULTS[stage] - results.keys()
+    unlisted = results.keys() - _SET_BY[stage]
+    assert not unlisted, f"{stage} sets {unlisted}, and the table of keys doesn't say so"
+    stale = _SET_BY[stage] - _STATED - results.keys()
     line = {key: value for key, value in record.items() if key not in stale} | results
     if flags is None:
         return line

@@ -82,9 +82,8 @@ class AsrProcessor(Processor):
         ]
         while going := [parts for parts in recordings if parts.advance()]:
             listenings = self._listenings(going)
-            self._listen(
-                listenings, [each.windows(self._engine, apart=apart) for each in listenings]
-            )
+            windows = [listening.windows(self._engine, apart=apart) for listening in listenings]
+            self._listen(listenings, windows)
             for _ in range(ATTEMPTS):
                 holes = [listening.holes(self._engine.max_window) for listening in listenings]
                 if not any(holes):
