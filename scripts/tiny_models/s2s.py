@@ -28,9 +28,9 @@ from sklearn.cluster import MiniBatchKMeans
 from transformers import WavLMConfig, WavLMModel
 
 from speechkit.compat import checkpoint, patched_imports
+from speechkit.engines import registry
 from speechkit.engines.encoders import fairseq_weights
 from speechkit.engines.s2s import kmeans
-from speechkit.engines.s2s.transformers.engine import transformers
 
 from . import digits
 from .made import made, recipe_of
@@ -173,7 +173,8 @@ def save_hubert(folder: Path) -> None:
 
 
 def save_quantizer(folder: Path, words: list[digits.Word]) -> None:
-    engine = transformers(model=str(folder / "hubert-dict.pt"), layer=LAYER, device="cpu")
+    model = str(folder / "hubert-dict.pt")
+    engine = registry.create("s2s", "transformers", model=model, layer=LAYER, device="cpu")
     features = np.concatenate(engine.features([word.samples for word in words]))
     fitted = MiniBatchKMeans(UNITS, random_state=1, n_init=3).fit(features)
     joblib.dump(fitted, folder / "km.bin")

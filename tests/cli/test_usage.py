@@ -45,7 +45,10 @@ def test_the_main_help_lists_the_commands_and_exit_codes(speechkit: Any) -> None
     ("arguments", "sentence"),
     [
         ("vad AUDIO --engine foo", "--engine foo: there are ten, silero, auto"),
-        ("asr AUDIO --engine foo", "no asr engine 'foo'; there are: pocketsphinx"),
+        (
+            "asr AUDIO --engine foo",
+            "no asr engine 'foo'; there are: faster-whisper, nemo, pocketsphinx, whisper",
+        ),
         ("vad nofile.wav", "nofile.wav: no such file or folder"),
         ("vad EMPTY", "EMPTY: no audio in this folder"),
         ("vad AUDIO -o x.srt", "-o x.srt: the output manifest ends in .jsonl or .json"),

@@ -22,16 +22,15 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from speechkit.compat import checkpoint, patched_imports, shims
+from speechkit.engines import registry
 from speechkit.engines.protocols import SAMPLE_RATE
-from speechkit.engines.s2s.fairseq.engine import fairseq
-from speechkit.engines.s2s.transformers.engine import transformers
 
 ROOT = Path(__file__).resolve().parents[2]
 OLD = ROOT / ".cache" / "old-hydra"
 PACKAGES = ("omegaconf", "hydra-core", "antlr4-python3-runtime")
 NAMES = ("hubert-dict", "hubert-args", "hubert-bare", "hubert-norm")
 SAVED = "saved-by-2.0.6.pt"
-ENGINES = {"fairseq": fairseq, "transformers": transformers}
+ENGINES = ("fairseq", "transformers")
 
 pytestmark = pytest.mark.slow
 
@@ -43,8 +42,9 @@ def features(models: Path, folder: Path) -> Features:
     waveform = np.random.default_rng(1).normal(0, 0.1, SAMPLE_RATE).astype(np.float32)
     found = {}
     for path in (*(models / f"{name}.pt" for name in NAMES), folder / SAVED):
-        for name, engine in ENGINES.items():
-            (frames,) = engine(model=str(path), layer=2, device="cpu").features([waveform])
+        for name in ENGINES:
+            engine = registry.create("s2s", name, model=str(path), layer=2, device="cpu")
+            (frames,) = engine.features([waveform])
             found[f"{path.stem} by {name}"] = np.asarray(frames)
     return found
 

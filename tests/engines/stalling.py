@@ -1,52 +1,38 @@
-"""``python -m stalling MODEL INPUT OUT SAMPLES``: asr with the nemo engine, whose model hangs in
-its forward pass on windows of exactly so many samples."""
+"""The engine ``stalling``: NeMo's, which hangs on windows of exactly STALLING_SAMPLES samples."""
 
 from __future__ import annotations
 
 import os
-import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from speechkit import cli
-from speechkit.stages.asr import stage as asr
-from speechkit.stages.asr.stage import AsrProcessor
+from speechkit.engines.asr.nemo import INFO as NEMO
+from speechkit.engines.asr.nemo import NemoOptions
+from speechkit.records import Hypothesis
 
+if TYPE_CHECKING:
+    from speechkit.engines.protocols import AsrEngine, Clip
 
-class StallingProcessor(AsrProcessor):
-    def open(self) -> None:
-        super().open()
-        model: Any = self._engine._model  # type: ignore[attr-defined]
-        forward, culprit = model.forward, int(os.environ["STALLING_SAMPLES"])
-
-        def stalling(*args: Any, **more: Any) -> Any:
-            if culprit in more["input_signal_length"].tolist():
-                time.sleep(600)
-            return forward(*args, **more)
-
-        model.forward = stalling
+INFO = replace(NEMO, name="stalling", target="stalling:Stalling")
 
 
-def main() -> None:
-    import stalling  # the importable module: the processor is unpickled elsewhere
+class Stalling:
+    """An AsrEngine over NeMo's."""
 
-    model, source, out, os.environ["STALLING_SAMPLES"] = sys.argv[1:]
-    made = asr.asr_stage
+    def __init__(self, options: NemoOptions) -> None:
+        from speechkit.engines.asr.nemo.engine import Nemo
 
-    def stage(*options: Any) -> Any:
-        whole = made(*options)
-        processor: Any = whole.processor
-        hanging = stalling.StallingProcessor(
-            processor.options, processor.device, processor.one_by_one
-        )
-        return replace(whole, processor=hanging)
+        self._nemo: AsrEngine = Nemo(options)
+        self.max_window, self.least_window = self._nemo.max_window, self._nemo.least_window
+        self.device_use: Callable[[], Any] = self._nemo.device_use
 
-    asr.asr_stage = stage
-    options = ["--engine", "nemo", "--model", model, "--workers", "1", "--time-limit", "1"]
-    sys.argv = ["speechkit", "asr", source, "-o", out, *options]
-    cli.main()
+    def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:
+        return self._nemo.transcribe(map(stalling, utterances))
 
 
-if __name__ == "__main__":
-    main()
+def stalling(clips: Sequence[Clip]) -> Sequence[Clip]:
+    if int(os.environ["STALLING_SAMPLES"]) in [len(clip.waveform) for clip in clips]:
+        time.sleep(600)
+    return clips

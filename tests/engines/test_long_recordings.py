@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from speechkit.engines import registry
 from speechkit.io import decoding
 from speechkit.records import Utterance
 from speechkit.runtime.stage import Processor
@@ -51,10 +52,11 @@ def in_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_vad_finds_the_same_speech_in_stretches(
     talk: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
-    options = VadOptions(engine, DEFAULTS[engine], probabilities=True)
-    whole = heard(VadProcessor(options, one_by_one=True), talk)
+    options = VadOptions(engine=engine, segmentation=DEFAULTS[engine], probabilities=True)
+    configured = registry.configure(registry.find("vad", engine), {})
+    whole = heard(VadProcessor(options, configured, one_by_one=True), talk)
     in_stretches(monkeypatch)
-    parts = heard(VadProcessor(options, one_by_one=True), talk)
+    parts = heard(VadProcessor(options, configured, one_by_one=True), talk)
     assert parts["duration"] == whole["duration"] > 20
     assert len(parts["frame_probabilities"]) == len(whole["frame_probabilities"])
     differences = np.subtract(parts["frame_probabilities"], whole["frame_probabilities"])
@@ -64,8 +66,10 @@ def test_vad_finds_the_same_speech_in_stretches(
 
 
 def whisper(whispers: dict[str, Path]) -> AsrProcessor:
-    options = AsrOptions("faster-whisper", str(whispers["faster-whisper"]), words=True)
-    return AsrProcessor(options, {}, one_by_one=False)
+    options = AsrOptions(engine="faster-whisper", words=True)
+    info = registry.find("asr", options.engine)
+    engine = registry.configure(info, {"model": str(whispers[options.engine])})
+    return AsrProcessor(options, engine, one_by_one=False)
 
 
 def test_asr_hears_the_same_words_in_parts_cut_at_pauses(

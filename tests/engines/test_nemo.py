@@ -18,6 +18,7 @@ import soundfile
 import soxr
 import torch
 
+import entrypointkit
 from audiokit import whole
 from digitkit import Digit
 from speechkit.engines import registry
@@ -341,12 +342,15 @@ def stall(nemos: dict[str, Path], many: Path, tmp_path: Path) -> Callable[[], An
     )
     manifest = tmp_path / "in.jsonl"
     manifest.write_text("\n".join(lines) + "\n")
+    site = entrypointkit.declare(tmp_path / "site", "stalling", {"stalling": "stalling:INFO"})
 
     def run() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "stalling", nemos["ctc"], manifest]
+        command = [sys.executable, "-m", "speechkit", "asr", manifest, "--engine", "stalling"]
+        command += ["--model", nemos["ctc"], "--workers", "1", "--time-limit", "1"]
+        path = entrypointkit.path(site, Path(__file__).parent)
         return subprocess.run(
-            [*map(str, command), str(tmp_path / "out.jsonl"), "12432"],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+            [*map(str, command), "-o", str(tmp_path / "out.jsonl")],
+            env={**os.environ, **path, "STALLING_SAMPLES": "12432"},
             capture_output=True,
             text=True,
             check=False,

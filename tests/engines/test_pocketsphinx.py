@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from audiokit import whole
 from speechkit.engines import registry
+from speechkit.engines.asr.pocketsphinx import PocketSphinxOptions
 from speechkit.engines.asr.pocketsphinx.engine import MIN_SAMPLES, PocketSphinx
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import EngineMissing
@@ -23,7 +24,7 @@ Waveform = NDArray[np.float32]
 
 @pytest.fixture(scope="module")
 def engine() -> PocketSphinx:
-    return PocketSphinx()
+    return PocketSphinx(PocketSphinxOptions())
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +76,8 @@ def test_words_stand_where_they_are_said(engine: PocketSphinx, speech: dict[str,
 
 def test_nothing_depends_on_what_was_heard_before(speech: dict[str, Waveform]) -> None:
     waveforms = list(speech.values())
-    alone = [hear(PocketSphinx(), [waveform])[0] for waveform in waveforms]
-    together = PocketSphinx()
+    alone = [hear(PocketSphinx(PocketSphinxOptions()), [waveform])[0] for waveform in waveforms]
+    together = PocketSphinx(PocketSphinxOptions())
     assert hear(together, waveforms) == alone
     noise = np.random.default_rng(5).normal(0, 0.3, 2 * SAMPLE_RATE).astype(np.float32)
     hear(together, [noise])
@@ -97,7 +98,9 @@ def test_silence_noise_and_scraps(engine: PocketSphinx) -> None:
 def test_a_model_folder_gives_what_the_wheels_own_gives(speech: dict[str, Waveform]) -> None:
     folder = Path(pocketsphinx.get_model_path()) / "en-us"
     waveforms = list(speech.values())[:1]
-    assert hear(PocketSphinx(str(folder)), waveforms) == hear(PocketSphinx(), waveforms)
+    assert hear(PocketSphinx(PocketSphinxOptions(model=str(folder))), waveforms) == hear(
+        PocketSphinx(PocketSphinxOptions()), waveforms
+    )
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:

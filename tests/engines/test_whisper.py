@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import numpy as np
 import pytest
 from transformers.models.whisper.generation_whisper import _dynamic_time_warping
 
+import entrypointkit
 from audiokit import whole
 from speechkit.engines import registry
 from speechkit.engines.asr.whisper.alignment import _first_frames, _median
@@ -186,24 +184,28 @@ def test_options_of_another_engine(segmented: Path, speechkit: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("fits", "failed"), [(3, 0), (0, 12)])
 def test_memory_that_runs_out(
-    fits: int, failed: int, untrained: dict[str, Path], segmented: Path, tmp_path: Path
+    fits: int,
+    failed: int,
+    untrained: dict[str, Path],
+    segmented: Path,
+    speechkit: Any,
+    tmp_path: Path,
 ) -> None:
     """The real engine on a device that holds so many windows: halved, remembered, reported."""
-    here = Path(__file__).parent
-    done = subprocess.run(
-        [sys.executable, "-m", "crowded", untrained["whisper"], segmented, tmp_path, str(fits)],
-        env={**os.environ, "PYTHONPATH": str(here)},
-        capture_output=True,
-        text=True,
-        check=False,
+    site = entrypointkit.declare(tmp_path / "site", "crowded", {"crowded": "crowded:INFO"})
+    out, summary = tmp_path / "out.jsonl", tmp_path / "summary.json"
+    options = ["--engine", "crowded", "--model", untrained["whisper"], "--language", "en"]
+    options += ["--temperature", "0", "--batch-size", 8, "--workers", 1]
+    speechkit(
+        *("asr", segmented, *options, "-o", out, "--summary", summary),
+        code=3 if failed else 0,
+        env=entrypointkit.path(site, Path(__file__).parent) | {"CROWDED_FITS": str(fits)},
     )
-    assert done.returncode == (3 if failed else 0), done.stderr
-    found = records((tmp_path / "out.jsonl").read_bytes())
+    found = records(out.read_bytes())
     assert len(found) == 12
     kinds = [record["error"]["type"] for record in found if "error" in record]
     assert kinds == ["OutOfMemory"] * failed
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["device"]["batch_size"] == (2 if fits else 1)
+    assert json.loads(summary.read_text())["device"]["batch_size"] == (2 if fits else 1)
 
 
 def test_the_cheapest_paths_are_those_of_transformers() -> None:

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
-from speechkit.engines.asr.whisper.decoder import Whisper, WhisperOptions
+from speechkit.engines.asr.whisper.decoder import Whisper
+from speechkit.engines.asr.whisper.options import WhisperOptions
 from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 from speechkit.engines.protocols import Clip
 from speechkit.errors import UsageError

@@ -12,6 +12,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechkit.engines import registry
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import ManifestError, ResultTooLong
 from speechkit.io import audio, manifest
@@ -220,7 +221,9 @@ def test_asr_writes_what_it_takes_whatever_an_engine_has_heard(
     listening.take(Attempt(Window(((0.0, 10.0),))), Hypothesis(tuple(heard)))
     listening.take(Attempt(Window(((2.0, 6.0),)), (2.0, 6.0)), Hypothesis(tuple(heard)))
     parts.keep(listening)
-    processor = AsrProcessor(AsrOptions("none", words=True, chars=True), {}, False)
+    options = AsrOptions(engine="pocketsphinx", words=True, chars=True)
+    engine = registry.configure(registry.find("asr", options.engine), {})
+    processor = AsrProcessor(options, engine, one_by_one=False)
     utterance = Utterance(0, "/a.wav", offset, record={"audio_filepath": "/a.wav"})
     line = processor._line(Loaded(utterance, silence, 10.0), parts)
     assert fault(line) is None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from speechkit.commands.options import DeviceFlags
+from speechkit.commands.device_options import DeviceFlags
 from speechkit.engines import registry
 from speechkit.errors import OutputFailed, UsageError
 from speechkit.io import model_files
