@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
@@ -21,6 +21,7 @@ import pytest
 from hypothesis import settings
 
 import digitkit
+from forkkit import ForkServer
 from speechkit.io.judge import fault
 from speechkit.io.lines import parse_line
 
@@ -83,8 +84,19 @@ Speechkit = Callable[..., Finished]
 
 
 @pytest.fixture(scope="session")
-def speechkit() -> Speechkit:
-    """``speechkit("vad", path, code=0)``: runs the command line and expects its exit code."""
+def fork_server() -> Iterator[ForkServer]:
+    server = ForkServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def speechkit(fork_server: ForkServer) -> Speechkit:
+    """``speechkit("vad", path, code=0)``: runs the command line and expects its exit code.
+
+    In a fork of a process that has imported it already, or where a variable may concern more than
+    speechkit's own options, in an interpreter of its own.
+    """
 
     def run(
         *arguments: object,
@@ -92,26 +104,27 @@ def speechkit() -> Speechkit:
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        timeout: float | None = None,
     ) -> Finished:
-        done = subprocess.run(
-            [sys.executable, "-m", "speechkit", *map(str, arguments)],
-            input=stdin,
-            capture_output=True,
-            env={**os.environ, **(env or {})},
-            cwd=cwd,
-            check=False,
-            timeout=timeout,
-        )
+        words, env = [*map(str, arguments)], env or {}
+        forked = all(name.startswith("SPEECHKIT_") for name in env)
+        start = fork_server.run if forked else _run_interpreter
+        done = start(words, stdin=stdin, env={**os.environ, **env}, cwd=cwd or Path())
         err = done.stderr.decode(errors="replace")
         assert done.returncode == code, f"exit {done.returncode}, expected {code}:\n{err}"
         assert "Traceback" not in err
         assert "internal error" not in err
-        if arguments[0] in STAGES and done.returncode in (0, 3):
-            _judge_output([*map(str, arguments)], done.stdout, cwd or Path())
+        if words[0] in STAGES and done.returncode in (0, 3):
+            _judge_output(words, done.stdout, cwd or Path())
         return Finished(done.returncode, done.stdout, err)
 
     return run
+
+
+def _run_interpreter(
+    arguments: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: Path
+) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "speechkit", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, env=env, cwd=cwd, check=False)
 
 
 def _judge_output(arguments: list[str], out: bytes, cwd: Path) -> None:
