@@ -8,6 +8,7 @@ fixture is marked ``slow``.
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -45,6 +46,22 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the tests' processes have a CPU each
 TRAINED = {"whispers", "nemos", "s2s_models"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, help="of the fault tests' chance, to repeat a failure")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.seed is None:
+        config.option.seed = random.randrange(10**6)  # xdist hands it to its processes
+
+
+@pytest.fixture(scope="session")
+def seed(pytestconfig: pytest.Config) -> int:
+    """For tests that do something else each time."""
+    number: int = pytestconfig.option.seed
+    return number
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
@@ -61,8 +78,11 @@ def _forbid_skip(report: Any) -> None:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     outcome = yield
+    report = outcome.get_result()
     if not {"gpu", "textless"} & set(item.keywords):
-        _forbid_skip(outcome.get_result())
+        _forbid_skip(report)
+    if report.failed and "seed" in getattr(item, "fixturenames", ()):
+        report.sections.append(("seed", f"repeat it with --seed {item.config.option.seed}"))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -49,7 +49,9 @@ class ForkServer:
     ) -> subprocess.CompletedProcess[bytes]:
         """As ``subprocess.run`` of ``python -m speechkit`` with ``capture_output``."""
         ours, theirs = _three_pipes()
-        request = json.dumps({"arguments": arguments, "env": dict(env), "cwd": str(cwd.absolute())}).encode()
+        request = json.dumps(
+            {"arguments": arguments, "env": dict(env), "cwd": str(cwd.absolute())}
+        ).encode()
         socket.send_fds(self._socket, [NUMBER.pack(len(request))], theirs)
         self._socket.sendall(request)
         for descriptor in theirs:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "speech"
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "speechkit"
 HEAVY = {
     *("torch", "transformers", "nemo", "numpy", "onnx", "onnxruntime", "ten_vad", "pocketsphinx"),
@@ -109,6 +110,6 @@ def test_quick_commands_load_nothing_heavy(tmp_path: Path) -> None:
 
 
 def test_the_check_sees_heavy_packages(tmp_path: Path) -> None:
-    code, modules = loaded_by("doctor", cwd=tmp_path)
+    code, modules = loaded_by("manifest", EXAMPLES / "slt", cwd=tmp_path)
     assert code == 0
     assert modules & HEAVY
