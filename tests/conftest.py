@@ -11,7 +11,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
@@ -114,8 +114,8 @@ def fork_server() -> Iterator[ForkServer]:
 def speechkit(fork_server: ForkServer) -> Speechkit:
     """``speechkit("vad", path, code=0)``: runs the command line and expects its exit code.
 
-    In a fork of a process that has imported it already, or where a variable may concern more than
-    speechkit's own options, in an interpreter of its own.
+    In a fork of a process that has imported it already; in an interpreter of its own where there
+    is a time limit, or a variable that may concern more than speechkit's own options.
     """
 
     def run(
@@ -124,27 +124,31 @@ def speechkit(fork_server: ForkServer) -> Speechkit:
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        timeout: float | None = None,
     ) -> Finished:
         words, env = [*map(str, arguments)], env or {}
-        forked = all(name.startswith("SPEECHKIT_") for name in env)
-        start = fork_server.run if forked else _run_interpreter
-        done = start(words, stdin=stdin, env={**os.environ, **env}, cwd=cwd or Path())
+        folder, variables = cwd or Path(), {**os.environ, **env}
+        if timeout is None and all(name.startswith("SPEECHKIT_") for name in env):
+            done = fork_server.run(words, stdin=stdin, env=variables, cwd=folder)
+        else:
+            done = subprocess.run(
+                [sys.executable, "-m", "speechkit", *words],
+                input=stdin,
+                capture_output=True,
+                env=variables,
+                cwd=folder,
+                check=False,
+                timeout=timeout,
+            )
         err = done.stderr.decode(errors="replace")
         assert done.returncode == code, f"exit {done.returncode}, expected {code}:\n{err}"
         assert "Traceback" not in err
         assert "internal error" not in err
         if words[0] in STAGES and done.returncode in (0, 3):
-            _judge_output(words, done.stdout, cwd or Path())
+            _judge_output(words, done.stdout, folder)
         return Finished(done.returncode, done.stdout, err)
 
     return run
-
-
-def _run_interpreter(
-    arguments: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: Path
-) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "speechkit", *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, env=env, cwd=cwd, check=False)
 
 
 def _judge_output(arguments: list[str], out: bytes, cwd: Path) -> None:

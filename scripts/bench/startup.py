@@ -25,9 +25,8 @@ def main() -> None:
         medians = benchlib.wall_medians(commands, options.repeats)
     base = next(iter(medians.values()))
     benchlib.heading("typer", "rich")
-    print(
-        f"median of {options.repeats} interleaved runs; target: at most {TARGET:g} times the first"
-    )
+    print(f"median of {options.repeats} interleaved runs; ", end="")
+    print(f"target: at most {TARGET:g} times the first line")
     for name, median in medians.items():
         print(f"{name:34} {median * 1000:6.0f} ms  {median / base:5.2f} x")
 
