@@ -143,7 +143,7 @@ test: models
 
 # tests/unit and tests/cli import nothing beyond the light core.
 test-fast: $(VENV)/.test-light
-	$(BIN)/python -m pytest tests/unit tests/cli -m "not slow and not seconds" -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/unit tests/cli -m "not slow" -n 2 $(SEEDED)
 
 test-slurm: $(VENV)/.full
 	@scripts/system_packages.sh tests $(PYTHON)

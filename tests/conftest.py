@@ -8,9 +8,10 @@ fixture is marked ``slow``.
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
@@ -21,6 +22,7 @@ import pytest
 from hypothesis import settings
 
 import digitkit
+from forkkit import ForkServer
 from speechkit.io.json_lines import parse_line
 from speechkit.io.judge import fault
 
@@ -44,6 +46,22 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the tests' processes have a CPU each
 TRAINED = {"whispers", "nemos", "s2s_models"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, help="of the fault tests' chance, to repeat a failure")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.seed is None:
+        config.option.seed = random.randrange(10**6)  # xdist hands it to its processes
+
+
+@pytest.fixture(scope="session")
+def seed(pytestconfig: pytest.Config) -> int:
+    """For tests that do something else each time."""
+    number: int = pytestconfig.option.seed
+    return number
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
@@ -60,8 +78,11 @@ def _forbid_skip(report: Any) -> None:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     outcome = yield
+    report = outcome.get_result()
     if not {"gpu", "textless"} & set(item.keywords):
-        _forbid_skip(outcome.get_result())
+        _forbid_skip(report)
+    if report.failed and "seed" in getattr(item, "fixturenames", ()):
+        report.sections.append(("seed", f"repeat it with --seed {item.config.option.seed}"))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -83,8 +104,19 @@ Speechkit = Callable[..., Finished]
 
 
 @pytest.fixture(scope="session")
-def speechkit() -> Speechkit:
-    """``speechkit("vad", path, code=0)``: runs the command line and expects its exit code."""
+def fork_server() -> Iterator[ForkServer]:
+    server = ForkServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def speechkit(fork_server: ForkServer) -> Speechkit:
+    """``speechkit("vad", path, code=0)``: runs the command line and expects its exit code.
+
+    In a fork of a process that has imported it already; in an interpreter of its own where there
+    is a time limit, or a variable that may concern more than speechkit's own options.
+    """
 
     def run(
         *arguments: object,
@@ -94,21 +126,26 @@ def speechkit() -> Speechkit:
         cwd: Path | None = None,
         timeout: float | None = None,
     ) -> Finished:
-        done = subprocess.run(
-            [sys.executable, "-m", "speechkit", *map(str, arguments)],
-            input=stdin,
-            capture_output=True,
-            env={**os.environ, **(env or {})},
-            cwd=cwd,
-            check=False,
-            timeout=timeout,
-        )
+        words, env = [*map(str, arguments)], env or {}
+        folder, variables = cwd or Path(), {**os.environ, **env}
+        if timeout is None and all(name.startswith("SPEECHKIT_") for name in env):
+            done = fork_server.run(words, stdin=stdin, env=variables, cwd=folder)
+        else:
+            done = subprocess.run(
+                [sys.executable, "-m", "speechkit", *words],
+                input=stdin,
+                capture_output=True,
+                env=variables,
+                cwd=folder,
+                check=False,
+                timeout=timeout,
+            )
         err = done.stderr.decode(errors="replace")
         assert done.returncode == code, f"exit {done.returncode}, expected {code}:\n{err}"
         assert "Traceback" not in err
         assert "internal error" not in err
-        if arguments[0] in STAGES and done.returncode in (0, 3):
-            _judge_output([*map(str, arguments)], done.stdout, cwd or Path())
+        if words[0] in STAGES and done.returncode in (0, 3):
+            _judge_output(words, done.stdout, folder)
         return Finished(done.returncode, done.stdout, err)
 
     return run

@@ -15,24 +15,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import benchlib
 import numpy as np
 import soundfile
-from turns import alternate
+from benchlib import CPUS, SPEECHKIT
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tiny_models import digits
 
-ROOT = Path(__file__).resolve().parents[2]
-CPUS = len(os.sched_getaffinity(0))
-SPEECHKIT = Path(sys.executable).with_name("speechkit")
 WINDOWS = {"ctc": 600, "rnnt": 600, "sized": 120}
 
 
@@ -47,10 +43,9 @@ def own(model: str, manifest: str, output: str, batch: str) -> None:
     torch.set_num_threads(CPUS)
     restored = ASRModel.restore_from(model, map_location="cpu")
     loaded = time.perf_counter()
-    lines = Path(manifest).read_text().splitlines()
-    paths = [json.loads(line)["audio_filepath"] for line in lines]
+    paths = [record["audio_filepath"] for record in benchlib.read_manifest(Path(manifest))]
     heard = restored.transcribe(paths, batch_size=int(batch), num_workers=0, verbose=False)
-    Path(output).write_text("".join(json.dumps({"pred_text": one.text}) + "\n" for one in heard))
+    benchlib.write_manifest(Path(output), ({"pred_text": one.text} for one in heard))
     print(json.dumps([imported - began, loaded - imported]))
 
 
@@ -91,9 +86,8 @@ def write_lists(folder: Path, data: Path, count: int) -> dict[str, Path]:
             path = folder / f"{name}-{index:04}.wav"
             soundfile.write(path, np.concatenate(parts)[: int(seconds * digits.RATE)], digits.RATE)
             duration = soundfile.info(path).duration
-            lines.append(json.dumps({"audio_filepath": str(path), "duration": duration}))
-        found[name] = folder / f"{name}.jsonl"
-        found[name].write_text("\n".join(lines) + "\n")
+            lines.append({"audio_filepath": str(path), "duration": duration})
+        found[name] = benchlib.write_manifest(folder / f"{name}.jsonl", lines)
     return found
 
 
@@ -107,8 +101,8 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     one.write_text(lists["equal"].open().readline())
     start_up(model, one)
     for name, manifest in lists.items():
-        count = len(manifest.read_text().splitlines())
-        total = sum(json.loads(line)["duration"] for line in manifest.open())
+        durations = [record["duration"] for record in benchlib.read_manifest(manifest)]
+        count, total = len(durations), sum(durations)
         print(f"\n{name}: {count} windows, {total:.0f} s of audio", flush=True)
         medians = timed(model, manifest, options)
         alone = timed(model, one, options)
@@ -121,7 +115,7 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
                 f"{fastest / (median - alone[peer]):5.2f} x without start-up"
             )
         texts = [
-            [json.loads(line)["pred_text"] for line in manifest.with_suffix(suffix).open()]
+            [record["pred_text"] for record in benchlib.read_manifest(manifest.with_suffix(suffix))]
             for suffix in (".out.jsonl", f".own-{options.batches[0]}.jsonl")
         ]
         same = sum(a == b for a, b in zip(*texts, strict=True))
@@ -131,13 +125,12 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
 def timed(model: Path, manifest: Path, options: argparse.Namespace) -> dict[str, float]:
     out = manifest.with_suffix(".out.jsonl")
     command = ["asr", manifest, "--engine", "nemo", "--model", model, "--restart", "-o", out]
-    commands = {"speechkit": [[str(SPEECHKIT), *map(str, command)]]}
+    commands = {"speechkit": [benchlib.speechkit(*command)]}
     for batch in options.batches:
         own_out = str(manifest.with_suffix(f".own-{batch}.jsonl"))
         run = [sys.executable, __file__, "--run", str(model), str(manifest), own_out, str(batch)]
         commands[f"NeMo, batch {batch}"] = [run]
-    times = alternate(commands, options.repeats)
-    return {peer: statistics.median(measured) for peer, measured in times.items()}
+    return benchlib.wall_medians(commands, options.repeats)
 
 
 def start_up(model: Path, one: Path) -> None:
@@ -157,21 +150,16 @@ def start_up(model: Path, one: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--run", nargs=4, help=argparse.SUPPRESS)
+    parser = benchlib.parser(__doc__, repeats=3, data=benchlib.DATA, peers=True)
     parser.add_argument("--model", choices=list(WINDOWS), default="sized")
     parser.add_argument("--windows", type=int, help="how many, in each list")
-    parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "tiny-models")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--cache", type=Path, default=benchlib.TINY_MODELS)
     parser.add_argument("--batches", type=int, nargs="+", default=[4, 16, 32])
     options = parser.parse_args()
     if options.run:
         own(*options.run)
         return
-    print(f"{CPUS} CPUs, medians of {options.repeats} runs")
+    benchlib.heading("nemo_toolkit", "torch", note=f"medians of {options.repeats} runs")
     with tempfile.TemporaryDirectory() as folder:
         measure(options, Path(folder))
 

@@ -14,34 +14,26 @@ around utterance 500; the target is that it grows by less than 5 %.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import benchlib
 import joblib
 import numpy as np
-import psutil
 import soundfile
 import torch
+from benchlib import CPUS
 from sklearn.cluster import KMeans
-from turns import alternate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from speechkit.compat import patched_imports
 from speechkit.engines.s2s import kmeans
 from tiny_models import digits, s2s
 
-ROOT = Path(__file__).resolve().parents[2]
-CPUS = len(os.sched_getaffinity(0))
-SPEECHKIT = Path(sys.executable).with_name("speechkit")
 LAYER, UNITS, WIDTH = 6, 100, 768
 EARLY, LATE, AROUND = 50, 500, 25  # utterances
 BASE = {
@@ -86,10 +78,8 @@ def write_list(folder: Path, data: Path, count: int) -> Path:
             parts.append(words[random.integers(len(words))])
         path = folder / f"{index:04}.wav"
         soundfile.write(path, np.concatenate(parts)[:samples], digits.RATE)
-        lines.append(json.dumps({"audio_filepath": str(path), "duration": samples / digits.RATE}))
-    manifest = folder / "list.jsonl"
-    manifest.write_text("\n".join(lines) + "\n")
-    return manifest
+        lines.append({"audio_filepath": str(path), "duration": samples / digits.RATE})
+    return benchlib.write_manifest(folder / "list.jsonl", lines)
 
 
 # ---------------------------------------------------------------- the peers
@@ -98,7 +88,7 @@ def write_list(folder: Path, data: Path, count: int) -> Path:
 def own(name: str, models: str, manifest: str, output: str) -> None:
     """What people run today: one utterance after another, in all threads."""
     torch.set_num_threads(CPUS)
-    lines = [json.loads(line) for line in Path(manifest).read_text().splitlines()]
+    lines = benchlib.read_manifest(Path(manifest))
     folder = Path(models)
     if "units" in lines[0]:
         _speak(name, folder, lines, Path(output))
@@ -172,19 +162,18 @@ def timed(names: list[str], folder: Path, manifest: Path, repeats: int) -> dict[
     else:
         ours += ["--units-only", "--model", folder / "hubert.pt", "--layer", LAYER]
         ours += ["--quantizer", folder / "km.npz", "-o", manifest.with_suffix(".out.jsonl")]
-    commands = {"speechkit": [[str(SPEECHKIT), *map(str, ours)]]}
+    commands = {"speechkit": [benchlib.speechkit(*ours)]}
     for name in names:
         out = manifest.with_suffix(f".{name}" + ("" if speech else ".jsonl"))
         run = [sys.executable, __file__, "--run", name, str(folder), str(manifest), str(out)]
         commands[name] = [run]
-    times = alternate(commands, repeats)
-    return {name: statistics.median(measured) for name, measured in times.items()}
+    return benchlib.wall_medians(commands, repeats)
 
 
 def compare(what: str, names: list[str], folder: Path, manifest: Path, repeats: int) -> None:
     one = manifest.with_name(f"one-{manifest.name}")
     one.write_text(manifest.open().readline())
-    lines = [json.loads(line) for line in manifest.open()]
+    lines = benchlib.read_manifest(manifest)
     print(
         f"\n{what}: {len(lines)} utterances, {sum(x['duration'] for x in lines):.0f} s", flush=True
     )
@@ -199,46 +188,24 @@ def compare(what: str, names: list[str], folder: Path, manifest: Path, repeats: 
 
 
 def memory(folder: Path, manifest: Path) -> None:
-    lines = manifest.read_text().splitlines(keepends=True)
-    many = folder / "many.jsonl"
-    many.write_text("".join(lines[index % len(lines)] for index in range(LATE + 2 * AROUND)))
+    many = benchlib.write_cycled(folder / "many.jsonl", manifest, LATE + 2 * AROUND)
     out = folder / "many.out.jsonl"
-    command = [SPEECHKIT, "s2s", many, "--units-only", "--model", folder / "hubert.pt", "--layer"]
-    command += [LAYER, "--quantizer", folder / "km.npz", "-o", out, "--workers", 1]
-    running = subprocess.Popen(list(map(str, command)))
-    part = out.with_name(f"{out.name}.part")
-    readings: list[tuple[int, int]] = []
-    while running.poll() is None:
-        time.sleep(0.1)
-        done = part.read_bytes().count(b"\n") - 1 if part.exists() else 0
-        found = [process.memory_info().rss for process in psutil.Process(running.pid).children()]
-        if found and done > 0:
-            readings.append((done, max(found)))
-    early, late = (
-        statistics.median(rss for done, rss in readings if abs(done - point) <= AROUND)
-        for point in (EARLY, LATE)
-    )
-    print(
-        f"{early / 1e6:.0f} MB after {EARLY} utterances, {late / 1e6:.0f} MB after {LATE}: "
-        f"{100 * (late / early - 1):+.1f} %"
-    )
+    command = ("s2s", many, "--units-only", "--model", folder / "hubert.pt", "--layer", LAYER)
+    command += ("--quantizer", folder / "km.npz", "-o", out, "--workers", 1)
+    print(benchlib.growth(benchlib.speechkit(*command), out, EARLY, LATE, AROUND).text(EARLY, LATE))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--run", nargs=4, help=argparse.SUPPRESS)
+    parser = benchlib.parser(__doc__, repeats=3, data=benchlib.DATA, peers=True)
     parser.add_argument("--utterances", type=int, default=200)
-    parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data")
-    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory", action="store_true")
     options = parser.parse_args()
     if options.run:
         own(*options.run)
         return
     names = ["fairseq", *(["textlesslib"] if find_spec("textless") else [])]
-    print(f"{CPUS} CPUs, medians of {options.repeats} runs")
+    note = f"medians of {options.repeats} runs"
+    benchlib.heading("torch", "fairseq", "textlesslib", note=note)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         make_models(folder)

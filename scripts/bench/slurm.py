@@ -9,19 +9,17 @@ Starts a cluster of one node (scripts/local_slurm.sh), and stops it again. Needs
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-SPEECHKIT = str(Path(sys.executable).with_name("speechkit"))
-LOCAL_SLURM = str(ROOT / "scripts" / "local_slurm.sh")
+import benchlib
+
+LOCAL_SLURM = str(benchlib.ROOT / "scripts" / "local_slurm.sh")
 TARGET = 1.25  # times the unsplit run, at most
 CPUS, SPLITS = 2, 8
 ENGINE = ("--engine", "pocketsphinx")
@@ -29,13 +27,10 @@ MOST_SECONDS = 1800
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=ROOT / "examples" / "speech")
+    parser = benchlib.parser(__doc__, repeats=3, data=benchlib.EXAMPLES)
     parser.add_argument("--copies", type=int, default=4, help="how often each file is transcribed")
-    parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
+    benchlib.heading("pocketsphinx")
     with tempfile.TemporaryDirectory() as folder:
         cluster = f"{folder}/cluster"
         os.environ["CPUS"] = str(CPUS)
@@ -55,13 +50,12 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     times: dict[str, list[float]] = {"unsplit": [], "array": []}
     for turn in range(options.repeats):
         whole, merged = folder / f"whole-{turn}.jsonl", folder / f"merged-{turn}.jsonl"
-        alone = ["asr", str(many), *ENGINE, "-o", str(whole), "--workers", str(CPUS)]
-        times["unsplit"].append(timed(alone))
-        arguments = ["--input", str(many), "--splits", str(SPLITS), "-o", str(merged)]
-        arguments += ["--output-dir", str(folder / f"output-{turn}"), "--sbatch=--cpus-per-task=1"]
-        arguments += ["--splits-dir", str(folder / "splits")]
+        times["unsplit"].append(run("asr", many, *ENGINE, "-o", whole, "--workers", CPUS))
+        arguments = ["--input", many, "--splits", SPLITS, "-o", merged]
+        arguments += ["--output-dir", folder / f"output-{turn}", "--sbatch=--cpus-per-task=1"]
+        arguments += ["--splits-dir", folder / "splits"]
         began = time.perf_counter()
-        timed(["slurm", "submit", "asr", *arguments, "--", *ENGINE])
+        run("slurm", "submit", "asr", *arguments, "--", *ENGINE)
         while not merged.exists():
             if time.perf_counter() - began > MOST_SECONDS:
                 sys.exit(f"no merged result after {MOST_SECONDS} s")
@@ -77,12 +71,11 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
 
 def manifest(options: argparse.Namespace, folder: Path) -> Path:
     listed, many = folder / "listed.jsonl", folder / "many.jsonl"
-    timed(["manifest", str(options.data), "-o", str(listed)])
-    records = [json.loads(line) for line in listed.read_text().splitlines()]
+    run("manifest", options.data, "-o", listed)
+    records = benchlib.read_manifest(listed)
     usable = [one for one in records if one["sample_rate"] == 16000] * options.copies
-    lines = (json.dumps({**record, "id": number}) for number, record in enumerate(usable))
-    many.write_text("".join(f"{line}\n" for line in lines))
-    return many
+    lines = ({**record, "id": number} for number, record in enumerate(usable))
+    return benchlib.write_manifest(many, lines)
 
 
 def starts(repeats: int, folder: Path) -> dict[str, float]:
@@ -91,10 +84,10 @@ def starts(repeats: int, folder: Path) -> dict[str, float]:
     import soundfile
 
     soundfile.write(folder / "blip.wav", np.zeros(1600, dtype="float32"), 16000)
-    one = folder / "one.jsonl"
-    one.write_text(json.dumps({"audio_filepath": str(folder / "blip.wav"), "duration": 0.1}) + "\n")
+    blip = {"audio_filepath": str(folder / "blip.wav"), "duration": 0.1}
+    one = benchlib.write_manifest(folder / "one.jsonl", [blip])
     splits = str(folder / "one")
-    timed(["split-manifest", "--input", str(one), "--splits", "1", "--output-dir", splits])
+    run("split-manifest", "--input", one, "--splits", 1, "--output-dir", splits)
     commands = {
         "speechkit slurm task (it alone)": ["slurm", "task", "--help"],
         "the stage: speechkit asr": ["asr", str(one), *ENGINE, "-o", "{}.jsonl", "--workers", "1"],
@@ -106,18 +99,15 @@ def starts(repeats: int, folder: Path) -> dict[str, float]:
     found = {}
     for number, (name, command) in enumerate(commands.items()):
         found[name] = statistics.median(
-            timed([part.format(folder / f"start-{number}-{turn}") for part in command])
+            run(*(part.format(folder / f"start-{number}-{turn}") for part in command))
             for turn in range(repeats)
         )
     return found
 
 
-def timed(arguments: Sequence[str]) -> float:
-    began = time.perf_counter()
-    done = subprocess.run([SPEECHKIT, *arguments], check=False, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"speechkit {' '.join(arguments)}: {done.stderr}")
-    return time.perf_counter() - began
+def run(*arguments: object) -> float:
+    """Wall seconds of a command of speechkit's."""
+    return benchlib.timed(benchlib.speechkit(*arguments)).wall
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ speechkit's takes 30 s or 500 MB, or where the merged file is not what one run w
 
 from __future__ import annotations
 
-import argparse
 import filecmp
 import json
 import os
@@ -20,6 +19,8 @@ import time
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
+
+import benchlib
 
 from speechkit.splitting.merge import merge_results
 from speechkit.splitting.merge_inputs import MergeOptions
@@ -96,7 +97,7 @@ def measure(step: Callable[..., None], *arguments: object) -> tuple[float, float
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = benchlib.parser(__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--splits", type=int, default=30)
     options = parser.parse_args()
@@ -117,6 +118,7 @@ def main() -> int:
         rows["dictionary"] = measure(plain_merge, data, results, plainly)
         rows["merge-results"] = measure(merge, pattern, merged, parts)
         same = filecmp.cmp(whole, merged, shallow=False)
+    benchlib.heading()
     size = f"{options.records} records, {options.splits} splits"
     print(f"{size}\n{'':16}{'seconds':>9}{'peak MB':>9}{'records/s':>11}")
     for name, (seconds, peak) in rows.items():

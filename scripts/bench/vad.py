@@ -11,27 +11,24 @@ call it: one process, one file after the other.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import benchlib
 import numpy as np
 import soundfile
 import soxr
+from benchlib import CPUS
 from numpy.typing import NDArray
 
 RATE = 16_000  # Hz
 HOP = 256  # samples, of TEN VAD
-CPUS = len(os.sched_getaffinity(0))
 Samples = NDArray[np.float32]
 
 
@@ -152,26 +149,23 @@ def speed(engine: str, data: Path, repeats: int, silero_python: str) -> bool:
     }[engine]
     missing = [peer for peer in peers if not importable(peer.python, peer.package)]
     peers = [peer for peer in peers if peer not in missing]
-    runs: dict[str, list[tuple[float, float]]] = {peer.run: [] for peer in peers}
-    runs["speechkit"] = []
     with tempfile.TemporaryDirectory() as scratch:
         listed = Path(scratch) / "files.txt"
         listed.write_text("\n".join(files))
-        ours = [here, "-m", "speechkit", "vad", str(data / "vad"), str(data / "digits")]
-        ours += ["--engine", engine, "-o", str(Path(scratch) / "out.jsonl"), "--restart"]
-        for _ in range(repeats):
-            runs["speechkit"].append(timed(ours))
-            for peer in peers:
-                command = [peer.python, __file__, "--run", peer.run, "--files", str(listed)]
-                runs[peer.run].append(timed(command))
+        ours = ("vad", data / "vad", data / "digits", "--engine", engine, "--restart")
+        commands = {"speechkit": [benchlib.speechkit(*ours, "-o", Path(scratch) / "out.jsonl")]}
+        for peer in peers:
+            commands[peer.run] = [[peer.python, __file__, "--run", peer.run, str(listed)]]
+        times = benchlib.alternate(commands, repeats)
+    medians = {run: benchlib.median(timings) for run, timings in times.items()}
 
-    own, cpu = medians(runs["speechkit"])
+    own, cpu = medians["speechkit"].wall, medians["speechkit"].cpu
     print(f"\n{engine}: {len(files)} files, {audio:.0f} s of audio, medians of {repeats} runs")
     print(f"{'':34}{'wall s':>8}{'CPU s':>8}{'x real time':>13}{'ours is':>9}{'target':>8}")
     print(f"{'speechkit vad --engine ' + engine:34}{own:8.2f}{cpu:8.2f}{audio / own:13.0f}")
     met = True
     for peer in peers:
-        wall, cpu = medians(runs[peer.run])
+        wall, cpu = medians[peer.run].wall, medians[peer.run].cpu
         ratio = wall / own
         met &= ratio >= peer.target
         numbers = f"{wall:8.2f}{cpu:8.2f}{audio / wall:13.0f}{ratio:8.2f}x{peer.target:7.1f}x"
@@ -186,37 +180,21 @@ def importable(python: str, package: str) -> bool:
     return subprocess.run([python, "-c", code], check=False).returncode == 0
 
 
-def medians(runs: list[tuple[float, float]]) -> tuple[float, float]:
-    return statistics.median(wall for wall, _ in runs), statistics.median(cpu for _, cpu in runs)
-
-
-def timed(command: list[str]) -> tuple[float, float]:
-    """Wall and CPU seconds of a program and all its children."""
-    before, begin = os.times(), time.perf_counter()
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    wall, after = time.perf_counter() - begin, os.times()
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
-    used = after.children_user + after.children_system
-    return wall, used - before.children_user - before.children_system
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchlib.parser(__doc__, repeats=5, peers=True)
     parser.add_argument("--data", type=Path, help="folder with vad and digits")
     parser.add_argument("--engine", choices=["ten", "silero"], help="only this one")
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
         "--silero-python", default=sys.executable, help="a Python that has silero-vad and torch"
     )
-    parser.add_argument("--run", choices=RUNS, help=argparse.SUPPRESS)
-    parser.add_argument("--files", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        RUNS[options.run](options.files.read_text().splitlines())
+        name, listed = options.run
+        RUNS[name](Path(listed).read_text().splitlines())
         return
     if options.data is None:
         parser.error("--data DATA is needed")
+    benchlib.heading("ten-vad", "faster-whisper", "silero-vad")
     engines = [options.engine] if options.engine else ["ten", "silero"]
     met = [speed(e, options.data, options.repeats, options.silero_python) for e in engines]
     sys.exit(0 if all(met) else 1)

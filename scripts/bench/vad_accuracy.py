@@ -17,12 +17,12 @@ turn, and what was chosen without it is measured on it.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import benchlib
 import numpy as np
 from numpy.typing import NDArray
 from vad_sets import FRAME, RATE, SETS, Recording
@@ -177,7 +177,7 @@ def choose(sets: dict[str, list[Heard]]) -> SegmentationOptions:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchlib.parser(__doc__)
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with a folder for each set"
     )

@@ -14,22 +14,16 @@ and the engine `whisper` in float32.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import benchlib
 import recordings
-from turns import alternate
+from benchlib import CPUS, MODELS
 
-ROOT = Path(__file__).resolve().parents[2]
-CPUS = len(os.sched_getaffinity(0))
-SPEECHKIT = Path(sys.executable).with_name("speechkit")
-MODELS = ROOT / ".cache" / "models"
 COMPUTE_TYPE = "int8_float32"
 BATCH = {"pipeline": 4, "batched": 16}  # windows; the best of 1, 4 and 16 on two CPUs
 
@@ -38,7 +32,7 @@ BATCH = {"pipeline": 4, "batched": 16}  # windows; the best of 1, 4 and 16 on tw
 
 
 def paths_of(manifest: str) -> list[str]:
-    return [json.loads(line)["audio_filepath"] for line in Path(manifest).open()]
+    return [record["audio_filepath"] for record in benchlib.read_manifest(Path(manifest))]
 
 
 def pipeline(manifest: str, beams: int) -> Iterator[str]:
@@ -93,8 +87,8 @@ OURS = {
 
 
 def run_peer(name: str, manifest: str, output: str, beams: str) -> None:
-    lines = (json.dumps({"pred_text": text}) + "\n" for text in PEERS[name](manifest, int(beams)))
-    Path(output).write_text("".join(lines))
+    texts = PEERS[name](manifest, int(beams))
+    benchlib.write_manifest(Path(output), ({"pred_text": text} for text in texts))
 
 
 def command(name: str, manifest: Path, out: Path, beams: int) -> list[list[str]]:
@@ -108,7 +102,7 @@ def command(name: str, manifest: Path, out: Path, beams: int) -> list[list[str]]
         steps.append(["vad", manifest, "--engine", vad, "--restart", "-o", source])
     steps.append(["asr", source, "--engine", engine, "--model", model, "--language", "en"])
     steps[-1] += ["--beam-size", beams, "--restart", "-o", out]
-    return [[str(SPEECHKIT), *map(str, step)] for step in steps]
+    return [benchlib.speechkit(*step) for step in steps]
 
 
 # ---- The measurement ----
@@ -125,27 +119,26 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
 
 
 def compare(name: str, manifest: Path, options: argparse.Namespace) -> None:
-    lines = [json.loads(line) for line in manifest.open()]
+    lines = benchlib.read_manifest(manifest)
     seconds = sum(line["duration"] for line in lines)
     print(f"\n{name}: {len(lines)} recordings, {seconds:.0f} s of audio", flush=True)
     chosen = [one for one in (*OURS, *PEERS) if options.only is None or one in options.only]
     outputs = {one: manifest.with_suffix(f".{at}.jsonl") for at, one in enumerate(chosen)}
     commands = {one: command(one, manifest, outputs[one], options.beam_size) for one in chosen}
-    times = alternate(commands, options.repeats)
-    report(times, outputs, [line["text"] for line in lines], seconds)
+    medians = benchlib.wall_medians(commands, options.repeats)
+    report(medians, outputs, [line["text"] for line in lines], seconds)
 
 
 def report(
-    times: Mapping[str, Sequence[float]],
+    medians: Mapping[str, float],
     outputs: Mapping[str, Path],
     truth: Sequence[str],
     seconds: float,
 ) -> None:
-    medians = {name: statistics.median(measured) for name, measured in times.items()}
     best = min((medians[name] for name in PEERS if name in medians), default=0.0)
     print(f"{'':28} {'seconds':>8} {'x real time':>11} {'best peer':>9} {'WER':>6} {'lost':>5}")
     for name, median in medians.items():
-        heard = [json.loads(line)["pred_text"] for line in outputs[name].open()]
+        heard = [record["pred_text"] for record in benchlib.read_manifest(outputs[name])]
         found = recordings.errors(truth, heard)
         print(
             f"{name:28} {median:8.1f} {seconds / median:11.1f} {best / median:8.2f}x "
@@ -154,20 +147,16 @@ def report(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--run", nargs=4, help=argparse.SUPPRESS)
-    parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data")
+    parser = benchlib.parser(__doc__, repeats=3, data=benchlib.DATA, peers=True)
     parser.add_argument("--sets", nargs="+", default=["separate", "joined"])
     parser.add_argument("--only", nargs="+", help="these competitors alone")
-    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--beam-size", type=int, default=1)
     options = parser.parse_args()
     if options.run:
         run_peer(*options.run)
         return
-    print(f"{CPUS} CPUs, medians of {options.repeats} runs, {options.beam_size} beams")
+    note = f"medians of {options.repeats} runs, {options.beam_size} beams"
+    benchlib.heading("faster-whisper", "transformers", "torch", note=note)
     with tempfile.TemporaryDirectory() as folder:
         measure(options, Path(folder))
 

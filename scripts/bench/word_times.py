@@ -10,26 +10,22 @@ Of errors the mean of their sizes, in milliseconds; the bias is early where it i
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import functools
-import json
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import benchlib
 import numpy as np
 import soundfile
 import soxr
 
-ROOT = Path(__file__).resolve().parents[2]
-SPEECHKIT = Path(sys.executable).with_name("speechkit")
 RATE = 16_000  # Hz
 VOICES = ("slt", "rms", "awb", "kal")
 RECORDINGS, SENTENCES = 3, 3  # of each voice, in each recording
@@ -123,21 +119,20 @@ def ours(paths: Sequence[Path], folder: Path, vad: str | None, options: Any) -> 
         run("vad", *paths, "--engine", vad, "-o", *source)
     out = folder / f"asr-{vad}.jsonl"
     run("asr", *source, "--engine", options.engine, "--model", options.model, "--words", "-o", out)
-    records = [json.loads(line) for line in out.open()]
     return {
         Path(one["audio_filepath"]): [w for s in one["segments"] for w in s["words"]]
-        for one in records
+        for one in benchlib.read_manifest(out)
     }
 
 
 def run(*arguments: object) -> None:
-    subprocess.run([str(SPEECHKIT), *map(str, arguments)], check=True, capture_output=True)
+    benchlib.timed(benchlib.speechkit(*arguments))
 
 
 def theirs(paths: Sequence[Path]) -> dict[Path, Any]:
     from faster_whisper import WhisperModel
 
-    model = WhisperModel(str(ROOT / ".cache" / "models" / "base"), compute_type="int8_float32")
+    model = WhisperModel(str(benchlib.MODELS / "base"), compute_type="int8_float32")
     found = {}
     for path in paths:
         segments, _ = model.transcribe(str(path), word_timestamps=True)
@@ -189,17 +184,16 @@ def letters(word: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = benchlib.parser(__doc__)
     parser.add_argument("--engine", default="faster-whisper")
     parser.add_argument("--model", default="base")
-    librispeech = ROOT / ".." / "shared" / "data" / "librispeech" / "manifest.jsonl"
+    librispeech = benchlib.DATA / "librispeech" / "manifest.jsonl"
     parser.add_argument("--texts", type=Path, default=librispeech)
     options = parser.parse_args()
     if shutil.which("flite") is None:
         parser.error("no flite, which speaks: apt-get install flite")
-    texts = [json.loads(line)["text"] for line in options.texts.open()]
+    benchlib.heading("faster-whisper")
+    texts = [record["text"] for record in benchlib.read_manifest(options.texts)]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         truth = record([text for text in texts if len(text.split()) > SENTENCES], folder)

@@ -34,6 +34,7 @@ def said_to_be_speech(examples: Path, tmp_path_factory: pytest.TempPathFactory) 
     return manifest
 
 
+@pytest.mark.slow
 def test_speech_without_words_is_told(
     said_to_be_speech: Path, speechkit: Any, tmp_path: Path
 ) -> None:

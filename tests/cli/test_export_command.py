@@ -15,10 +15,8 @@ import pytest
 
 from speechkit.formats import ASR_FORMATS, S2S_FORMATS, VAD_FORMATS
 
-pytestmark = pytest.mark.seconds
-
 ASR = ("--engine", "pocketsphinx", "--words", "--workers", "1")
-SPLITS = 8
+SPLITS = 4
 LONG = "n" * 250
 
 
@@ -67,6 +65,7 @@ def run_splits(folder: Path, numbers: Sequence[int], *more: str) -> None:
     assert {one.wait(120) for one in begun} <= {0, 3}
 
 
+@pytest.mark.slow
 def test_a_merged_array_becomes_the_same_files_as_an_unsplit_run(
     speechkit: Any, talks: Path, tmp_path: Path, examples: Path
 ) -> None:
@@ -110,6 +109,7 @@ def test_a_merged_array_becomes_the_same_files_as_an_unsplit_run(
     }
 
 
+@pytest.mark.slow
 def test_splits_write_one_tree(speechkit: Any, examples: Path, tmp_path: Path) -> None:
     """Whatever the folder that one split's recordings have in common."""
     names = ["a/x", "a/y", "b/x", "b/z"]

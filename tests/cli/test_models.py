@@ -156,6 +156,7 @@ def test_without_the_extra_one_sentence_names_both_ways_out(
     assert ("forbids" if options else "can't be fetched") in line
 
 
+@pytest.mark.slow
 def test_a_model_of_the_hub_is_fetched_once_and_verified(
     hub: tuple[Hub, dict[str, str]], speechkit: Any, tmp_path: Path
 ) -> None:

@@ -15,8 +15,6 @@ import srt
 
 from speechkit.formats import ASR_FORMATS, VAD_FORMATS
 
-pytestmark = pytest.mark.seconds
-
 CHECKER = Path(__file__).resolve().parents[2] / "scripts" / "check_subtitles.py"
 ASR = ("asr", "--engine", "pocketsphinx")
 EXTENSIONS = {name: module.EXTENSION for name, module in {**ASR_FORMATS, **VAD_FORMATS}.items()}
@@ -51,6 +49,7 @@ def tree(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in found if not path.name.startswith(".")}
 
 
+@pytest.mark.slow
 def test_every_recording_has_its_own_files(heard: Path) -> None:
     names = ["mon/a.flac", "tue/a.flac", "tue/a.oga", "asr"]
     assert tree(heard) == {"asr.jsonl"} | {
@@ -61,6 +60,7 @@ def test_every_recording_has_its_own_files(heard: Path) -> None:
     assert "problem" in (heard / "tue" / "a.oga.txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ASR_FORMATS)
 def test_asr_prints_each_format(speechkit: Any, talks: Path, heard: Path, form: str) -> None:
     printed = speechkit(*ASR, talks / "mon" / "a.flac", "--format", form).out
@@ -75,6 +75,7 @@ def check(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_no_format_loses_a_word_and_subtitles_keep_their_limits(heard: Path) -> None:
     done = check(heard)
     assert (done.stdout, done.returncode) == ("", 0)
@@ -82,6 +83,7 @@ def test_no_format_loses_a_word_and_subtitles_keep_their_limits(heard: Path) -> 
     assert "columns" in check(heard, "--max-line-width", "20").stdout
 
 
+@pytest.mark.slow
 def test_the_checker_finds_what_is_missing_or_in_another_place(heard: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(heard, tmp_path / "copy")
     lost = folder / "mon" / "a.flac.srt"
@@ -95,6 +97,7 @@ def test_the_checker_finds_what_is_missing_or_in_another_place(heard: Path, tmp_
     assert all(line.startswith((f"{lost}: ", f"{moved}: ")) for line in done.stdout.splitlines())
 
 
+@pytest.mark.slow
 def test_subtitles_are_laid_out_as_asked(speechkit: Any, talks: Path, heard: Path) -> None:
     def lines(*options: object) -> list[str]:
         printed = speechkit(*ASR, talks / "mon" / "a.flac", "--format", "srt", *options).out
@@ -139,6 +142,7 @@ def test_the_manifest_goes_where_it_is_named(speechkit: Any, talks: Path, tmp_pa
     assert speechkit("vad", talks, "-o", "-").out == printed
 
 
+@pytest.mark.slow
 def test_a_reference_beside_the_audio_is_not_overwritten(
     speechkit: Any, examples: Path, tmp_path: Path
 ) -> None:

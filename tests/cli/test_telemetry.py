@@ -11,7 +11,13 @@ import pytest
 from speechkit.telemetry import SWITCHES
 
 
-@pytest.mark.parametrize("command", [("vad", "--engine", "silero"), ("asr",)], ids=lambda c: c[0])
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(("vad", "--engine", "silero"), id="vad"),
+        pytest.param(("asr",), id="asr", marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_leaves_nothing_of_its_dependencies_at_home(
     command: tuple[str, ...], speechkit: Any, examples: Path, tmp_path: Path
 ) -> None:

@@ -176,7 +176,8 @@ def test_retry_failed(stage: str, joined: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("emit", ["recordings", "segments"])
-def test_a_retry_that_is_killed(emit: str, speech: Path, tmp_path: Path) -> None:
+def test_a_retry_that_is_killed(emit: str, seed: int, speech: Path, tmp_path: Path) -> None:
+    rng = random.Random(seed)
     clean, out = tmp_path / "clean.jsonl", tmp_path / "out.jsonl"
     command = ["vad", speech, "--emit", emit]
     assert run(tmp_path, *command, "-o", out).code == 3
@@ -187,7 +188,7 @@ def test_a_retry_that_is_killed(emit: str, speech: Path, tmp_path: Path) -> None
     killed = 0
     while killed < 4:
         going = Run(tmp_path, *command, "-o", out, "--retry-failed")
-        if going.finishes_within(random.uniform(0.2, longest)):
+        if going.finishes_within(rng.uniform(0.2, longest)):
             assert going.wait().code == 0
             assert out.read_bytes() == clean.read_bytes()
             for path, content in before.items():

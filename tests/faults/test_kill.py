@@ -29,7 +29,6 @@ def _kill_often(unbroken: Unbroken, folder: Path, kills: int, seed: int) -> Coun
 
     "working": a worker process was there; "some done", "all done": so was a part with that in it.
     """
-    print(f"seed {seed}")
     rng = random.Random(seed)
     out = folder / "out.jsonl"
     command = (*unbroken.args, "-o", out)
@@ -79,29 +78,29 @@ def _kill_often(unbroken: Unbroken, folder: Path, kills: int, seed: int) -> Coun
 
 
 @pytest.mark.slow
-def test_20_kills_of_a_vad_run(ten: Unbroken, tmp_path: Path) -> None:
+def test_20_kills_of_a_vad_run(ten: Unbroken, seed: int, tmp_path: Path) -> None:
     assert ten.utterances >= 300
-    moments = _kill_often(ten, tmp_path, kills=20, seed=random.randrange(10**6))
+    moments = _kill_often(ten, tmp_path, kills=20, seed=seed)
     assert moments["working"] >= 4, moments
     assert moments["some done"] >= 2, moments
 
 
 @pytest.mark.slow
-def test_kills_of_silero(silero: Unbroken, tmp_path: Path) -> None:
-    moments = _kill_often(silero, tmp_path, kills=6, seed=random.randrange(10**6))
+def test_kills_of_silero(silero: Unbroken, seed: int, tmp_path: Path) -> None:
+    moments = _kill_often(silero, tmp_path, kills=6, seed=seed)
     assert moments["working"] >= 1, moments
 
 
 @pytest.mark.slow
-def test_kills_of_an_asr_run(asr: Unbroken, tmp_path: Path) -> None:
-    moments = _kill_often(asr, tmp_path, kills=3, seed=random.randrange(10**6))
+def test_kills_of_an_asr_run(asr: Unbroken, seed: int, tmp_path: Path) -> None:
+    moments = _kill_often(asr, tmp_path, kills=3, seed=seed)
     assert moments["working"] >= 1, moments
 
 
 @pytest.mark.slow
-def test_kills_of_a_whisper_run(whisper: Unbroken, tmp_path: Path) -> None:
+def test_kills_of_a_whisper_run(whisper: Unbroken, seed: int, tmp_path: Path) -> None:
     """What ran in batches is formed of the same batches again, so that not even a float differs."""
-    moments = _kill_often(whisper, tmp_path, kills=4, seed=random.randrange(10**6))
+    moments = _kill_often(whisper, tmp_path, kills=4, seed=seed)
     assert moments["working"] >= 1, moments
 
 
@@ -140,7 +139,7 @@ def _prepare(folder: Path, flow: str) -> tuple[list[object], bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flow", ["first", "retry", "restart"])
-def test_a_kill_at_each_step_of_the_files(flow: str, tmp_path: Path) -> None:
+def test_a_kill_at_each_step_of_the_files(flow: str, seed: int, tmp_path: Path) -> None:
     """Steps are lines of code: finer than system calls. Some of them, and others each time."""
     command, expected = _prepare(tmp_path, flow)
     shutil.copytree(tmp_path / "before", tmp_path / "0")
@@ -149,8 +148,9 @@ def test_a_kill_at_each_step_of_the_files(flow: str, tmp_path: Path) -> None:
     assert alive.code == 0, alive.err
     assert out.read_bytes() == expected
     steps, publishing = map(int, alive.err.splitlines()[-1].split())
-    late = [f"p{number}" for number in _some(publishing, 6)]
-    some = [*_some(steps, 3), *late]
+    rng = random.Random(seed)
+    late = [f"p{number}" for number in _some(publishing, 6, rng)]
+    some = [*_some(steps, 3, rng), *late]
     print(f"{steps} steps, {publishing} of them when it publishes: {some}")
     killed = 0
     for step in some:
@@ -167,9 +167,9 @@ def test_a_kill_at_each_step_of_the_files(flow: str, tmp_path: Path) -> None:
     assert killed >= len(late)  # of the first ones some may not come: how often it flushes varies
 
 
-def _some(steps: int, count: int) -> range:
+def _some(steps: int, count: int, rng: random.Random) -> range:
     """As many of them at least, evenly apart."""
-    return range(random.randrange(1, steps // count), steps + 1, steps // count)
+    return range(rng.randrange(1, steps // count), steps + 1, steps // count)
 
 
 @pytest.mark.slow

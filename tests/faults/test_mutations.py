@@ -82,10 +82,8 @@ ONCE = ("head only", "empty", "text", "noise", "nan", "fifo", "link", "folder", 
 
 
 @pytest.fixture(scope="module")
-def spoilt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+def spoilt(seed: int, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A folder with 50 good files among 200 mutated ones, and the good ones' paths."""
-    seed = random.randrange(10**6)
-    print(f"seed {seed}")
     rng = random.Random(seed)
     folder = tmp_path_factory.mktemp("spoilt")
     cut_speech(folder / "good", 44, longest=1.5, seed=5)

@@ -45,11 +45,9 @@ def _started(going: Run) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["ten", "silero"])
 def test_signals_at_random_moments(
-    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+    engine: str, seed: int, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     unbroken: Unbroken = request.getfixturevalue(engine)
-    seed = random.randrange(10**6)
-    print(f"seed {seed}")
     rng = random.Random(seed)
     out = tmp_path / "out.jsonl"
     drained = 0

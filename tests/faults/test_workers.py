@@ -28,11 +28,9 @@ def _utterances(folder: Path, deeds: dict[int, str], count: int, **more: Any) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["ten", "silero"])
 def test_workers_killed_in_mid_run(
-    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+    engine: str, seed: int, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     unbroken: Unbroken = request.getfixturevalue(engine)
-    seed = random.randrange(10**6)
-    print(f"seed {seed}")
     rng = random.Random(seed)
     out = tmp_path / "out.jsonl"
     going = Run(tmp_path, *unbroken.args, "-o", out)

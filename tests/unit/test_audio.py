@@ -113,7 +113,7 @@ def combinations(kinds: dict[str, tuple[str, str]]) -> list[tuple[str, int, int]
     ]
 
 
-@pytest.mark.seconds
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "rate", "channels"), combinations(KINDS))
 def test_every_format_decodes_to_the_original(
     encode: Encode, original: Waveform, kind: str, rate: int, channels: int
@@ -143,7 +143,7 @@ def test_lossless_files_at_the_wanted_rate_come_out_exactly(
     assert np.abs(waveform - original).max() <= (1 / 127 if kind == "u8" else 0)
 
 
-@pytest.mark.seconds
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "rate", "channels"), combinations(KINDS))
 def test_a_slice_is_that_stretch_of_the_whole(
     encode: Encode, kind: str, rate: int, channels: int
@@ -183,7 +183,7 @@ def test_the_last_page_of_an_ogg_file(
         assert abs(aligned(whole[round(offset * RATE) :], part, 400)[0]) <= 1
 
 
-@pytest.mark.seconds
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["s16", "flac", "m4a", "webm", "opus", "ogg"])
 def test_a_slice_at_the_end_of_a_long_file_reads_only_its_own_frames(
     tmp_path: Path, kind: str
@@ -220,7 +220,7 @@ def test_a_wav_slice_takes_the_bytes_of_its_frames_and_no_more(tmp_path: Path) -
     assert count < 2 * RATE + 200_000
 
 
-@pytest.mark.seconds
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_waveform(tmp_path: Path) -> None:
     file = tmp_path / "long.wav"
     write_silence(file, 1800, 44100, channels=2)

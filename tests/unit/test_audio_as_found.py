@@ -551,7 +551,7 @@ def test_a_long_recording_comes_in_stretches_that_make_it_up(
             assert np.array_equal(np.concatenate(stretches), whole)
 
 
-@pytest.mark.seconds
+@pytest.mark.slow
 def test_four_hours_take_no_more_memory_than_half_an_hour(tmp_path: Path) -> None:
     file = tmp_path / "night.wav"
     write_silence(file, 4 * 3600, RATE, channels=1)

@@ -16,6 +16,8 @@ from speechkit.doctor import installation as doctor
 from speechkit.engines import catalogue, registry
 from speechkit.reports.doctor import render
 
+pytestmark = [pytest.mark.slow] if find_spec("torch") else []  # it imports all that is installed
+
 
 @pytest.fixture(scope="module")
 def report():

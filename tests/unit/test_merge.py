@@ -473,7 +473,7 @@ _RECORDS = st.builds(
 )
 
 
-@pytest.mark.seconds
+@pytest.mark.slow
 @settings(
     max_examples=150,
     deadline=None,
