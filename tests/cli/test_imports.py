@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,14 @@ LAYERS = [
     {"keys", "records", "errors", "telemetry"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+#: Inside a package, in the same order; what is not named stands below.
+INNER_LAYERS = {
+    "engines": [{"vad", "asr", "s2s"}, {"encoders"}, {"torch"}, {"catalogue"}, {"registry"}],
+    "stages": [{"asr", "s2s", "manifest"}, {"vad"}],
+    "runtime": [{"job"}, {"runner"}, {"pool"}, {"worker", "worker_process"}],
+    "formats": [{"__init__"}],
+    "io": [{"units"}, {"inputs"}, {"audio"}, {"decoding"}, {"decoders"}],
+}
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -67,6 +76,39 @@ def test_imports_never_go_back_up(path: Path) -> None:
         other = layer(module)
         if other is not None:
             assert LEVEL[other] >= LEVEL[own], f"{own} imports {module}"
+
+
+def own_imports(path: Path) -> Iterator[str]:
+    """The files of ours that a file imports, wherever in it."""
+    for module in imports(ast.parse(path.read_text())):
+        place = SOURCE.parent / module.replace(".", "/")
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if file.is_file() and file not in (path, SOURCE / "__init__.py"):
+                yield str(file)
+
+
+def test_no_import_is_in_a_circle() -> None:
+    graph = {
+        str(path): {name for name in own_imports(path) if Path(name).name != "__init__.py"}
+        for path in SOURCE.rglob("*.py")
+    }
+    assert sum(map(len, graph.values())) > 300
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("package", INNER_LAYERS)
+def test_imports_inside_a_package_never_go_back_up(package: str) -> None:
+    layers = INNER_LAYERS[package]
+    level = {name: number for number, names in enumerate(layers) for name in names}
+    folder = SOURCE / package
+    assert level.keys() <= {path.stem for path in folder.iterdir()}
+    for path in folder.rglob("*.py"):
+        own = path.relative_to(folder).parts[0].removesuffix(".py")
+        for name in own_imports(path):
+            if Path(name).is_relative_to(folder) and Path(name) != folder / "__init__.py":
+                other = Path(name).relative_to(folder).parts[0].removesuffix(".py")
+                lower, upper = level.get(other, len(layers)), level.get(own, len(layers))
+                assert lower >= upper, f"{path} imports {name}"
 
 
 SCRIPT = """

@@ -131,21 +131,21 @@ class AsrProcessor(Processor):
 
     def _line(self, loaded: Loaded, parts: Parts) -> Record:
         offset = loaded.utterance.offset
-        heard = parts.heard
-        segments = [(part.start + offset, segment) for part in heard for segment in part.segments]
-        gaps = [(part.start + offset, gap) for part in heard for gap in part.gaps]
+        segments = [
+            (part.start + offset, segment) for part in parts.heard for segment in part.segments
+        ]
+        gaps = _gaps(parts, offset)
         results: Record = {
             "duration": loaded.utterance.duration or loaded.seconds,
-            "pred_text": " ".join(part.text for part in heard if part.text),
+            "pred_text": " ".join(part.text for part in parts.heard if part.text),
             "segments": [self._segment(segment, start) for start, segment in segments],
         }
         if parts.language:
             results["lang"] = parts.language
-        flags = {flag for _, segment in segments for flag in segment.flags}
         if gaps:
-            results["gaps"] = [_times(*gap, start) for start, gap in gaps]
-            flags.add("low_coverage")
-        flags.update(loaded.data.flags)
+            results["gaps"] = gaps
+        flags = {"low_coverage"} if gaps else set()
+        flags.update(loaded.data.flags, *(segment.flags for _, segment in segments))
         return keys.renewed(loaded.utterance.record, "asr", results, flags)
 
     def _segment(self, segment: Segment, offset: float) -> dict[str, Any]:
@@ -176,6 +176,10 @@ def _word(key: str, word: Word, offset: float) -> dict[str, Any]:
 def _times(start: float, end: float, offset: float) -> dict[str, float]:
     """Of the utterance, in the file's seconds."""
     return {"start": round(offset + start, 3), "end": round(offset + max(start, end), 3)}
+
+
+def _gaps(parts: Parts, offset: float) -> list[dict[str, float]]:
+    return [_times(*gap, part.start + offset) for part in parts.heard for gap in part.gaps]
 
 
 def _told_speech(loaded: Loaded) -> list[Span] | None:

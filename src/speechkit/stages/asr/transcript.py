@@ -69,20 +69,18 @@ class Transcript:
         self._said += self._placed(window, hypothesis)
 
     def fill(self, hole: Span, window: Window, hypothesis: Hypothesis) -> None:
-        """Puts what was heard in ``hole`` by itself in the place of what stands there, if it is
-        more, and as little in doubt."""
+        """Puts the words that were heard in ``hole`` by itself in the place of those that stand
+        there, if they say more and are as little in doubt."""
         start, end = hole
-        before = [one for one in self._said if one.middle < start]
-        there = [one for one in self._said if start <= one.middle < end]
-        after = [one for one in self._said if one.middle >= end]
-        heard = [
-            one.at(max(start, one.word.start), min(end, one.word.end))
-            for one in self._placed(window, hypothesis)
-            if start <= one.middle < end and not any(map(one.echoes, [*before[-1:], *after[:1]]))
+        before, old, after = _divided(self._said, hole)
+        beside = [*before[-1:], *after[:1]]
+        new = [
+            said.at(max(start, said.word.start), min(end, said.word.end))
+            for said in self._placed(window, hypothesis)
+            if start <= said.middle < end and not any(map(said.echoes, beside))
         ]
-        no_worse = not there or _in_doubt(there) or not _in_doubt(heard)
-        if no_worse and _size(heard) > _size(there):
-            self._said = [*before, *heard, *after]
+        if _size(new) > _size(old) and not (old and _in_doubt(new) and not _in_doubt(old)):
+            self._said = [*before, *new, *after]
 
     def unheard(self) -> list[Span]:
         return unheard([one.word for one in self._said], self._speech)
@@ -135,6 +133,16 @@ class Transcript:
         start, end = within_a_stretch(*window.place(word.start, word.end), self._speech)
         chars = tuple(self._in_speech(window, char) for char in word.chars)
         return replace(word, start=start, end=end, chars=chars)
+
+
+def _divided(words: Sequence[Said], hole: Span) -> tuple[list[Said], list[Said], list[Said]]:
+    """The words before a hole, those in it and those after it, by their middles."""
+    start, end = hole
+    return (
+        [said for said in words if said.middle < start],
+        [said for said in words if start <= said.middle < end],
+        [said for said in words if said.middle >= end],
+    )
 
 
 def _in_doubt(said: Sequence[Said]) -> bool:
