@@ -1,4 +1,4 @@
-"""The one way a final file comes to be: written beside its place, synced, renamed."""
+"""The only way to write a final file: under a temporary name beside it, synced, renamed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from speechkit.io.safe_open import is_still_at, link_error
 
 @contextmanager
 def publish(path: str | Path) -> Iterator[IO[bytes]]:
-    """Yields a binary file that takes the name ``path`` when the block ends without an error.
+    """Yield a binary file that takes the name ``path`` when the block ends without an error.
 
-    Parent folders are made, permissions follow the umask, and neither the file nor its name is
-    seen before all of it is on the disk. Raises `OutputFailed`.
+    Parent folders are created and permissions follow the umask. Neither the file nor its name is
+    visible before all of it is on disk. Raise `OutputFailed`.
     """
     final = Path(path)
     temporary = final.with_name(f"{_hidden(final)}.{secrets.token_hex(4)}.tmp")
@@ -38,8 +38,10 @@ def publish(path: str | Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def renamed(temporary: Path, final: Path) -> Iterator[IO[bytes]]:
-    """Yields a new file that has the name ``temporary`` until all of it is on the disk. Raises
-    `OutputFailed` where somebody has put another one there meanwhile, and OSError."""
+    """Yield a new file that has the name ``temporary`` until all of it is on disk.
+
+    Raise `OutputFailed` where somebody has replaced it in the meantime, and OSError.
+    """
     with open(temporary, "xb") as file:
         yield file
         file.flush()
@@ -52,7 +54,7 @@ def renamed(temporary: Path, final: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def publish_lines(path: str | Path) -> Iterator[IO[bytes]]:
-    """As `publish`, packed where the name ends in ``.gz``: the same lines give the same bytes."""
+    """As `publish`, compressed where the name ends in ``.gz``; equal lines give equal bytes."""
     with publish(path) as file:
         if not str(path).endswith(".gz"):
             yield file
@@ -68,19 +70,19 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def sweep(path: Path) -> None:
-    """Removes what killed writers of ``path`` have left; only for who holds its lock."""
+    """Remove the temporary files of killed writers of ``path``; only for the holder of its lock."""
     for stale in path.parent.glob(f"{glob.escape(_hidden(path))}.????????.tmp"):
         with suppress(OSError):  # another user's, or no file
             stale.unlink()
 
 
 def _hidden(path: Path) -> str:
-    """What temporary names of the file begin with: it may itself be as long as a name can be."""
+    """The beginning of the file's temporary names, short enough for the longest file name."""
     return "." + shorten(path.name, MOST_BYTES - len("..12345678.tmp"))
 
 
 def refuse_special(path: Path) -> None:
-    """A rename would replace a device, a folder or a link; only a regular file may stand there."""
+    """Refuse a device, a folder or a link at ``path``, which a rename would replace."""
     if path.is_symlink():
         raise link_error(path)
     if path.exists() and not path.is_file():
@@ -97,7 +99,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def output_errors(path: str | Path) -> Iterator[None]:
-    """Turns an OSError of writing ``path`` into one sentence."""
+    """Turn an OSError of writing ``path`` into an `OutputFailed`."""
     try:
         yield
     except SpeechkitError:

@@ -1,4 +1,4 @@
-"""Audio out: a waveform to a file that is seen whole or not at all."""
+"""Audio out: writes a waveform to a file that appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMATS = ("wav", "flac")
-ITS_NAME = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+NAME_ERRORS = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 
 
 def write(path: Path, waveform: NDArray[np.float32], sample_rate: int, form: str) -> None:
-    """Mono samples in -1..1 as 16-bit integers; ``form`` is one of `FORMATS`.
+    """Write mono samples in -1..1 as 16-bit integers; ``form`` is one of `FORMATS`.
 
-    Written in TMPDIR first, which has to be on the same disk: a run's folder that is swept after a
-    kill. Raises `OutputFailed`, and `NameImpossible` where it is this one's name that fails.
+    The file is written in TMPDIR first, which has to be on the same disk: the run's folder, which
+    is removed after a kill. Raise `OutputFailed`, and `NameImpossible` where the name itself fails.
     """
     import soundfile
 
-    encoded = io.BytesIO()  # libsndfile tells of a full disk on stderr alone
+    encoded = io.BytesIO()  # libsndfile reports a full disk only on stderr
     soundfile.write(encoded, waveform, sample_rate, format=form.upper(), subtype="PCM_16")
     temporary = Path(tempfile.gettempdir()) / secrets.token_hex(8)
     with atomic.output_errors(path):
@@ -39,7 +39,7 @@ def write(path: Path, waveform: NDArray[np.float32], sample_rate: int, form: str
             if path.is_symlink():
                 raise FileExistsError(errno.EEXIST, "a link stands there")
         except OSError as e:
-            if e.errno not in ITS_NAME:
+            if e.errno not in NAME_ERRORS:
                 raise
             raise NameImpossible(f"{path}: can't be made: {e.strerror}") from e
         with atomic.renamed(temporary, path) as file:

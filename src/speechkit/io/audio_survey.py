@@ -1,4 +1,4 @@
-"""What all audio of a manifest has in common, found one utterance at a time."""
+"""A survey of the audio files of a manifest: their common folder, names and splits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AudioSurvey:
-    """``folder`` holds all of it ("" where there is none). ``alike``: names of files differ by
-    their suffix alone. ``apart``: slices of one recording lie in several splits of the manifest."""
+    """Properties of all audio files together.
+
+    ``folder`` contains all of them ("" where there are none). ``alike``: some names differ by their
+    suffix alone. ``apart``: slices of one recording lie in several splits of the manifest.
+    """
 
     folder: str
     alike: bool
@@ -18,7 +21,7 @@ class AudioSurvey:
 
 
 class Surveyor:
-    """Takes about 90 bytes a recording."""
+    """Surveys one file after the other, in about 90 bytes of memory a recording."""
 
     def __init__(self) -> None:
         self._folder = self._last = ""
@@ -26,7 +29,7 @@ class Surveyor:
         self._alike = False
 
     def add(self, file: str) -> None:
-        """Takes an absolute path, normalised."""
+        """Add an absolute, normalised path."""
         if file == self._last:
             return
         self._last = file
@@ -42,19 +45,21 @@ class Surveyor:
 
 
 def normal(path: str) -> str:
-    """An absolute path as every spelling of it comes out."""
+    """An absolute path in its normal form, the same for every spelling."""
     return "/" + os.path.normpath(path).lstrip("/")
 
 
 def joined(surveys: Iterable[AudioSurvey]) -> AudioSurvey:
-    """Of several manifests together; whether their names are alike among each other isn't known,
-    so that they count as such."""
-    first, *others = dict.fromkeys(surveys)
-    if not others:
-        return first
-    folders = [one.folder for one in (first, *others) if one.folder]
+    """The survey of several manifests together.
+
+    Whether names of different manifests are alike is unknown, so they count as alike.
+    """
+    distinct = list(dict.fromkeys(surveys))
+    if len(distinct) == 1:
+        return distinct[0]
+    folders = [survey.folder for survey in distinct if survey.folder]
     return AudioSurvey(
         os.path.commonpath(folders) if folders else "",
         alike=True,
-        apart=any(one.apart for one in (first, *others)),
+        apart=any(survey.apart for survey in distinct),
     )

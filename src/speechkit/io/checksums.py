@@ -1,4 +1,4 @@
-"""The hashes by which published files are known."""
+"""Hashes of files, of the kinds that hubs and package indexes publish."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ def chunks(path: Path) -> Iterator[bytes]:
 
 
 def hash_like(path: Path, published: str) -> str:
-    """The hash of a file's content, of the kind that ``published`` is: sha256, or what git calls a
-    file (sha1). "" where there is no such file."""
+    """The hash of a file, of the same kind as ``published``: sha256, or git's name of it (sha1).
+
+    "" where there is no such file.
+    """
     if not path.is_file():
         return ""
     if len(published) == 64:

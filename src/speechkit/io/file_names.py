@@ -1,9 +1,9 @@
-"""File names: in Unicode's canonical forms, and as long as file systems take.
+"""File names: shortened to a file system's limit, printable, and in Unicode's canonical forms.
 
 An ü is one character (NFC, as most keyboards and file systems have it) or two (NFD, as macOS wrote
-it). Both look alike, and a file system takes them for two names. So do manifests: a path is an
-identity, and what is written to is told from what is read by it. Hence `hint` names the form that
-is there; only references, which are nobody's identity, are found under another one (`FileNames`).
+it). Both look alike, but a file system takes them for two names. So do manifests: a path is an
+identity, and it distinguishes inputs from outputs. Therefore `unicode_hint` only names the form
+that exists; reference texts, which are nobody's identity, are found in either (`FileNames`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOVES = re.compile(
 
 
 def shorten(name: str, most: int) -> str:
-    """A name of at most so many bytes: longer ones are cut, and told apart by a digest."""
+    """A name of at most so many bytes: a longer one is cut and gets a digest to stay unique."""
     try:
         raw = os.fsencode(name.replace("\0", ""))
     except UnicodeEncodeError:  # half of a character, from JSON
@@ -36,22 +36,24 @@ def shorten(name: str, most: int) -> str:
 
 
 def shown(text: object) -> str:
-    """As `harmless`, on one line: for a name in a message."""
+    """The text as part of a message: harmless to a terminal, and on a single line."""
     return harmless(str(text)).replace("\n", "\\n")
 
 
 def harmless(text: str) -> str:
-    """The text with what moves a terminal's cursor, or the order of what it shows, written out;
-    line feeds stay."""
-    return _MOVES.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    """The text with characters escaped that move a terminal's cursor or reverse the order of text.
+
+    Line feeds stay.
+    """
+    return _MOVES.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 class FileNames:
-    """FileNames among which one is found whatever its form, itself first."""
+    """Names that are found in either Unicode form; an exact match comes first."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.all = frozenset(names)
-        self._by_form = {normalize("NFC", one): one for one in self.all if not one.isascii()}
+        self._by_form = {normalize("NFC", name): name for name in self.all if not name.isascii()}
 
     def find(self, name: str) -> str | None:
         if name in self.all:
@@ -60,28 +62,29 @@ class FileNames:
 
 
 def unicode_hint(path: str) -> str:
-    """What to add to a sentence about a path that is not there, if its name is in another form."""
-    there = _in_another_form(path)
-    if there is None:
+    """The end of a sentence about a missing path, if it exists in another Unicode form; else ""."""
+    existing = _in_another_form(path)
+    if existing is None:
         return ""
-    forms = [form for form in ("NFC", "NFD") if is_normalized(form, there)]
+    forms = [form for form in ("NFC", "NFD") if is_normalized(form, existing)]
     return (
         f"; the same name in another Unicode form ({forms[0] if forms else 'NFC and NFD mixed'}) "
-        f"is there: {json.dumps(there)}; write it so, or rename the file"
+        f"is there: {json.dumps(existing)}; write it so, or rename the file"
     )
 
 
 def _in_another_form(path: str) -> str | None:
-    found, differs = "/" if path.startswith("/") else "", False
+    """The path as it exists; None where nothing exists, or where it exists as it is written."""
+    existing, differs = "/" if path.startswith("/") else "", False
     for part in filter(None, path.split("/")):
-        step = os.path.join(found, part)  # noqa: PTH118
+        step = os.path.join(existing, part)  # noqa: PTH118
         if not os.path.lexists(step):
-            name = None if part.isascii() else _names(found or ".").find(part)
+            name = None if part.isascii() else _names(existing or ".").find(part)
             if name is None:
                 return None
-            step, differs = os.path.join(found, name), True  # noqa: PTH118
-        found = step
-    return found if differs else None
+            step, differs = os.path.join(existing, name), True  # noqa: PTH118
+        existing = step
+    return existing if differs else None
 
 
 def _names(folder: str) -> FileNames:

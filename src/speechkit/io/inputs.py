@@ -1,4 +1,4 @@
-"""What a stage is given: files, folders, manifests and ``-`` (a manifest on stdin), mixed."""
+"""The inputs of a stage: files, folders, manifests and ``-`` (a manifest on stdin), mixed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from speechkit.io.references import References
 from speechkit.io.scratch import temporary_errors
 from speechkit.records import Record, Utterance
 
-#: What a folder is searched for. A file named outright is taken whatever its suffix.
+#: The suffixes a folder is searched for. A file named outright is taken whatever its suffix.
 AUDIO_SUFFIXES = (
     *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".m4b", ".mp4", ".aac", ".webm"),
     *(".mka", ".mkv", ".mov", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"),
@@ -33,8 +33,10 @@ STDIN_SPOOL = 64 << 20  # bytes of stdin kept in memory before they go to a temp
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one pass over the inputs finds; ``seconds`` is None where a duration is unknown.
-    ``written``: the fingerprint with relative paths left as they are written."""
+    """The totals of one pass over the inputs; ``seconds`` is None where a duration is unknown.
+
+    ``written``: the fingerprint with relative paths as they are written.
+    """
 
     count: int
     fingerprint: str
@@ -43,11 +45,11 @@ class Scan:
 
 
 class Inputs:
-    """The utterances of the inputs, in order, as often as they are asked for.
+    """The utterances of the inputs in order; may be iterated repeatedly.
 
-    Files and folders come with the reference texts that lie beside them.
-    Raises `UsageError` where an input does not exist or holds no audio. Malformed manifest lines
-    end the utterances, and raise `ManifestError` when all are read, so `scan` before any work.
+    Files and folders come with the reference texts beside them. Raise `UsageError` where an input
+    does not exist or holds no audio. Malformed manifest lines end the iteration and raise
+    `ManifestError` once all lines are read, so call `scan` before any work.
     """
 
     lacks = staticmethod(lacks_audio)
@@ -63,13 +65,13 @@ class Inputs:
 
     @property
     def sources(self) -> int:
-        """How many there are."""
+        """The number of sources."""
         return len(self._sources)
 
     @property
     def manifests(self) -> list[str]:
         """The names of the files among the sources that are read line by line."""
-        return [one for one in self._sources if isinstance(one, str) and one != "-"]
+        return [source for source in self._sources if isinstance(source, str) and source != "-"]
 
     def __enter__(self) -> Inputs:
         return self
@@ -78,7 +80,7 @@ class Inputs:
         self._stack.close()
 
     def scan(self) -> Scan:
-        """Reads everything once: every line is well-formed, or a `ManifestError` says which not."""
+        """Read everything once. Raise `ManifestError`, which names the malformed lines."""
         digest, as_written = hashlib.sha256(), hashlib.sha256()
         count, seconds, known = 0, 0.0, True
         for utterance in self:
@@ -99,11 +101,11 @@ class Inputs:
         return Scan(count, digest.hexdigest(), as_written.hexdigest(), seconds_known)
 
     def __iter__(self) -> Iterator[Utterance]:
-        found = enumerate(islice(self._records(), self._limit))
-        return (utterance(index, *one) for index, one in found)
+        records = islice(self._records(), self._limit)
+        return (utterance(index, *record) for index, record in enumerate(records))
 
     def _records(self) -> Iterator[tuple[Record, str]]:
-        """Each with its path as it is written."""
+        """Each record with its path as it is written."""
         faults = manifest.Faults()
         for source in self._sources:
             if isinstance(source, list):
@@ -119,7 +121,7 @@ class Inputs:
 
     @contextmanager
     def _opened(self, source: str) -> Iterator[tuple[IO[bytes], str, str]]:
-        """The file of a manifest, its name, and the folder that its paths are meant from."""
+        """The file of a manifest, its name, and the folder that its paths are relative to."""
         if source == "-":
             assert self._stdin
             self._stdin.seek(0)
@@ -133,19 +135,18 @@ class Inputs:
             if self._stdin is None:
                 self._stdin = self._stack.enter_context(_spooled())
             return "-"
-        path = Path(source)
-        if path.is_dir():
-            found = walk(source)
-            if not found:
+        if Path(source).is_dir():
+            paths = walk(source)
+            if not paths:
                 raise UsageError(f"{source}: no audio in this folder")
-            return [self._record(one, source) for one in found]
-        if not path.exists():
+            return [self._record(path, source) for path in paths]
+        if not Path(source).exists():
             raise UsageError(f"{shown(source)}: no such file or folder{unicode_hint(source)}")
         if manifest.is_manifest(source):
-            if not path.is_file():
+            if not Path(source).is_file():
                 raise UsageError(f"{source}: is not a regular file; a pipe is read as - (stdin)")
             return source
-        return [self._record(os.path.abspath(source), str(path.parent))]  # noqa: PTH100
+        return [self._record(os.path.abspath(source), str(Path(source).parent))]  # noqa: PTH100
 
     def _record(self, path: str, root: str) -> Record:
         text = self._references.find(path, root)
@@ -153,7 +154,7 @@ class Inputs:
 
 
 def _spooled() -> IO[bytes]:
-    """All that comes on stdin."""
+    """A temporary file with all of stdin."""
     spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=STDIN_SPOOL)  # noqa: SIM115
     try:
         while True:
@@ -162,16 +163,16 @@ def _spooled() -> IO[bytes]:
             with temporary_errors():
                 spool.write(piece)
                 if not piece:
-                    spool.flush()  # what it still holds has room now, or a sentence says it hasn't
+                    spool.flush()  # a full disk is reported here
                     return spool
     except BaseException:
-        with suppress(OSError):  # it tries once more
+        with suppress(OSError):  # closing flushes once more
             spool.close()
         raise
 
 
 def utterance(index: int, record: Record, written: str = "") -> Utterance:
-    """The utterance a manifest line describes; a duration of 0 or null means to the end."""
+    """The utterance of a manifest line; a duration of 0 or null means to the end."""
     return Utterance(
         index=index,
         audio=record.get("audio_filepath", ""),
@@ -185,10 +186,10 @@ def utterance(index: int, record: Record, written: str = "") -> Utterance:
 def walk(folder: str) -> list[str]:
     """Absolute paths of the audio below a folder, sorted; linked folders are followed once.
 
-    Hidden names are passed over. A folder that is itself named like audio (``a.wav/``) is listed,
-    so that it becomes an error record instead of a silence.
+    Hidden names are skipped. A folder that is itself named like audio (``a.wav/``) is listed, so
+    that it becomes an error record instead of being dropped silently.
     """
-    found: list[str] = []
+    paths: list[str] = []
     seen: set[str] = set()
     root = os.path.abspath(folder)  # noqa: PTH100
     for place, folders, names in os.walk(root, followlinks=True, onerror=_refuse):
@@ -198,12 +199,12 @@ def walk(folder: str) -> list[str]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += (
+        paths += (
             os.path.join(place, name)  # noqa: PTH118
             for name in [*folders, *names]
             if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
         )
-    return sorted(found)
+    return sorted(paths)
 
 
 def _refuse(error: OSError) -> None:

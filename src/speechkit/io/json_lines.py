@@ -1,6 +1,6 @@
-"""What a manifest holds, one item after the other: its lines, or the values in a JSON array.
+"""Reads a manifest item by item: the lines of JSON Lines, or the values of a JSON array.
 
-No more of a file is in memory than one item, and that is limited.
+Only one item of a file is in memory at a time, and its size is limited.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import IO, Any, NoReturn
 
 from speechkit.errors import ManifestError
 
-#: Of one item. A line of VAD with the probabilities of 24 hours' frames takes two thirds of it.
+#: Of an item. A line of VAD with the probabilities of 24 hours of frames takes two thirds of it.
 MOST_BYTES = 64 << 20
-#: Lists and objects in an item, which take tens of times the memory of their brackets. 24 hours of
-#: words with their characters have three quarters of them.
+#: Lists and objects in an item; each takes tens of times the memory of its brackets. 24 hours of
+#: words with their characters have three quarters as many.
 MOST_PARTS = 1 << 21
-MOST_DEPTH = 100  # lists and objects within one another; what copies them to a worker takes a few
+MOST_DEPTH = 100  # levels of nested lists and objects; copying to a worker adds a few
 _CHUNK = 1 << 20  # bytes of an array that are read at once, at least
 _SPACES = " \t\r\n"
 _CLOSING = re.compile(f"[{_SPACES}]*([],])[{_SPACES}]*")
@@ -45,8 +45,10 @@ _MANY_DIGITS = b"0" * 300
 
 
 def raw_lines(file: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a file with their newlines. One that is too long comes cut, as the last one:
-    `line_too_long` is for it."""
+    """The lines of a file with their newlines; an overlong one is cut and ends the iteration.
+
+    `line_too_long` is the error for it.
+    """
     for line in iter(partial(file.readline, MOST_BYTES + 1), b""):
         yield line
         if len(line) > MOST_BYTES and not line.endswith(b"\n"):
@@ -54,7 +56,7 @@ def raw_lines(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def line_too_long(where: str) -> ManifestError:
-    """Of a line that has more than `MOST_BYTES` without its newline."""
+    """The error for a line of more than `MOST_BYTES`, not counting its newline."""
     return ManifestError(
         f"{where}: is longer than {MOST_BYTES >> 20} MiB, so what follows it was not read; "
         "write one utterance a line"
@@ -62,7 +64,7 @@ def line_too_long(where: str) -> ManifestError:
 
 
 def parse_line(line: bytes, where: str) -> Any:
-    """The JSON value of one line; ``where`` names it in the `ManifestError`."""
+    """The JSON value of a line. Raise `ManifestError`, in which ``where`` names the line."""
     if len(line) > MOST_BYTES:
         raise line_too_long(where)
     parts = line.count(b"[") + line.count(b"{") if len(line) > 2 * MOST_DEPTH else 0
@@ -82,10 +84,10 @@ def parse_line(line: bytes, where: str) -> Any:
 
 
 def read_items(file: IO[bytes], name: str) -> Iterator[tuple[str, Any]]:
-    """Where each item stands and what it is: the bytes of a line, without its newline and not
-    looked into, or a value of an array. Blank lines are skipped.
+    """Each item with its place, for messages; blank lines are skipped.
 
-    Raises `ManifestError` where an array breaks off.
+    An item is the unparsed bytes of a line, without its newline, or a value of an array. Raise
+    `ManifestError` where an array breaks off.
     """
     first, start = 1, file.readline(_CHUNK).removeprefix(b"\xef\xbb\xbf")
     while start and not start.strip():
@@ -116,34 +118,34 @@ def _array_items(start: bytes, file: IO[bytes], name: str) -> Iterator[tuple[str
 
 
 def _array_values(start: bytes, file: IO[bytes]) -> Iterator[Any]:
-    """The values in an array that begins with ``start``; raises what a JSON decoder raises."""
+    """The values of an array that begins with ``start``. Raise the errors of a JSON decoder."""
     decode = codecs.getincrementaldecoder("utf-8")().decode
     text = decode(start).lstrip(_SPACES)[1:].lstrip(_SPACES)
-    while not text and (more := file.read(_CHUNK)):
-        text = decode(more).lstrip(_SPACES)
-    behind, at = ("]", 1) if text.startswith("]") else (",", 0)
-    while behind == ",":
+    while not text and (chunk := file.read(_CHUNK)):
+        text = decode(chunk).lstrip(_SPACES)
+    closing, at = ("]", 1) if text.startswith("]") else (",", 0)
+    while closing == ",":
         try:
             value, end = _DECODER.raw_decode(text, at)
-            closing = _CLOSING.match(text, end)
-            if not closing:
+            match = _CLOSING.match(text, end)
+            if not match:
                 raise json.JSONDecodeError("Expecting ',' delimiter", text, end)
-        except json.JSONDecodeError as e:  # or it goes on behind what has been read
+        except json.JSONDecodeError as e:  # or the value continues beyond what has been read
             text, at, position = text[at:], 0, e.pos - at
             _refuse_many(text.count("[") + text.count("{"))
-            more = file.read(min(max(_CHUNK, len(text)), MOST_BYTES + 1 - len(text)))
-            text = (text + decode(more, final=not more)).lstrip(_SPACES)
-            if not more:
+            chunk = file.read(min(max(_CHUNK, len(text)), MOST_BYTES + 1 - len(text)))
+            text = (text + decode(chunk, final=not chunk)).lstrip(_SPACES)
+            if not chunk:
                 raise json.JSONDecodeError(e.msg, text, position) from e
             if len(text) > MOST_BYTES:
                 message = f"{e.msg}, or more than {MOST_BYTES >> 20} MiB"
                 raise json.JSONDecodeError(message, text, position) from e
             continue
         yield value
-        behind, at = closing[1], closing.end()
+        closing, at = match[1], match.end()
     text = text[at:]
-    while not text.strip(_SPACES) and (more := file.read(_CHUNK)):
-        text = decode(more)
+    while not text.strip(_SPACES) and (chunk := file.read(_CHUNK)):
+        text = decode(chunk)
     if text.strip(_SPACES):
         raise json.JSONDecodeError("Extra data", text, 0)
 

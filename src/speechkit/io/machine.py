@@ -1,7 +1,7 @@
-"""What this process may use of the machine: the CPUs and the memory granted, not those present.
+"""The CPUs, memory and GPUs granted to this process, which may be fewer than those present.
 
-Batch systems and containers grant less than the machine has; each limit found is an upper bound,
-and the lowest counts. ``root`` stands for the file system's root, where cgroups are read.
+Batch systems and containers grant less than the machine has. Every limit is an upper bound, and the
+lowest one counts. ``root`` stands for the file system's root, where cgroups are read.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def present_cpus() -> int:
 
 
 def granted_memory(root: Path = _ROOT) -> int:
-    """Bytes to use: the least of what is fitted, SLURM's grant and the cgroup limits."""
+    """Bytes to use: the least of the memory fitted, SLURM's grant and the cgroup limits."""
     cpus = _slurm("SLURM_CPUS_ON_NODE") or granted_cpus(root)
     limits = [
         present_memory(),
@@ -89,25 +89,25 @@ def gpu_memory() -> int:
 def peak_memory() -> int:
     """Most bytes resident at once in this process or in any one child that has ended."""
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS, KiB on Linux
-    own, children = (
+    this_process, children = (
         unit * resource.getrusage(who).ru_maxrss
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
-    return max(_high_water() or own, children)
+    return max(_high_water() or this_process, children)
 
 
 def _high_water() -> int:
-    """Linux's own count of it; ru_maxrss begins there with that of whoever started the process."""
+    """Linux's own count; ru_maxrss begins there with that of the parent process."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
         return 0
-    found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
-    return 1024 * int(found[1]) if found else 0
+    match = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
+    return 1024 * int(match[1]) if match else 0
 
 
 def _slurm(name: str) -> int:
-    """A number that SLURM sets (memory in MiB); 0, its word for no limit, where there is none."""
+    """A number set by SLURM (memory in MiB); 0 where unset, as SLURM has it for no limit."""
     value = os.environ.get(name, "")
     return int(value) if value.isdecimal() else 0
 
@@ -123,8 +123,8 @@ def _cgroups(root: Path, controller: str) -> Iterator[Path]:
         if controllers and controller not in controllers.split(","):
             continue
         mount = root / "sys/fs/cgroup" / (controller if controllers else "")
-        own = Path(path.strip("/"))
-        yield from (mount / folder for folder in (own, *own.parents))
+        cgroup = Path(path.strip("/"))
+        yield from (mount / folder for folder in (cgroup, *cgroup.parents))
 
 
 def _cpu_quota(cgroup: Path) -> int:

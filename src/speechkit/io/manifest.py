@@ -32,12 +32,12 @@ def is_manifest(path: str) -> bool:
 
 
 def manifest_suffix(name: str) -> str:
-    """The ending of a manifest's name (``.jsonl.gz``), or "" where it has none of the known."""
+    """The suffix of a manifest's name (``.jsonl.gz``); "" where it is not a manifest's."""
     return max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default="")
 
 
 def manifest_stem(name: str) -> str:
-    """A manifest's name without its folder and ending."""
+    """A manifest's name without its folder and suffix."""
     return Path(name).name.removesuffix(manifest_suffix(name))
 
 
@@ -51,17 +51,17 @@ def encoded(record: Record) -> bytes:
     try:
         text = _ENCODER.encode(record)
         if _CONTROLS.search(text):  # a terminal obeys some of them
-            text = _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+            text = _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
         return text.encode()
     except UnicodeEncodeError:  # file names that are not UTF-8 travel as escaped surrogates
         return json.dumps(record, allow_nan=False).encode()
 
 
 def identity(record: Record) -> str:
-    """What makes a line the same utterance everywhere: its ``id``, else path, offset, duration.
+    """The identity of a line's utterance in all stages: its ``id``, else path, offset, duration.
 
-    A line without a duration gains one in the first stage it passes, so `bare_identity` is what
-    to look for where this one is not found.
+    A line without a duration gains one in the first stage it passes, so look for `bare_identity`
+    where this one has no match.
     """
     if record.get("id") is not None:
         return f"id {record['id']}"
@@ -77,9 +77,9 @@ def bare_identity(record: Record) -> str:
 
 
 def name(record: Record) -> str:
-    """How people call the utterance: its ``id``, else its path."""
-    known = record.get("id")
-    return str(record.get("audio_filepath", "") if known is None else known)
+    """The name of the utterance in messages: its ``id``, else its path."""
+    id_ = record.get("id")
+    return str(record.get("audio_filepath", "") if id_ is None else id_)
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def open_lines(path: str) -> Iterator[IO[bytes]]:
 
 
 class Faults:
-    """The malformed lines of an input, a sentence each: the first of them, and how many more."""
+    """The malformed lines of an input, with a sentence each; only the first ones are kept."""
 
     def __init__(self) -> None:
         self.first: list[str] = []
@@ -108,14 +108,14 @@ class Faults:
             self._more += 1
 
     def refuse(self) -> None:
-        """Raises `ManifestError` where there are any."""
+        """Raise `ManifestError` where there are any."""
         if self.first:
-            more = [f"… and {self._more} more malformed lines"] if self._more else []
-            raise ManifestError("\n".join([*self.first, *more]))
+            rest = [f"… and {self._more} more malformed lines"] if self._more else []
+            raise ManifestError("\n".join([*self.first, *rest]))
 
 
 def check(record: Any, where: str, folder: str, lacks: Lacks = lacks_audio) -> Record:
-    """The value of one line as `records` gives it. Raises `ManifestError`."""
+    """The value of a line, checked and with an absolute path. Raise `ManifestError`."""
     wrong = fault(record) or lacks(record)
     if wrong:
         raise ManifestError(f"{where}: {wrong}")
@@ -133,10 +133,10 @@ def absolute(record: Record, folder: str) -> Record:
 def records(
     file: IO[bytes], name: str, folder: str, lacks: Lacks, faults: Faults
 ) -> Iterator[Record]:
-    """The records of an open manifest, streaming; paths come out absolute.
+    """The records of an open manifest as a stream; paths come out absolute.
 
-    ``name`` stands for it in sentences. ``lacks`` says what the stage needs that a line lacks.
-    All lines are looked at, and those behind a malformed one for ``faults`` alone.
+    ``name`` stands for the manifest in messages. ``lacks`` returns what the stage needs and a line
+    doesn't have. All lines are checked; those after a malformed one only add to ``faults``.
     """
     for record, _ in written_records(file, name, folder, lacks, faults):
         yield record
@@ -154,8 +154,8 @@ def written_records(
 def read_records(path: str, lacks: Lacks = lacks_audio) -> Iterator[Record]:
     """`records` of a file.
 
-    Raises `ManifestError` at its end, naming the malformed lines, and `UsageError` where it can't
-    be read.
+    Raise `ManifestError` at its end, naming the malformed lines, and `UsageError` where it can't be
+    read.
     """
     faults = Faults()
     with open_lines(path) as file:
@@ -176,7 +176,7 @@ def read_input(source: str, lacks: Lacks = lacks_audio) -> Iterator[Record]:
 
 @contextmanager
 def stdin_errors() -> Iterator[None]:
-    """Turns an OSError of reading stdin into one sentence."""
+    """Turn an OSError of reading stdin into a `UsageError`."""
     try:
         yield
     except OSError as e:
@@ -184,9 +184,9 @@ def stdin_errors() -> Iterator[None]:
 
 
 def read_lines(path: str, lacks: Lacks = lacks_audio) -> Iterator[tuple[bytes, Record]]:
-    """As `read_records`, with each line as `content_lines` gives it; paths stay as they are.
+    """As `read_records`, each with its line as in `content_lines`; paths stay as they are written.
 
-    Raises `UsageError` also for what can't be read a second time.
+    Raise `UsageError` also for an input that can't be read a second time.
     """
     if Path(path).exists() and not Path(path).is_file():
         raise UsageError(f"{path}: is not a regular file, and is read more than once")
@@ -198,9 +198,9 @@ def read_lines(path: str, lacks: Lacks = lacks_audio) -> Iterator[tuple[bytes, R
 
 
 def content_lines(path: str) -> Iterator[tuple[str, bytes]]:
-    """Where each line of a manifest stands and its bytes without the newline; no blank lines.
+    """Each line of a manifest, with its place for messages: bytes without newline, no blank lines.
 
-    They are not looked into. The values in a JSON array are encoded again.
+    The lines are not parsed. The values of a JSON array are encoded again.
     """
     with open_lines(path) as file:
         for where, item in read_items(file, path):
@@ -208,7 +208,7 @@ def content_lines(path: str) -> Iterator[tuple[str, bytes]]:
 
 
 def folder_of(path: str) -> str:
-    """What relative paths in a manifest are meant from."""
+    """The folder that relative paths in a manifest are relative to."""
     return str(Path(path).resolve().parent)
 
 

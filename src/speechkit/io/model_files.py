@@ -1,4 +1,4 @@
-"""Where a model's files are: a local folder, the hub's cache, or the hub."""
+"""Locates a model's files: in a local folder, in the hub's cache, or on the hub."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from speechkit.io.shared_folder import create_once, user_folder
 
 
 def local(name: str, weights: Sequence[str]) -> Path | None:
-    """The folder of this name, or the file, where models are single ones; None for a name that is
-    to be looked for elsewhere. Raises `EngineMissing` for a path that leads nowhere."""
+    """The local folder of this name, or the file, where models are single files.
+
+    None for a name to be looked for elsewhere. Raise `EngineMissing` for a path that does not
+    exist.
+    """
     path = Path(name).expanduser()
     is_weights = len(weights) == 1 and path.match(weights[0])
     if path.is_dir() or (path.is_file() and is_weights):
@@ -29,28 +32,33 @@ def local(name: str, weights: Sequence[str]) -> Path | None:
 
 
 def cached(repository: str, weights: Sequence[str]) -> Path | None:
-    """A model's folder in the hub's cache; None where it isn't there or lacks something.
+    """A model's folder in the hub's cache; None where it isn't there or is incomplete.
 
-    Raises `EngineMissing` for what can be no name on the hub.
+    Raise `EngineMissing` for a string that can't be a name on the hub.
     """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        found = snapshot_download(repository, allow_patterns=list(weights), local_files_only=True)
+        folder = Path(
+            snapshot_download(repository, allow_patterns=list(weights), local_files_only=True)
+        )
     except HFValidationError as e:
         raise EngineMissing(f"{repository!r} is neither a folder nor a name on the hub") from e
     except LocalEntryNotFoundError:
         return None
-    return Path(found) if _is_whole(Path(found), weights) else None
+    return folder if _is_whole(folder, weights) else None
 
 
 def from_hub(repository: str, weights: Sequence[str], way_out: str, *, offline: bool) -> Path:
-    """A model's folder in the hub's cache, downloaded where it isn't there, unless ``offline`` or
-    HF_HUB_OFFLINE forbids it. Raises `EngineMissing` with the reason and the ``way_out``."""
-    if found := cached(repository, weights):
-        return found
+    """A model's folder in the hub's cache, downloaded where it isn't there.
+
+    ``offline`` or HF_HUB_OFFLINE forbids the download. Raise `EngineMissing` with the reason and
+    the ``way_out``.
+    """
+    if folder := cached(repository, weights):
+        return folder
     from huggingface_hub import snapshot_download
 
     if offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
@@ -68,8 +76,10 @@ def from_hub(repository: str, weights: Sequence[str], way_out: str, *, offline: 
 
 
 def _is_whole(folder: Path, weights: Sequence[str]) -> bool:
-    """Whether an interrupted download has left nothing out: the weights, which come last, with all
-    their parts, and no link leads nowhere."""
+    """Whether the download is complete: the weights, which come last, with all their parts.
+
+    No link may be dangling either.
+    """
     kinds = [kind for kind in weights if not kind.endswith((".json", ".txt"))]
     parts = {
         folder / part
@@ -77,23 +87,25 @@ def _is_whole(folder: Path, weights: Sequence[str]) -> bool:
         for part in json.loads(index.read_bytes())["weight_map"].values()
         if any(fnmatch(part, kind) for kind in kinds)
     }
-    found = any(file.is_file() for kind in kinds for file in folder.glob(kind))
-    return found and all(path.exists() for path in (*folder.rglob("*"), *parts))
+    has_weights = any(file.is_file() for kind in kinds for file in folder.glob(kind))
+    return has_weights and all(path.exists() for path in (*folder.rglob("*"), *parts))
 
 
 def published(folder: Path) -> dict[Path, str]:
-    """The files of a snapshot in the hub's cache, each with the hash it is kept by there: the
-    sha256 of large files, git's of small ones."""
+    """The files of a snapshot in the hub's cache, each with its published hash.
+
+    That is the sha256 of large files and git's hash of small ones.
+    """
     blobs = {path: path.resolve() for path in sorted(folder.rglob("*")) if path.is_symlink()}
     return {path: blob.name for path, blob in blobs.items() if blob.parent.name == "blobs"}
 
 
 def nearby(model: Path, folder: Path | None) -> Path:
-    """A copy of a model's folder or file below ``folder``, made by the first who asks for it; the
-    model itself where there is no folder.
+    """A copy of a model's folder or file below ``folder``, made by the first process to ask for it.
 
-    For the disk of a machine on which many processes start at once: the file system they share is
-    then read once. A model that changes gets a copy of its own. Raises `OutputFailed`.
+    Without a folder it is the model itself. The copy is for the disk of a machine on which many
+    processes start at once: the file system they share is then read once. A changed model gets a
+    new copy. Raise `OutputFailed`.
     """
     if folder is None:
         return model
@@ -109,7 +121,7 @@ def _copy(model: Path, folder: Path) -> None:
 
 
 def _fingerprint(model: Path) -> str:
-    """Of the place, sizes and times of all its files."""
+    """A fingerprint of the model's path and the sizes and times of all its files."""
     digest = hashlib.sha256(str(model.resolve()).encode())
     for file in sorted(model.rglob("*")) if model.is_dir() else [model]:
         status = file.stat()
@@ -118,7 +130,7 @@ def _fingerprint(model: Path) -> str:
 
 
 def size(folder: Path) -> int:
-    """Bytes of the largest weights file kind in a model's folder, or of its one file."""
+    """Bytes of the weights in a model's folder, of its largest kind; or of its single file."""
     if folder.is_file():
         return folder.stat().st_size
     kinds = ("*.safetensors", "*.bin", "*.nemo", "*.ckpt")

@@ -1,6 +1,6 @@
-"""Models that data packages of the package index carry, in parts: joined once, in the user's cache.
+"""Models that come in parts, in packages of the package index: joined once, in the user's cache.
 
-A part is a file of an installed distribution; nothing of these packages is imported.
+A part is a file of an installed distribution; these packages are never imported.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ACCOUNT = "joined.json"  # sizes and times of the files beside it, as they were 
 
 @dataclass(frozen=True, slots=True)
 class PackagedFile:
-    """``parts``: distribution and path in it of each, in order; ``sha256`` of them joined."""
+    """``parts``: distribution and path of each, in order; ``sha256`` of the joined file."""
 
     parts: tuple[tuple[str, str], ...]
     sha256: str
@@ -37,8 +37,11 @@ class PackagedFile:
 
 @dataclass(frozen=True, slots=True)
 class Packaged:
-    """A model's files by name. ``folder``: its name in the cache, which is another one for other
-    files; ``install``: the command that brings the packages."""
+    """A model's files by name.
+
+    ``folder``: its name in the cache, which changes with the files; ``install``: the command that
+    installs the packages.
+    """
 
     folder: str
     install: str
@@ -52,20 +55,20 @@ class Packaged:
             return False
 
     def joined(self) -> Path | None:
-        """Its folder in the cache; None before it is joined."""
+        """The model's folder in the cache; None before it is joined."""
         with suppress(OSError):
             folder = user_cache() / self.folder
             return folder if self._is_whole(folder) else None
         return None
 
     def locate(self) -> Path | None:
-        """The folder of its files, joined where they are not yet; None without the packages.
+        """The folder of the model's files, joined if necessary; None without the packages.
 
-        Where the cache can't be written, TMPDIR serves, and a line on stderr says so. Raises
-        `EngineMissing` for parts that are damaged, `OutputFailed` where there is no room at all.
+        Where the cache can't be written, TMPDIR is used and a line on stderr says so. Raise
+        `EngineMissing` for damaged parts, and `OutputFailed` where neither has room.
         """
-        if found := self.joined():
-            return found
+        if folder := self.joined():
+            return folder
         if not self.is_installed():
             return None
         try:
@@ -80,24 +83,24 @@ class Packaged:
             return create_once(folder, self._join, self._is_whole)
 
     def _is_whole(self, folder: Path) -> bool:
-        """Whether all files have the sizes and times that they had when they were joined."""
+        """Whether all files still have the sizes and times that they had when they were joined."""
         with suppress(OSError, ValueError):
             return bool(json.loads((folder / ACCOUNT).read_bytes()) == self._account(folder))
         return False
 
     def _account(self, folder: Path) -> dict[str, list[int]]:
-        """Bytes and whole seconds, which every file system keeps."""
+        """The size in bytes and the time in whole seconds, which every file system keeps."""
         states = {name: (folder / name).stat() for name in self.files}
-        return {name: [one.st_size, int(one.st_mtime)] for name, one in states.items()}
+        return {name: [state.st_size, int(state.st_mtime)] for name, state in states.items()}
 
     def _join(self, folder: Path) -> None:
         for name, file in self.files.items():
-            found = _write(folder / name, [_part(*part, self.install) for part in file.parts])
-            if found != file.sha256:
+            digest = _write(folder / name, [_part(*part, self.install) for part in file.parts])
+            if digest != file.sha256:
                 raise EngineMissing(
-                    f"{name} of {', '.join(package for package, _ in file.parts)}: sha256 {found}, "
-                    f"should be {file.sha256}; install it anew: {self.install} --force-reinstall "
-                    "--no-cache-dir"
+                    f"{name} of {', '.join(package for package, _ in file.parts)}: sha256 "
+                    f"{digest}, should be {file.sha256}; install it anew: "
+                    f"{self.install} --force-reinstall --no-cache-dir"
                 )
         with open(folder / ACCOUNT, "x") as account:
             json.dump(self._account(folder), account)
@@ -107,9 +110,9 @@ class Packaged:
 
 def user_cache() -> Path:
     """speechkit's folder in $XDG_CACHE_HOME or ~/.cache. Raises OSError where there is no home."""
-    told = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if told.is_absolute():  # as the XDG specification has it
-        return told / "speechkit"
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if cache.is_absolute():  # as the XDG specification has it
+        return cache / "speechkit"
     home = Path(os.path.expanduser("~"))  # noqa: PTH111  # Path.home() raises no OSError
     if not home.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(home))
@@ -124,7 +127,7 @@ def _part(distribution: str, path: str, install: str) -> Path:
 
 
 def _write(path: Path, parts: list[Path]) -> str:
-    """Joins the parts into a new file; the sha256 of what it wrote."""
+    """Join the parts into a new file; return its sha256."""
     digest = hashlib.sha256()
     with open(path, "xb") as out:
         for part in parts:

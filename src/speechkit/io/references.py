@@ -1,6 +1,6 @@
-"""Reference texts that lie beside audio: ``.txt``, ``.lab``, LibriSpeech's ``.trans.txt``.
+"""Reference texts beside audio: ``.txt``, ``.lab``, LibriSpeech's ``.trans.txt``.
 
-Only regular files are read, and links to such within the input's folder: whatever else has such a
+Only regular files are read, and links to them within the input's folder. Anything else of such a
 name is no reference.
 """
 
@@ -25,42 +25,42 @@ MOST_LIST = 64 << 20  # bytes of a .trans.txt
 
 
 class References:
-    """Finds the reference of one audio file after another; a folder's list is read once."""
+    """Finds the references of audio files, one after the other; reads a folder's list once."""
 
     def __init__(self) -> None:
         self._entered: tuple[str, str] | None = None
         self._names = self._listed = FileNames(())
-        self._stems: frozenset[str] = frozenset()  # of what is no reference
+        self._stems: frozenset[str] = frozenset()  # of files that are no references
         self._transcripts: dict[str, str] = {}
         self._warned = False
 
     def find(self, audio: str, root: str) -> str | None:
-        """The text with its white space folded, None where there is none.
+        """The text with its white space folded; None where there is none.
 
-        ``root``: the input's folder. Raises `UsageError` where there is a reference that can't be
-        read, or one that is too long.
+        ``root``: the input's folder. Raise `UsageError` for a reference that can't be read or is
+        too long.
         """
         folder, name = os.path.split(audio)
         if (folder, root) != self._entered:
             self._enter(folder, root)
         stem, _ = os.path.splitext(name)  # noqa: PTH122
         for suffix in SUFFIXES:
-            beside = self._own(stem, self._names, suffix)
-            if beside and self._is_reference(path := Path(folder, beside), root, MOST_TEXT):
+            reference = self._match(stem, self._names, suffix)
+            if reference and self._is_reference(path := Path(folder, reference), root, MOST_TEXT):
                 with _opened(path) as file:
                     return " ".join(file.read().split())
-        listed = self._own(stem, self._listed, "")
+        listed = self._match(stem, self._listed, "")
         return None if listed is None else self._transcripts[listed]
 
-    def _own(self, stem: str, names: FileNames, suffix: str) -> str | None:
-        """The name that is this audio's: in another Unicode form unless it is another audio's."""
-        found = names.find(stem + suffix)
-        if found is None or found == stem + suffix:
-            return found
-        return None if found.removesuffix(suffix) in self._stems else found
+    def _match(self, stem: str, names: FileNames, suffix: str) -> str | None:
+        """The name that belongs to this audio; one in another Unicode form may be another's."""
+        match = names.find(stem + suffix)
+        if match is None or match == stem + suffix:
+            return match
+        return None if match.removesuffix(suffix) in self._stems else match
 
     def _enter(self, folder: str, root: str) -> None:
-        """Reads the folder's names, and the lines ``NAME TEXT`` of its LibriSpeech transcripts."""
+        """Read the folder's names, and the lines ``NAME TEXT`` of its LibriSpeech transcripts."""
         try:
             self._names = FileNames(os.listdir(folder))  # noqa: PTH208
         except OSError:  # then there is no audio either

@@ -17,10 +17,10 @@ from speechkit.io.file_names import shown
 
 
 def open_append(path: Path) -> IO[bytes]:
-    """Opens a file to be appended to, made where there is none.
+    """Open a file for appending; create it where there is none.
 
-    Raises `OutputConflict` where it is a link, has a second name or is no file at all: what is
-    written to it would be written to something else. Raises OSError.
+    Raise `OutputConflict` where it is a link, has a second name or is no regular file: the write
+    would go to something else. Raise OSError.
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
@@ -33,13 +33,14 @@ def open_append(path: Path) -> IO[bytes]:
     if stat.S_ISREG(status.st_mode) and status.st_nlink < 2:
         return os.fdopen(descriptor, "ab")
     os.close(descriptor)
-    what = "has a second name (a hard link)" if stat.S_ISREG(status.st_mode) else "is no file"
+    problem = "has a second name (a hard link)" if stat.S_ISREG(status.st_mode) else "is no file"
     raise OutputConflict(
-        f"{shown(path)}: {what} and is not written to; remove it, or name another output"
+        f"{shown(path)}: {problem} and is not written to; remove it, or name another output"
     )
 
 
 def link_error(path: Path) -> OutputConflict:
+    """The error for a link where a file is to be written."""
     return OutputConflict(
         f"{shown(path)}: is a link, and nothing is written through one; remove it, or name the "
         "file that it leads to"
@@ -47,7 +48,7 @@ def link_error(path: Path) -> OutputConflict:
 
 
 def is_still_at(file: IO[bytes], path: Path) -> bool:
-    """Whether the name still is that of the open file, and no link to it."""
+    """Whether the name is still that of the open file, and not of a link to it."""
     try:
         return os.path.samestat(path.lstat(), os.fstat(file.fileno()))
     except (FileNotFoundError, NotADirectoryError):
@@ -55,7 +56,7 @@ def is_still_at(file: IO[bytes], path: Path) -> bool:
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Raises OSError, also for what is no regular file: a pipe would keep us waiting."""
+    """Open for reading. Raise OSError, also for anything but a regular file: a pipe would block."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return os.fdopen(descriptor, "rb")
@@ -64,7 +65,7 @@ def open_regular(path: Path) -> IO[bytes]:
 
 
 def read_bounded(path: Path, most: int) -> bytes:
-    """A file of at most so many bytes. Raises OSError."""
+    """The content of a file of at most so many bytes. Raise OSError."""
     with open_regular(path) as file:
         content = file.read(most + 1)
     if len(content) > most:

@@ -1,4 +1,4 @@
-"""A temporary folder of one run, for whatever its workers and their libraries put aside."""
+"""The temporary folder of a run, for files of its workers and their libraries."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ LOCK = "in-use"
 
 @contextmanager
 def folder(parent: Path) -> Iterator[Path]:
-    """A new folder in ``parent``, removed at the end; so are those of runs that were killed.
+    """A new folder in ``parent``, removed at the end, along with those of killed runs.
 
-    Raises `OutputFailed` where none can be made.
+    Raise `OutputFailed` where it can't be created.
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        new, lock = _made(parent)
+        new, lock = _create(parent)
     except OSError as e:
         raise OutputFailed(f"{parent}: no folder can be made in it: {e.strerror or e}") from e
     try:
@@ -38,7 +38,7 @@ def folder(parent: Path) -> Iterator[Path]:
 
 @contextmanager
 def temporary_errors() -> Iterator[None]:
-    """Turns an OSError of writing a temporary file into one sentence."""
+    """Turn an OSError of writing a temporary file into an `OutputFailed`."""
     try:
         yield
     except OSError as e:
@@ -48,13 +48,13 @@ def temporary_errors() -> Iterator[None]:
         ) from e
 
 
-def _made(parent: Path) -> tuple[Path, IO[str]]:
-    """A folder, and what keeps it locked while it is open."""
+def _create(parent: Path) -> tuple[Path, IO[str]]:
+    """A folder, and the open file that keeps it locked."""
     _sweep(parent)
     new = Path(tempfile.mkdtemp(prefix=".speechkit-", dir=parent))
     lock = (new / LOCK).open("x")
     fcntl.flock(lock, fcntl.LOCK_EX)
-    # It has the name that others look for once it is locked.
+    # It gets the name that others look for once it is locked.
     return new.rename(new.with_name(new.name.replace(".speechkit-", PREFIX))), lock
 
 

@@ -1,4 +1,4 @@
-"""Folders that many processes want and the first of them makes, whole, while the others wait."""
+"""Folders that many processes need: the first one fills them while the others wait."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from speechkit.io.safe_open import open_append
 
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[bool]:
-    """Keeps other processes out of the block; yields False where the file system has no locks,
-    which then keeps nobody out."""
+    """Keep other processes out of the block.
+
+    Yield False where the file system has no locks; then it keeps nobody out.
+    """
     with open_append(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -33,11 +35,11 @@ def exclusive_lock(path: Path) -> Iterator[bool]:
 def create_once(
     home: Path, make: Callable[[Path], None], is_whole: Callable[[Path], bool] = Path.exists
 ) -> Path:
-    """``home``, a folder that ``make`` fills under another name before it gets its own.
+    """Create the folder ``home``, which ``make`` fills under a temporary name; return it.
 
-    One that is there but not ``is_whole`` is made anew. Without locks each process makes its own,
-    and the first to be renamed stays. What a killed process has left goes when the same host comes
-    again, as locks may not reach beyond it. Raises OSError, and what ``make`` raises.
+    A folder that exists but is not ``is_whole`` is replaced. Without locks every process makes one,
+    and the first to be renamed stays. The remains of a killed process are removed only by its own
+    host, because locks may not reach beyond it. Raise OSError, and the errors of ``make``.
     """
     home.parent.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(home.with_name(f".{home.name}.lock")) as alone:
@@ -71,13 +73,13 @@ def _replace(home: Path, unfinished: Path, is_whole: Callable[[Path], bool]) -> 
 
 
 def user_folder(parent: Path) -> Path:
-    """This user's folder for models in a folder that all may write to, such as TMPDIR.
+    """This user's folder for models in a folder that everybody may write to, such as TMPDIR.
 
-    Raises `OutputFailed` where others could put theirs in its place, and OSError.
+    Raise `OutputFailed` where others could replace its files, and OSError.
     """
-    own = parent / f"speechkit-models-{os.getuid()}"
-    own.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = own.lstat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o022 or own.is_symlink():
-        raise OutputFailed(f"{own}: others can write to it; name another folder")
-    return own
+    folder = parent / f"speechkit-models-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022 or folder.is_symlink():
+        raise OutputFailed(f"{folder}: others can write to it; name another folder")
+    return folder

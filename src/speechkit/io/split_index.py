@@ -1,4 +1,4 @@
-"""The index of a manifest's splits: whose they are, what each holds, and how they are named."""
+"""The index of a manifest's splits: their manifest, their sizes and their names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NUMBERED = re.compile(r"(.*)_split_(\d+)(?!\d)")
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """One split: its file's name beside the index, and the size of it all."""
+    """A split: the name of its file beside the index, and its size."""
 
     file: str
     utterances: int
@@ -41,7 +41,7 @@ class SplitIndex:
 
     @property
     def stem(self) -> str:
-        """What the names of the splits begin with."""
+        """The beginning of the splits' names."""
         return manifest_stem(self.parent)
 
 
@@ -55,7 +55,7 @@ def split_names(stem: str, suffix: str, splits: int) -> list[str]:
 
 
 def split_number(name: str) -> tuple[str, int] | None:
-    """``("data", 3)`` for ``data_split_03.vad.jsonl``; None for a name that is no split's."""
+    """``("data", 3)`` for ``data_split_03.vad.jsonl``; None for the name of no split."""
     match = _NUMBERED.match(name)
     return (match[1], int(match[2])) if match else None
 
@@ -76,7 +76,7 @@ def dump_index(index: SplitIndex) -> str:
 
 
 def read_index(path: Path) -> SplitIndex | None:
-    """The index, or None where there is no such file. Raises `UsageError` where it is no index."""
+    """The index, or None where there is no such file. Raise `UsageError` for any other file."""
     try:
         text = safe_open.read_bounded(path, _MOST_BYTES)
     except (FileNotFoundError, NotADirectoryError):

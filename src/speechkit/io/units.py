@@ -1,7 +1,7 @@
-"""Discrete units in: manifests with ``units``, and the plain text that unit language models write.
+"""Discrete units in: manifests with ``units``, and the plain text of unit language models.
 
-Of text each line is an utterance, ``name|71 12 4`` or ``71 12 4`` alone, which is then named after
-its file and line.
+A line of text is an utterance, ``name|71 12 4`` or ``71 12 4`` alone; the latter is named after its
+file and line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LINE = re.compile(r"(?:(?P<name>[^|]+)\|)?(?P<units>\s*(?:[0-9]{1,9}(?:\s+|$))*
 
 
 class UnitInputs(Inputs):
-    """`Inputs` of manifests and text files whose utterances are units; audio isn't looked at."""
+    """`Inputs` of manifests and text files whose utterances are units; no audio is read."""
 
     lacks = staticmethod(lacks_units)
 
@@ -66,7 +66,10 @@ def _of_text(file: IO[bytes], source: str, faults: manifest.Faults) -> Iterator[
 
 
 def _units(raw: bytes, where: str, name: str) -> Record | None:
-    """None of a blank line. ``name``: of a line that has none. Raises `ManifestError`."""
+    """The record of a line, None for a blank one. Raise `ManifestError`.
+
+    ``name`` is for a line without a name.
+    """
     if len(raw.removesuffix(b"\n")) > MOST_BYTES:
         raise line_too_long(where)
     try:

@@ -1,7 +1,7 @@
-"""YAML that others may have written: what a few lines of it can grow to is known before it grows.
+"""Untrusted YAML: its size after expansion is checked before it is expanded.
 
-An alias repeats what an anchor names, and so does OmegaConf's ``${a.b}``; of eight lines that name
-each other ten times over, a hundred million values are made.
+An alias repeats the value of an anchor, as does OmegaConf's ``${a.b}``; eight lines that reference
+each other ten times each expand to a hundred million values.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ REFERENCE = re.compile(r"(?<!\\)\$\{([^${}:]*)\}")  # ${a.b}; not ${resolver:a}
 
 
 def load(text: str) -> Any:
-    """What OmegaConf makes of the text, plain, its references as they stand. Raises `ValueError`
-    for a text that is out of bounds, and what YAML and OmegaConf raise."""
+    """The text as OmegaConf reads it, in plain containers, with references unresolved.
+
+    Raise `ValueError` for a text out of bounds, and the errors of YAML and OmegaConf.
+    """
     from omegaconf import OmegaConf
 
     _require_bounds(text)
@@ -27,7 +29,7 @@ def load(text: str) -> Any:
 
 
 def _require_bounds(text: str) -> None:
-    """Counts values as they will be, of the text's tokens alone."""
+    """Count the expanded values from the text's tokens alone."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     sizes: dict[str | None, int] = {}  # values that each anchor stands for
     around: list[tuple[str | None, int]] = []  # anchor and values so far, outermost first
@@ -57,9 +59,9 @@ def _require_bounds(text: str) -> None:
 
 
 def resolved(config: Any) -> Any:
-    """A copy with what each ``${a.b}`` names in its place; what asks a resolver stays as it is.
+    """A copy with each ``${a.b}`` replaced by its value; calls of resolvers stay as they are.
 
-    Raises `ValueError` for names that nothing has, and for what grows out of bounds.
+    Raise `ValueError` for references to nothing, and for values that grow out of bounds.
     """
     return _Resolution(config).of(config, 0)
 
@@ -75,9 +77,9 @@ class _Resolution:
             raise ValueError(f"nested more than {MOST_DEPTH} deep, or its references go in circles")
         match value:
             case dict():
-                return {key: self.of(one, depth + 1) for key, one in value.items()}
+                return {key: self.of(item, depth + 1) for key, item in value.items()}
             case list():
-                return [self.of(one, depth + 1) for one in value]
+                return [self.of(item, depth + 1) for item in value]
             case str() if "${" in value:
                 return self._text(value, depth + 1)
         return value
@@ -85,9 +87,9 @@ class _Resolution:
     def _text(self, text: str, depth: int) -> Any:
         if whole := REFERENCE.fullmatch(text):
             return self.of(self._named(whole[1]), depth)
-        made = REFERENCE.sub(lambda one: str(self.of(self._named(one[1]), depth)), text)
-        self._take(len(made))
-        return made
+        resolved = REFERENCE.sub(lambda match: str(self.of(self._named(match[1]), depth)), text)
+        self._take(len(resolved))
+        return resolved
 
     def _take(self, count: int) -> None:
         self._left -= count
@@ -95,11 +97,11 @@ class _Resolution:
             raise ValueError(f"its references make more than {MOST_VALUES} values of it")
 
     def _named(self, name: str) -> Any:
-        found = self._root
+        value = self._root
         for part in name.split("."):
-            key: Any = int(part) if isinstance(found, list) and part.isdecimal() else part
+            key: Any = int(part) if isinstance(value, list) and part.isdecimal() else part
             try:
-                found = found[key]
+                value = value[key]
             except (KeyError, IndexError, TypeError) as e:
                 raise ValueError(f"${{{name}}} names nothing in it") from e
-        return found
+        return value

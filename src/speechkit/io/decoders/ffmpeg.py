@@ -1,8 +1,8 @@
-"""ffmpeg's decoders through PyAV, for what libsndfile can't read, or not to its end.
+"""ffmpeg's decoders through PyAV, for files that libsndfile can't read, or not to their end.
 
 Samples are on the clock that a player shows: a track that begins later than the file, and packets
-that are missing or damaged, give silence as long as they would have been. A stream that changes
-its rate on the way comes out at the rate that it began with.
+that are missing or damaged, give silence of the same length. A stream that changes its rate comes
+out at the rate that it began with.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ WHOLE = (*INDEXED, "asf", "avi", "caf", "flv", "tta", "w64", "voc", "wav")
 
 
 class Ffmpeg:
-    """One open file, and of its audio tracks the one that is asked for or marked default.
+    """An open file and one of its audio tracks: the requested one, or the default.
 
-    ``track``: its number, from 1, or the language it is marked with. Raises `AudioUnreadable`,
-    and `AudioInvalid` where there is no such track.
+    ``track``: its number, from 1, or its language. Raise `AudioUnreadable`, and `AudioInvalid` for
+    a track that does not exist.
     """
 
     def __init__(self, path: str, descriptor: int, track: str | None = None) -> None:
@@ -90,8 +90,10 @@ class Ffmpeg:
         self._container.close()
 
     def ends_where_stated(self) -> bool:
-        """Whether the last packet ends where the file's index says, and no other file lies behind;
-        it is not decoded."""
+        """Whether the last packet ends where the file's index says, and no other file follows.
+
+        Nothing is decoded.
+        """
         import av
 
         if not self._indexed or not self.about or is_cut_short(self._descriptor):
@@ -113,7 +115,7 @@ class Ffmpeg:
         return abs(end - stated) <= LAST_PACKET and not self._leaves_another()
 
     def seconds_of_packets(self) -> float:
-        """What the packets add up to; none is decoded. Raises `AudioUnreadable`."""
+        """The sum of the packets' durations; decode none. Raise `AudioUnreadable`."""
         import av
 
         try:
@@ -130,14 +132,14 @@ class Ffmpeg:
             raise AudioUnreadable(f"{self._path}: holds no audio track")
         if track is None:
             default = av.stream.Disposition.default
-            marked = (one for one in streams if one.disposition & default)
+            marked = (stream for stream in streams if stream.disposition & default)
             chosen = next(marked, streams[0])
         else:
             chosen = _by_name(streams, track)
             if chosen is None:
-                names = (one.language or "und" for one in streams)
-                there = ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
-                raise AudioInvalid(f"{self._path}: has no audio track {track}, only {there}")
+                names = (stream.language or "und" for stream in streams)
+                tracks = ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
+                raise AudioInvalid(f"{self._path}: has no audio track {track}, only {tracks}")
         context = chosen.codec_context
         # A codec that is not known has no codec_context.
         if context is None or not context.rate or not context.channels:
@@ -145,7 +147,10 @@ class Ffmpeg:
         return chosen
 
     def _stated_frames(self) -> int | None:
-        """Matroska states the length of all its streams, video too, but not of each."""
+        """The number of frames that the header states.
+
+        Matroska states the length of all its streams together, video included, but not of each.
+        """
         import av
 
         seconds: Any = None
@@ -171,7 +176,7 @@ class Ffmpeg:
     def _between(self, start: int, end: float) -> Iterator[NDArray[np.float32]]:
         at = start
         for first, block in self._blocks_from(start):
-            if first > at:  # entered within a gap
+            if first > at:  # decoding began within a gap
                 self.flags.add("damaged")
                 yield from silence(int(min(first, end)) - at, block, self.rate)
             if first >= end:
@@ -191,16 +196,17 @@ class Ffmpeg:
         return end < self.about - LAST_PACKET * self.rate
 
     def _leaves_another(self) -> bool:
-        """Whether another file lies behind this one's end, or behind the last packet: of joined
-        AVIs ffmpeg reads some of the second."""
+        """Whether another file follows the end of this one, or the last packet.
+
+        Of joined AVIs, ffmpeg also reads some of the second.
+        """
         if self._container.format.name not in WHOLE:
             return False
         end = stated_end(self._descriptor)
         return begins_again(self._descriptor, min(self._read, end or self._read))
 
     def _gathered(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Blocks of about a second: those of codecs are so short that each costs more than what is
-        in it."""
+        """Blocks of about a second: those of codecs are so short that their overhead dominates."""
         import numpy as np
 
         held: list[NDArray[np.float32]] = []
@@ -215,7 +221,7 @@ class Ffmpeg:
             yield np.concatenate(held)
 
     def _blocks_from(self, start: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Each block and its first frame's number: all, or from shortly before ``start``."""
+        """Each block with the number of its first frame: all, or from shortly before ``start``."""
         near = start - int(PREROLL * self.rate)
         clock = Clock(self.rate, self.flags)
         for position, block in clock.place(self._decoded()):
@@ -238,7 +244,7 @@ class Ffmpeg:
         """The time of each block in seconds since the file's beginning, and its samples."""
         import av
 
-        came = False
+        has_decoded = False
         broken: av.error.FFmpegError | None = None
         resample = _Resampler(self.rate)
         for packet in self._packets():
@@ -253,9 +259,9 @@ class Ffmpeg:
                 if frame.pts is not None and self._clocked:
                     time = float(frame.pts * frame.time_base) - self._start
                 for block in resample(frame):
-                    came = True
+                    has_decoded = True
                     yield time, block
-        if broken and not came:
+        if broken and not has_decoded:
             raise broken
 
 
@@ -281,6 +287,8 @@ class _Resampler:
 
 
 def _by_name(streams: Any, track: str) -> Any:
+    """The stream of a track's number or language; None where there is none."""
     if track.isdecimal():
         return streams[int(track) - 1] if 1 <= int(track) <= len(streams) else None
-    return next((one for one in streams if (one.language or "und") == track.lower()), None)
+    named = (stream for stream in streams if (stream.language or "und") == track.lower())
+    return next(named, None)

@@ -1,6 +1,6 @@
 """libsndfile: WAV, FLAC, Ogg, MP3, AIFF and two dozen more.
 
-It reads as many frames as a header promises and no more, so what it leaves unread is looked at.
+It reads as many frames as a header states and no more, so the unread rest of a file is examined.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GUESSED = ("MP3", "MPEG")  # whose header may state no length, which is then gue
 
 
 class Sndfile:
-    """One open file. `frames` as its header states them, `about` as it may only guess."""
+    """An open file. `frames`: the number stated by its header; `about`: one that may be a guess."""
 
     flags: frozenset[str] = frozenset()
 
@@ -39,7 +39,7 @@ class Sndfile:
         self._descriptor = descriptor
         self._file = file
         self._is_seekable: bool = file.seekable()
-        # Else each read ends in a seek, at which MP3 loses what its next frame is made of.
+        # Otherwise each read ends in a seek, at which an MP3 loses the bits of its next frame.
         file.seekable = lambda: False
         self.rate: int = file.samplerate
         self.channels: int = file.channels
@@ -52,7 +52,7 @@ class Sndfile:
 
     @classmethod
     def open(cls, path: str, descriptor: int) -> Sndfile | None:
-        """None where libsndfile can't read the file, or not right, or knows of no end."""
+        """Open the file; None where libsndfile can't read it, misreads it, or knows no end."""
         import soundfile
 
         os.lseek(descriptor, 0, os.SEEK_SET)
@@ -80,21 +80,23 @@ class Sndfile:
             if start and left:
                 self._seek(start)
             while left:
-                wanted = min(step, left)
-                block = self._file.read(wanted, dtype="float32", always_2d=True)
+                size = min(step, left)
+                block = self._file.read(size, dtype="float32", always_2d=True)
                 if len(block):
                     yield block
-                left -= wanted
-                if len(block) < wanted:
+                left -= size
+                if len(block) < size:
                     break
-            if self._is_seekable:  # so that nothing that was read waits in a buffer
+            if self._is_seekable:  # empties libsndfile's buffer
                 self._file.seek(self._file.tell())
         except RuntimeError as e:
             raise AudioUnreadable(f"{self._path}: corrupt audio data ({e})") from e
 
     def ends_where_stated(self) -> bool:
-        """Whether the last frame of all is there, and the last thing in the file. Formats that tell
-        it without being decoded are asked."""
+        """Whether the last frame is there and is the last thing in the file.
+
+        Nothing is decoded where the format tells it without.
+        """
         if not self.about:
             return False
         if self._format == "FLAC" and ends_with_sample(self._descriptor, self.about):
@@ -109,7 +111,7 @@ class Sndfile:
         return self.seeks_to_the_end()
 
     def seeks_to_the_end(self) -> bool:
-        """As `ends_where_stated`, by decoding it."""
+        """As `ends_where_stated`, by decoding the last frame."""
         try:
             self._file.seek((self.about or 0) - 1)
             return len(self._file.read(1)) == 1 and self.has_read_all()
@@ -117,7 +119,7 @@ class Sndfile:
             return False
 
     def has_read_all(self) -> bool:
-        """Whether nothing but tags lies behind what was read last, and no page of another file."""
+        """Whether nothing but tags follows the position of the last read, nor another Ogg file."""
         if self._format == "OGG" and is_chained(self._descriptor):
             return False
         position = os.lseek(self._descriptor, 0, os.SEEK_CUR)
