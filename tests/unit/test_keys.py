@@ -57,11 +57,9 @@ def test_no_stage_sets_a_key_that_the_table_does_not_give_it() -> None:
 
 
 def test_twins_find_their_lines(tmp_path: Path) -> None:
-    """Two channels with flags of an earlier run, which this one has replaced."""
-    lines: list[Record] = [
-        {"audio_filepath": "/a.wav", "duration": 1.0, "channel": channel, "flags": ["doubtful"]}
-        for channel in (0, 1)
-    ]
+    """A call and its second channel, which has flags of an earlier run that this one replaces."""
+    call: Record = {"audio_filepath": "/a.wav", "duration": 1.0}
+    lines = [call, {**call, "channel": 1, "flags": ["doubtful"]}]
     manifest = tmp_path / "calls.jsonl"
     manifest.write_text("".join(dump(line) + "\n" for line in lines))
     roll = RollCall()

@@ -102,11 +102,11 @@ def _segments(value: Any) -> str | None:
     if not isinstance(value, list):
         return f"must be a list of objects, found {_shown(value)}"
     last = 0.0
-    for number, one in enumerate(value, 1):
-        wrong = _segment(one, last)
+    for number, segment in enumerate(value, 1):
+        wrong = _segment(segment, last)
         if wrong:
             return f"must be in order, each {_SPAN}: item {number} {wrong}"
-        last = one["start"]
+        last = segment["start"]
     return None
 
 
@@ -127,11 +127,11 @@ def _segment(value: Any, after: float) -> str | None:
 def _words(value: Any) -> str | None:
     if not isinstance(value, list):
         return f"must be a list of objects, found {_shown(value)}"
-    for number, one in enumerate(value, 1):
-        wrong = _span(one)
-        if not wrong and not isinstance(one.get("word"), str):
-            wrong = f'has no string as its "word", but {_shown(one.get("word"))}'
-        sure = None if wrong else one.get("confidence")
+    for number, word in enumerate(value, 1):
+        wrong = _span(word)
+        if not wrong and not isinstance(word.get("word"), str):
+            wrong = f'has no string as its "word", but {_shown(word.get("word"))}'
+        sure = None if wrong else word.get("confidence")
         if sure is not None and not (type(sure) in _NUMBERS and abs(sure) <= MOST_SECONDS):
             wrong = f'has no number as its "confidence", but {_shown(sure)}'
         if wrong:
@@ -164,7 +164,7 @@ def _frames(value: Any) -> str | None:
 
 def _are_whole(value: Any, *, least: int) -> bool:
     return isinstance(value, list) and all(
-        type(one) is int and least <= one < 1 << 31 for one in value
+        type(number) is int and least <= number < 1 << 31 for number in value
     )
 
 

@@ -29,10 +29,10 @@ def recall(journal: Journal, utterances: Iterable[Utterance], stage: Stage) -> N
             break
         index, lines = entry
         if index == utterance.index:
-            own = _own(lines, utterance, stage)
-            if own != lines:
-                journal.keep(index, own)
-                strange += own is None
+            believed = _believed(lines, utterance, stage)
+            if believed != lines:
+                journal.keep(index, believed)
+                strange += believed is None
             entry = next(entries, None)
     journal.flush()
     if strange:
@@ -53,11 +53,11 @@ def take_over(
     journal.flush()
 
 
-def _own(lines: Sequence[bytes], utterance: Utterance, stage: Stage) -> list[bytes] | None:
+def _believed(lines: Sequence[bytes], utterance: Utterance, stage: Stage) -> list[bytes] | None:
     """The lines as they are to stand; None where they are not this utterance's."""
     if len(lines) != 1 and not stage.cuts:
         return None
-    found = []
+    believed = []
     for line in lines:
         record = _judged(line)
         settled = _settled(record, utterance, stage) if record else None
@@ -68,8 +68,8 @@ def _own(lines: Sequence[bytes], utterance: Utterance, stage: Stage) -> list[byt
             return None
         if not failed and not settled.keys() >= {*stage.result_keys}:
             return None
-        found.append(line if settled is record else manifest.encoded(settled))
-    return found
+        believed.append(line if settled is record else manifest.encoded(settled))
+    return believed
 
 
 def _judged(line: bytes) -> Record | None:
@@ -86,9 +86,10 @@ def _judged(line: bytes) -> Record | None:
 
 def _settled(record: Record, utterance: Utterance, stage: Stage) -> Record | None:
     """The record itself, or with today's path, if it is the utterance's; else None."""
-    for one in _spellings(record, utterance):
-        if _is_own(one, utterance.record) or (stage.cuts and _is_cut_from(one, utterance)):
-            return one
+    for spelling in _spellings(record, utterance):
+        cut = stage.cuts and _is_cut_from(spelling, utterance)
+        if cut or _is_line_of(spelling, utterance.record):
+            return spelling
     return None
 
 
@@ -107,7 +108,7 @@ def _spellings(record: Record, utterance: Utterance) -> Iterator[Record]:
             yield {**record, **dict.fromkeys(keys, utterance.audio)}
 
 
-def _is_own(record: Record, utterance: Record) -> bool:
+def _is_line_of(record: Record, utterance: Record) -> bool:
     """Whether an output line is this utterance's one line."""
     same = all(record.get(key) == utterance.get(key) for key in ("parent", "audio_filepath"))
     return same and (
@@ -144,7 +145,7 @@ def _matched(
                 same = settled is record
                 lines.append(line.rstrip(b"\n") if same else manifest.encoded(settled))
                 line = next(file, None)
-                if _is_own(settled, utterance.record):
+                if _is_line_of(settled, utterance.record):
                     break
             if not lines and not stage.cuts:
                 raise _other_utterances(output)
