@@ -7,42 +7,67 @@ import logging
 import os
 import sys
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from speechkit import __version__
-from speechkit.commands.asr import asr
 from speechkit.commands.console import LogFormatter, say
-from speechkit.commands.convert_quantizer import convert_quantizer
-from speechkit.commands.doctor import doctor
-from speechkit.commands.export import export
-from speechkit.commands.manifest import manifest
-from speechkit.commands.merge_results import merge_results
-from speechkit.commands.models import app as models
+from speechkit.commands.help import Commands, CommandTable, Entry
 from speechkit.commands.options import Option
-from speechkit.commands.s2s import s2s
-from speechkit.commands.score import score
-from speechkit.commands.slurm import app as slurm
-from speechkit.commands.split_manifest import split_manifest
-from speechkit.commands.vad import vad
 from speechkit.errors import SpeechkitError
 from speechkit.io.file_names import shown
 
+COMMANDS = CommandTable(
+    {
+        "Speech to text": (
+            Entry("manifest", "manifest:manifest", "List audio files."),
+            Entry("vad", "vad:vad", "Find the speech in recordings."),
+            Entry("asr", "asr:asr", "Transcribe speech."),
+            Entry("export", "export:export", "Write results as subtitles and other text formats."),
+            Entry("score", "score:score", "Compare transcripts with references: WER and CER."),
+        ),
+        "Speech to speech": (
+            Entry("s2s", "s2s:s2s", "Turn speech into discrete units, and units into speech."),
+            Entry(
+                "convert-quantizer",
+                "convert_quantizer:convert_quantizer",
+                "Take the centroids out of a k-means of scikit-learn.",
+            ),
+        ),
+        "Large data sets": (
+            Entry(
+                "split-manifest",
+                "split_manifest:split_manifest",
+                "Split a manifest for a job array.",
+            ),
+            Entry(
+                "merge-results",
+                "merge_results:merge_results",
+                "Join the results of splits and prove that none is missing.",
+            ),
+            Entry("slurm", "slurm:app", "Run a stage as SLURM job arrays."),
+        ),
+        "Installation and models": (
+            Entry(
+                "doctor",
+                "doctor:doctor",
+                "Show the engines that are ready, and the needs of the others.",
+            ),
+            Entry("models", "models:app", "List, fetch and verify models."),
+        ),
+    }
+)
 
-class Commands(TyperGroup):
-    """Ends the process with the exit code that a command returns; None is 0."""
 
-    def invoke(self, context: Any) -> Any:
-        raise typer.Exit(super().invoke(context) or 0)
+class SpeechkitCommands(Commands):
+    table = COMMANDS
 
 
 app = typer.Typer(
     name="speechkit",
-    cls=Commands,
+    cls=SpeechkitCommands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={
@@ -50,26 +75,6 @@ app = typer.Typer(
         "help_option_names": ["-h", "--help"],
     },
 )
-
-
-class Command(TyperCommand):
-    """SPEECHKIT_VAD_WORKERS, which is about one command, comes before SPEECHKIT_WORKERS."""
-
-    def __init__(self, name: str, **more: Any) -> None:
-        super().__init__(name, **more)
-        for option in self.params:
-            if option.envvar:
-                own = f"SPEECHKIT_{name}_{option.name}".replace("-", "_").upper()
-                option.envvar = [own, str(option.envvar)]
-
-
-for command in (
-    *(manifest, vad, asr, s2s, export, score),
-    *(split_manifest, merge_results, convert_quantizer, doctor),
-):
-    app.command(command.__name__.replace("_", "-"), cls=Command)(command)
-app.add_typer(slurm, name="slurm")
-app.add_typer(models, name="models")
 
 
 def _show_version(wanted: bool) -> None:
@@ -90,8 +95,14 @@ def speechkit(
         Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Composable speech-pipeline stages. Every utterance that goes in comes out exactly once: with
-    a result, or with an error that says why."""
+    """Composable stages of speech processing.
+
+    \b
+    speechkit vad talks/ | speechkit asr - --format srt --output-dir subtitles
+
+    Every utterance that goes in comes out exactly once: with a result, or with an error that says
+    why.
+    """
 
 
 _STREAM_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}

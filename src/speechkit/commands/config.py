@@ -16,16 +16,34 @@ _MOST_BYTES = 1 << 20  # of a configuration
 
 def defaults(path: Path, context: typer.Context) -> dict[str, Any]:
     """The file's values for the command of ``context``. Raises `UsageError` naming the key."""
+    sections = _load(path)
+    name = str(context.info_name)
+    nested = sections.pop(name, None) or {}
+    if not isinstance(nested, dict):
+        raise UsageError(f"{path}: {name}: expected options by name, found {nested!r}")
+    options = _options(context.command)
+    values: dict[str, Any] = {}
+    for key, value in sections.items():
+        if option := options.get(_field(key)):
+            values[option.name] = _value(value, option, f"{path}: {key}")
+        elif not _is_known(key, context):
+            raise UsageError(f"{path}: no command has an option {key!r}")
+    for key, value in nested.items():
+        option = options.get(_field(key))
+        if option is None:
+            raise UsageError(f"{path}: {name} has no option {key!r}")
+        values[option.name] = _value(value, option, f"{path}: {name}: {key}")
+    return values
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The file, its references resolved. Raises `UsageError`."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     try:
-        with open(path, "rb") as file:
-            text = file.read(_MOST_BYTES + 1)
-        if len(text) > _MOST_BYTES:
-            raise UsageError(f"{path}: not a configuration: longer than {_MOST_BYTES >> 20} MiB")
-        config = OmegaConf.create(yaml_files.resolved(yaml_files.load(text.decode())))
+        config = OmegaConf.create(yaml_files.resolved(yaml_files.load(_read(path).decode())))
         loaded = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OSError as e:
         if e.errno is None:  # how OmegaConf refuses a bare number
@@ -35,27 +53,26 @@ def defaults(path: Path, context: typer.Context) -> dict[str, Any]:
         raise UsageError(f"{path}: not a YAML configuration: {e}") from e
     if not isinstance(loaded, dict):
         raise UsageError(f"{path}: expected options by name, found a list")
+    return {str(key): value for key, value in loaded.items()}
+
+
+def _read(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        text = file.read(_MOST_BYTES + 1)
+    if len(text) > _MOST_BYTES:
+        raise UsageError(f"{path}: not a configuration: longer than {_MOST_BYTES >> 20} MiB")
+    return text
+
+
+def _field(key: object) -> str:
+    return str(key).replace("-", "_")
+
+
+def _is_known(key: str, context: typer.Context) -> bool:
+    """Whether it is the section of a command, or an option of any."""
     group = context.parent.command if context.parent else context.command
     commands: Mapping[str, Any] = getattr(group, "commands", {})
-    own = _options(context.command)
-    known = {name for command in commands.values() for name in _options(command)}
-    values: dict[str, Any] = {}
-    section = {str(key): value for key, value in loaded.items()}
-    nested = section.pop(str(context.info_name), None) or {}
-    if not isinstance(nested, dict):
-        raise UsageError(f"{path}: {context.info_name}: expected options by name, found {nested!r}")
-    for key, value in section.items():
-        name = key.replace("-", "_")
-        if key not in commands and name not in known:
-            raise UsageError(f"{path}: no command has an option {key!r}")
-        if name in own:
-            values[own[name].name] = _value(value, own[name], f"{path}: {key}")
-    for key, value in nested.items():
-        name = str(key).replace("-", "_")
-        if name not in own:
-            raise UsageError(f"{path}: {context.info_name} has no option {key!r}")
-        values[own[name].name] = _value(value, own[name], f"{path}: {context.info_name}: {key}")
-    return values
+    return key in commands or any(_field(key) in _options(one) for one in commands.values())
 
 
 def _options(command: Any) -> dict[str, Any]:

@@ -38,13 +38,13 @@ class EngineOption:
 
     def parameter(self) -> inspect.Parameter:
         names = f"--{self.flag}/--no-{self.flag}" if self.info.negatable else f"--{self.flag}"
+        further = {"metavar": self.info.metavar, "min": self.info.minimum}
         option = Option(
             names,
             section=f"Engine{'s' * (len(self.engines) > 1)} {_listed(self.engines)}",
             help=f"{self.info.help}{self._default()}",
-            metavar=self.info.metavar,
             choices=self.info.choices,
-            **({} if self.info.minimum is None else {"min": self.info.minimum}),
+            **{name: value for name, value in further.items() if value is not None},
         )
         kind = str if self.info.parse else self.type
         return parameter(self.parameter_name, Annotated[Union[kind, None], option], None)  # noqa: UP007

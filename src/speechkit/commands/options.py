@@ -15,6 +15,7 @@ import typer
 from speechkit.errors import UsageError
 
 SHARED = "Running"
+MESSAGES = "Settings and messages"
 
 
 def Option(*names: str, choices: Iterable[str] = (), section: str = "", **more: Any) -> Any:  # noqa: N802
@@ -47,7 +48,7 @@ AudioOption = in_section("Input audio")
 EngineOption = in_section("Engine and model")
 OutputOption = in_section("Output")
 RunOption = in_section(SHARED)
-MessageOption = in_section("Settings and messages")
+MessageOption = in_section(MESSAGES)
 LEVELS = ("debug", "info", "warning", "error")
 
 
