@@ -142,7 +142,7 @@ test: models
 
 # tests/unit and tests/cli import nothing beyond the light core.
 test-fast: $(VENV)/.test-light
-	$(BIN)/python -m pytest tests/unit tests/cli -m "not slow" -n 2 $(SEEDED)
+	$(BIN)/python -m pytest tests/unit tests/cli -m "not slow" -n 2 --dist loadfile $(SEEDED)
 
 test-slurm: $(VENV)/.full
 	@scripts/system_packages.sh tests $(PYTHON)
