@@ -27,7 +27,7 @@ help:
 	@echo
 	@echo "make check         lint, types, shell scripts, links of the documentation"
 	@echo "make docs          the generated pages, then the site of the documentation in build/docs"
-	@echo "make test-fast     the tests that the light core suffices for, in a minute"
+	@echo "make test-fast     the tests of the light core that are quick, in a minute"
 	@echo "make test-pythons  demo and fast tests on every other Python that is found (3.10 to 3.13)"
 	@echo "make test-slurm    the tests on a SLURM cluster of one node, which they start and stop"
 	@echo "make test-gpu      the tests that need a GPU, on this machine's"
@@ -36,6 +36,7 @@ help:
 	@echo "make bench         speed beside the peers, in one run"
 	@echo "make lock          renew locks/, the versions that all of the above install"
 	@echo
+	@echo "make test SEED=123 (or test-fast) repeats what a test did by chance; a failure tells the seed."
 	@echo "VENV=.venv-3.12 PYTHON=python3.12 sets up another Python beside the usual one."
 
 # ---------------------------------------------------------------- set-up
@@ -129,6 +130,8 @@ endif
 
 # ---------------------------------------------------------------- developers
 DATA ?= ../shared/data
+SEED ?=
+SEEDED := $(if $(SEED),--seed $(SEED) --hypothesis-seed $(SEED))
 
 # Real Whispers, tiny NeMo models of spoken digits, and tiny HuBERTs and vocoders; made anew where what
 # they are made of has changed.
@@ -139,11 +142,12 @@ models: $(VENV)/.full
 
 test: models
 	@scripts/system_packages.sh tests $(PYTHON)
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(SEEDED)
 
-# tests/unit and tests/cli import nothing beyond the light core.
+# tests/unit and tests/cli import nothing beyond the light core. Run them while you work: what takes
+# two seconds of a CPU is marked slow, and left to `make test`.
 test-fast: $(VENV)/.test-light
-	$(BIN)/python -m pytest tests/unit tests/cli -m "not slow" -n 2 $(SEEDED)
+	$(BIN)/python -m pytest tests/unit tests/cli -m "not slow" -n 2 --dist loadfile $(SEEDED)
 
 test-slurm: $(VENV)/.full
 	@scripts/system_packages.sh tests $(PYTHON)

@@ -21,10 +21,10 @@ def test_the_classic_use(work: Work, unsplit: Callable[[str], bytes]) -> None:
     """split-manifest, sbatch by hand, merge-results: byte for byte the unsplit run."""
     parts = ("--splits-dir", "parts")
     work.speechkit(
-        "split-manifest", "--input", work.manifest, "--splits", 8, "--output-dir", "parts"
+        "split-manifest", "--input", work.manifest, "--splits", 4, "--output-dir", "parts"
     )
     job = work.cluster.sbatch(
-        *("--array=0-7", "--cpus-per-task=1", "--output=%a.log", SCRIPTS / "stage.slurm", "vad"),
+        *("--array=0-3", "--cpus-per-task=1", "--output=%a.log", SCRIPTS / "stage.slurm", "vad"),
         cwd=work.folder,
         SPLITS_DIR="parts",
     )
@@ -33,7 +33,7 @@ def test_the_classic_use(work: Work, unsplit: Callable[[str], bytes]) -> None:
     work.speechkit("merge-results", *pattern, "--output", "final.jsonl", *parts)
     assert (work.folder / "final.jsonl").read_bytes() == unsplit("vad")
     said = work.speechkit("slurm", "status", "output", *parts).stdout
-    assert f"8 splits: 8 done\n  {UTTERANCES} of {UTTERANCES} utterances" in said
+    assert f"4 splits: 4 done\n  {UTTERANCES} of {UTTERANCES} utterances" in said
 
 
 def test_what_fails_is_named_and_repaired(work: Work, unsplit: Callable[[str], bytes]) -> None:
