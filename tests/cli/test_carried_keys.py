@@ -11,7 +11,7 @@ import pytest
 from speechkit import keys
 from speechkit.records import Record
 
-pytestmark = pytest.mark.seconds
+pytestmark = pytest.mark.slow
 
 ASR = ("asr", "--engine", "pocketsphinx")
 STALE: dict[str, Any] = {
