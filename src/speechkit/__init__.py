@@ -9,12 +9,14 @@ Everything is imported when it is first used: ``import speechkit`` takes millise
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from speechkit.telemetry import switch_off
 
+# Nothing of the standard library is imported here: `python -m speechkit` would take it from the
+# current folder, which `__main__` has not yet taken off the path.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from speechkit.errors import Drained as Drained
     from speechkit.errors import SpeechkitError as SpeechkitError
     from speechkit.runtime.job import JobOptions as JobOptions
@@ -54,6 +56,8 @@ switch_off()
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'speechkit' has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(_MODULE_OF[name]), name)
 
 

@@ -13,7 +13,11 @@ from typing import Any
 
 import pytest
 
-from speechkit.formats import ASR_FORMATS, S2S_FORMATS, VAD_FORMATS
+from speechkit.formats import formats_of
+
+ASR_FORMATS = formats_of("asr")
+S2S_FORMATS = formats_of("s2s")
+VAD_FORMATS = formats_of("vad")
 
 ASR = ("--engine", "pocketsphinx", "--words", "--workers", "1")
 SPLITS = 4
@@ -105,7 +109,7 @@ def test_a_merged_array_becomes_the_same_files_as_an_unsplit_run(
     again = [number for number, path in results if '"error"' in path.read_text()]
     run_splits(tmp_path, again, "--retry-failed")
     assert compare(code=3).keys() - found.keys() == {
-        f"mon/late{form.EXTENSION}" for form in ASR_FORMATS.values()
+        f"mon/late{form.extension}" for form in ASR_FORMATS.values()
     }
 
 
@@ -179,7 +183,7 @@ def test_wrong_uses(speechkit: Any, talks: Path, tmp_path: Path) -> None:
     for arguments, words in {
         (result, "-f", "srt"): 'line 1: "pred_text", which the format is made of, is not there',
         (result, "-f", "units"): '"units", which the format is made of',
-        (result, "-f", "docx"): "--format docx: there are rttm, audacity",
+        (result, "-f", "docx"): "--format docx: there are audacity, csv, ctm, rttm",
         (result, "-f", "csv", "-f", "rttm"): "only one format fits on stdout",
         (result, "-f", "csv", "--one-file"): "need --output-dir",
         (result,): "Missing option '--format'",

@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 import srt
 
-from speechkit.formats import ASR_FORMATS, VAD_FORMATS
+from speechkit.formats import formats_of
+
+ASR_FORMATS = formats_of("asr")
+VAD_FORMATS = formats_of("vad")
 
 CHECKER = Path(__file__).resolve().parents[2] / "scripts" / "check_subtitles.py"
 ASR = ("asr", "--engine", "pocketsphinx")
-EXTENSIONS = {name: module.EXTENSION for name, module in {**ASR_FORMATS, **VAD_FORMATS}.items()}
+EXTENSIONS = {name: module.extension for name, module in {**ASR_FORMATS, **VAD_FORMATS}.items()}
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechkit.errors import OutputConflict, OutputFailed, UsageError
-from speechkit.formats import ASR_FORMATS, VAD_FORMATS
+from speechkit.formats import formats_of
 from speechkit.io import manifest
 from speechkit.io.audio_survey import Surveyor, normal
 from speechkit.records import Record
 from speechkit.runtime.export import Export, Results, Written
 from speechkit.runtime.recordings import tree_of
+
+ASR_FORMATS = formats_of("asr")
+VAD_FORMATS = formats_of("vad")
 
 
 def heard(path: str, text: str = "hello", **more: object) -> Record:

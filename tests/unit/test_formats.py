@@ -22,9 +22,12 @@ from pyannote.core import Segment as PyannoteSegment
 
 from audiokit import ffmpeg
 from speechkit.errors import UsageError
-from speechkit.formats import ASR_FORMATS, VAD_FORMATS, asr_formats
+from speechkit.formats import formats_of
 from speechkit.formats.cues import A_SEGMENT_A_CUE
 from speechkit.records import Recording, Segment, Word
+
+ASR_FORMATS = formats_of("asr")
+VAD_FORMATS = formats_of("vad")
 
 TALK = Recording(
     "monday/talk",
@@ -121,7 +124,7 @@ def test_txt_of_several_is_a_table_of_names_and_texts(pair: list[Recording]) -> 
 
 # Subtitles, of which test_subtitles.py looks at the layout
 
-PLAIN = asr_formats(A_SEGMENT_A_CUE)
+PLAIN = formats_of("asr", A_SEGMENT_A_CUE)
 
 
 def seconds(cue: srt.Subtitle) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from check_subtitles import cue_faults, pause_faults, read_srt, read_vtt, text_faults
-from speechkit.formats import asr_formats
+from speechkit.formats import formats_of
 from speechkit.formats.cues import A_SEGMENT_A_CUE, LAYOUT, Cue, Layout, typeset
 from speechkit.records import Recording, Segment, Word
 
@@ -191,7 +191,7 @@ def test_each_limit_can_be_turned_off() -> None:
 
 
 def test_an_arrow_of_any_length_ends_no_cue() -> None:
-    text = asr_formats(LAYOUT)["srt"].render([Recording("x", 9.0, (spoken("a ----> b"),))])
+    text = formats_of("asr", LAYOUT)["srt"].render([Recording("x", 9.0, (spoken("a ----> b"),))])
     assert text.count("-->") == 1
     assert read_srt(text)[0].lines == ("a -> b",)
 
@@ -248,7 +248,7 @@ def speech(draw: st.DrawFn, overlapping: bool = False) -> Recording:
 
 
 def assert_faultless(recording: Recording, layout: Layout, name: str) -> None:
-    cues = READERS[name](asr_formats(layout)[name].render([recording]))
+    cues = READERS[name](formats_of("asr", layout)[name].render([recording]))
     assert [*text_faults("\n".join(cue.text for cue in cues), recording)] == []
     if layout != A_SEGMENT_A_CUE:
         assert [*cue_faults(cues, recording, layout), *pause_faults(cues, recording)] == []

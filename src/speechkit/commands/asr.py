@@ -20,10 +20,10 @@ from speechkit.commands.options import (
     takes,
 )
 from speechkit.engines import registry
-from speechkit.formats import ASR_FORMATS
+from speechkit.formats import formats_of, need_words
 
 TranscriptOption = in_section("Transcript")
-FormatOption = Annotated[list[str] | None, format_option(ASR_FORMATS)]
+FormatOption = Annotated[list[str] | None, format_option(formats_of("asr"))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +83,17 @@ def asr(
     Example: speechkit vad talks/ | speechkit asr - -o asr.jsonl
     """
     from speechkit.commands.stage import run_stage
-    from speechkit.formats import OF_WORDS, asr_formats
     from speechkit.stages.asr.stage import AsrOptions, asr_stage
 
     options = AsrOptions(
         engine=engine,
         model=model,
-        words=words or not OF_WORDS.isdisjoint(formats.format or ()),
+        words=words or need_words(formats.format or ()),
         chars=chars,
         channel=channel,
         track=track,
         engine_options=engine_options,
     )
-    available = asr_formats(subtitles.layout())
-    return run_stage(asr_stage(options, device.hardware()), inputs, run, formats, available)
+    return run_stage(
+        asr_stage(options, device.hardware()), inputs, run, formats, subtitles.layout()
+    )

@@ -10,9 +10,10 @@ from speechkit.commands.asr_options import SubtitleFlags
 from speechkit.commands.console import conclude, print_text
 from speechkit.commands.options import SHARED, ConfigOption, DebugOption, Option, one_of, takes
 from speechkit.errors import UsageError
+from speechkit.stages import STAGES
 
 if TYPE_CHECKING:
-    from speechkit.formats import Format
+    from speechkit.formats.format import Format
 
 
 ResultArgument = Annotated[
@@ -66,15 +67,15 @@ def export(
 
     Example: speechkit export final.jsonl --format srt --output-dir subtitles
     """
-    from speechkit.formats import ASR_FORMATS, S2S_FORMATS, VAD_FORMATS, asr_formats
+    from speechkit.formats import FORMATS
     from speechkit.reports.run import ExportReport
     from speechkit.runtime.export import Results, export_result
     from speechkit.runtime.recordings import all_recordings
 
-    available = {**VAD_FORMATS, **asr_formats(subtitles.layout()), **S2S_FORMATS}
-    formats = [available[one_of(name, available, "--format")] for name in dict.fromkeys(form)]
-    sources = {"segments": VAD_FORMATS, "pred_text": ASR_FORMATS, "units": S2S_FORMATS}
-    keys = [key for key, made in sources.items() if not made.keys().isdisjoint(form)]
+    names = dict.fromkeys(one_of(name, FORMATS, "--format") for name in form)
+    formats = [FORMATS[name].laid_out(subtitles.layout()) for name in names]
+    of_stages = {form.stage for form in formats}
+    keys = [stage.result for stage in STAGES if stage.name in of_stages]
     _require_options(result, formats, output_dir, one_file=one_file, restart=restart)
     with Results(result, keys) as inputs:
         inputs.scan()

@@ -21,10 +21,10 @@ from speechkit.commands.options import (
 from speechkit.commands.s2s_options import QuantizerFlags, SpeechFlags, UnitFlags, given
 from speechkit.engines import registry
 from speechkit.errors import UsageError
-from speechkit.formats import S2S_FORMATS
+from speechkit.formats import formats_of
 
 HalfOption = in_section("Either half alone")
-FormatOption = Annotated[list[str] | None, format_option(S2S_FORMATS)]
+FormatOption = Annotated[list[str] | None, format_option(formats_of("s2s"))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ def s2s(
     )
     if mode.training:
         return train_quantizer.train(options, hardware, quantizer, inputs, run)
-    return run_stage(s2s_stage(options, hardware), inputs, run, formats, S2S_FORMATS)
+    return run_stage(s2s_stage(options, hardware), inputs, run, formats)
 
 
 WAYS_OUT = "--units-only stops at units, --from-units begins with them"

@@ -13,7 +13,7 @@ from speechkit.commands.console import conclude, say, show
 from speechkit.commands.options import DebugOption, Option, one_of, takes
 from speechkit.commands.slurm_options import (
     REQUEUES,
-    STAGES,
+    SPLITTABLE,
     FolderArgument,
     InputDirOption,
     InputFlags,
@@ -61,7 +61,7 @@ def submit(
     from speechkit.cluster import submit as cluster
     from speechkit.reports.cluster import submit_text
 
-    one_of(stage, STAGES, "STAGE")
+    one_of(stage, SPLITTABLE, "STAGE")
     given = _stated(context, stage, options or []).params
     export = merge.export(stage)
     splits_dir = _splits_dir(source)
@@ -158,7 +158,7 @@ def task(
     from speechkit.cluster.layout import find_layout
     from speechkit.reports.cluster import task_end_text, task_text
 
-    one_of(stage, STAGES, "STAGE")
+    one_of(stage, SPLITTABLE, "STAGE")
     stated = _stated(context, stage, options or [])
     task_options = supervisor.TaskOptions(
         stage=stage,

@@ -10,11 +10,12 @@ import typer
 
 from speechkit.commands.options import Option, one_of
 from speechkit.errors import UsageError
+from speechkit.stages import STAGES
 
-STAGES = ("vad", "asr", "s2s")
+SPLITTABLE = tuple(stage.name for stage in STAGES if stage.splittable)
 REQUEUES = 5  # fruitless attempts in a row
 
-StageArgument = Annotated[str, typer.Argument(metavar="STAGE", help="vad, asr or s2s.")]
+StageArgument = Annotated[str, typer.Argument(metavar="STAGE", help=f"{', '.join(SPLITTABLE)}.")]
 StageOptionsArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="[-- OPTION...]", help="The stage's own options.", show_default=False),
@@ -103,11 +104,10 @@ class MergeFlags:
 
     def export(self, stage: str) -> tuple[str, ...]:
         """Options of `speechkit export`, none without a format. Raises `UsageError`."""
-        from speechkit.formats import ASR_FORMATS, S2S_FORMATS, VAD_FORMATS
+        from speechkit.formats import formats_of
         from speechkit.io.manifest import is_manifest, manifest_suffix
 
-        available = {"vad": VAD_FORMATS, "asr": ASR_FORMATS, "s2s": S2S_FORMATS}[stage]
-        forms = [one_of(form, available, "--format") for form in self.format or []]
+        forms = [one_of(form, formats_of(stage), "--format") for form in self.format or []]
         if not forms and self.text_dir:
             raise UsageError("--text-dir: needs --format")
         if not forms:
@@ -121,9 +121,9 @@ class MergeFlags:
     @property
     def of_words(self) -> bool:
         """Whether one of the formats of ASR needs words with times."""
-        from speechkit.formats import OF_WORDS
+        from speechkit.formats import need_words
 
-        return not OF_WORDS.isdisjoint(self.format or ())
+        return need_words(self.format or ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

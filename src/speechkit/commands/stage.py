@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from speechkit.commands.console import conclude, print_text
 from speechkit.commands.options import FormatFlags, RunFlags, one_of
 
 if TYPE_CHECKING:
-    from speechkit.formats import Format
+    from speechkit.formats.cues import Layout
     from speechkit.runtime.job import JobOptions
     from speechkit.runtime.stage import Stage
 
@@ -20,9 +20,9 @@ def run_stage(
     sources: Sequence[str],
     flags: RunFlags,
     wanted: FormatFlags | None = None,
-    available: Mapping[str, Format] | None = None,
+    layout: Layout | None = None,
 ) -> int:
-    """Runs a stage, whose results can be rendered as the ``available`` formats; its exit code."""
+    """Runs a stage, with its results rendered as the formats that are wanted; its exit code."""
     from speechkit.io import atomic
     from speechkit.reports.progress import ProgressDisplay
     from speechkit.reports.run import RunReport
@@ -30,7 +30,7 @@ def run_stage(
 
     if flags.summary:
         atomic.refuse_special(flags.summary)
-    options = _job_options(flags, wanted or FormatFlags(), available or {})
+    options = _job_options(stage.name, flags, wanted or FormatFlags(), layout)
     to_file = options.output or options.text_folder
     with ProgressDisplay(bar=bool(to_file) or not sys.stdout.isatty()) as display:
         summary = job.run(stage, sources, options, emit=print_text, progress=display, signals=True)
@@ -38,10 +38,13 @@ def run_stage(
 
 
 def _job_options(
-    flags: RunFlags, wanted: FormatFlags, available: Mapping[str, Format]
+    stage: str, flags: RunFlags, wanted: FormatFlags, layout: Layout | None
 ) -> JobOptions:
+    from speechkit.formats import formats_of
+    from speechkit.formats.cues import LAYOUT
     from speechkit.runtime.job import JobOptions
 
+    available = formats_of(stage, layout or LAYOUT)
     names = [one_of(name, ["jsonl", *available], "--format") for name in wanted.format or []]
     return JobOptions(
         output=None if flags.output == "-" else flags.output,

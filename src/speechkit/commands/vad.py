@@ -19,14 +19,14 @@ from speechkit.commands.options import (
     takes,
 )
 from speechkit.engines import registry
-from speechkit.formats import VAD_FORMATS
+from speechkit.formats import formats_of
 
 if TYPE_CHECKING:
     from speechkit.stages.vad.segmentation import SegmentationOptions
 
 ENGINES = (*registry.names("vad"), "auto")
 EMITS = ("recordings", "segments")
-FormatOption = Annotated[list[str] | None, format_option(VAD_FORMATS)]
+FormatOption = Annotated[list[str] | None, format_option(formats_of("vad"))]
 SegmentOption = in_section("Speech segments")
 ResultOption = in_section("Results")
 
@@ -126,4 +126,4 @@ def vad(
         track=track,
         engine_options=engine_options,
     )
-    return run_stage(vad_stage(options), inputs, run, formats, VAD_FORMATS)
+    return run_stage(vad_stage(options), inputs, run, formats)

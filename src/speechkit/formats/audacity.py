@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from speechkit.formats.common import in_sequence, one_line
+from speechkit.formats.format import Format
 from speechkit.records import Recording
-
-EXTENSION = ".labels.txt"
 
 
 def render(recordings: Sequence[Recording]) -> str:
@@ -22,3 +21,6 @@ def render(recordings: Sequence[Recording]) -> str:
         for segment in recording.segments
         if segment.end > segment.start
     )
+
+
+FORMAT = Format(name="audacity", extension=".labels.txt", stage="vad", render=render)

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from io import StringIO
 
 from speechkit.formats.common import one_line, tidy
+from speechkit.formats.format import Format
 from speechkit.records import Recording
 
-EXTENSION = ".csv"
 _FORMULA = re.compile("[=@＝＠]|[+-].*[(|!]")
 
 
@@ -32,3 +32,6 @@ def render(recordings: Sequence[Recording]) -> str:
             if segment.end > segment.start
         )
     return text.getvalue()
+
+
+FORMAT = Format(name="csv", extension=".csv", stage="vad", render=render)

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 from speechkit.errors import UsageError
 from speechkit.formats.common import file_ids, tidy, token
+from speechkit.formats.format import Format
 from speechkit.records import Recording, Segment, Word
-
-EXTENSION = ".ctm"
 
 
 def render(recordings: Sequence[Recording]) -> str:
@@ -41,3 +40,6 @@ def _line(file_id: str, word: Word) -> str:
     confidence = "" if word.confidence is None else f" {word.confidence:.3f}"
     duration = word.end - word.start
     return f"{file_id} 1 {word.start:.3f} {duration:.3f} {token(word.text)}{confidence}\n"
+
+
+FORMAT = Format(name="ctm", extension=".ctm", stage="asr", render=render, of_words=True)

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from speechkit.formats.common import file_ids, tidy
+from speechkit.formats.format import Format
 from speechkit.records import Recording
-
-EXTENSION = ".rttm"
 
 
 def render(recordings: Sequence[Recording]) -> str:
@@ -22,3 +21,6 @@ def render(recordings: Sequence[Recording]) -> str:
         for segment in recording.segments
         if segment.end > segment.start
     )
+
+
+FORMAT = Format(name="rttm", extension=".rttm", stage="vad", render=render)

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from speechkit.formats.cues import LAYOUT, Layout, typeset
+from speechkit.formats.format import Format
 from speechkit.records import Recording
 
 _ARROW = re.compile("--+>")
 
 
-@dataclass(frozen=True, slots=True)
-class Srt:
-    layout: Layout = LAYOUT
-    EXTENSION = ".srt"
+def render(recordings: Sequence[Recording], layout: Layout = LAYOUT) -> str:
+    """Cues numbered from 1."""
+    cues = (cue for own in typeset(recordings, layout) for cue in own)
+    return "".join(
+        f"{number}\n{cue.times(',')}\n{_ARROW.sub('->', cue.text)}\n\n"
+        for number, cue in enumerate(cues, start=1)
+    )
 
-    def render(self, recordings: Sequence[Recording]) -> str:
-        """Cues numbered from 1."""
-        cues = (cue for own in typeset(recordings, self.layout) for cue in own)
-        return "".join(
-            f"{number}\n{cue.times(',')}\n{_ARROW.sub('->', cue.text)}\n\n"
-            for number, cue in enumerate(cues, start=1)
-        )
+
+FORMAT = Format(
+    name="srt", extension=".srt", stage="asr", render=render, of_words=True, has_layout=True
+)

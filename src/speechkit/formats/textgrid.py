@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from speechkit.formats.common import one_line, tidy
+from speechkit.formats.format import Format
 from speechkit.records import Recording, Segment, Word
-
-EXTENSION = ".TextGrid"
 
 Interval = tuple[int, int, str]  # start and end in milliseconds, text
 
@@ -93,3 +92,6 @@ def _seconds(milliseconds: int) -> str:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
+
+
+FORMAT = Format(name="textgrid", extension=".TextGrid", stage="asr", render=render, of_words=True)

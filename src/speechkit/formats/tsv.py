@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from speechkit.formats.common import one_line, tidy
+from speechkit.formats.format import Format
 from speechkit.records import Recording
-
-EXTENSION = ".tsv"
 
 
 def render(recordings: Sequence[Recording]) -> str:
@@ -24,3 +23,6 @@ def render(recordings: Sequence[Recording]) -> str:
                 start, end = round(segment.start * 1000), round(segment.end * 1000)
                 rows.append((name, str(start), str(end), segment.text))
     return "".join("\t".join(row if several else row[1:]) + "\n" for row in rows)
+
+
+FORMAT = Format(name="tsv", extension=".tsv", stage="asr", render=render)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from speechkit.formats.common import one_line, tidy
+from speechkit.formats.format import Format
 from speechkit.records import Recording
-
-EXTENSION = ".txt"
 
 
 def render(recordings: Sequence[Recording]) -> str:
@@ -17,3 +16,6 @@ def render(recordings: Sequence[Recording]) -> str:
         return "".join(f"{text}\n" for text in texts[0])
     names = [one_line(recording.name) for recording in recordings]
     return "".join(f"{name}\t{' '.join(text)}\n" for name, text in zip(names, texts, strict=True))
+
+
+FORMAT = Format(name="txt", extension=".txt", stage="asr", render=render)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from speechkit.formats.common import one_line
+from speechkit.formats.format import Format
 from speechkit.records import Recording
-
-EXTENSION = ".units"
 
 
 def render(recordings: Sequence[Recording]) -> str:
@@ -20,3 +19,6 @@ def render(recordings: Sequence[Recording]) -> str:
             own = name + where if len(recording.utterances) > 1 else name
             lines.append(f"{own}|{' '.join(map(str, segment.units))}\n")
     return "".join(lines)
+
+
+FORMAT = Format(name="units", extension=".units", stage="s2s", render=render)

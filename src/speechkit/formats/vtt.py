@@ -6,24 +6,24 @@ Several recordings lie one after the other on one time line, each after a NOTE w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 
 from speechkit.formats.common import one_line
 from speechkit.formats.cues import LAYOUT, Layout, typeset
+from speechkit.formats.format import Format
 from speechkit.records import Recording
 
 
-@dataclass(frozen=True, slots=True)
-class Vtt:
-    layout: Layout = LAYOUT
-    EXTENSION = ".vtt"
+def render(recordings: Sequence[Recording], layout: Layout = LAYOUT) -> str:
+    """``&``, ``<`` and ``>`` are escaped, so no text is taken for a tag or for cue times."""
+    blocks = ["WEBVTT"]
+    for recording, cues in zip(recordings, typeset(recordings, layout), strict=True):
+        if len(recordings) > 1:
+            blocks.append(f"NOTE {escape(one_line(recording.name), quote=False)}")
+        blocks += [f"{cue.times('.')}\n{escape(cue.text, quote=False)}" for cue in cues]
+    return "\n\n".join(blocks) + "\n"
 
-    def render(self, recordings: Sequence[Recording]) -> str:
-        """``&``, ``<`` and ``>`` are escaped, so no text is taken for a tag or for cue times."""
-        blocks = ["WEBVTT"]
-        for recording, cues in zip(recordings, typeset(recordings, self.layout), strict=True):
-            if len(recordings) > 1:
-                blocks.append(f"NOTE {escape(one_line(recording.name), quote=False)}")
-            blocks += [f"{cue.times('.')}\n{escape(cue.text, quote=False)}" for cue in cues]
-        return "\n\n".join(blocks) + "\n"
+
+FORMAT = Format(
+    name="vtt", extension=".vtt", stage="asr", render=render, of_words=True, has_layout=True
+)

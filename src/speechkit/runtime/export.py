@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from speechkit.errors import OutputConflict, SpeechkitError, UsageError
-from speechkit.formats import Format
+from speechkit.formats.format import Format
 from speechkit.io import atomic, references
 from speechkit.io.file_names import MOST_BYTES, shorten, shown
 from speechkit.io.inputs import AUDIO_SUFFIXES, Inputs
@@ -133,7 +133,7 @@ class Export:
                 atomic.write_text(target, form.render(recordings))
                 written.files += 1
                 name = self._joined or recordings[0].name.rpartition("/")[2]
-                written.shortened += target.name != (name or target.stem) + form.EXTENSION
+                written.shortened += target.name != (name or target.stem) + form.extension
             elif target.exists():
                 written.failures.append(
                     f"{shown(target)}: is of an earlier result, and now its recording has failed"
@@ -143,13 +143,13 @@ class Export:
 
     def _target(self, form: Format, audio: str) -> Path:
         if self._joined:
-            most = MOST_BYTES - len(form.EXTENSION)
-            return Path(self._tree.folder, shorten(self._joined, most) + form.EXTENSION)
-        return self._tree.recording(audio, form.EXTENSION)
+            most = MOST_BYTES - len(form.extension)
+            return Path(self._tree.folder, shorten(self._joined, most) + form.extension)
+        return self._tree.recording(audio, form.extension)
 
     def _kind(self, form: Format) -> str:
         return (
-            f"export.{self._joined}{form.EXTENSION}" if self._joined else f"export{form.EXTENSION}"
+            f"export.{self._joined}{form.extension}" if self._joined else f"export{form.extension}"
         )
 
     def _seen_from(self, path: str) -> str:
@@ -158,7 +158,7 @@ class Export:
 
     def _require_room(self, form: Format) -> None:
         new = not (self._restart or owner_path(self._tree.folder, self._kind(form)).exists())
-        refers = form.EXTENSION in references.SUFFIXES
+        refers = form.extension in references.SUFFIXES
         neighbours = _Neighbours(self._inputs if refers else ())
         for target in self._targets(form):
             if refers and (beside := neighbours.audio_of(target)):

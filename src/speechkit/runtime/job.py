@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speechkit.errors import UsageError
-from speechkit.formats import Format
+from speechkit.formats.format import Format
 from speechkit.io import manifest
 from speechkit.io.file_names import MOST_BYTES
 from speechkit.io.inputs import Inputs

@@ -1,0 +1,23 @@
+"""The stages, in names alone: importing this loads none of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageInfo:
+    """A stage. ``result``: the key of its results that text formats are made of. ``splittable``:
+    `speechkit slurm` runs it over splits."""
+
+    name: str
+    result: str = ""
+    splittable: bool = True
+
+
+STAGES = (
+    StageInfo(name="manifest", splittable=False),
+    StageInfo(name="vad", result="segments"),
+    StageInfo(name="asr", result="pred_text"),
+    StageInfo(name="s2s", result="units"),
+)
