@@ -62,8 +62,8 @@ def test_the_main_help_lists_the_commands_and_exit_codes(speechkit: Any) -> None
         ("vad AUDIO --min-silence -1", "min_silence is -1.0: it has to be at least 0"),
         ("vad AUDIO --max-segment 0.01", "max_segment is 0.01: it has to be at least 1"),
         ("vad AUDIO --emit words", "--emit words: there are recordings, segments"),
-        ("vad AUDIO --format srt", "--format srt: there are jsonl, rttm, audacity, csv"),
-        ("asr AUDIO --engine pocketsphinx --format rttm", "--format rttm: there are jsonl, txt"),
+        ("vad AUDIO --format srt", "--format srt: there are jsonl, audacity, csv, rttm"),
+        ("asr AUDIO --engine pocketsphinx --format rttm", "--format rttm: there are jsonl, ctm"),
         (
             "asr AUDIO --engine pocketsphinx -f srt -f vtt",
             "only one format fits on stdout; give --output-dir",
