@@ -1,4 +1,4 @@
-"""SLURM, by way of its own commands."""
+"""SLURM, through its own commands."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 
 from speechkit.errors import SchedulerFailed
 
-#: Of the job that submits; a task must not take them for its own.
+#: Variables of the job that submits; a new job must not inherit them.
 _OF_A_JOB = re.compile(r"SLURM_(?!CONF$)")
-_ANSWER_SECONDS = 60.0  # but for sbatch, which must not be left between done and not done
+_ANSWER_SECONDS = 60.0  # not for sbatch, which must not be cut off halfway
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A job or a task of a job array (``index``, None for a plain job). ``job`` is its own number,
-    ``state`` SLURM's word for it: RUNNING, PENDING, or for a while after its end TIMEOUT, …"""
+    """A job or a task of a job array (``index``; None for a plain job). ``job``: its own number.
+    ``state``: SLURM's word, as RUNNING or PENDING, and for a while after its end TIMEOUT, …"""
 
     array: int
     index: int | None
@@ -48,7 +48,7 @@ def submit(
     options: Sequence[str],
     environment: Mapping[str, str],
 ) -> int:
-    """The number of the new job. ``environment`` is added to the one that the job inherits."""
+    """Return the number of the new job, which inherits this environment and ``environment``."""
     inside = "SLURM_JOB_ID" in os.environ
     inherited = {k: v for k, v in os.environ.items() if not (inside and _OF_A_JOB.match(k))}
     command = ["sbatch", "--parsable", "--export=ALL", *options, str(script), *arguments]
@@ -57,26 +57,26 @@ def submit(
 
 
 def array_limit() -> int:
-    """The tasks that one array can have; their indices are below it."""
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask(["scontrol", "show", "config"]), re.M)
-    if not found:
+    """The largest number of tasks in an array, whose indices are below it."""
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask(["scontrol", "show", "config"]), re.M)
+    if not match:
         raise SchedulerFailed("scontrol show config: names no MaxArraySize")
-    return int(found[1])
+    return int(match[1])
 
 
 def queue(user: int) -> list[Queued]:
-    """Every job and every task of a user's that SLURM knows of, those just ended included."""
+    """All jobs and tasks of a user that SLURM knows, including those that ended recently."""
     known = ["squeue", "--noheader", "--array", "--states=all", f"--user={user}"]
     lines = _ask([*known, "--format=%F|%K|%A|%T"]).splitlines()
-    found = []
+    jobs = []
     for line in lines:
         array, index, job, state = line.split("|")
-        found.append(Queued(int(array), int(index) if index.isdecimal() else None, int(job), state))
-    return found
+        jobs.append(Queued(int(array), int(index) if index.isdecimal() else None, int(job), state))
+    return jobs
 
 
 def requeue_own_task() -> None:
-    """Ends this task of a job array and queues it again."""
+    """End this task of a job array and queue it again."""
     # By its place in the array: the last task's own number is that of the whole array.
     task = "{SLURM_ARRAY_JOB_ID}_{SLURM_ARRAY_TASK_ID}".format(**os.environ)
     _ask(["scontrol", "requeue", task])
@@ -87,7 +87,7 @@ def cancel(job: int) -> None:
 
 
 def _ask(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
-    """What it prints. Raises `SchedulerFailed` with SLURM's own words."""
+    """Return the output of a command. Raises `SchedulerFailed` with SLURM's own words."""
     try:
         done = subprocess.run(
             command,
