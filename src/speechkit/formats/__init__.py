@@ -1,8 +1,8 @@
-"""Records to text: one module a format, with ``EXTENSION`` and ``render`` in it or its class.
+"""Export formats: one module each, with ``EXTENSION`` and ``render`` in it or in its class.
 
-``render`` takes one recording and gives the ordinary file of its format, or several and gives one
-file for all; each module says how it tells them apart. Times that lie outside a recording are
-moved to its edge, and text keeps its words but not its line breaks and control characters.
+``render`` turns one recording into an ordinary file of the format, or several into a single file;
+each module says how it separates them. Times outside a recording are moved to its edge; text keeps
+its words, but not its line breaks and control characters.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class Format(Protocol):
 
 
 VAD_FORMATS: dict[str, Format] = {"rttm": rttm, "audacity": audacity, "csv": csv}
-#: Formats of ASR that are made, or better made, of words with times.
+#: Formats of ASR that need, or profit from, words with times.
 OF_WORDS = frozenset({"srt", "vtt", "ctm", "textgrid"})
 S2S_FORMATS: dict[str, Format] = {"units": units}
 
 
 def asr_formats(layout: Layout) -> dict[str, Format]:
-    """``layout``: of the subtitles."""
+    """The formats of ASR, with subtitles in the given layout."""
     return {
         "txt": txt,
         "srt": Srt(layout),

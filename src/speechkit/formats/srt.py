@@ -23,7 +23,7 @@ class Srt:
 
     def render(self, recordings: Sequence[Recording]) -> str:
         """Cues numbered from 1."""
-        cues = (cue for own in typeset(recordings, self.layout) for cue in own)
+        cues = (cue for recording in typeset(recordings, self.layout) for cue in recording)
         return "".join(
             f"{number}\n{cue.times(',')}\n{_ARROW.sub('->', cue.text)}\n\n"
             for number, cue in enumerate(cues, start=1)

@@ -1,4 +1,4 @@
-"""What a merge found, as a person reads it."""
+"""The summary of a merge: its faults, and the text for a person."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAMED = 10  # faults of each kind in the text; the summary has them all
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """``where`` is the manifest's line for a missing utterance, else the result's."""
+    """An utterance or line at fault; ``where``: the line of the manifest, or of the result."""
 
     utterance: str
     where: str
@@ -28,7 +28,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class MergeSummary:
-    """``proven`` says whether the results were held against a manifest."""
+    """The outcome of a merge; ``proven``: the results were held against a manifest."""
 
     output: str
     written: bool
@@ -97,13 +97,13 @@ def utterance_name(record: Record) -> str:
     return f"{shown(record.get('audio_filepath', ''))}{start}{length}"
 
 
-def _listed(what: str, faults: tuple[Fault, ...]) -> list[str]:
+def _listed(kind: str, faults: tuple[Fault, ...]) -> list[str]:
     if not faults:
         return []
-    more = [f"  … and {len(faults) - _NAMED} more"] if len(faults) > _NAMED else []
-    return [f"{len(faults)} {what}:", *(f"  {fault.text()}" for fault in faults[:_NAMED]), *more]
+    rest = [f"  … and {len(faults) - _NAMED} more"] if len(faults) > _NAMED else []
+    return [f"{len(faults)} {kind}:", *(f"  {fault.text()}" for fault in faults[:_NAMED]), *rest]
 
 
 def _some(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + rest

@@ -22,15 +22,17 @@ from speechkit.records import Units
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
-#: Builds an encoder of a model, a layer, a device and a precision.
+#: Builds an encoder from a model, a layer, a device and a precision.
 Encode = Callable[[Path, int, torch.device, torch.dtype], Features]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """``model``, ``quantizer`` and ``layer`` make units, ``vocoder`` and its ``vocoder_config``
-    speech; without either half the engine has but the other. ``max_window`` in seconds, 0: the
-    encoder's own."""
+    """The parts of an engine; it may have only one of the halves.
+
+    ``model``, ``layer`` and ``quantizer`` encode speech to units; ``vocoder`` and
+    ``vocoder_config`` synthesise speech. ``max_window`` in seconds, 0: the encoder's own.
+    """
 
     model: str | None = None
     layer: int | None = None
@@ -93,13 +95,13 @@ class SpeechToSpeech:
 
     def features(self, waveforms: Sequence[Waveform]) -> list[NDArray[np.float32]]:
         assert self._extractor
-        return [one.float().cpu().numpy() for one in self._extractor.features(waveforms)]
+        return [frames.float().cpu().numpy() for frames in self._extractor.features(waveforms)]
 
     def encode(self, waveforms: Sequence[Waveform]) -> list[Units]:
         assert self._extractor
         assert self._quantizer
-        found = map(self._quantizer, self._extractor.features(waveforms))
-        return [_units(*runs(units.cpu().numpy())) for units in found]
+        quantized = map(self._quantizer, self._extractor.features(waveforms))
+        return [_units(*runs(units.cpu().numpy())) for units in quantized]
 
     def synthesise(self, units: Units, *, predict: bool) -> Waveform:
         assert self._vocoder
