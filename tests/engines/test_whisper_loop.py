@@ -18,7 +18,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from speechkit.engines import registry
 from speechkit.engines.asr.whisper.backend import Draft, Search
-from speechkit.engines.asr.whisper.decoding_loop import DecodingLoop, _Chance
+from speechkit.engines.asr.whisper.decoding_loop import DecodingLoop, _Sampling
 from speechkit.engines.asr.whisper.token_rules import TokenRules
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.io import audio
@@ -167,7 +167,7 @@ class Called:
     def __init__(self) -> None:
         self.steps: list[Any] = []
 
-    def run(self, step: Any, work: Callable[[Any], None]) -> None:
+    def replay(self, step: Any, work: Callable[[Any], None]) -> None:
         self.steps.append(step)
         work(step)
 
@@ -199,7 +199,7 @@ def test_chance_has_a_seed(wild: Models) -> None:
 
 def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
     shares = torch.tensor([0.0, 0.1, 0.0, 0.3, 0.6, 0.0])
-    chance = _Chance(Search(temperature=0.5, seed=1))
+    chance = _Sampling(Search(temperature=0.5, seed=1))
     drawn = torch.cat([chance(shares.log()[None]) for _ in range(5000)])
     expected = (shares**2 / (shares**2).sum()).tolist()
     assert (torch.bincount(drawn, minlength=6) / 5000).tolist() == pytest.approx(expected, abs=0.02)

@@ -1,7 +1,8 @@
-"""What makes speech models of 2021 run today: the one door to fairseq and textlesslib.
+"""Makes speech models of 2021 run today; the only place that imports fairseq and textlesslib.
 
-``checkpoint`` reads fairseq's files without fairseq; ``shims`` are what fairseq itself needs, each
-with the error it answers; ``patched_imports`` imports fairseq and textlesslib with them applied.
+``checkpoint`` reads fairseq's files without fairseq. ``shims`` are the patches that fairseq itself
+needs, each with the error it prevents. ``patched_imports`` imports fairseq and textlesslib with the
+shims applied. ``home_folder`` keeps NeMo's imports from writing into the home folder.
 """
 
 INSTALL_FAIRSEQ = "pip install --no-deps fairseq==0.12.2 bitarray"

@@ -1,4 +1,4 @@
-"""A ``.nemo`` file unpacked: files and folders below one folder, in bounds, and nothing else."""
+"""Unpacks a ``.nemo`` file: only files and folders, below one folder, of limited size."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ MOST_GROWTH = 20  # times the file; NeMo packs without compression, and weights 
 
 @contextmanager
 def unpacked(archive: Path) -> Iterator[Path]:
-    """A folder below TMPDIR with what is in the archive, while the context lasts.
+    """A folder below TMPDIR with the content of the archive, removed at the end of the context.
 
-    Raises `EngineMissing` for what is no archive or a hostile one, `OutputFailed`.
+    Raise `EngineMissing` for a broken or hostile archive, and `OutputFailed`.
     """
     with tempfile.TemporaryDirectory(prefix="model-") as folder:
         try:
@@ -34,7 +34,7 @@ def unpacked(archive: Path) -> Iterator[Path]:
 
 
 def _checked(opened: tarfile.TarFile, most_bytes: int) -> list[tarfile.TarInfo]:
-    """The members, read no further than the bounds."""
+    """The members. Raise `ValueError` for a hostile one, or for too many."""
     members: list[tarfile.TarInfo] = []
     total = 0
     for member in opened:
@@ -49,7 +49,7 @@ def _checked(opened: tarfile.TarFile, most_bytes: int) -> list[tarfile.TarInfo]:
 
 
 def _extract(opened: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    """With neither the owner nor the mode that it says."""
+    """Extract a member, ignoring its owner and mode."""
     path = folder / member.name
     source = opened.extractfile(member)
     with output_errors("TMPDIR"):

@@ -1,7 +1,7 @@
-"""fairseq's HuBERT checkpoints, of any layout, read without fairseq and without running anything.
+"""Reads fairseq's HuBERT checkpoints, of any layout, without fairseq and without running code.
 
-A checkpoint is a pickle: only what `ALLOWED` names is looked up while it is read, what is named as
-fairseq's comes out as an inert `Stub`, and whatever else it asks for is refused by name.
+A checkpoint is a pickle. Only the classes in `ALLOWED` are looked up while it is read; fairseq's
+own classes become inert `Stub`s, and any other class is refused by name.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from omegaconf import OmegaConf
 from speechkit.errors import EngineMissing
 
 FINE_TUNED = "w2v_encoder.w2v_model."  # before the names of an encoder's weights
-MOST_CONV_LAYERS = 64  # that a repetition may come to; HuBERT has 7
+MOST_CONV_LAYERS = 64  # of a repetition; HuBERT has 7
 MOST_VALUES, MOST_DEPTH = 100_000, 60  # of a configuration; HuBERT's has 300, 4 deep
-CONFIGS = ("fairseq.", "omegaconf.")  # the names that an inert class may stand for
+CONFIGS = ("fairseq.", "omegaconf.")  # packages whose classes become stubs
 
 Weights = dict[str, torch.Tensor]
 ConvLayers = list[tuple[int, int, int]]
 
 
 class Stub:
-    """Stands for a class that a checkpoint speaks of: takes anything and does nothing."""
+    """Stands for a class named in a checkpoint: takes any arguments and does nothing."""
 
     def __new__(cls, *_: Any, **__: Any) -> Stub:
         return object.__new__(cls)
@@ -48,9 +48,9 @@ class Stub:
 
 
 def _numpy() -> list[Any]:
-    """Scalars and their types, also under the names of numpy 1."""
+    """The classes of scalars, also under the names of numpy 1."""
     scalar = np.float64(0).__reduce__()[0]
-    types = {type(np.dtype(one)) for one in (*np.typecodes["AllInteger"], *np.typecodes["Float"])}
+    types = {type(np.dtype(code)) for code in (*np.typecodes["AllInteger"], *np.typecodes["Float"])}
     return [(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, *types]
 
 
@@ -66,9 +66,9 @@ ALLOWED: tuple[Any, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """``model`` and ``task``: the configuration, plain; ``weights`` as fairseq names them.
+    """``model`` and ``task``: the configuration, plain; ``weights`` under fairseq's names.
 
-    ``fine_tuned``: the encoder was taken out of a recogniser.
+    ``fine_tuned``: the encoder was part of a recogniser.
     """
 
     path: Path
@@ -119,8 +119,8 @@ def are_weights(values: Mapping[Any, Any]) -> bool:
 
 
 def unpickled(path: Path, device: torch.device | str = "cpu") -> Any:
-    """What a file of torch holds. Raises `EngineMissing` for a corrupt or a hostile file."""
-    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)  # it would overrule what we ask for
+    """The content of a file of torch. Raise `EngineMissing` for a corrupt or a hostile file."""
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)  # it would overrule weights_only
     try:
         _require_uncompressed(path)
         with torch.serialization.safe_globals([*ALLOWED, *_stubs(path)]):
@@ -132,22 +132,22 @@ def unpickled(path: Path, device: torch.device | str = "cpu") -> Any:
 
 
 def _require_uncompressed(path: Path) -> None:
-    """As torch writes its files: what is read takes no more memory than the file has bytes."""
+    """Raise for a compressed file; torch writes none. Thus reading takes no more than its size."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as opened:
-            sizes = [one.file_size for one in opened.infolist()]
-            packed = any(one.compress_type != zipfile.ZIP_STORED for one in opened.infolist())
-        if packed or sum(sizes) > path.stat().st_size:
+            members = opened.infolist()
+        is_compressed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+        if is_compressed or sum(member.file_size for member in members) > path.stat().st_size:
             raise pickle.UnpicklingError("compressed")
 
 
 def _stubs(path: Path) -> list[Any]:
-    """Inert classes for what the file calls fairseq's, or asks of OmegaConf beyond `ALLOWED`."""
+    """Stubs for the file's classes of fairseq, and those of OmegaConf beyond `ALLOWED`."""
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except ValueError:  # not a zip file: the format of torch before 1.6
         names = ["fairseq.data.dictionary.Dictionary"]
-    known = {f"{one.__module__}.{one.__qualname__}" for one in ALLOWED if isinstance(one, type)}
+    known = {f"{cls.__module__}.{cls.__qualname__}" for cls in ALLOWED if isinstance(cls, type)}
     return [
         (type("Stub", (Stub,), {}), name) for name in names if _inert(name) and name not in known
     ]
@@ -158,10 +158,10 @@ def _inert(name: str) -> bool:
 
 
 def reason(error: Exception, otherwise: str = "can't be read as a file of PyTorch") -> str:
-    """Why torch has not read a file, and never its advice to read it all the same."""
+    """The reason why torch has not read a file, without its advice to read it all the same."""
     text = str(error)
-    _, found, rest = text.partition("GLOBAL ")
-    if found and isinstance(error, pickle.UnpicklingError):
+    _, is_global, rest = text.partition("GLOBAL ")
+    if is_global and isinstance(error, pickle.UnpicklingError):
         return (
             f"refused, since it asks for {rest.split()[0]}: a checkpoint has no need of that, and "
             "loading it could run code"
@@ -194,16 +194,18 @@ def _sections(state: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]
 
 
 def _require_bounds(config: Any, depth: int = 0) -> int:
-    """How many values it has, each as often as it stands there: a pickle can hold one many times
-    over, or within itself. Raises `ValueError`."""
+    """The number of values, each counted as often as it occurs. Raise `ValueError` for too many.
+
+    A pickle can hold a value many times over, or within itself.
+    """
     if depth > MOST_DEPTH:
         raise ValueError(f"more than {MOST_DEPTH} levels")
     inside = vars(config).get("_content") if OmegaConf.is_config(config) else config
     inside = vars(inside) if isinstance(inside, Namespace) else inside
     count = 1
     if isinstance(inside, dict | list | tuple):
-        for one in inside.values() if isinstance(inside, dict) else inside:
-            count += _require_bounds(one, depth + 1)
+        for value in inside.values() if isinstance(inside, dict) else inside:
+            count += _require_bounds(value, depth + 1)
             if count > MOST_VALUES:
                 raise ValueError(f"more than {MOST_VALUES} values")
     return count
@@ -225,7 +227,7 @@ def conv_layers(text: Any, path: Path) -> ConvLayers:
     """
     try:
         layers = [tuple(layer) for layer in _literal(ast.parse(str(text), mode="eval").body)]
-        if not layers or not all(len(one) == 3 and min(one) > 0 for one in layers):
+        if not layers or not all(len(layer) == 3 and min(layer) > 0 for layer in layers):
             raise ValueError
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as e:
         raise EngineMissing(

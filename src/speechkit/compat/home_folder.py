@@ -1,4 +1,4 @@
-"""The home folder, spared by what NeMo imports."""
+"""Keeps NeMo's imports from writing into the home folder."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from pathlib import Path
 
 from speechkit.io.packaged_models import user_cache
 
-#: By variable, the folders in speechkit's cache for what is otherwise kept in ~/.cache/numba (where
-#: the installed packages can't be written), ~/.cache/matplotlib and ~/.config/matplotlib.
+#: Folders in speechkit's cache, by variable, that replace ~/.cache/numba (used where the installed
+#: packages can't be written), ~/.cache/matplotlib and ~/.config/matplotlib.
 CACHES = {"NUMBA_CACHE_DIR": "numba", "MPLCONFIGDIR": "matplotlib"}
 TOOLS = "lhotse.tools.env"
 
 
 def protect() -> None:
-    """Before the first import of NeMo."""
-    with suppress(OSError):  # no home to spare
+    """Redirect caches and tools; call it before the first import of NeMo."""
+    with suppress(OSError):  # there is no home folder
         for variable, name in CACHES.items():
             os.environ.setdefault(variable, str(user_cache() / name))
-    _forgo_tools()
+    _skip_lhotse_tools()
 
 
-def _forgo_tools() -> None:
-    """Importing lhotse otherwise makes ``~/.lhotse/tools`` and adds what may lie there, a decoder
-    of SPHERE files, to Python's path and the shell's."""
+def _skip_lhotse_tools() -> None:
+    """Keep lhotse from creating ``~/.lhotse/tools`` when it is imported.
+
+    It would also add a decoder of SPHERE files that may lie there to Python's path and the shell's.
+    """
     lhotse = None if "lhotse" in sys.modules else find_spec("lhotse")
     if lhotse is None or lhotse.origin is None:
         return

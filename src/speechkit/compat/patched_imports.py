@@ -1,4 +1,4 @@
-"""The only door through which fairseq and textlesslib are imported, with every shim in place."""
+"""The only imports of fairseq and textlesslib, with every shim in place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 from speechkit.compat import INSTALL_FAIRSEQ, INSTALL_TEXTLESS, checkpoint, shims
 from speechkit.errors import EngineFailed, EngineMissing
 
-#: What is imported beside the package itself, while the shims are in force.
+#: Modules imported along with the package itself, while the shims are applied.
 MODULES = {
     "fairseq": (
         "fairseq.checkpoint_utils",
@@ -32,19 +32,19 @@ MODULES = {
 def fairseq() -> ModuleType:
     """The package, able to load HuBERT checkpoints of 2021.
 
-    Raises `EngineMissing` where it is not installed, `EngineFailed` where something else has
+    Raise `EngineMissing` where it is not installed, `EngineFailed` where something else has
     imported it before.
     """
-    return _through("fairseq", INSTALL_FAIRSEQ)
+    return _import("fairseq", INSTALL_FAIRSEQ)
 
 
 def textless() -> ModuleType:
-    """textlesslib. Raises as `fairseq` does."""
+    """textlesslib. Raise as `fairseq` does."""
     fairseq()
-    return _through("textless", INSTALL_TEXTLESS)
+    return _import("textless", INSTALL_TEXTLESS)
 
 
-def _through(name: str, install: str) -> ModuleType:
+def _import(name: str, install: str) -> ModuleType:
     present = sys.modules.get(name)
     if present is not None:
         if getattr(present, "_speechkit", False):
@@ -73,17 +73,17 @@ def _through(name: str, install: str) -> ModuleType:
 
 
 def _forget(name: str) -> None:
-    """What a failed import has left: half a package would pass for a whole one."""
-    for module in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
+    """Remove the modules of a failed import: half a package would pass for a whole one."""
+    for module in [loaded for loaded in sys.modules if f"{loaded}.".startswith(f"{name}.")]:
         del sys.modules[module]
 
 
 def _load(path: str, arg_overrides: Any = None, load_on_all_ranks: bool = False) -> dict[str, Any]:
-    """In the place of fairseq's ``load_checkpoint_to_cpu``: ``WeightsUnpickler error: Unsupported
-    global: GLOBAL fairseq.data.dictionary.Dictionary``, since torch 2.6.
+    """Replace fairseq's ``load_checkpoint_to_cpu``, which fails since torch 2.6: ``WeightsUnpickler
+    error: Unsupported global: GLOBAL fairseq.data.dictionary.Dictionary``.
 
-    `checkpoint.read` looks nothing up but configuration and numbers; fairseq then gets what it
-    expects, mended. Only HuBERT is known.
+    `checkpoint.read` looks up only configuration and numbers; fairseq then receives the state it
+    expects, mended. Only HuBERT is supported.
     """
     from fairseq.models.hubert.hubert import HubertConfig  # type: ignore[import-untyped]
     from fairseq.tasks.hubert_pretraining import (  # type: ignore[import-untyped]
@@ -91,39 +91,42 @@ def _load(path: str, arg_overrides: Any = None, load_on_all_ranks: bool = False)
     )
     from omegaconf import OmegaConf
 
-    found = checkpoint.read(Path(path))
-    if found.fine_tuned:
+    saved = checkpoint.read(Path(path))
+    if saved.fine_tuned:
         raise EngineMissing(f"{path}: was fine-tuned for recognition; use --engine transformers")
-    _require_layers(found)
+    _require_layers(saved)
     for mend in shims.MENDING:
-        found = mend(found, HubertPretrainingConfig, HubertConfig)
-    task = {**found.task, "_name": "hubert_pretraining", "fine_tuning": False}
-    model = {**found.model, "_name": "hubert"}
+        saved = mend(saved, HubertPretrainingConfig, HubertConfig)
+    task = {**saved.task, "_name": "hubert_pretraining", "fine_tuning": False}
+    model = {**saved.model, "_name": "hubert"}
     state = {
         "args": None,
         "cfg": OmegaConf.create({"task": task, "model": model}),
-        "model": found.weights,
+        "model": saved.weights,
     }
-    return state | _task_state(found)
+    return state | _task_state(saved)
 
 
-def _require_layers(found: checkpoint.Checkpoint) -> None:
-    """fairseq builds as many as the configuration says before it looks at the weights."""
-    here = {name.split(".")[2] for name in found.weights if name.startswith("encoder.layers.")}
-    said = found.model.get("encoder_layers") or len(here)
-    if said != len(here):
+def _require_layers(saved: checkpoint.Checkpoint) -> None:
+    """Refuse a wrong number of layers: fairseq builds them before it looks at the weights."""
+    layers = {name.split(".")[2] for name in saved.weights if name.startswith("encoder.layers.")}
+    configured = saved.model.get("encoder_layers") or len(layers)
+    if configured != len(layers):
         raise EngineMissing(
-            f"{found.path}: its configuration says {said} layers, and it has {len(here)}"
+            f"{saved.path}: its configuration says {configured} layers, and it has {len(layers)}"
         )
 
 
-def _task_state(found: checkpoint.Checkpoint) -> dict[str, Any]:
-    """``FileNotFoundError: … dict.km.txt``: fairseq looks for the dictionaries of pre-training,
-    which few checkpoints carry and features don't need, but whose size is that of a weight."""
+def _task_state(saved: checkpoint.Checkpoint) -> dict[str, Any]:
+    """Prevents ``FileNotFoundError: … dict.km.txt``: fairseq looks for the dictionaries of
+    pre-training.
+
+    Few checkpoints carry them and features don't need them, but their size is that of a weight.
+    """
     from fairseq.data.dictionary import Dictionary  # type: ignore[import-untyped]
 
-    embeddings = found.weights.get("label_embs_concat")
-    dictionaries = [Dictionary() for _ in found.task.get("labels") or ["km"]]
+    embeddings = saved.weights.get("label_embs_concat")
+    dictionaries = [Dictionary() for _ in saved.task.get("labels") or ["km"]]
     rows = len(embeddings) if embeddings is not None and embeddings.numel() else 0
     missing = rows - sum(map(len, dictionaries))
     for number in range(missing):
@@ -132,9 +135,11 @@ def _task_state(found: checkpoint.Checkpoint) -> dict[str, Any]:
 
 
 @contextmanager
-def sentences(model: Path, package: str) -> Iterator[None]:
-    """While a package loads a checkpoint: what it fails with becomes `EngineMissing`, and what it
-    prints is lost, as are warnings that nobody can heed."""
+def loading_errors(model: Path, package: str) -> Iterator[None]:
+    """A context in which a package loads a checkpoint: its errors become `EngineMissing`.
+
+    Its output is discarded, as are warnings that no user can act on.
+    """
     try:
         with redirect_stdout(StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -36,10 +36,10 @@ def hashable_dataclasses() -> Iterator[None]:
     original = dataclasses.dataclass
 
     def dataclass(cls: type | None = None, /, **options: Any) -> Any:
-        def decorate(one: type) -> type:
-            if one.__module__.partition(".")[0] in UNHASHABLE and not options.get("frozen"):
+        def decorate(class_: type) -> type:
+            if class_.__module__.partition(".")[0] in UNHASHABLE and not options.get("frozen"):
                 options["unsafe_hash"] = True
-            return original(**options)(one)
+            return original(**options)(class_)
 
         return decorate if cls is None else decorate(cls)
 
@@ -75,13 +75,13 @@ def resampling_torchaudio() -> Iterator[None]:
         del sys.modules["torchaudio"]
 
 
-def _resample(waveform: torch.Tensor, rate: int, wanted: int) -> torch.Tensor:
+def _resample(waveform: torch.Tensor, rate: int, new_rate: int) -> torch.Tensor:
     import soxr
 
-    return torch.from_numpy(soxr.resample(waveform.cpu().numpy().T, rate, wanted).T.copy())
+    return torch.from_numpy(soxr.resample(waveform.cpu().numpy().T, rate, new_rate).T.copy())
 
 
-def known_keys(found: Checkpoint, task: type, model: type) -> Checkpoint:
+def known_keys(saved: Checkpoint, task: type, model: type) -> Checkpoint:
     """``ConfigKeyError: Key '…' not in 'HubertPretrainingConfig'``: the configuration has lost
     fields since 2021, and one of before, ``args``, holds those of everything in one place."""
 
@@ -89,10 +89,10 @@ def known_keys(found: Checkpoint, task: type, model: type) -> Checkpoint:
         names = {"_name", *(field.name for field in dataclasses.fields(known))}
         return {key: value for key, value in config.items() if key in names}
 
-    return replace(found, task=cut(found.task, task), model=cut(found.model, model))
+    return replace(saved, task=cut(saved.task, task), model=cut(saved.model, model))
 
 
-def whole_numbers(found: Checkpoint, task: type, model: type) -> Checkpoint:
+def whole_numbers(saved: Checkpoint, task: type, model: type) -> Checkpoint:
     """``ValidationError: Value '16000.0' of type 'float' could not be converted to Integer``, since
     OmegaConf 2.1: in 2021 whole numbers were saved as floats where the code of then had floats."""
 
@@ -105,32 +105,32 @@ def whole_numbers(found: Checkpoint, task: type, model: type) -> Checkpoint:
             for key, value in config.items()
         }
 
-    return replace(found, task=cast(found.task, task), model=cast(found.model, model))
+    return replace(saved, task=cast(saved.task, task), model=cast(saved.model, model))
 
 
 def _is_int(kind: Any) -> bool:
     return kind is int or int in getattr(kind, "__args__", ())
 
 
-def parsed_convolutions(found: Checkpoint, task: type, model: type) -> Checkpoint:
+def parsed_convolutions(saved: Checkpoint, task: type, model: type) -> Checkpoint:
     """No error: fairseq calls ``eval`` on ``conv_feature_layers``, so that a checkpoint can run
     any code, even one that is loaded with weights_only. It gets what `conv_layers` has parsed."""
-    if "conv_feature_layers" not in found.model:
-        return found
-    layers = conv_layers(found.model["conv_feature_layers"], found.path)
-    return replace(found, model={**found.model, "conv_feature_layers": str(layers)})
+    if "conv_feature_layers" not in saved.model:
+        return saved
+    layers = conv_layers(saved.model["conv_feature_layers"], saved.path)
+    return replace(saved, model={**saved.model, "conv_feature_layers": str(layers)})
 
 
-def old_weight_norm(found: Checkpoint, task: type, model: type) -> Checkpoint:
+def old_weight_norm(saved: Checkpoint, task: type, model: type) -> Checkpoint:
     """``Missing key(s) in state_dict: "encoder.pos_conv.0.weight_g"``: a checkpoint saved by a
     fairseq whose positional convolution was parametrised as since torch 2.0."""
     weights = {
         name.replace("parametrizations.weight.original0", "weight_g").replace(
             "parametrizations.weight.original1", "weight_v"
         ): value
-        for name, value in found.weights.items()
+        for name, value in saved.weights.items()
     }
-    return replace(found, weights=weights)
+    return replace(saved, weights=weights)
 
 
 IMPORTING: dict[str, list[Callable[[], AbstractContextManager[None]]]] = {

@@ -1,7 +1,7 @@
-"""What is installed, what works, what is granted: looked at for real, by loading and asking.
+"""Examines the installation: packages, engines, tools, devices, memory and folders, by using them.
 
-Everything is tried inside this process, as a run would use it; torch is imported only where it is
-installed. Nothing is written but what `tempfile` needs to find the temporary folder.
+Everything is tried inside this process, as a run would; torch is imported only where it is
+installed. Nothing is written except by `tempfile`, to find the temporary folder.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TOOL_SECONDS = 20  # nvidia-smi takes some 10 s on a node whose driver sleeps
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something looked for: what was found, or the problem with its way out."""
+    """The state of a package, engine, tool or device: details, or a problem with its remedy."""
 
     name: str
     detail: str = ""
@@ -45,7 +45,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A cache or temporary folder; ``size`` in bytes of what it holds, ``free`` on its disk."""
+    """A cache or temporary folder; ``size`` of its content and ``free`` space, in bytes."""
 
     name: str
     path: str
@@ -56,7 +56,7 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """All that was found; memory in bytes."""
+    """The results of an examination; memory in bytes."""
 
     speechkit: str
     python: str
@@ -74,14 +74,14 @@ class Installation:
     @property
     def default_pipeline_ready(self) -> bool:
         """Whether manifest, vad, asr and score run with their default engines."""
-        return not any(found.needed and found.problem for found in self.packages + self.engines)
+        return not any(item.needed and item.problem for item in self.packages + self.engines)
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "default_pipeline_ready": self.default_pipeline_ready}
 
 
 def examine() -> Installation:
-    """Look at everything; takes as long as importing what is installed."""
+    """Examine everything; takes as long as importing all installed packages."""
     return Installation(
         speechkit=__version__,
         python=f"{platform.python_version()} ({sys.executable})",
@@ -98,7 +98,7 @@ def examine() -> Installation:
     )
 
 
-#: Import name, name at the package index, what for, whether the default pipeline needs it.
+#: Import name, name at the package index, purpose, whether the default pipeline needs it.
 _PACKAGES = (
     ("numpy", "numpy", "", True),
     ("soundfile", "soundfile", "", True),
@@ -151,7 +151,7 @@ def _tools() -> Iterator[Finding]:
                 "or conda install -c conda-forge libcxx",
             )
     ffmpeg = shutil.which("ffmpeg")
-    # Only said to be there: PyAV brings the decoders that speechkit uses.
+    # Not a problem where it is missing: PyAV has the decoders that speechkit uses.
     yield Finding("ffmpeg", f"{ffmpeg}, optional" if ffmpeg else "not found, optional")
 
 

@@ -14,8 +14,11 @@ from speechkit.io.checksums import hash_like
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """A model that has a name. ``size``: bytes to fetch, about; ``path``: of its files, None where
-    they are not here or ``packaged``, to be joined when first used; ``get``: what brings it."""
+    """A model that has a name.
+
+    ``size``: bytes to fetch, approximately; ``path``: of its files, None where they are not here
+    or are ``packaged``, to be joined at first use; ``get``: the command that brings it.
+    """
 
     name: str
     engine: str
@@ -36,8 +39,10 @@ class ListedModel:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """A model whose files were hashed: how many of them have a known hash, and a sentence on each
-    that is damaged."""
+    """A model whose files were hashed: the number of files with a known hash, and the damages.
+
+    A damage is a sentence on a file.
+    """
 
     name: str
     engine: str
@@ -66,7 +71,7 @@ def _listed(known: KnownModel) -> ListedModel:
 
 
 def fetching_engine(name: str) -> EngineInfo:
-    """The engine of this name. Raises `UsageError` for one whose models can't be fetched."""
+    """The engine of this name. Raise `UsageError` for one whose models can't be fetched."""
     engines = {info.name: info for info in registry.ENGINES if info.hub}
     if name not in engines:
         raise UsageError(f"--engine {name}: models can be fetched for {', '.join(engines)}")
@@ -74,14 +79,14 @@ def fetching_engine(name: str) -> EngineInfo:
 
 
 def models_here() -> list[tuple[EngineInfo, str]]:
-    """Those of the list."""
-    return [(fetching_engine(one.engine), one.name) for one in listing() if one.is_here]
+    """The models of the list whose files are here."""
+    return [(fetching_engine(model.engine), model.name) for model in listing() if model.is_here]
 
 
 def verified(info: EngineInfo, name: str) -> Verification:
-    """Hashes all files that were published with a hash, and first joins those in parts.
+    """Hash all files that were published with a hash; join a packaged model first.
 
-    Raises `EngineMissing` for a model that is not here.
+    Raise `EngineMissing` for a model that is not here.
     """
     if not catalogue.is_here(info, name):
         raise EngineMissing(f"model {name} is not here; {catalogue.way_out(info, name)}")
@@ -92,10 +97,10 @@ def verified(info: EngineInfo, name: str) -> Verification:
 
 
 def _damage(path: Path, published: str) -> str:
-    found = hash_like(path, published)
-    if found == published:
+    actual = hash_like(path, published)
+    if actual == published:
         return ""
     return (
-        f"{path}: hash {found or 'of no file'}, should be {published}; remove it, and it is made "
+        f"{path}: hash {actual or 'of no file'}, should be {published}; remove it, and it is made "
         "anew"
     )

@@ -1,4 +1,4 @@
-"""How much an engine computes at once, and less of it when memory runs out."""
+"""The number of windows an engine computes at once, halved when memory runs out."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Result = TypeVar("Result")
 
 
 class BatchSize:
-    """Halved when memory runs out, and remembered.
+    """A batch size that is halved when memory runs out, and stays so.
 
-    ``out_of_memory`` says whether an exception means that; ``free`` gives cached memory back.
+    ``out_of_memory`` tells whether an exception means that; ``free`` releases cached memory.
     """
 
     def __init__(
@@ -30,7 +30,10 @@ class BatchSize:
     def map(
         self, items: Sequence[Item], compute: Callable[[Sequence[Item]], list[Result]]
     ) -> list[Result]:
-        """A result an item, in order. Raises `OutOfMemory` where one item alone is too much."""
+        """Compute the items in batches; return a result for each, in order.
+
+        Raise `OutOfMemory` where a single item is too large.
+        """
         results: list[Result] = []
         while len(results) < len(items):
             part = items[len(results) : len(results) + self.size]

@@ -1,4 +1,4 @@
-"""An iterator run ahead of its reader."""
+"""An iterator that runs ahead of its reader, in another thread."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-AHEAD = 2  # items made and not yet taken, at most
+AHEAD = 2  # items computed and not yet taken, at most
 
 
 def prefetched(items: Iterator[Item]) -> Iterator[Item]:
-    """The items, made in another thread while the reader is at work; `AHEAD` at most wait.
+    """The items, computed in another thread while the reader works; at most `AHEAD` are waiting.
 
-    An exception of the iterator is raised where its item would have come. The thread ends when
-    this generator is closed.
+    An exception of the iterator is raised in place of its item. The thread ends when this generator
+    is closed.
     """
-    made: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(AHEAD)
+    computed: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(AHEAD)
     closed = threading.Event()
 
     def put(item: Item | None, error: BaseException | None) -> None:
         while not closed.is_set():
             try:
-                made.put((item, error), timeout=0.1)
+                computed.put((item, error), timeout=0.1)
             except queue.Full:
                 continue
             return
 
-    def make() -> None:
+    def compute() -> None:
         try:
             for item in items:
                 put(item, None)
@@ -40,10 +40,10 @@ def prefetched(items: Iterator[Item]) -> Iterator[Item]:
         else:
             put(None, StopIteration())
 
-    threading.Thread(target=make, daemon=True).start()
+    threading.Thread(target=compute, daemon=True).start()
     try:
         while True:
-            item, error = made.get()
+            item, error = computed.get()
             if isinstance(error, StopIteration):
                 return
             if error is not None:

@@ -1,4 +1,4 @@
-"""What several formats share: clean text, names without spaces, times that fit the recording."""
+"""Shared by several formats: clean text, names without spaces, times within the recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cues of subtitles: what was said, cut, timed and broken into lines for reading.
+"""Subtitle cues: speech cut, timed and broken into lines for reading.
 
 Cues end where sentences and clauses do, and lines break there, as far as the limits allow. The
 limits and the reading speed are those of Netflix's Timed Text Style Guide for most languages,
@@ -17,13 +17,13 @@ from speechkit.formats.line_breaks import cheapest, ends_sentence, penalty
 from speechkit.formats.pieces import Piece, columns, pieces
 from speechkit.records import Recording, Segment
 
-LEAST = 800  # milliseconds that a cue stands where there is room
-READING = 17  # columns a second, for which a cue stands where there is room
-LINGER = 1000  # milliseconds that a cue stands after its last word at most
-PAUSE = 1000  # milliseconds between two words, over which no cue stands
-FLOW = 300  # milliseconds between two segments that sound as one
+LEAST = 800  # milliseconds, the shortest cue where there is room
+READING = 17  # columns a second, the reading speed that cues allow for where there is room
+LINGER = 1000  # milliseconds, at most, that a cue stays after its last word
+PAUSE = 1000  # milliseconds between two words; a longer pause ends the cue
+FLOW = 300  # milliseconds between two segments; a shorter gap sounds as none
 
-# What a division costs, beside the penalties of its breaks.
+# Costs of a division, in addition to the penalties of its breaks.
 A_CUE = 0.3
 A_FULL_CUE = 0.7  # grows with the square of how full it is: full and empty cost more than even
 A_SHORT_CUE = 2.0  # shorter than `LEAST`
@@ -33,10 +33,10 @@ A_FULL_LINE = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Limits: ``width`` of a line in columns, ``lines`` of a cue, ``seconds`` that it stands.
+    """Limits: ``width`` of a line in columns, ``lines`` of a cue, ``seconds`` of a cue.
 
-    0 turns a limit off; without any, a segment is a cue on one line. A word that is longer than a
-    line stays whole, on a line of its own.
+    0 turns a limit off; without limits, a segment is a cue on one line. A word longer than a line
+    stays whole, on a line of its own.
     """
 
     width: int = 42
@@ -49,7 +49,7 @@ class Layout:
 
     @property
     def columns(self) -> float:
-        """What a cue holds."""
+        """The columns of a full cue."""
         return self.width * self.lines or inf
 
 
@@ -59,7 +59,7 @@ A_SEGMENT_A_CUE = Layout(0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """``lines`` that stand from ``start`` to ``end``, in milliseconds."""
+    """``lines`` shown from ``start`` to ``end``, in milliseconds."""
 
     start: int
     end: int
@@ -84,10 +84,10 @@ def _clock(milliseconds: int, point: str) -> str:
 def typeset(recordings: Sequence[Recording], layout: Layout) -> Iterator[list[Cue]]:
     """The cues of each recording, on a time line where one recording follows the other.
 
-    They are in order and don't overlap, except without limits where segments do.
+    They are in order. They don't overlap, unless there are no limits and segments do.
     """
     shift = 0.0
-    free = 0  # milliseconds from which no cue stands yet
+    free = 0  # milliseconds; the end of the last cue
     for recording in recordings:
         tidied, by = tidy(recording), round(shift * 1000)
         if layout == A_SEGMENT_A_CUE:
@@ -107,9 +107,9 @@ def _unset(segment: Segment, by: int) -> Cue:
 def _settled(
     drafts: Sequence[Cue], duration: float, layout: Layout, by: int, free: int
 ) -> list[Cue]:
-    """Drafts shifted ``by``, from ``free`` on, and given time to be read where there is room.
+    """Drafts shifted ``by``, from ``free`` on, and extended for reading where there is room.
 
-    Where what is said overlaps, a cue stands for `LEAST` before the next takes its place.
+    Where speech overlaps, a cue stays for `LEAST` before the next replaces it.
     """
     rooms = [*(draft.start for draft in drafts), round(duration * 1000)][1:]
     cues: list[Cue] = []
@@ -129,24 +129,24 @@ def _drafts(recording: Recording, layout: Layout) -> list[Cue]:
     stretches = _stretches(recording, layout)
     rooms = [*(stretch[0].start for stretch in stretches), round(recording.duration * 1000)][1:]
     drafts = [
-        Cue(own[0].start, own[-1].end, _lines(own, layout.width))
+        Cue(run[0].start, run[-1].end, _lines(run, layout.width))
         for stretch, room in zip(stretches, rooms, strict=True)
-        for own in _cut(stretch, room, layout)
+        for run in _cut(stretch, room, layout)
     ]
     return sorted(drafts, key=lambda draft: draft.start)
 
 
 def _stretches(recording: Recording, layout: Layout) -> list[list[Piece]]:
-    """What is said without a long pause, of one segment or of several that are set as one."""
-    spoken = [pieces(one, layout.milliseconds) for one in recording.segments if one.text]
-    starts = [*(own[0].start for own in spoken), round(recording.duration * 1000)]
+    """Speech without a long pause, from one segment or from several that belong together."""
+    spoken = [pieces(s, layout.milliseconds) for s in recording.segments if s.text]
+    starts = [*(segment[0].start for segment in spoken), round(recording.duration * 1000)]
     rooms = [later - start for start, later in pairwise(starts)]
     stretches: list[list[Piece]] = []
-    for index, own in enumerate(spoken):
+    for index, segment in enumerate(spoken):
         has_room = index > 0 and min(rooms[index - 1], rooms[index]) >= LEAST
-        if not (stretches and _flows(stretches[-1][-1], own[0], has_room=has_room)):
+        if not (stretches and _flows(stretches[-1][-1], segment[0], has_room=has_room)):
             stretches.append([])
-        for piece in own:
+        for piece in segment:
             if stretches[-1] and piece.start - stretches[-1][-1].end > PAUSE:
                 stretches.append([])
             stretches[-1].append(piece)
@@ -154,14 +154,16 @@ def _stretches(recording: Recording, layout: Layout) -> list[list[Piece]]:
 
 
 def _flows(last: Piece, first: Piece, *, has_room: bool) -> bool:
-    """Whether a segment goes on in the next: in the middle of a sentence, or because one of them
-    has no room for a cue of its own."""
+    """Whether a segment continues in the next.
+
+    It does in the middle of a sentence, or where one of them has no room for a cue of its own.
+    """
     near = abs(first.start - last.end) < FLOW
     return near and not (has_room and ends_sentence(last.text, first.text))
 
 
 def _cut(stretch: Sequence[Piece], room: int, layout: Layout) -> list[Sequence[Piece]]:
-    """What each cue shows; ``room``: where what is said next begins, in milliseconds."""
+    """The pieces of each cue; ``room``: the start of the next speech, in milliseconds."""
     width, lines, longest = layout.width or inf, layout.lines or inf, layout.milliseconds
     if layout.columns == longest == inf:
         return [stretch]
@@ -185,7 +187,7 @@ def _cut(stretch: Sequence[Piece], room: int, layout: Layout) -> list[Sequence[P
 
 
 def _lines(cue: Sequence[Piece], width: int) -> tuple[str, ...]:
-    """As few as can be, of about the same length."""
+    """The lines of a cue: as few as possible, of similar length."""
     if not width:
         return (_text(cue),)
     columns_of, penalties = _widths(cue), _penalties(cue)
@@ -201,13 +203,13 @@ def _lines(cue: Sequence[Piece], width: int) -> tuple[str, ...]:
 
 
 def _widths(run: Sequence[Piece]) -> Callable[[int, int], int]:
-    """Columns of the run's pieces from one to another on one line."""
+    """A function that gives the columns from one piece of the run to another on one line."""
     ends = [0, *accumulate(piece.spaced + piece.columns for piece in run)]
     return lambda first, last: ends[last + 1] - ends[first] - run[first].spaced
 
 
 def _penalties(run: Sequence[Piece]) -> list[float]:
-    """Of a break after each piece; none after the last."""
+    """The penalty of a break after each piece; 0 after the last."""
     return [*(penalty(left, right) for left, right in pairwise(run)), 0.0]
 
 

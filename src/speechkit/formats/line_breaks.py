@@ -1,4 +1,4 @@
-"""Where the text of subtitles breaks best."""
+"""The best places to break the text of subtitles."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _PAUSE = 300  # milliseconds, heard as the end of a clause
 
 
 def penalty(left: Piece, right: Piece) -> float:
-    """From 0, where a break reads well, to 1.4, where it tears apart what belongs together.
+    """The penalty of a break: from 0, where it reads well, to 1.4, where it separates a unit.
 
-    A short word is taken to belong to what follows it.
+    A short word counts as belonging to the next word.
     """
     if ends_sentence(left.text, right.text):
         return 0.0
@@ -35,26 +35,26 @@ def penalty(left: Piece, right: Piece) -> float:
 
 
 def ends_sentence(left: str, right: str) -> bool:
-    """Whether one does with the word ``left``, before the word ``right``."""
+    """Whether a sentence ends between the words ``left`` and ``right``."""
     ends = _SENTENCE.search(left) and not _ABBREVIATION.search(left)
     return bool(ends) and not right[0].islower()
 
 
 def cheapest(count: int, costs: Callable[[int], Iterator[float]]) -> list[slice]:
-    """The division of ``count`` things into runs that costs least.
+    """The cheapest division of ``count`` items into runs.
 
-    ``costs(first)``: of the run from ``first`` on of one thing, of two, and so on while they are
-    allowed; a run of one always is.
+    ``costs(first)`` yields the costs of the runs from ``first`` on of one item, two items, and so
+    on, while they are allowed; a run of a single item always is.
     """
     total = [0.0, *[inf] * count]
-    came = [0] * (count + 1)
+    origin = [0] * (count + 1)
     for first in range(count):
         for end, cost in enumerate(costs(first), start=first + 1):
             if total[first] + cost < total[end]:
-                total[end], came[end] = total[first] + cost, first
+                total[end], origin[end] = total[first] + cost, first
     runs: list[slice] = []
     end = count
     while end:
-        runs.append(slice(came[end], end))
-        end = came[end]
+        runs.append(slice(origin[end], end))
+        end = origin[end]
     return runs[::-1]

@@ -42,7 +42,7 @@ class Piece:
 
 
 def columns(text: str) -> int:
-    """Width in columns: two of a wide character (UAX 11), none of a mark upon another."""
+    """Width in columns: two for a wide character (UAX 11), none for a combining mark."""
     return sum(map(_columns, text))
 
 
@@ -59,33 +59,33 @@ def is_unspaced(character: str) -> bool:
 
 
 def pieces(segment: Segment, longest: float) -> list[Piece]:
-    """Of a tidied segment in which something was said, timed by its words.
+    """The pieces of a tidied segment with text, timed by its words.
 
-    Without words, or where these spell another text, its time is shared by the text's length; what
-    is more than `SLOWEST` speech needs and than ``longest`` milliseconds is taken for silence.
+    Without words, or where they spell another text, the time is divided by the length of the text.
+    Time beyond that of `SLOWEST` speech and ``longest`` milliseconds counts as silence.
     """
     letters = [letter for span in _spans(segment, longest) for letter in span.letters()]
-    found: list[Piece] = []
+    split: list[Piece] = []
     first = 0
     for text, spaced in _split(segment.text or ""):
         end = first + len(text)
         (start_time, _, _), (_, end_time, ends_word) = letters[first], letters[end - 1]
         is_last = end == len(letters)
-        found.append(Piece(text, start_time, end_time, columns(text), spaced, ends_word, is_last))
+        split.append(Piece(text, start_time, end_time, columns(text), spaced, ends_word, is_last))
         first = end
-    return found
+    return split
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """``count`` letters that are said evenly between two times in milliseconds."""
+    """``count`` letters, spoken evenly between two times in milliseconds."""
 
     count: int
     start: int
     end: int
 
     def letters(self) -> Iterator[tuple[int, int, bool]]:
-        """Start and end of each, and whether it is the last."""
+        """Start and end of each letter, and whether it is the last."""
         length = self.end - self.start
         for at in range(1, self.count + 1):
             start = self.start + length * (at - 1) // self.count
@@ -93,7 +93,7 @@ class _Span:
 
 
 def _spans(segment: Segment, longest: float) -> list[_Span]:
-    """Each word's, in order and within the segment, or one of it all."""
+    """A span for each word, in order and within the segment, or a single one for all of it."""
     start, end = round(segment.start * 1000), round(segment.end * 1000)
     text = _letters(segment.text or "")
     if _letters("".join(word.text for word in segment.words)) != text:

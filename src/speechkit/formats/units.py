@@ -10,14 +10,14 @@ from speechkit.records import Recording
 
 
 def render(recordings: Sequence[Recording]) -> str:
-    """Of a recording with several utterances, each is named after its milliseconds too."""
+    """The names of several utterances in a recording end with their milliseconds."""
     lines = []
     for recording in recordings:
         name = one_line(recording.name).replace("|", "_")
         for segment in recording.utterances:
             where = f"_{round(segment.start * 1000)}-{round(segment.end * 1000)}"
-            own = name + where if len(recording.utterances) > 1 else name
-            lines.append(f"{own}|{' '.join(map(str, segment.units))}\n")
+            full_name = name + where if len(recording.utterances) > 1 else name
+            lines.append(f"{full_name}|{' '.join(map(str, segment.units))}\n")
     return "".join(lines)
 
 

@@ -11,7 +11,7 @@ from speechkit.records import Record
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """``where`` is the manifest's line for a missing utterance, else the result's."""
+    """An utterance or line at fault; ``where``: the line of the manifest, or of the result."""
 
     utterance: str
     where: str
@@ -21,7 +21,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class MergeSummary:
-    """``proven`` says whether the results were held against a manifest."""
+    """The outcome of a merge; ``proven``: the results were held against a manifest."""
 
     output: str
     written: bool

@@ -12,9 +12,9 @@ from torch.nn.functional import linear, pad
 
 from speechkit.engines.encoders.features import frames_of
 
-FRAMES = 100  # made at once: what they are made of is a few MB, which the caches and malloc reuse
-#: Products that the layers after the first sum at once. Fewer round less and take longer: 128 have
-#: 0.7 of the error of 512, and from the third of these layers on they cost little.
+FRAMES = 100  # computed at once: their inputs are a few MB, which the caches and malloc reuse
+#: Products summed at once by the layers after the first. Fewer products round less and take longer:
+#: 128 have 0.7 of the error of 512, and from the third of these layers on they cost little.
 TERMS = (512, 512)
 FEW_TERMS = 128
 WINDOWS = 1 << 20  # of the first layer whose statistics are taken at once
@@ -22,18 +22,20 @@ WINDOWS = 1 << 20  # of the first layer whose statistics are taken at once
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """A first layer's convolution and normalisation in one: ``scale`` [channels] of its weights,
-    and what is added, ``shift`` [channels]."""
+    """A first layer's convolution and normalisation combined.
+
+    ``scale`` [channels] multiplies its weights, ``shift`` [channels] is added.
+    """
 
     scale: Tensor
     shift: Tensor
 
 
 def normalising(layer: Any, waveform: Tensor) -> Affine:
-    """Of a first layer that normalises each channel over the frames of the whole waveform.
+    """The `Affine` of a first layer that normalises each channel over the whole waveform.
 
-    A channel's value is w·x of a window x, so its mean is w·E[x] and its variance wᵀ Cov[x] w: the
-    normalisation is known before any value is. It takes the convolution's own bias away.
+    A channel's value is w·x for a window x, so its mean is w·E[x] and its variance wᵀ Cov[x] w: the
+    normalisation is known before any value. It cancels the convolution's own bias.
     """
     conv, norm = layer.conv, layer.layer_norm
     kernel, stride = conv.kernel_size[0], conv.stride[0]
@@ -52,8 +54,10 @@ def normalising(layer: Any, waveform: Tensor) -> Affine:
 
 
 class GivenNorm(nn.Module):
-    """In the place of a first layer's normalisation, which is given for each waveform: so neither
-    its padding nor where it was cut changes a waveform's features."""
+    """Replaces a first layer's normalisation by a given one for each waveform.
+
+    Thus neither padding nor windows change a waveform's features.
+    """
 
     def __init__(self, conv: nn.Conv1d) -> None:
         super().__init__()
@@ -62,8 +66,8 @@ class GivenNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[batch, channels, frames]."""
-        scale = torch.stack([one.scale for one in self.affines]).to(x)
-        shift = torch.stack([one.shift for one in self.affines]).to(x)
+        scale = torch.stack([affine.scale for affine in self.affines]).to(x)
+        shift = torch.stack([affine.shift for affine in self.affines]).to(x)
         if self.bias is not None:
             shift = shift - scale * self.bias
         return torch.addcmul(shift[..., None], x, scale[..., None])
@@ -73,8 +77,8 @@ class Convolutions(nn.Module):
     """A `HubertFeatureEncoder` of transformers whose first layer normalises, for one waveform:
     [1, samples] to [1, channels, frames].
 
-    It goes through all layers a stretch of `FRAMES` at a time, so that its memory hardly grows
-    with the waveform.
+    Each stretch of `FRAMES` passes all layers before the next, so that the memory hardly grows with
+    the waveform.
     """
 
     def __init__(self, encoder: Any) -> None:
@@ -94,22 +98,22 @@ class Convolutions(nn.Module):
         pieces = -(-count // FRAMES)
         edges = [count * number // pieces for number in range(pieces + 1)]
         stretches = (waveform[self._frames.samples(*ends)] for ends in pairwise(edges))
-        found = [self.others(self._first(stretch, weight, shift)) for stretch in stretches]
-        return torch.cat(found).T[None]
+        outputs = [self.others(self._first(stretch, weight, shift)) for stretch in stretches]
+        return torch.cat(outputs).T[None]
 
     def _first(self, samples: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
         """[samples] to [frames, channels]."""
         windows = samples.unfold(0, self.conv.kernel_size[0], self.conv.stride[0])
-        made: Tensor = self.activation(linear(windows, weight, shift))
-        return made
+        output: Tensor = self.activation(linear(windows, weight, shift))
+        return output
 
 
 class _Convolution(nn.Module):
     """A layer after the first, channels last: [time, in] to [frames, out].
 
-    Row n of [frames, kernel * in], of which the rows overlap, is what frame n is made of. As a
-    matrix product wants rows that do not, it takes ``terms`` of their columns at a time, at most
-    as many as a row is from the next; so nothing is copied.
+    Row n of [frames, kernel * in], whose rows overlap, is the input of frame n. A matrix product
+    needs rows that don't overlap, so ``terms`` of their columns are taken at a time, at most as
+    many as lie between the beginnings of two rows; thus nothing is copied.
     """
 
     def __init__(self, layer: Any, terms: int) -> None:
@@ -129,8 +133,8 @@ class _Convolution(nn.Module):
         for number, weight in enumerate(others, 1):
             columns = x.as_strided((frames, len(weight)), (hop, 1), number * len(first))
             sums.addmm_(columns, weight)
-        made: Tensor = self.activation(sums)
-        return made
+        output: Tensor = self.activation(sums)
+        return output
 
 
 class PositionalConvolution(nn.Module):

@@ -1,4 +1,4 @@
-"""A fairseq HuBERT checkpoint as a model of transformers: the same numbers under other names."""
+"""Converts a fairseq HuBERT checkpoint to transformers: the same weights under other names."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ NAMES = (
     (r"(encoder\.layers\.\d+\.final_layer_norm\..*)", r"\1"),
     (r"(encoder\.layer_norm\..*)", r"\1"),
 )
-#: What only pre-training needs.
+#: Weights that only pre-training needs.
 UNUSED = re.compile(r"label_embs_concat|final_proj\..*|target_glu\..*|num_batches_tracked")
 
 
 def load(checkpoint: Checkpoint, layers: int, *, allow_reinit: bool) -> tuple[Any, list[str]]:
-    """The model with its first ``layers`` layers, and the names of weights made anew.
+    """The model with its first ``layers`` layers, and the names of reinitialised weights.
 
-    Raises `EngineMissing` where weights lack, are too many, or have other shapes than the
-    configuration says; ``allow_reinit`` replaces these by random ones instead.
+    Raise `EngineMissing` where weights are missing, unknown, or of other shapes than the
+    configuration says; ``allow_reinit`` replaces wrong ones by random numbers instead.
     """
     weights = _renamed(checkpoint, layers)
     try:
@@ -87,28 +87,28 @@ def _shape(weights: Mapping[str, torch.Tensor], name: str) -> torch.Size | None:
 
 
 def _config(checkpoint: Checkpoint, layers: int) -> HubertConfig:
-    said = {**DEFAULTS, **{k: v for k, v in checkpoint.model.items() if v is not None}}
+    settings = {**DEFAULTS, **{k: v for k, v in checkpoint.model.items() if v is not None}}
     for key, usual in (("layer_type", "transformer"), ("pos_conv_depth", 1)):
-        if said.get(key, usual) != usual:
+        if settings.get(key, usual) != usual:
             raise EngineMissing(
-                f"{checkpoint.path}: {key} is {said[key]}, which transformers' HuBERT has not; "
+                f"{checkpoint.path}: {key} is {settings[key]}, which transformers' HuBERT has not; "
                 "try --engine fairseq"
             )
-    convolutions = conv_layers(said["conv_feature_layers"], checkpoint.path)
+    convolutions = conv_layers(settings["conv_feature_layers"], checkpoint.path)
     return HubertConfig(
-        hidden_size=int(said["encoder_embed_dim"]),
+        hidden_size=int(settings["encoder_embed_dim"]),
         num_hidden_layers=layers,
-        num_attention_heads=int(said["encoder_attention_heads"]),
-        intermediate_size=int(said["encoder_ffn_embed_dim"]),
-        hidden_act=said["activation_fn"],
-        feat_extract_norm="group" if said["extractor_mode"] == "default" else "layer",
+        num_attention_heads=int(settings["encoder_attention_heads"]),
+        intermediate_size=int(settings["encoder_ffn_embed_dim"]),
+        hidden_act=settings["activation_fn"],
+        feat_extract_norm="group" if settings["extractor_mode"] == "default" else "layer",
         conv_dim=[dim for dim, _, _ in convolutions],
         conv_kernel=[kernel for _, kernel, _ in convolutions],
         conv_stride=[stride for _, _, stride in convolutions],
-        conv_bias=bool(said["conv_bias"]),
-        num_conv_pos_embeddings=int(said["conv_pos"]),
-        num_conv_pos_embedding_groups=int(said["conv_pos_groups"]),
-        do_stable_layer_norm=bool(said["layer_norm_first"]),
+        conv_bias=bool(settings["conv_bias"]),
+        num_conv_pos_embeddings=int(settings["conv_pos"]),
+        num_conv_pos_embedding_groups=int(settings["conv_pos_groups"]),
+        do_stable_layer_norm=bool(settings["layer_norm_first"]),
         layer_norm_eps=1e-5,  # torch's, which fairseq takes
     )
 
@@ -117,7 +117,7 @@ def layer_count(checkpoint: Checkpoint) -> int:
     return int(checkpoint.model.get("encoder_layers") or DEFAULTS["encoder_layers"])
 
 
-#: fairseq's HubertConfig, for what a checkpoint doesn't say.
+#: fairseq's HubertConfig, for settings that a checkpoint doesn't have.
 DEFAULTS: dict[str, Any] = {
     "extractor_mode": "default",
     "encoder_layers": 12,
@@ -174,11 +174,11 @@ def _disagreement(
     checkpoint: Checkpoint,
 ) -> str:
     name = wrong[0]
-    found = _shape(weights, name)
-    what = f"is {list(found)}" if found is not None else "is not there"
+    shape = _shape(weights, name)
+    state = f"is {list(shape)}" if shape is not None else "is not there"
     others = f" (and {len(wrong) - 1} more weights disagree)" if len(wrong) > 1 else ""
     return (
-        f"{checkpoint.path}: {name} {what}, but its configuration asks for {list(shapes[name])}"
+        f"{checkpoint.path}: {name} {state}, but its configuration asks for {list(shapes[name])}"
         f"{others}; with other numbers the features would be noise. --allow-reinit takes random "
         "ones nevertheless"
     )

@@ -1,5 +1,4 @@
-"""Waveforms to the features of an encoder's layer: in windows where they are long, in batches where
-the encoder can."""
+"""Features of an encoder's layer: long waveforms in windows, several in batches where possible."""
 
 from __future__ import annotations
 
@@ -21,22 +20,24 @@ from speechkit.errors import UsageError
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
-CONTEXT = 5.0  # seconds of audio on either side of a window, whose features are thrown away
+CONTEXT = 5.0  # seconds of audio on either side of a window, whose features are discarded
 CPU_BATCH = 1  # windows; on a CPU padding costs more than is gained
 BYTES_A_SECOND = 16 << 20  # of a window at the widest, about: 3,200 frames of 512 floats, twice
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Samples of a waveform, and what the encoder has said of the ``whole`` of it."""
+    """Samples of a waveform, and the encoder's data on the ``whole`` waveform."""
 
     samples: Tensor
     whole: Any
 
 
 class Features(Protocol):
-    """An encoder. ``convolutions``: (kernel, stride) of what makes frames of samples; ``longest``:
-    seconds it is given at once. ``batched``: several waveforms together give what each gives alone.
+    """An encoder. ``convolutions``: (kernel, stride) of the layers that turn samples into frames.
+
+    ``longest``: seconds it takes at once. ``batched``: a waveform has the same features in a batch
+    as alone.
     """
 
     batched: bool
@@ -46,17 +47,17 @@ class Features(Protocol):
     reinitialised: list[str]
 
     def whole(self, waveform: Tensor) -> tuple[Tensor, Any]:
-        """A whole waveform as the encoder wants it, and what it has to know of it later on."""
+        """A whole waveform prepared for the encoder, and the data it needs later for its parts."""
         ...
 
     def features(self, stretches: Sequence[Stretch]) -> list[Tensor]:
-        """Of each, [frames, width]."""
+        """The features of each stretch, [frames, width]."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """The frames that an encoder makes: each ``hop`` samples one, of ``field`` samples each."""
+    """The frames of an encoder: one every ``hop`` samples, computed from ``field`` samples."""
 
     hop: int
     field: int
@@ -65,12 +66,12 @@ class Frames:
         return max(0, (samples - self.field) // self.hop + 1)
 
     def samples(self, first: int, last: int) -> slice:
-        """What the frames from ``first`` up to ``last`` are made of."""
+        """The samples from which the frames from ``first`` up to ``last`` are computed."""
         return slice(first * self.hop, (last - 1) * self.hop + self.field)
 
 
 def frames_of(convolutions: Sequence[tuple[int, int]]) -> Frames:
-    """Of stacked convolutions without padding, (kernel, stride) each."""
+    """The frames of stacked convolutions without padding, (kernel, stride) each."""
     hop = field = 1
     for kernel, stride in convolutions:
         field += (kernel - 1) * hop
@@ -79,7 +80,7 @@ def frames_of(convolutions: Sequence[tuple[int, int]]) -> Frames:
 
 
 def convolutions_of(model: Any) -> list[tuple[int, int]]:
-    """Of a HuBERT of fairseq."""
+    """(kernel, stride) of the convolutions of fairseq's HuBERT."""
     layers = (block[0] for block in model.feature_extractor.conv_layers)
     return [(layer.kernel_size[0], layer.stride[0]) for layer in layers]
 
@@ -92,14 +93,14 @@ def require_layer(layer: int, layers: int, model: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A stretch of a waveform's frames, with context; ``keep``: those of its frames that count."""
+    """A stretch of a waveform with context; ``keep``: its frames without the context."""
 
     samples: slice
     keep: slice
 
 
 def windows(frames: Frames, samples: int, longest: float) -> list[_Window]:
-    """One where all fits into ``longest`` seconds, else several of equal size with `CONTEXT`."""
+    """One window where ``longest`` seconds suffice, else several of equal size with context."""
     count = frames.count(samples)
     if samples <= longest * SAMPLE_RATE:
         return [_Window(slice(0, samples), slice(0, count))]
@@ -107,11 +108,11 @@ def windows(frames: Frames, samples: int, longest: float) -> list[_Window]:
     context = min(int(CONTEXT * SAMPLE_RATE) // frames.hop, room // 4)
     pieces = -(-count // (room - 2 * context))
     edges = [count * number // pieces for number in range(pieces + 1)]
-    found = []
+    cut = []
     for start, end in pairwise(edges):
         first, last = max(0, start - context), min(count, end + context)
-        found.append(_Window(frames.samples(first, last), slice(start - first, end - first)))
-    return found
+        cut.append(_Window(frames.samples(first, last), slice(start - first, end - first)))
+    return cut
 
 
 class Extractor:
@@ -133,20 +134,26 @@ class Extractor:
     def features(self, waveforms: Sequence[Waveform]) -> list[Tensor]:
         """[frames, width] of each, which must hold ``frames.field`` samples at least."""
         began = time.monotonic()
-        cut: list[Stretch] = []
-        cuts: list[list[_Window]] = []
+        stretches: list[Stretch] = []
+        windows_of_each: list[list[_Window]] = []
         for waveform in waveforms:
             samples, whole = self.encoder.whole(torch.from_numpy(waveform.copy()))
-            cuts.append(windows(self.frames, len(samples), self._longest))
-            cut += [Stretch(samples[window.samples], whole) for window in cuts[-1]]
-        # Those of a batch about as long as each other, so that little of it is padding.
-        by_length = sorted(range(len(cut)), key=lambda index: len(cut[index].samples), reverse=True)
-        found = self.batch.map([cut[index] for index in by_length], self.encoder.features)
-        made = dict(zip(by_length, found, strict=True))
-        numbers = iter(range(len(cut)))
-        stitched = [torch.cat([made[next(numbers)][window.keep] for window in own]) for own in cuts]
+            windows_of_each.append(windows(self.frames, len(samples), self._longest))
+            stretches += [Stretch(samples[w.samples], whole) for w in windows_of_each[-1]]
+        encoded = iter(self._encode(stretches))
+        stitched = [
+            torch.cat([next(encoded)[window.keep] for window in cut]) for cut in windows_of_each
+        ]
         self.seconds += time.monotonic() - began
         return stitched
+
+    def _encode(self, stretches: Sequence[Stretch]) -> list[Tensor]:
+        """Encode batches of stretches of similar length, which need little padding."""
+        lengths = [len(stretch.samples) for stretch in stretches]
+        by_length = sorted(range(len(stretches)), key=lengths.__getitem__, reverse=True)
+        encoded = self.batch.map([stretches[index] for index in by_length], self.encoder.features)
+        in_order = sorted(zip(by_length, encoded, strict=True), key=lambda pair: pair[0])
+        return [features for _, features in in_order]
 
 
 def _batch_size(device: torch.device, longest: float) -> int:

@@ -1,4 +1,4 @@
-"""HuBERT and its kin by transformers: features of one layer, of many waveforms at once."""
+"""HuBERT and WavLM by transformers: features of one layer, of many waveforms at once."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ VARIANCE_FLOOR = 1e-7  # of transformers' Wav2Vec2FeatureExtractor; fairseq's is
 class HubertFeatures:
     """A `Features` backend. ``model``: a fairseq checkpoint, or a folder of transformers.
 
-    Layer n is the output of the n-th transformer layer, as fairseq's ``output_layer`` counts and
-    as ``hidden_states[n]`` is (of a model that normalises before each layer, the last one without
-    the closing normalisation, as in fairseq). What lies above is not even loaded.
+    Layer n is the output of the n-th transformer layer, as in fairseq's ``output_layer`` and in
+    ``hidden_states[n]``; the last layer of a model that normalises before each layer comes without
+    the final normalisation, as in fairseq. Layers above are not loaded.
     """
 
     batched = True
@@ -62,16 +62,15 @@ class HubertFeatures:
         if model.is_dir():
             loaded, self._normalise = _from_folder(model, layer)
         else:
-            found = checkpoint.read(model)
-            require_layer(layer, fairseq_weights.layer_count(found), model)
+            saved = checkpoint.read(model)
+            require_layer(layer, fairseq_weights.layer_count(saved), model)
             loaded, self.reinitialised = fairseq_weights.load(
-                found, layer, allow_reinit=allow_reinit
+                saved, layer, allow_reinit=allow_reinit
             )
-            self._normalise = _as_fairseq if found.task.get("normalize") else None
+            self._normalise = _as_fairseq if saved.task.get("normalize") else None
         config = loaded.config
         self.width: int = config.hidden_size
         self.longest = WINDOWS[config.model_type]
-        #: (kernel, stride) of the layers that make frames of samples.
         self.convolutions = list(zip(config.conv_kernel, config.conv_stride, strict=True))
         self._frames = frames_of(self.convolutions)
         if config.do_stable_layer_norm:
@@ -94,14 +93,14 @@ class HubertFeatures:
             )
 
     def whole(self, waveform: Tensor) -> tuple[Tensor, Affine | None]:
-        """Normalised where the model wants that, and how its first layer normalises all of it."""
+        """The waveform, normalised if the model expects that, and its first layer's `Affine`."""
         waveform = self._normalise(waveform) if self._normalise else waveform
         return waveform, normalising(self._first, waveform) if self._first else None
 
     @torch.inference_mode()
     def features(self, stretches: Sequence[Stretch]) -> list[Tensor]:
-        lengths = [len(one.samples) for one in stretches]
-        padded = pad_sequence([one.samples for one in stretches], batch_first=True)
+        lengths = [len(stretch.samples) for stretch in stretches]
+        padded = pad_sequence([stretch.samples for stretch in stretches], batch_first=True)
         padded = padded.to(self._device, self._dtype)
         mask = None
         if min(lengths) < max(lengths):
@@ -109,17 +108,17 @@ class HubertFeatures:
             mask = places < torch.tensor(lengths, device=self._device)[:, None]
         convolutions, positional = self._alone if len(stretches) == 1 else self._together
         if self._norm:
-            self._norm.affines = [one.whole for one in stretches]
+            self._norm.affines = [stretch.whole for stretch in stretches]
         self._model.feature_extractor = convolutions
         self._model.encoder.pos_conv_embed.conv = positional
-        found = self._model(padded, attention_mask=mask).last_hidden_state
+        hidden = self._model(padded, attention_mask=mask).last_hidden_state
         return [
-            row[: self._frames.count(length)] for row, length in zip(found, lengths, strict=True)
+            row[: self._frames.count(length)] for row, length in zip(hidden, lengths, strict=True)
         ]
 
 
 def _fold_weight_norm(conv: nn.Module) -> None:
-    """The weight itself instead of its length and direction: the same numbers, computed once."""
+    """Replace a weight's length and direction by the weight itself, computed once."""
     if is_parametrized(conv, "weight"):
         remove_parametrizations(conv, "weight")
 
@@ -134,7 +133,7 @@ def _as_transformers(waveform: Tensor) -> Tensor:
 
 
 def _from_folder(folder: Path, layer: int) -> tuple[Any, Any]:
-    """The model of a folder of transformers, and how its waveforms are normalised."""
+    """The model of a folder of transformers, and the normalisation of its waveforms."""
     with own_alone(folder):
         config: Any = AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
@@ -146,26 +145,29 @@ def _from_folder(folder: Path, layer: int) -> tuple[Any, Any]:
             )
         require_layer(layer, config.num_hidden_layers, folder)
         config.num_hidden_layers = layer
-        model, told = AutoModel.from_pretrained(
+        model, loading = AutoModel.from_pretrained(
             folder,
             config=config,
             local_files_only=True,
             output_loading_info=True,
             trust_remote_code=False,
         )
-    missing = sorted(set(told["missing_keys"]) - {"masked_spec_embed"})
+    missing = sorted(set(loading["missing_keys"]) - {"masked_spec_embed"})
     if missing:
         raise EngineMissing(f"--model {folder}: {len(missing)} weights lack, such as {missing[0]}")
     return model, _as_transformers if _does_normalise(folder, config) else None
 
 
 def _does_normalise(folder: Path, config: Any) -> bool:
-    """What its preprocessor says; by itself, a model with layer norms in its convolutions does."""
-    said: dict[str, Any] = {}
+    """Whether the model expects normalised waveforms, by its preprocessor's configuration.
+
+    Without one, a model with layer norms in its convolutions does.
+    """
+    settings: dict[str, Any] = {}
     preprocessor = folder / "preprocessor_config.json"
     if preprocessor.is_file():
         try:
-            said = dict(json.loads(preprocessor.read_text(encoding="utf-8")))
+            settings = dict(json.loads(preprocessor.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as e:
             raise EngineMissing(f"{preprocessor}: not a configuration in JSON: {e}") from e
-    return bool(said.get("do_normalize", config.feat_extract_norm == "layer"))
+    return bool(settings.get("do_normalize", config.feat_extract_norm == "layer"))

@@ -20,7 +20,7 @@ SLOPE = 0.1  # of leaky ReLUs; the last one's is torch's own, 0.01, as in the or
 class ResBlock(nn.Module):
     def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
         super().__init__()
-        self.convs1 = nn.ModuleList(_conv(channels, channels, kernel, one) for one in dilations)
+        self.convs1 = nn.ModuleList(_conv(channels, channels, kernel, step) for step in dilations)
         self.convs2 = nn.ModuleList(_conv(channels, channels, kernel) for _ in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,12 +45,12 @@ class DurationPredictor(nn.Module):
         """[batch, units, width] to [batch, units]."""
         x = self.ln1(self.conv1(x.transpose(1, 2)).transpose(1, 2))
         x = self.ln2(self.conv2(x.transpose(1, 2)).transpose(1, 2))
-        found: Tensor = self.proj(x).squeeze(dim=2)
-        return found
+        logs: Tensor = self.proj(x).squeeze(dim=2)
+        return logs
 
 
 class CodeHiFiGan(nn.Module):
-    """``config``: what the checkpoint's JSON file says."""
+    """The generator. ``config``: the content of the checkpoint's JSON file."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -99,9 +99,9 @@ class CodeHiFiGan(nn.Module):
         blocks = len(self.resblocks) // len(self.ups)
         for index, up in enumerate(self.ups):
             x = up(leaky_relu(x, SLOPE))
-            own = self.resblocks[index * blocks : (index + 1) * blocks]
-            total = own[0](x)
-            for block in own[1:]:
+            first, *others = self.resblocks[index * blocks : (index + 1) * blocks]
+            total = first(x)
+            for block in others:
                 total += block(x)
             x = total / blocks
         return torch.tanh(self.conv_post(leaky_relu(x)))

@@ -1,4 +1,4 @@
-"""Centroids of k-means: fitted, taken out of scikit-learn's files, kept in ``.npz``."""
+"""Centroids of k-means: fitted, read from scikit-learn's files, stored in ``.npz``."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ Centroids = NDArray[np.float32]
 
 
 def fit(features: NDArray[np.float32], clusters: int) -> tuple[Centroids, float]:
-    """Centroids [clusters, width] of features [frames, width], always the same ones, and the mean
-    squared distance of a frame to its own."""
+    """Centroids [clusters, width] of features [frames, width], and the mean squared distance.
+
+    The distance is that of a frame to its centroid. Equal features give equal centroids.
+    """
     from sklearn.cluster import MiniBatchKMeans
 
     kmeans = MiniBatchKMeans(
@@ -40,18 +42,18 @@ def fit(features: NDArray[np.float32], clusters: int) -> tuple[Centroids, float]
 
 
 def from_pickle(path: Path) -> Centroids:
-    """The centroids of scikit-learn's own file. RUNS WHATEVER CODE IS IN IT.
+    """The centroids in a file of scikit-learn. RUNS ANY CODE IN THAT FILE.
 
-    Raises `EngineMissing` for what holds none.
+    Raise `EngineMissing` for a file without centroids.
     """
     import joblib
-    import sklearn.cluster  # noqa: F401  # what the file is made of
+    import sklearn.cluster  # noqa: F401  # the classes in the file
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other versions, which centroids don't depend on
-            found = joblib.load(path)
-        return _checked(found.cluster_centers_)
+            kmeans = joblib.load(path)
+        return _checked(kmeans.cluster_centers_)
     except Exception as e:  # a pickle can raise anything
         raise EngineMissing(f"{path}: not a k-means of scikit-learn: {e!r:.200}") from e
 
@@ -62,7 +64,7 @@ def write(path: Path, centroids: Centroids) -> None:
 
 
 def read(path: Path) -> Centroids:
-    """No pickle is ever read. Raises `EngineMissing`."""
+    """Read the centroids of an ``.npz``, never a pickle. Raise `EngineMissing`."""
     try:
         _require_bounds(path)
         with np.load(path, allow_pickle=False) as file:
@@ -70,8 +72,8 @@ def read(path: Path) -> Centroids:
     except FileNotFoundError as e:
         raise EngineMissing(f"--quantizer {path}: no such file") from e
     except Exception as e:  # a broken file can raise anything
-        made = path.suffix == ".npz"
-        source, target = ("KMEANS", "NEW.npz") if made else (path, path.with_suffix(".npz"))
+        is_npz = path.suffix == ".npz"
+        source, target = ("KMEANS", "NEW.npz") if is_npz else (path, path.with_suffix(".npz"))
         raise EngineMissing(
             f"--quantizer {path}: not an .npz with centroids, a table of numbers and nothing else; "
             "of a k-means of scikit-learn (.bin, .joblib, .pkl) one is made by: "
@@ -81,12 +83,12 @@ def read(path: Path) -> Centroids:
 
 def _require_bounds(path: Path) -> None:
     with zipfile.ZipFile(path) as file:
-        if sum(one.file_size for one in file.infolist()) > MOST_BYTES:
+        if sum(member.file_size for member in file.infolist()) > MOST_BYTES:
             raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
 
 
-def _checked(found: object) -> Centroids:
-    centroids = np.asarray(found, dtype=np.float32)
+def _checked(table: object) -> Centroids:
+    centroids = np.asarray(table, dtype=np.float32)
     if centroids.ndim != 2 or not centroids.size or not np.isfinite(centroids).all():
         raise ValueError("its centroids are no table of numbers")
     return centroids

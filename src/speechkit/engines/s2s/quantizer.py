@@ -1,4 +1,4 @@
-"""Features to units: the nearest of the centroids that k-means has found."""
+"""Features to units: the nearest centroid of a k-means."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Quantizer:
 
     @classmethod
     def load(cls, path: Path, width: int, device: torch.device) -> Quantizer:
-        """From an ``.npz``. Raises `EngineMissing` where it is none or of another width."""
+        """Read an ``.npz``. Raise `EngineMissing` for another file, or another width."""
         centroids = kmeans.read(path)
         if centroids.shape[1] != width:
             raise EngineMissing(
@@ -41,6 +41,6 @@ class Quantizer:
 
 
 def runs(units: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Units without their repetitions, and how many frames each lasts."""
+    """The units without repetitions, and the number of frames of each."""
     starts = np.flatnonzero(np.diff(units, prepend=-1))
     return units[starts], np.diff(starts, append=len(units))

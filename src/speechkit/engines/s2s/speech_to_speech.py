@@ -22,7 +22,7 @@ from speechkit.records import Units
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
-#: Builds an encoder of a model, a layer, a device and a precision.
+#: Builds an encoder from a model, a layer, a device and a precision.
 Encode = Callable[[Path, int, torch.device, torch.dtype], Features]
 
 
@@ -74,13 +74,13 @@ class SpeechToSpeech:
 
     def features(self, waveforms: Sequence[Waveform]) -> list[NDArray[np.float32]]:
         assert self._extractor
-        return [one.float().cpu().numpy() for one in self._extractor.features(waveforms)]
+        return [frames.float().cpu().numpy() for frames in self._extractor.features(waveforms)]
 
     def encode(self, waveforms: Sequence[Waveform]) -> list[Units]:
         assert self._extractor
         assert self._quantizer
-        found = map(self._quantizer, self._extractor.features(waveforms))
-        return [_units(*runs(units.cpu().numpy())) for units in found]
+        quantized = map(self._quantizer, self._extractor.features(waveforms))
+        return [_units(*runs(units.cpu().numpy())) for units in quantized]
 
     def synthesise(self, units: Units, *, predict: bool) -> Waveform:
         assert self._vocoder

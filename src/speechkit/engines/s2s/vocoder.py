@@ -1,4 +1,4 @@
-"""Units to speech by a unit HiFi-GAN, whoever's; long ones in pieces that fit without a seam."""
+"""Units to speech by any unit HiFi-GAN; long utterances in pieces that join without a seam."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ NEEDED = (
 INPUTS_BESIDE_UNITS = {"f0": "a pitch contour", "embedder_params": "a speaker's embedding"}
 
 #: Builds a generator from a checkpoint and its configuration: a module with the parts ``dict`` and
-#: ``dur_predictor``, called with ``code`` [1, frames] and, where it has them, ``spkr`` and
+#: ``dur_predictor``, called with ``code`` [1, frames] and, where it takes them, ``spkr`` and
 #: ``style`` [1, 1].
 Build = Callable[[Path, Mapping[str, Any]], Any]
 
 
 class Vocoder:
-    """``speaker`` and ``style``: numbers, of models that have several."""
+    """A loaded unit vocoder. ``speaker`` and ``style``: numbers, for models with several."""
 
     def __init__(
         self,
@@ -78,25 +78,27 @@ class Vocoder:
         self.seconds = 0.0
 
     def require_units(self, units: NDArray[np.int64]) -> None:
-        """Raises `UnitsInvalid` for units that it was not trained on."""
+        """Raise `UnitsInvalid` for units that the vocoder was not trained on."""
         if units.size and not 0 <= units.min() <= units.max() < self.units:
             wrong = units.max() if units.max() >= self.units else units.min()
             raise UnitsInvalid(f"unit {wrong}: the vocoder has the units 0 to {self.units - 1}")
 
     @torch.inference_mode()
     def predicted(self, units: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many frames each unit, none of them repeated, is to last."""
+        """The predicted number of frames of each unit, of which none repeats the one before."""
         code = torch.from_numpy(units).to(self._device)[None]
-        said = self._generator.dur_predictor(self._generator.dict(code))
-        exact = torch.round(torch.exp(said) - 1)[0]
+        logs = self._generator.dur_predictor(self._generator.dict(code))
+        exact = torch.round(torch.exp(logs) - 1)[0]
         if not bool((exact <= LONGEST_UNIT).all()):  # or no number at all
             raise UnitsInvalid(f"a unit is predicted to last {exact.max().item():g} frames")
         frames: NDArray[np.int64] = exact.clamp(min=1).long().cpu().numpy()
         return frames
 
     def synthesise(self, frames: NDArray[np.int64]) -> Waveform:
-        """Samples of the units, one a frame, `hop` samples each. Raises `UnitsInvalid` for more
-        than `MOST_FRAMES`."""
+        """The samples of units, one unit a frame, `hop` samples each.
+
+        Raise `UnitsInvalid` for more than `MOST_FRAMES`.
+        """
         if len(frames) > MOST_FRAMES:
             raise UnitsInvalid(f"{len(frames)} frames: {MOST_FRAMES} at most are spoken at once")
         began = time.monotonic()
@@ -106,32 +108,34 @@ class Vocoder:
 
     @torch.inference_mode()
     def _piece(self, frames: NDArray[np.int64], part: Sequence[int]) -> list[Waveform]:
-        """The samples of each frame of ``part``, made with all the frames that they depend on."""
+        """The samples of each frame of ``part``, computed with all frames they depend on."""
         first = max(0, part[0] - self._context)
         last = min(len(frames), part[-1] + 1 + self._context)
         code = torch.from_numpy(frames[first:last]).to(self._device)[None]
-        made: Tensor = self._generator(code=code, **self._conditions).flatten()
-        if len(made) != (last - first) * self.hop:
+        samples: Tensor = self._generator(code=code, **self._conditions).flatten()
+        if len(samples) != (last - first) * self.hop:
             raise RuntimeError(
-                f"the vocoder has made {len(made)} samples of {last - first} frames of {self.hop}"
+                f"the vocoder has made {len(samples)} samples of {last - first} frames of "
+                f"{self.hop}"
             )
-        rows = made.float().cpu().numpy().reshape(-1, self.hop)
+        rows = samples.float().cpu().numpy().reshape(-1, self.hop)
         return list(rows[part[0] - first : part[-1] + 1 - first])
 
     def _number(
-        self, what: str, switch: str, count: str, usual: int, given: int | None
+        self, option: str, switch: str, count_key: str, default: int, number: int | None
     ) -> int | None:
+        """The number of a speaker or style; None for a vocoder with only one of them."""
         if not self._config.get(switch):
-            if given is not None:
-                raise UsageError(f"--{what} {given}: this vocoder has but one {what}")
+            if number is not None:
+                raise UsageError(f"--{option} {number}: this vocoder has but one {option}")
             return None
-        known = int(self._config.get(count, usual))
-        if given is None or not 0 <= given < known:
+        count = int(self._config.get(count_key, default))
+        if number is None or not 0 <= number < count:
             raise UsageError(
-                f"--{what} {'is needed' if given is None else given}: this vocoder has the "
-                f"{what}s 0 to {known - 1}"
+                f"--{option} {'is needed' if number is None else number}: this vocoder has the "
+                f"{option}s 0 to {count - 1}"
             )
-        return given
+        return number
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -200,7 +204,7 @@ def context(config: Mapping[str, Any]) -> int:
 
 
 def build(model: Path, config: Mapping[str, Any]) -> CodeHiFiGan:
-    """Our own generator with a checkpoint's weights. Raises `EngineMissing`."""
+    """Our own generator with the weights of a checkpoint. Raise `EngineMissing`."""
     weights = read_weights(model)
     try:
         with torch.device("meta"):  # nothing is allocated for what a configuration says
@@ -214,7 +218,7 @@ def build(model: Path, config: Mapping[str, Any]) -> CodeHiFiGan:
 
 
 def read_weights(model: Path) -> dict[str, Tensor]:
-    """A generator's, as they were saved. Raises `EngineMissing`."""
+    """The weights of a generator as they were saved. Raise `EngineMissing`."""
     state = checkpoint.unpickled(model)
     weights = state.get("generator") if isinstance(state, dict) else None
     if not isinstance(weights, dict) or not checkpoint.are_weights(weights):
@@ -223,7 +227,7 @@ def read_weights(model: Path) -> dict[str, Tensor]:
 
 
 def _without_weight_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Each weight of its direction and length, as torch's own remove_weight_norm computes it."""
+    """The weights from directions and lengths, as torch's remove_weight_norm computes them."""
     plain = {}
     for name, value in weights.items():
         if name.endswith(".weight_v"):

@@ -1,4 +1,4 @@
-"""Where an engine on PyTorch runs, in which precision, and what it does when memory runs out."""
+"""The device, precision and memory of an engine on PyTorch."""
 
 from __future__ import annotations
 
@@ -10,63 +10,64 @@ CPU_BATCH = 16  # windows; more gains nothing on a CPU
 MOST = 64  # windows on any device
 USABLE = 0.7  # of the free device memory; the rest is for fragments and peaks
 DTYPES = ("bfloat16", "float16", "float32")
-#: cuBLAS and cuDNN take memory of their own, beside PyTorch's, and each says so in its own words.
+#: cuBLAS and cuDNN allocate memory beside PyTorch's, and report its end in words of their own.
 OUT_OF_MEMORY = (
     *("out of memory", "can't allocate memory", "unable to find an engine to execute"),
     *("CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_ALLOC_FAILED"),
 )
 
 
-def device(wanted: str, engine: str) -> torch.device:
-    """The device of ``--device``; auto: a GPU where there is one. Raises `UsageError`."""
-    if wanted == "auto":
+def device(requested: str, engine: str) -> torch.device:
+    """The device of ``--device``; auto: a GPU where there is one. Raise `UsageError`."""
+    if requested == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    kind = wanted.partition(":")[0]
+    kind = requested.partition(":")[0]
     if kind not in ("cpu", "cuda", "mps"):
-        raise UsageError(f"--device {wanted}: {engine} runs on cpu, cuda, cuda:N and mps")
+        raise UsageError(f"--device {requested}: {engine} runs on cpu, cuda, cuda:N and mps")
     if kind == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"--device {wanted}: this PyTorch sees no CUDA device; use --device cpu")
+        raise UsageError(
+            f"--device {requested}: this PyTorch sees no CUDA device; use --device cpu"
+        )
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise UsageError(f"--device {wanted}: this PyTorch has no MPS; use --device cpu")
-    return torch.device(wanted)
+        raise UsageError(f"--device {requested}: this PyTorch has no MPS; use --device cpu")
+    return torch.device(requested)
 
 
-def dtype(wanted: str, where: torch.device, engine: str) -> torch.dtype:
-    """The precision of ``--compute-type``; auto: what the device is fast in. Raises
-    `UsageError`."""
-    if wanted != "auto":
-        if wanted not in DTYPES:
-            raise UsageError(f"--compute-type {wanted}: {engine} has {', '.join(DTYPES)}")
-        named: torch.dtype = getattr(torch, wanted)
-        return named
-    if where.type == "cuda":
+def dtype(requested: str, device: torch.device, engine: str) -> torch.dtype:
+    """The precision of ``--compute-type``; auto: the device's fast one. Raise `UsageError`."""
+    if requested != "auto":
+        if requested not in DTYPES:
+            raise UsageError(f"--compute-type {requested}: {engine} has {', '.join(DTYPES)}")
+        precision: torch.dtype = getattr(torch, requested)
+        return precision
+    if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return torch.float16 if where.type == "mps" else torch.float32
+    return torch.float16 if device.type == "mps" else torch.float32
 
 
 def name(precision: torch.dtype) -> str:
     return str(precision).removeprefix("torch.")
 
 
-def batch_size(where: torch.device, window: int) -> int:
-    """How many windows of so many bytes the device takes at once."""
-    if where.type != "cuda":
+def batch_size(device: torch.device, window: int) -> int:
+    """The number of windows, of ``window`` bytes each, that fit on the device at once."""
+    if device.type != "cuda":
         return CPU_BATCH
-    free, _ = torch.cuda.mem_get_info(where)
+    free, _ = torch.cuda.mem_get_info(device)
     return int(min(MOST, max(1, USABLE * free // window)))
 
 
 def out_of_memory(error: Exception) -> bool:
-    """CPU and MPS raise plain RuntimeErrors."""
+    """Whether the error means that memory ran out; CPU and MPS raise plain RuntimeErrors."""
     known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
     return known or any(phrase in str(error) for phrase in OUT_OF_MEMORY)
 
 
-def free_memory(where: torch.device) -> None:
-    """Gives what is cached back to the device."""
-    if where.type == "cuda":
+def free_memory(device: torch.device) -> None:
+    """Release cached memory of the device."""
+    if device.type == "cuda":
         torch.cuda.empty_cache()
-    elif where.type == "mps":
+    elif device.type == "mps":
         torch.mps.empty_cache()

@@ -1,4 +1,4 @@
-"""A folder of transformers, checked before that reads it: it can name code to be imported."""
+"""A folder of transformers, checked before it is read: it can name code to be imported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from speechkit.compat import checkpoint
 from speechkit.errors import EngineMissing, SpeechkitError
 
 MOST_BYTES = 16 << 20  # of a configuration
-#: What would be imported from beside the weights or from the hub, or read of another model.
+#: Keys that import code, from the folder or from the hub, or that read another model.
 FOREIGN = (
     *("auto_map", "custom_generate", "custom_pipelines", "trust_remote_code"),
     "base_model_name_or_path",
@@ -23,9 +23,10 @@ FOREIGN = (
 
 @contextmanager
 def own_alone(folder: Path) -> Iterator[None]:
-    """While transformers loads what is in the folder: no code of it, nothing of elsewhere.
+    """A context in which transformers may load the folder: it runs no code and names nothing else.
 
-    Raises `EngineMissing` where a configuration asks for more, and for whatever loading fails with.
+    Raise `EngineMissing` where a configuration names code or other models, and for any error of
+    loading.
     """
     for path in sorted(folder.glob("*config.json")):
         _require_own(path)
@@ -56,7 +57,7 @@ def _require_own(path: Path) -> None:
 
 
 def _foreign(node: Any) -> Iterator[str]:
-    """Keys with values that name what is not in the folder."""
+    """Settings that refer to something outside the folder, as ``key: value``."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         kernel = str(key).endswith("attn_implementation") and "/" in str(value)
         if kernel or (key in FOREIGN and value):

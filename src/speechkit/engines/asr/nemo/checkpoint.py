@@ -1,4 +1,4 @@
-"""Restores a model as NeMo saved it, and sets how it decodes."""
+"""Restores a model that NeMo saved, and configures its decoding."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ MAX_SYMBOLS = 10  # a frame, of a transducer; NeMo's own default, which many che
 
 
 def restore(path: Path, device: torch.device) -> Any:
-    """The ASR model of a ``.nemo`` file or a folder. Raises `EngineMissing` where there is none.
+    """The ASR model of a ``.nemo`` file or a folder. Raise `EngineMissing` where there is none.
 
-    NeMo gets the configuration that `configuration.read` has checked, files of the model's own
-    folder alone, and weights that were read without pickle.
+    NeMo receives a configuration checked by `configuration.read`, only files of the model's own
+    folder, and weights read without pickle.
     """
     home_folder.protect()
     _quieten()
     file = _file(path)
     files = unpacked(file) if file.is_file() else nullcontext(file)
-    with warnings.catch_warnings(), files as found:
+    with warnings.catch_warnings(), files as folder:
         warnings.simplefilter("ignore")
         try:
-            model = _restored(found, device)
+            model = _restored(folder, device)
         except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as e:
-            reason = " ".join(str(e).split())[:400].replace(f"{found}/", "")
+            reason = " ".join(str(e).split())[:400].replace(f"{folder}/", "")
             if not isinstance(e, EngineMissing):
                 reason = f"not a model that NeMo can restore: {reason}"
             raise EngineMissing(f"--model {path}: {reason}") from e
-    decodes = hasattr(model, "transcribe") and hasattr(model, "change_decoding_strategy")
-    if not decodes or "override_config" not in _parameters(model.transcribe):
+    can_decode = hasattr(model, "transcribe") and hasattr(model, "change_decoding_strategy")
+    if not can_decode or "override_config" not in _parameters(model.transcribe):
         raise EngineMissing(f"--model {path}: a {type(model).__name__} can't transcribe")
     return model.to(device).eval()
 
@@ -58,27 +58,27 @@ def _restored(folder: Path, device: torch.device) -> Any:
 
     register: Any = SaveRestoreConnector.register_artifact
 
-    def own_file(
+    def register_from_folder(
         connector: Any, model: Any, key: str, source: str, verify_src_exists: bool = True
     ) -> Any:
-        """In the model's folder, where NeMo keeps them all, whichever folder the key names."""
-        own = folder.absolute() / Path(str(source).removeprefix("nemo:")).name
-        if source and verify_src_exists and not own.is_file():
-            raise FileNotFoundError(f"{key}: no {own.name} in it")
-        return register(connector, model, key, source and str(own), verify_src_exists)
+        """Take the file from the model's folder, whichever folder the key names."""
+        file = folder.absolute() / Path(str(source).removeprefix("nemo:")).name
+        if source and verify_src_exists and not file.is_file():
+            raise FileNotFoundError(f"{key}: no {file.name} in it")
+        return register(connector, model, key, source and str(file), verify_src_exists)
 
-    def weights(file: str, map_location: Any = "cpu") -> Any:
+    def read_weights(file: str, map_location: Any = "cpu") -> Any:
         return checkpoint.unpickled(Path(file), map_location)
 
     connector = SaveRestoreConnector()
     connector.model_extracted_dir = str(folder)
-    # NeMo makes connectors of its own beside this one.
+    # NeMo also creates connectors of its own.
     with (
         mock.patch.object(logging.getLogger("nemo_logger"), "disabled", True),  # of tracebacks
         mock.patch.multiple(
             SaveRestoreConnector,
-            register_artifact=own_file,
-            _load_state_dict_from_disk=staticmethod(weights),
+            register_artifact=register_from_folder,
+            _load_state_dict_from_disk=staticmethod(read_weights),
         ),
     ):
         model: Any = get_class(config["target"])
@@ -95,21 +95,22 @@ def _parameters(function: Any) -> Mapping[str, Any]:
 
 
 def _file(path: Path) -> Path:
+    """The ``.nemo`` file of a folder, or the folder of an unpacked one."""
     if path.is_file() or (path / "model_config.yaml").is_file():
         return path
-    found = sorted(path.glob("*.nemo"))
-    if not found:
+    files = sorted(path.glob("*.nemo"))
+    if not files:
         raise EngineMissing(f"--model {path}: no .nemo file in it")
-    if len(found) > 1:
+    if len(files) > 1:
         raise EngineMissing(
-            f"--model {path}: a folder with {len(found)} .nemo files; name one of them"
+            f"--model {path}: a folder with {len(files)} .nemo files; name one of them"
         )
-    return found[0]
+    return files[0]
 
 
 def _quieten() -> None:
-    """Only errors are told: NeMo warns on every call, of what is set here on purpose."""
-    # A filter, as NeMo sets the level of its logger itself whenever it transcribes.
+    """Let only errors through: NeMo warns on every call of settings made on purpose."""
+    # A filter, because NeMo resets the level of its logger whenever it transcribes.
     logging.getLogger("nemo_logger").addFilter(_is_grave)
     logging.getLogger("nv_one_logger").setLevel(logging.ERROR)
     logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # of functions taken for classes
@@ -121,17 +122,20 @@ def _is_grave(record: logging.LogRecord) -> bool:
 
 
 def set_decoding(model: Any, *, timestamps: bool, cuda_graphs: bool) -> None:
-    """Greedy or beam as the checkpoint says, but with one best transcript, and a transducer's loop
-    always comes to an end."""
+    """Decode as the checkpoint says, greedily or by beams, but to a single best transcript.
+
+    A transducer's loop gets a limit, so that it always ends.
+    """
     decoding = model.cfg.decoding
     with open_dict(decoding):
         beam, greedy = decoding.get("beam"), decoding.get("greedy")
         if beam is not None:
             beam.return_best_hypothesis = True
         if hasattr(model, "joint"):
-            for one in (one for one in (greedy, beam) if one is not None):
-                given = one.get("max_symbols") or one.get("max_symbols_per_step")
-                one.max_symbols = given or MAX_SYMBOLS
+            for strategy in (greedy, beam):
+                if strategy is not None:
+                    limit = strategy.get("max_symbols") or strategy.get("max_symbols_per_step")
+                    strategy.max_symbols = limit or MAX_SYMBOLS
             if greedy is not None:
                 greedy.use_cuda_graph_decoder = cuda_graphs
             if beam is not None:

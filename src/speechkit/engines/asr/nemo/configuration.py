@@ -1,8 +1,8 @@
 """A NeMo model's configuration, read and checked before NeMo sees it.
 
-NeMo builds whatever classes a configuration names. Its own list of those it may name is wide: a
-tokenizer on it imports code that lies beside the weights. Here are the kinds that models of speech
-recognition are made of.
+NeMo instantiates the classes that a configuration names. Its own list of permitted classes is wide:
+one of its tokenizers imports code from beside the weights. The lists here hold the classes of which
+models for speech recognition consist.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from speechkit.io import yaml_files
 
 NAME = "model_config.yaml"
 MOST_BYTES = 16 << 20  # a vocabulary of 16,000, four times over, is 2 MiB
-#: What training alone reads: dropped, so that it needs no check. Profiles make folders.
+#: Read only in training, so dropped instead of checked. Profiles create folders.
 OF_TRAINING = (
     *("optim", "trainer", "exp_manager"),
     *("nsys_profile", "memory_profile", "chakra_profile"),
 )
-#: The last name of a class, by the package that has it, in whichever of its modules.
+#: Names of classes by their package; the module within it doesn't matter.
 MODELS = {
     "nemo.collections.asr.models": (
         *("EncDecCTCModel", "EncDecCTCModelBPE", "EncDecRNNTModel", "EncDecRNNTBPEModel"),
@@ -65,10 +65,11 @@ FILE_KEY = re.compile(r"(path|file|model|dir)$")  # of a language model, in how 
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The configuration of a model's files, plain, without what training alone reads.
+    """The configuration of a model's folder in plain containers, without the keys of training.
 
-    The other ones in the folder are checked too: NeMo builds Canary's aligner by one. Raises
-    `EngineMissing` with the reason where code or a file of elsewhere is asked for, or too much.
+    Other configurations in the folder are checked, too: NeMo builds Canary's aligner from one.
+    Raise `EngineMissing` with the reason for one that names code or files elsewhere, or is too
+    large.
     """
     checked = {path.name: _checked(path) for path in sorted(folder.glob("*.yaml"))}
     if NAME not in checked:
@@ -99,13 +100,13 @@ def _checked(path: Path) -> dict[str, Any]:
 
 
 def _settings(node: Any, place: str = "") -> Iterator[tuple[str, str, Any]]:
-    """Each value of a mapping with its place, as ``encoder.d_model``, and key; and of a list."""
+    """Each value of nested mappings and lists, with its place (``encoder.d_model``) and key."""
     items = node.items() if isinstance(node, dict) else enumerate(node)
     for key, value in items:
-        own = f"{place}.{key}" if place else str(key)
-        yield own, str(key), value
+        inner = f"{place}.{key}" if place else str(key)
+        yield inner, str(key), value
         if isinstance(value, dict | list):
-            yield from _settings(value, own)
+            yield from _settings(value, inner)
 
 
 def _require_no_code(place: str, key: str, value: Any) -> None:
@@ -136,8 +137,8 @@ def _require_kind(place: str, target: Any, kinds: Mapping[str, tuple[str, ...]])
 
 
 def _require_tokenizers(tokenizer: dict[str, Any]) -> None:
-    for one in (tokenizer, *(tokenizer.get("langs") or {}).values()):
-        if str(one.get("type")).lower() == "wpe":
+    for config in (tokenizer, *(tokenizer.get("langs") or {}).values()):
+        if str(config.get("type")).lower() == "wpe":
             raise ValueError(
                 "refused, its tokenizer is of the type wpe, which NeMo makes of a model of the hub"
             )

@@ -1,6 +1,6 @@
 """NeMo's models: CTC, transducers (RNN-T, TDT), hybrids, and attention decoders such as Canary.
 
-A model is given mono waveforms of a length it is safe with, and never a file of the user's.
+A model gets mono waveforms of a safe length, and never a file of the user's.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from speechkit.records import Hypothesis
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Clip, Waveform
 
-LEAST = 0.02  # seconds, to which silence is added: below two frames NeMo's normalisation fails
-LEAST_ATTENDED = 1.0  # seconds, of attention decoders, as NeMo itself does
+# Shorter windows are padded with silence.
+LEAST = 0.02  # seconds; below two frames NeMo's normalisation fails
+LEAST_ATTENDED = 1.0  # seconds, for attention decoders, as in NeMo itself
 
 
 class Nemo:
@@ -62,10 +63,11 @@ class Nemo:
     def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:
         for group in self._groups(utterances):
             began = time.monotonic()
-            heard = iter(self._in_batches([clip.waveform for clips in group for clip in clips]))
+            windows = [clip.waveform for clips in group for clip in clips]
+            hypotheses = iter(self._in_batches(windows))
             self._seconds += time.monotonic() - began
             for clips in group:
-                yield [next(heard) for _ in clips]
+                yield [next(hypotheses) for _ in clips]
 
     def _groups(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Sequence[Clip]]]:
         """The utterances that fill a batch, or one that fills several."""
@@ -79,38 +81,38 @@ class Nemo:
             yield group
 
     def _in_batches(self, windows: Sequence[Waveform]) -> list[Hypothesis]:
-        """Each batch of windows of about the same length, so that little of it is padding."""
+        """Decode batches of windows of similar length, which need little padding."""
         by_length = sorted(range(len(windows)), key=lambda index: len(windows[index]), reverse=True)
-        found = self._batch.map([windows[index] for index in by_length], self._decode)
-        in_order = sorted(zip(by_length, found, strict=True), key=lambda pair: pair[0])
+        decoded = self._batch.map([windows[index] for index in by_length], self._decode)
+        in_order = sorted(zip(by_length, decoded, strict=True), key=lambda pair: pair[0])
         return [hypothesis for _, hypothesis in in_order]
 
     def _decode(self, windows: Sequence[Waveform]) -> list[Hypothesis]:
         config = loaders.transcribe_config(self._model, len(windows), hypotheses=self._timestamps)
-        alone = self._timestamps and not prompts.has_aligner(self._model)
-        prompts.tell(self._model, config, self._language, times=alone)
-        more = {"timestamps": self._timestamps or None} if self._attends else {}
-        lowered = self._dtype != torch.float32
+        writes_times = self._timestamps and not prompts.has_aligner(self._model)
+        prompts.tell(self._model, config, self._language, times=writes_times)
+        options = {"timestamps": self._timestamps or None} if self._attends else {}
+        is_lowered = self._dtype != torch.float32
         with (
-            self._load([self._prepared(one) for one in windows], self._rate, config) as audio,
-            torch.autocast(self._device.type, self._dtype, enabled=lowered),
+            self._load([self._prepared(window) for window in windows], self._rate, config) as audio,
+            torch.autocast(self._device.type, self._dtype, enabled=is_lowered),
         ):
-            heard = self._model.transcribe(audio, override_config=config, **more)
-        if len(heard) != len(windows):
-            raise RuntimeError(f"NeMo gave {len(heard)} transcripts of {len(windows)} windows")
+            outputs = self._model.transcribe(audio, override_config=config, **options)
+        if len(outputs) != len(windows):
+            raise RuntimeError(f"NeMo gave {len(outputs)} transcripts of {len(windows)} windows")
         stride = checkpoint.seconds_a_frame(self._model)
         return [
             timestamps.hypothesis(
-                one,
+                output,
                 len(window) / SAMPLE_RATE,
                 stride if self._timestamps else None,
                 self._language,
             )
-            for one, window in zip(heard, windows, strict=True)
+            for output, window in zip(outputs, windows, strict=True)
         ]
 
     def _prepared(self, window: Waveform) -> Waveform:
-        """At the model's sample rate and not too short."""
+        """The window at the model's sample rate, padded if too short."""
         if self._rate != SAMPLE_RATE:
             window = soxr.resample(window, SAMPLE_RATE, self._rate)
         least = LEAST_ATTENDED if self._attends else LEAST
@@ -118,7 +120,7 @@ class Nemo:
         return np.ascontiguousarray(window, dtype=np.float32)
 
     def _batch_size(self) -> int:
-        """From the bytes that a window of full length takes at the encoder's widest."""
+        """The number of windows, from the bytes of a full one at the encoder's widest layer."""
         encoder = self._model.cfg.encoder
         frames = self.max_window / checkpoint.seconds_a_frame(self._model)
         width = int(encoder.get("d_model", 512))

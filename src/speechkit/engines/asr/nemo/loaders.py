@@ -26,9 +26,9 @@ Loader = Callable[[Sequence["Waveform"], int, Any], AbstractContextManager[Any]]
 
 
 def transcribe_config(model: Any, windows: int, *, hypotheses: bool) -> Any:
-    """NeMo's own for this model; of the fields below those that this version of it has.
+    """NeMo's configuration for this model, with those of the fields below that this version has.
 
-    ``hypotheses``: with what times are made of, beside the text.
+    ``hypotheses``: return the data for timestamps along with the text.
     """
     config = model.get_transcribe_config()
     fields = {

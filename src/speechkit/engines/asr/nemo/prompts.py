@@ -1,4 +1,4 @@
-"""What a model is told beside the audio: its language, and of attention decoders the task."""
+"""Prompts of a model: its language and, for attention decoders, the task."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from speechkit.errors import UsageError
 
-UNSAID = {  # by a checkpoint; the same that NeMo takes for granted of files without it
+DEFAULTS = {  # where a checkpoint has none; those of NeMo for files without prompts
     "source_lang": "en",
     "target_lang": "en",
     "task": "asr",
@@ -20,7 +20,7 @@ UNSAID = {  # by a checkpoint; the same that NeMo takes for granted of files wit
 
 
 def is_attention_decoder(model: Any) -> bool:
-    """Canary and its kin, which are told what to do in a dialog."""
+    """Whether the model is prompted by a dialog, as Canary is."""
     return hasattr(model, "prompt")
 
 
@@ -29,8 +29,7 @@ def has_aligner(model: Any) -> bool:
 
 
 def require_known(model: Any, language: str | None, dataloader: str) -> None:
-    """Raises `UsageError` for a language that the model doesn't take, or a loader that it can't be
-    told the language by."""
+    """Raise `UsageError` for a language not of the model, or a loader that can't pass it on."""
     languages = _languages(model)
     if is_attention_decoder(model):
         if dataloader == "manifest":
@@ -44,14 +43,14 @@ def require_known(model: Any, language: str | None, dataloader: str) -> None:
         if dataloader != "direct":
             raise UsageError(f"--dataloader {dataloader}: not for a model that takes a language")
         if (language or "auto") not in languages:
-            said = f"--language {language}" if language else "without --language"
-            raise UsageError(f"{said}: this model has {', '.join(sorted(languages))}")
+            option = f"--language {language}" if language else "without --language"
+            raise UsageError(f"{option}: this model has {', '.join(sorted(languages))}")
     elif language:
         raise UsageError(f"--language {language}: this model takes no language")
 
 
 def tell(model: Any, config: Any, language: str | None, *, times: bool) -> None:
-    """Completes a transcribe configuration. ``times``: the model is to write them itself."""
+    """Add the prompt to a transcribe configuration. ``times``: the model writes them itself."""
     if is_attention_decoder(model):
         slots = _slots(model, language, times=times)
         config.prompt = [{"role": "user", "slots": slots}] if slots else []
@@ -60,7 +59,7 @@ def tell(model: Any, config: Any, language: str | None, *, times: bool) -> None:
 
 
 def _defaults(model: Any) -> dict[str, Any]:
-    """What an attention decoder is told unless told otherwise; None: nothing."""
+    """The default prompt of an attention decoder; None for a slot without a default."""
     turns = model.prompt.get_default_dialog_slots()
     return {
         name: value
@@ -71,9 +70,9 @@ def _defaults(model: Any) -> dict[str, Any]:
 
 
 def _slots(model: Any, language: str | None, *, times: bool) -> dict[str, str]:
-    """What an attention decoder is to be told beside, or instead of, its defaults."""
+    """The slots of an attention decoder's prompt that differ from its defaults."""
     missing = [name for name, value in _defaults(model).items() if value is None]
-    slots = {name: UNSAID[name] for name in missing if name in UNSAID}
+    slots = {name: DEFAULTS[name] for name in missing if name in DEFAULTS}
     if language:
         slots |= {"source_lang": language, "target_lang": language}
     if times and "timestamp" in model.prompt.get_slots("user"):
@@ -82,5 +81,5 @@ def _slots(model: Any, language: str | None, *, times: bool) -> dict[str, str]:
 
 
 def _languages(model: Any) -> list[str]:
-    """Of transducers that are conditioned on one."""
+    """The languages of a transducer that is conditioned on one; else none."""
     return list(model.cfg.get("model_defaults", {}).get("prompt_dictionary") or ())

@@ -28,7 +28,7 @@ class PocketSphinx:
 
     ``model`` is a folder laid out as the wheel's own: an acoustic model's folder, a ``.lm.bin``
     and a ``.dict``. Cepstral means are taken over each waveform (``cmn=batch``), so that no
-    result depends on what was decoded before.
+    result depends on earlier ones.
     """
 
     max_window = 30.0
@@ -76,15 +76,15 @@ def _word(segment: Any) -> Word:
 
 
 def _model_files(folder: Path) -> dict[str, str]:
-    found = {
+    paths = {
         "hmm": next((path.parent for path in sorted(folder.glob("*/mdef"))), None),
         "lm": next((p for p in sorted(folder.glob("*.lm.bin")) if "phone" not in p.name), None),
         "dict": next(iter(sorted(folder.glob("*.dict"))), None),
     }
-    missing = [key for key, path in found.items() if path is None]
+    missing = [key for key, path in paths.items() if path is None]
     if missing:
         raise EngineMissing(
             f"{folder}: not a PocketSphinx model, no {' and no '.join(missing)} in it "
             "(expected: a folder with mdef, a .lm.bin and a .dict)"
         )
-    return {key: str(path) for key, path in found.items()}
+    return {key: str(path) for key, path in paths.items()}

@@ -1,4 +1,4 @@
-"""Token times from cross-attention, by dynamic time warping, as OpenAI's whisper/timing.py."""
+"""Token times from cross-attention by dynamic time warping, as in OpenAI's whisper/timing.py."""
 
 from __future__ import annotations
 
@@ -26,28 +26,32 @@ _EXCHANGES = (
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """``weights`` [heads, tokens, frames]: row i is the attention with which text token i of
-    ``count`` was predicted, one row more the end's. ``sure``: the tokens' probabilities."""
+    """The cross-attention of a window.
+
+    ``weights`` [heads, tokens, frames]: row i is the attention that predicted text token i of
+    ``count``; one more row is that of the end. ``probabilities`` of the tokens.
+    """
 
     weights: NDArray[np.float32]
-    sure: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
     count: int
     seconds: float
 
 
 def align(windows: Sequence[Attention]) -> list[Alignment]:
-    """Where the text tokens of each window begin, and the last one ends."""
-    found = _first_frames([-_attended(one) for one in windows])
+    """The times at which the text tokens of each window begin, and the last one ends."""
+    paths = _first_frames([-_mean_attention(window) for window in windows])
     return [
         Alignment(
-            [round(float(frame) * FRAME, 3) for frame in frames], one.sure[: one.count].tolist()
+            [round(float(frame) * FRAME, 3) for frame in frames],
+            window.probabilities[: window.count].tolist(),
         )
-        for one, frames in zip(windows, found, strict=True)
+        for window, frames in zip(windows, paths, strict=True)
     ]
 
 
-def _attended(window: Attention) -> NDArray[np.float32]:
-    """[tokens, frames]"""
+def _mean_attention(window: Attention) -> NDArray[np.float32]:
+    """The normalised and smoothed mean over the heads, [tokens, frames]."""
     frames = max(1, min(window.weights.shape[2], round(window.seconds / FRAME)))
     heads = window.weights[:, : window.count + 1, :frames]
     spread = heads.std(axis=1, keepdims=True)
@@ -61,25 +65,26 @@ def _median(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     if frames <= half:
         return weights
     padded = np.pad(weights, [(0, 0), (0, 0), (half, half)], mode="reflect")
-    of = [padded[..., shift : shift + frames] for shift in range(MEDIAN)]
+    shifted = [padded[..., shift : shift + frames] for shift in range(MEDIAN)]
     for low, high in _EXCHANGES:
-        of[low], of[high] = np.minimum(of[low], of[high]), np.maximum(of[low], of[high])
-    return of[half]
+        first, second = shifted[low], shifted[high]
+        shifted[low], shifted[high] = np.minimum(first, second), np.maximum(first, second)
+    return shifted[half]
 
 
 def _first_frames(costs: Sequence[NDArray[np.float32]]) -> list[NDArray[np.int64]]:
-    """Of each matrix, the frame at which the cheapest monotonic path enters each row.
+    """For each matrix, the frames at which the cheapest monotonic path enters its rows.
 
-    The steps of a path are right, down and both. Filled by anti-diagonals, for all matrices at
-    once: cell (i, j) lies on diagonal i + j, at place i, both from 1. What is beyond a smaller
-    matrix is filled, too, and never looked at.
+    The steps of a path are right, down and both. Sums are computed by anti-diagonals, for all
+    matrices at once: cell (i, j) lies on diagonal i + j, at place i, both from 1. Cells beyond a
+    smaller matrix are computed, too, and never used.
     """
     rows, columns = (max(cost.shape[axis] for cost in costs) for axis in (0, 1))
     skewed = np.zeros((rows + columns + 1, len(costs), rows + 1), np.float32)
     for number, cost in enumerate(costs):
         for i, row in enumerate(cost, 1):
             skewed[i + 1 : i + 1 + len(row), number, i] = row
-    came = np.zeros(skewed.shape, np.int8)  # 0: from (i-1, j-1), 1: from (i-1, j), 2: (i, j-1)
+    steps = np.zeros(skewed.shape, np.int8)  # 0: from (i-1, j-1), 1: from (i-1, j), 2: (i, j-1)
     older, old = np.full((2, *skewed.shape[1:]), np.inf)  # sums on the two diagonals before
     older[:, 0] = 0.0
     for diagonal in range(2, rows + columns + 1):
@@ -87,19 +92,19 @@ def _first_frames(costs: Sequence[NDArray[np.float32]]) -> list[NDArray[np.int64
         above = slice(here.start - 1, here.stop - 1)
         both, down, right = older[:, above], old[:, above], old[:, here]
         least = np.minimum(both, down)
-        came[diagonal, :, here] = np.where(right < least, 2, down < both)
+        steps[diagonal, :, here] = np.where(right < least, 2, down < both)
         new = np.full_like(old, np.inf)
         new[:, here] = np.minimum(least, right) + skewed[diagonal, :, here]
         older, old = old, new
-    return [_entered(came[:, number], *cost.shape) for number, cost in enumerate(costs)]
+    return [_traced(steps[:, number], *cost.shape) for number, cost in enumerate(costs)]
 
 
-def _entered(came: NDArray[np.int8], rows: int, columns: int) -> NDArray[np.int64]:
-    """The path back from its end."""
+def _traced(steps: NDArray[np.int8], rows: int, columns: int) -> NDArray[np.int64]:
+    """The column at which the path enters each row, traced back from its end."""
     entered = np.zeros(rows, np.int64)
     i, j = rows, columns
     while i > 0 and j > 0:
         entered[i - 1] = j - 1
-        step = came[i + j, i]
+        step = steps[i + j, i]
         i, j = i - (step < 2), j - (step != 1)
     return entered

@@ -1,4 +1,4 @@
-"""What a Whisper runtime does for `decoder.Whisper`; the two of them are hf.py and ct2.py."""
+"""The interface of a Whisper runtime: the backends are `whisper.engine` and `faster_whisper`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A decoded window: its tokens without the prompt and the end, and probabilities.
+    """A decoded window: its tokens without the prompt and the end, and their probability.
 
     ``log_probability`` is the mean over the tokens and the end.
     """
@@ -26,8 +26,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Where text tokens lie: token i begins at ``starts[i]`` seconds of its window; one start more,
-    the end of the last. ``probabilities`` of each token."""
+    """The times of text tokens: token i begins at ``starts[i]`` seconds of its window.
+
+    One more start is the end of the last token. ``probabilities``: one for each token.
+    """
 
     starts: list[float]
     probabilities: list[float]
@@ -35,8 +37,10 @@ class Alignment:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How tokens are chosen: the likeliest by ``beams``, or at a ``temperature`` above 0 at random,
-    with the numbers of a ``seed``."""
+    """The choice of tokens: the likeliest by ``beams``, or random at a ``temperature`` above 0.
+
+    ``seed``: of the random numbers.
+    """
 
     beams: int = 1
     temperature: float = 0.0
@@ -44,8 +48,10 @@ class Search:
 
 
 class Backend(Protocol):
-    """One loaded model on one device. ``chunk`` in seconds, ``longest`` in tokens. ``detects``:
-    it can tell the language."""
+    """A loaded model on a device.
+
+    ``chunk`` in seconds, ``longest`` in tokens. ``detects``: it can detect the language.
+    """
 
     vocabulary: Vocabulary
     chunk: float
@@ -55,12 +61,14 @@ class Backend(Protocol):
     detects: bool
 
     def batch_size(self, beams: int) -> int:
-        """How many windows fit in the device's free memory."""
+        """The number of windows that fit in the device's free memory."""
         ...
 
     def features(self, waveforms: Sequence[Waveform]) -> Any:
-        """Log-mel features [windows, mels, frames], each padded to the chunk. Runs ahead of the
-        model in another thread."""
+        """Log-mel features [windows, mels, frames], each padded to the chunk.
+
+        Called ahead of the model, in another thread.
+        """
         ...
 
     def encode(self, features: Any) -> Any: ...
@@ -72,17 +80,17 @@ class Backend(Protocol):
     def decode(
         self, encoded: Any, prompts: list[list[int]], search: Search, most: int
     ) -> list[Draft]:
-        """A draft a window, of ``most`` tokens at most; the prompts are equally long."""
+        """A draft for each window, of at most ``most`` tokens; the prompts are equally long."""
         ...
 
     def align(
         self, encoded: Any, start: list[int], texts: list[list[int]], seconds: list[float]
     ) -> list[Alignment]:
-        """Where the text tokens of each window lie in its ``seconds`` of audio."""
+        """The times of the text tokens of each window in its ``seconds`` of audio."""
         ...
 
     def out_of_memory(self, error: Exception) -> bool: ...
 
     def free_memory(self) -> None:
-        """Gives cached device memory back."""
+        """Release cached device memory."""
         ...

@@ -1,7 +1,7 @@
-"""Whisper over a runtime: clips in batches, doubtful ones again, tokens to words with times.
+"""Whisper over a runtime: batches of clips, temperature fallback, tokens to words with times.
 
-A result does not depend on the clips that shared its batch, but for the last bits of floats:
-what is sampled is decoded alone, with random numbers of its own (as far as the runtime allows).
+A result does not depend on the other clips of its batch, except in the last bits of floats: a
+sampled clip is decoded alone, with its own random numbers (as far as the runtime allows).
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.transcript import Span
     from speechkit.engines.protocols import Waveform
 
-SILENCE = 3e-4  # peak amplitude (-70 dBFS) below which nothing can have been said
+SILENCE = 3e-4  # peak amplitude (-70 dBFS) below which there is no speech
 FEWEST_SAMPLES = 400  # one analysis window of 25 ms
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A clip to decode; ``last`` of its utterance."""
+    """A clip to decode; ``last``: it is the last of its utterance."""
 
     clip: Clip
     spoken: Spoken
@@ -46,11 +46,11 @@ class _Job:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
-    """A decoded clip: the stretches of its text, and what is thought of them."""
+class _DecodedClip:
+    """The spans of a clip's text, and the draft that they are from."""
 
     spans: list[Span]
-    judged: AssessedDraft
+    draft: AssessedDraft
     language: str | None
 
 
@@ -64,7 +64,7 @@ class Whisper:
         self._language = LanguageOption.parse(options.language, self._vocabulary)
         if not self._language.fixed and self._vocabulary.languages and not backend.detects:
             raise UsageError("this model can't tell the language: give it with --language")
-        self._drafter = FallbackDecoder(backend, options.beam_size, options.temperature)
+        self._fallback = FallbackDecoder(backend, options.beam_size, options.temperature)
         self._context = self._previous_text()
         self._batch = BatchSize(
             options.batch_size or backend.batch_size(options.beam_size),
@@ -80,18 +80,18 @@ class Whisper:
         )
 
     def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:
-        done: list[Hypothesis] = []
+        hypotheses: list[Hypothesis] = []
         groups = ((group, self._features(group)) for group in self._groups(utterances))
         for jobs, features in prefetched(groups):
             for job, hypothesis in zip(jobs, self._group(jobs, features), strict=True):
                 if job is not None:
-                    done.append(hypothesis)
+                    hypotheses.append(hypothesis)
                 if job is None or job.last:
-                    yield done
-                    done = []
+                    yield hypotheses
+                    hypotheses = []
 
     def _groups(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[_Job | None]]:
-        """The clips, as many as a batch holds; None for an utterance without any."""
+        """Groups of clips as large as a batch; None stands for an utterance without clips."""
         group: list[_Job | None] = []
         for clips in utterances:
             audible = [clip for clip in clips if not _silent(clip.waveform)]
@@ -109,38 +109,38 @@ class Whisper:
             yield group
 
     def _features(self, jobs: Sequence[_Job | None]) -> Any:
-        """Of the clips that are decoded together."""
-        heard = [self._chunk(job.clip) for job in jobs if _is_heard(job)]
-        return self._backend.features(heard) if heard else None
+        """The features of the clips that are decoded together."""
+        chunks = [self._chunk(job.clip) for job in jobs if _is_audible(job)]
+        return self._backend.features(chunks) if chunks else None
 
     def _chunk(self, clip: Clip) -> Waveform:
         return clip.waveform[: round(self._backend.chunk * SAMPLE_RATE)]
 
     def _group(self, jobs: Sequence[_Job | None], features: Any) -> list[Hypothesis]:
         began = time.monotonic()
-        heard = [job for job in jobs if _is_heard(job)]
+        audible = [job for job in jobs if _is_audible(job)]
         decoded = iter(
             self._batch.map(
-                range(len(heard)),
-                lambda part: self._decode([heard[row] for row in part], features[list(part)]),
+                range(len(audible)),
+                lambda part: self._decode([audible[row] for row in part], features[list(part)]),
             )
         )
-        found = [next(decoded) if _is_heard(job) else Hypothesis() for job in jobs]
+        hypotheses = [next(decoded) if _is_audible(job) else Hypothesis() for job in jobs]
         self._seconds += time.monotonic() - began
-        return found
+        return hypotheses
 
     def _decode(self, jobs: Sequence[_Job], features: Any) -> list[Hypothesis]:
         clips = [job.clip for job in jobs]
         encoded = self._backend.encode(features)
         languages = self._languages(jobs, encoded)
         prompts = [self._prompt(language) for language in languages]
-        judged = self._drafter.decode(clips, features, encoded, prompts)
+        drafts = self._fallback.decode(clips, features, encoded, prompts)
         seconds = [min(clip.seconds, self._backend.chunk) for clip in clips]
-        heard = [
-            self._heard(one, language, length)
-            for one, language, length in zip(judged, languages, seconds, strict=True)
+        decoded = [
+            self._decoded_clip(draft, language, length)
+            for draft, language, length in zip(drafts, languages, seconds, strict=True)
         ]
-        return self._placed(heard, encoded, seconds)
+        return self._timed(decoded, encoded, seconds)
 
     def _languages(self, jobs: Sequence[_Job], encoded: Any) -> list[str | None]:
         if not self._vocabulary.languages:
@@ -156,15 +156,15 @@ class Whisper:
             features = self._backend.features([self._chunk(clip)])
             return self._backend.languages(self._backend.encode(features))[0]
 
-        found: list[str | None] = []
+        languages: list[str | None] = []
         for job, row in zip(jobs, shares, strict=True):
             if job.clip.language in self._vocabulary.languages:
-                found.append(job.clip.language)
+                languages.append(job.clip.language)
             elif self._language.each:
-                found.append(self._language.likeliest(row)[0])
+                languages.append(self._language.likeliest(row)[0])
             else:
-                found.append(job.spoken.settle(self._language, shares_of))
-        return found
+                languages.append(job.spoken.settle(self._language, shares_of))
+        return languages
 
     def _previous_text(self) -> list[int]:
         text = " ".join(filter(None, [self._options.hotwords, self._options.initial_prompt]))
@@ -175,55 +175,60 @@ class Whisper:
         end = [] if self._options.timestamps else [self._vocabulary.no_timestamps]
         return [*self._context, *start, *end]
 
-    def _heard(self, judged: AssessedDraft, language: str | None, seconds: float) -> _Heard:
-        if no_speech(judged.draft):
-            return _Heard([], judged, language)
-        tokens = judged.draft.tokens
-        if judged.repeats:
+    def _decoded_clip(
+        self, assessed: AssessedDraft, language: str | None, seconds: float
+    ) -> _DecodedClip:
+        if no_speech(assessed.draft):
+            return _DecodedClip([], assessed, language)
+        tokens = assessed.draft.tokens
+        if assessed.repeats:
             tokens = transcript.without_loops(tokens)
-        return _Heard(transcript.spans(tokens, self._vocabulary, seconds), judged, language)
+        spans = transcript.spans(tokens, self._vocabulary, seconds)
+        return _DecodedClip(spans, assessed, language)
 
-    def _placed(
-        self, heard: Sequence[_Heard], encoded: Any, seconds: list[float]
+    def _timed(
+        self, decoded: Sequence[_DecodedClip], encoded: Any, seconds: list[float]
     ) -> list[Hypothesis]:
-        """With times, for which all clips of a language are aligned together."""
-        found = [Hypothesis()] * len(heard)
-        for language in dict.fromkeys(one.language for one in heard if one.spans):
+        """Hypotheses with times; all clips of a language are aligned together."""
+        hypotheses = [Hypothesis()] * len(decoded)
+        for language in dict.fromkeys(clip.language for clip in decoded if clip.spans):
             texts = [
-                [t for span in one.spans for t in span.tokens] if one.language == language else []
-                for one in heard
+                [token for span in clip.spans for token in span.tokens]
+                if clip.language == language
+                else []
+                for clip in decoded
             ]
             start = self._vocabulary.start(language, self._options.task)
             alignments = self._backend.align(encoded, start, texts, seconds)
-            for row, (one, text) in enumerate(zip(heard, texts, strict=True)):
+            for row, (clip, text) in enumerate(zip(decoded, texts, strict=True)):
                 if text:
-                    placed = word_times.segments(
-                        one.spans, alignments[row], self._vocabulary, language
+                    segments = word_times.segments(
+                        clip.spans, alignments[row], self._vocabulary, language
                     )
-                    found[row] = _hypothesis(one, placed)
-        return found
+                    hypotheses[row] = _hypothesis(clip, segments)
+        return hypotheses
 
 
-def _hypothesis(heard: _Heard, segments: Sequence[Any]) -> Hypothesis:
-    judged = heard.judged
-    confidence = round(math.exp(judged.draft.log_probability), 3)
-    doubts = {"hallucination": judged.repeats, "doubtful": judged.doubtful and not judged.repeats}
+def _hypothesis(clip: _DecodedClip, segments: Sequence[Any]) -> Hypothesis:
+    draft = clip.draft
+    confidence = round(math.exp(draft.draft.log_probability), 3)
+    doubts = {"hallucination": draft.repeats, "doubtful": draft.doubtful and not draft.repeats}
     flags = tuple(name for name, holds in doubts.items() if holds)
     return Hypothesis(
         tuple(
-            replace(one, confidence=confidence, language=heard.language, flags=flags)
-            for one in segments
+            replace(segment, confidence=confidence, language=clip.language, flags=flags)
+            for segment in segments
         ),
-        heard.language,
+        clip.language,
     )
 
 
-def _is_heard(job: _Job | None) -> TypeGuard[_Job]:
+def _is_audible(job: _Job | None) -> TypeGuard[_Job]:
     return job is not None and not job.silent
 
 
 def _silent(waveform: Waveform) -> bool:
-    """Whether nothing can be heard, found without a copy of what may be hours."""
+    """Whether nothing is audible; copies nothing of a waveform that may last hours."""
     if len(waveform) < FEWEST_SAMPLES:
         return True
     return max(float(waveform.max()), -float(waveform.min())) < SILENCE

@@ -1,7 +1,7 @@
-"""The decoding loop: token after token, with all that belongs to a step on the device.
+"""The decoding loop: token after token, with all data of a step on the device.
 
-On CUDA a step is captured as a graph, once for each number of rows and span of positions, and only
-replayed from then on; elsewhere it is called. It works in place, on tensors that stay.
+On CUDA a step is captured as a graph, once for each number of rows and span of positions, and then
+replayed; elsewhere it is called. It works in place, on tensors that are never reallocated.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 
 SPANS = (64, 128, 256)  # positions that a captured step attends to; all there are beyond
-LOOK = 8  # captured steps from one look for the end to the next: the host waits at each
+CHECK_EVERY = 8  # captured steps between checks for the end: the host waits at each
 EVEN = 8  # a captured step has a power of two of rows up to here, and multiples of it beyond
 
 
@@ -32,24 +32,29 @@ def _likeliest(scores: torch.Tensor) -> torch.Tensor:
     return scores.argmax(-1)
 
 
-class _Chance:
-    """Tokens at random, by the numbers of a seed. All rows have the same ones, which come from the
-    CPU: what is chosen depends neither on other rows nor on the device."""
+class _Sampling:
+    """Random tokens by the numbers of a seed.
+
+    The numbers are the same for all rows and come from the CPU, so that the choice depends neither
+    on other rows nor on the device.
+    """
 
     def __init__(self, search: Search) -> None:
         self._temperature = search.temperature
         self._random = torch.Generator().manual_seed(search.seed)
 
     def __call__(self, scores: torch.Tensor) -> torch.Tensor:
-        """By the Gumbel trick, which a last bit of a score hardly ever changes."""
+        """Choose by the Gumbel trick, in which the last bit of a score hardly ever matters."""
         noise = torch.empty(scores.shape[1]).exponential_(generator=self._random)
         noise = noise.clamp_min_(torch.finfo().tiny).log_().to(scores.device)
         return (scores / self._temperature - noise).argmax(-1)
 
 
 class DecodingLoop:
-    """Decodes windows with the weights of ``model``, a WhisperForConditionalGeneration;
-    ``generation``, a GenerationConfig, says what is suppressed."""
+    """Decodes windows with the weights of ``model``, a WhisperForConditionalGeneration.
+
+    ``generation``: a GenerationConfig with the tokens to suppress.
+    """
 
     def __init__(self, model: Any, vocabulary: Vocabulary, generation: Any) -> None:
         self._layers = DecoderLayers(model)
@@ -61,18 +66,20 @@ class DecodingLoop:
         self.free()
 
     def free(self) -> None:
-        """Gives up the caches, and the graphs, which point to them."""
+        """Release the caches, and the graphs, which point to them."""
         self._caches: list[KeyValueCache] = []
         self._state: _State | None = None
-        self._heard: torch.Tensor | None = None
+        self._hidden: torch.Tensor | None = None
         if self._graphs:
             self._graphs.clear()
 
     @torch.inference_mode()
     def opening(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The logits [windows, vocabulary] in float32 of what opens each window of ``hidden``
-        [windows, positions, width]: a language or <|nospeech|>."""
-        self._hear(hidden)
+        """The logits [windows, vocabulary], float32, of the first token of each window.
+
+        ``hidden`` [windows, positions, width]. The token is a language or <|nospeech|>.
+        """
+        self._encode_into_caches(hidden)
         start = torch.full((len(hidden), 1), self._vocabulary.sot, device=self._device)
         return self._layers(start, torch.zeros_like(start), 1, self._caches).float()
 
@@ -80,18 +87,20 @@ class DecodingLoop:
     def decode(
         self, hidden: torch.Tensor, prompts: list[list[int]], search: Search, most: int
     ) -> list[tuple[list[int], float]]:
-        """The tokens of each window without their end, and the mean of their log probabilities,
-        that of the end included. A window's depend on no other's."""
-        self._hear(hidden)
+        """The tokens of each window without the end, and their mean log probability.
+
+        The mean includes the end. The results of a window depend on no other window.
+        """
+        self._encode_into_caches(hidden)
         start = len(prompts[0])
         stop = min(self._longest, start + most)
         stamps = self._vocabulary.no_timestamps not in prompts[0]
         step = _Step(self._rows(len(hidden)), start, stamps)
-        choose = _Chance(search) if search.temperature > 0 else _likeliest
+        choose = _Sampling(search) if search.temperature > 0 else _likeliest
         state = self._begin(step, prompts, choose)
         for position in range(start, stop - 1):
-            look = not self._graphs or (position - start) % LOOK == 0
-            if look and bool(state.ended.all()):
+            checks = not self._graphs or (position - start) % CHECK_EVERY == 0
+            if checks and bool(state.ended.all()):
                 break
             self._advance(step._replace(span=position + 1), choose)
         tokens = state.tokens[: len(hidden), start:stop].tolist()
@@ -102,27 +111,27 @@ class DecodingLoop:
         ]
 
     def _rows(self, windows: int) -> int:
-        """Of a step for so many windows."""
+        """The rows of a step for so many windows."""
         if not self._graphs:
             return windows
         if windows <= EVEN:
             return 1 << (windows - 1).bit_length()
         return -(-windows // EVEN) * EVEN
 
-    def _hear(self, hidden: torch.Tensor) -> None:
-        """Makes the caches those of ``hidden``, if they aren't."""
-        if self._heard is hidden:
+    def _encode_into_caches(self, hidden: torch.Tensor) -> None:
+        """Fill the caches for ``hidden``, unless they are filled for it already."""
+        if self._hidden is hidden:
             return
         rows = self._rows(len(hidden))
         if self._state is None or rows > len(self._state.ended):
             self.free()
             self._caches = self._layers.caches(rows)
             self._state = _State.of(rows, self._longest, self._rules.marks(rows), self._device)
-        self._layers.hear(hidden, self._caches)
-        self._heard = hidden
+        self._layers.fill_audio(hidden, self._caches)
+        self._hidden = hidden
 
     def _begin(self, step: _Step, prompts: list[list[int]], choose: _Choose) -> _State:
-        """The rows of ``step`` after the first token; those without a window have ended."""
+        """The state of ``step`` after the first token; rows without a window have ended."""
         assert self._state is not None
         state = self._state[: step.rows]
         state.reset(self._vocabulary.eot)
@@ -140,12 +149,12 @@ class DecodingLoop:
     def _advance(self, step: _Step, choose: _Choose) -> None:
         if self._graphs and choose is _likeliest:
             spans = (span for span in SPANS if step.span <= span < self._longest)
-            self._graphs.run(step._replace(span=next(spans, self._longest)), self._step)
+            self._graphs.replay(step._replace(span=next(spans, self._longest)), self._step)
         else:
             self._step(step, choose)
 
     def _step(self, step: _Step, choose: _Choose = _likeliest) -> None:
-        """One token more for each row."""
+        """Decode another token for each row."""
         assert self._state is not None
         state = self._state[: step.rows]
         position = state.position[:, None]
@@ -166,8 +175,8 @@ class DecodingLoop:
 
 
 class _Step(NamedTuple):
-    """What a step is captured for: how many ``rows``, how many positions they attend to, and
-    whether there are time``stamps``."""
+    """The shape of a captured step: its rows, the positions they attend to, and whether there are
+    timestamps."""
 
     rows: int
     span: int
@@ -176,8 +185,10 @@ class _Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Of each row: its ``tokens`` [rows, positions] and the ``position`` of the last, whether it
-    has ``ended``, the ``total`` of its tokens' log probabilities and their ``count``."""
+    """The state of all rows: their ``tokens`` [rows, positions], the ``position`` of the last one.
+
+    ``ended``: the row is complete; ``total``: of the log probabilities of its ``count`` tokens.
+    """
 
     tokens: torch.Tensor
     position: torch.Tensor
@@ -214,7 +225,7 @@ class _State:
         self.count.zero_()
 
     def append(self, chosen: torch.Tensor, likely: torch.Tensor, eot: int) -> None:
-        """The next token of each row that hasn't ended, with its log probability."""
+        """Add the next token of each row that hasn't ended, with its log probability."""
         self.total.add_(likely.masked_fill(self.ended, 0.0))
         self.count.add_(~self.ended)
         token = chosen.masked_fill(self.ended, eot)
@@ -224,7 +235,7 @@ class _State:
 
 
 class _Graphs:
-    """Steps captured as CUDA graphs; all of them share one pool of memory."""
+    """Steps captured as CUDA graphs, which share a pool of memory."""
 
     def __init__(self, device: torch.device) -> None:
         self._stream = torch.cuda.Stream(device)  # the default one can't be captured
@@ -234,8 +245,11 @@ class _Graphs:
         self._graphs: dict[_Step, torch.cuda.CUDAGraph] = {}
         self._pool = torch.cuda.graph_pool_handle()
 
-    def run(self, step: _Step, work: Callable[[_Step], None]) -> None:
-        """``work(step)``; the first time it is called, which loads what a capture can't."""
+    def replay(self, step: _Step, work: Callable[[_Step], None]) -> None:
+        """Replay ``work(step)``.
+
+        The first time it is called before it is captured, because a capture can't load kernels.
+        """
         if step in self._graphs:
             self._graphs[step].replay()
             return
@@ -249,7 +263,7 @@ class _Graphs:
     def _captured(self, step: _Step, work: Callable[[_Step], None]) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize(self._stream.device)
-        # Features are made in another thread, which may go on to use the device.
+        # Features are computed in another thread, which may use the device meanwhile.
         graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
         try:
             work(step)
@@ -262,5 +276,5 @@ class _Graphs:
 
 
 def until(tokens: list[int], eot: int) -> list[int]:
-    """Those before the first end, or all."""
+    """The tokens before the first end, or all."""
     return tokens[: tokens.index(eot)] if eot in tokens else tokens

@@ -43,8 +43,11 @@ def whisper(options: WhisperOptions) -> Whisper:
 
 
 class TransformersBackend:
-    """A `Backend`. Generates with a configuration of its own: what a checkpoint's says of forced
-    tokens, languages and lengths has been read once and can't conflict any more."""
+    """A `Backend` that generates with a configuration of its own.
+
+    The checkpoint's forced tokens, languages and lengths are read once, so that they can't conflict
+    later.
+    """
 
     detects = True
 
@@ -97,7 +100,7 @@ class TransformersBackend:
         self._loop = DecodingLoop(self._model, self.vocabulary, self._generation)
 
     def batch_size(self, beams: int) -> int:
-        """From the bytes that a window's encoder output, attention caches and logits take."""
+        """The number of windows, from the bytes of their encoder layers, caches and logits."""
         config = self._model.config
         width = self._dtype.itemsize * config.d_model
         caches = 2 * config.decoder_layers * (config.max_source_positions + self.longest)
@@ -108,7 +111,7 @@ class TransformersBackend:
         return torch_device.batch_size(self._device, window)
 
     def features(self, waveforms: Sequence[Waveform]) -> torch.Tensor:
-        made = self._extractor(
+        extracted = self._extractor(
             list(waveforms),
             sampling_rate=SAMPLE_RATE,
             padding="max_length",
@@ -117,7 +120,7 @@ class TransformersBackend:
             return_attention_mask=True,
             return_tensors="pt",
         )
-        features: torch.Tensor = made["input_features"]
+        features: torch.Tensor = extracted["input_features"]
         return features
 
     @torch.inference_mode()
@@ -148,27 +151,27 @@ class TransformersBackend:
         most: int,
     ) -> list[Draft]:
         if search.beams > 1:
-            found = self._beam_search(encoded, prompts, search, most)
+            decoded = self._beam_search(encoded, prompts, search, most)
         else:
-            found = self._loop.decode(encoded.hidden, prompts, search, most)
+            decoded = self._loop.decode(encoded.hidden, prompts, search, most)
         no_speech = encoded.opening.softmax(-1)[:, self.vocabulary.no_speech].tolist()
         return [
             Draft(tokens, mean, silent)
-            for (tokens, mean), silent in zip(found, no_speech, strict=True)
+            for (tokens, mean), silent in zip(decoded, no_speech, strict=True)
         ]
 
     @torch.inference_mode()
     def _beam_search(
         self, encoded: _Encoded, prompts: list[list[int]], search: Search, most: int
     ) -> list[tuple[list[int], float]]:
-        """What `DecodingLoop.decode` gives, by transformers."""
+        """As `DecodingLoop.decode`, by transformers."""
         tokens = torch.tensor(prompts, device=self._device)
         start = tokens.shape[1]
         processors = LogitsProcessorList()
         if self.vocabulary.no_timestamps not in prompts[0]:
             processors.append(WhisperTimeStampLogitsProcessor(self._generation, begin_index=start))
         self._generation.max_length = min(self.longest, start + most)
-        made: Any = GenerationMixin.generate(
+        generated: Any = GenerationMixin.generate(
             self._model,
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded.hidden),
             attention_mask=torch.ones(
@@ -180,8 +183,8 @@ class TransformersBackend:
             num_beams=search.beams,
             output_scores=True,  # else there are none of the sequences either
         )
-        rows = made.sequences[:, start:].tolist()
-        means = made.sequences_scores.tolist()
+        rows = generated.sequences[:, start:].tolist()
+        means = generated.sequences_scores.tolist()
         return [
             (until(row, self.vocabulary.eot), mean) for row, mean in zip(rows, means, strict=True)
         ]
@@ -194,7 +197,7 @@ class TransformersBackend:
         texts: list[list[int]],
         seconds: list[float],
     ) -> list[Alignment]:
-        """By the cross-attention of the checkpoint's alignment heads, as whisper/timing.py."""
+        """Align by the attention of the checkpoint's alignment heads, as in whisper/timing.py."""
         prompt = [*start, self.vocabulary.no_timestamps]
         longest = max(map(len, texts))
         room = self.longest - len(prompt) - 1
@@ -205,9 +208,9 @@ class TransformersBackend:
             for text in texts
         ]
         tokens = torch.tensor(rows, device=self._device)
-        self._model.set_attn_implementation("eager")  # the only one that gives its weights away
+        self._model.set_attn_implementation("eager")  # the only one that returns its weights
         try:
-            made = self._model(
+            output = self._model(
                 encoder_outputs=BaseModelOutput(last_hidden_state=encoded.hidden),
                 decoder_input_ids=tokens,
                 output_attentions=True,
@@ -215,21 +218,25 @@ class TransformersBackend:
             )
         finally:
             self._model.set_attn_implementation("sdpa")
-        heads = [made.cross_attentions[layer][:, head] for layer, head in self._heads]
+        heads = [output.cross_attentions[layer][:, head] for layer, head in self._heads]
         weights = torch.stack(heads, dim=1).float().cpu().numpy()
-        likely = made.logits[:, len(prompt) - 1 : -1].float().softmax(-1)
-        sure = likely.gather(2, tokens[:, len(prompt) :, None])[..., 0].cpu().numpy()
+        likely = output.logits[:, len(prompt) - 1 : -1].float().softmax(-1)
+        chosen = tokens[:, len(prompt) :, None]
+        probabilities = likely.gather(2, chosen)[..., 0].cpu().numpy()
         spoken = [row for row, text in enumerate(texts) if text]
-        found = [Alignment([0.0], [])] * len(texts)
+        alignments = [Alignment([0.0], [])] * len(texts)
         attention = [
             Attention(
-                weights[row][:, len(prompt) - 1 :], sure[row], len(texts[row][:room]), seconds[row]
+                weights[row][:, len(prompt) - 1 :],
+                probabilities[row],
+                len(texts[row][:room]),
+                seconds[row],
             )
             for row in spoken
         ]
         for row, alignment in zip(spoken, align(attention) if spoken else [], strict=True):
-            found[row] = alignment
-        return found
+            alignments[row] = alignment
+        return alignments
 
     def out_of_memory(self, error: Exception) -> bool:
         return torch_device.out_of_memory(error)
@@ -241,8 +248,10 @@ class TransformersBackend:
 
 @dataclass(frozen=True, slots=True)
 class _Encoded:
-    """Windows as the decoder takes them: ``hidden`` [windows, positions, width], and the logits of
-    what opens each, a language or <|nospeech|>."""
+    """Encoded windows: ``hidden`` [windows, positions, width], and the logits of their first token.
+
+    That token is a language or <|nospeech|>.
+    """
 
     hidden: torch.Tensor
     opening: torch.Tensor

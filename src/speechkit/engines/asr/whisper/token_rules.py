@@ -1,6 +1,6 @@
-"""Which tokens may come next: what generate()'s logits processors do, without a look at the host.
+"""Rules for the next token: generate()'s logits processors without a copy to the host.
 
-Timestamps come in pairs and never go back, as whisper/decoding.py has it.
+Timestamps come in pairs and never go back, as in whisper/decoding.py.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 
 class TimestampState:
-    """Of each row: whether its ``last`` token is a timestamp, whether the one ``before`` is (or
-    there is none), and its ``latest`` timestamp."""
+    """The timestamps of each row so far.
+
+    ``last``: its last token is one; ``before``: the token before is one, or there is none;
+    ``latest``: its latest one.
+    """
 
     def __init__(self, last: torch.Tensor, before: torch.Tensor, latest: torch.Tensor) -> None:
         self.last, self.before, self.latest = last, before, latest
@@ -25,8 +28,7 @@ class TimestampState:
 
 
 class TokenRules:
-    """``generation`` is a GenerationConfig: what it suppresses, also at the beginning, and how late
-    the first timestamp may be."""
+    """The rules of ``generation``, a GenerationConfig: suppressed tokens, first timestamp."""
 
     def __init__(
         self, vocabulary: Vocabulary, generation: Any, size: int, device: torch.device
@@ -60,7 +62,7 @@ class TokenRules:
     def allowed(
         self, logits: torch.Tensor, marks: TimestampState | None, first: bool
     ) -> torch.Tensor:
-        """``logits`` [rows, vocabulary] in float32, -inf where a token may not come."""
+        """``logits`` [rows, vocabulary] in float32, with -inf for tokens that are not allowed."""
         scores = logits + self._masks[marks is not None, first]
         if marks is not None and not first:
             self._pair(scores, marks)

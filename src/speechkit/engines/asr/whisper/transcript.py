@@ -1,4 +1,4 @@
-"""From a window's tokens to its segments, and the signs of a hallucination in them."""
+"""The segments in a window's tokens, and the signs of a hallucination."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from speechkit.engines.asr.whisper.vocabulary import TIMESTAMP, Vocabulary
 
 # The limits of OpenAI's whisper/transcribe.py.
 COMPRESSION_RATIO = 2.4  # above it the text repeats itself
-LOG_PROBABILITY = -1.0  # below it the model doubts
-NO_SPEECH = 0.6  # above it, and with doubts, there is no speech
+LOG_PROBABILITY = -1.0  # below it a draft is doubtful
+NO_SPEECH = 0.6  # above it, and if the draft is doubtful, there is no speech
 
-REPEATS = 4  # repetitions in a row that no one says
+REPEATS = 4  # repetitions in a row that nobody speaks
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A segment: seconds in its window, and its text's tokens."""
+    """A segment: start and end in seconds of its window, and the tokens of its text."""
 
     start: float
     end: float
@@ -28,9 +28,9 @@ class Span:
 def spans(tokens: Sequence[int], vocabulary: Vocabulary, seconds: float) -> list[Span]:
     """The segments between timestamps, in order of time, within the window's ``seconds``.
 
-    Without timestamps all of it is one segment.
+    Without timestamps the whole text is one segment.
     """
-    found: list[Span] = []
+    segments: list[Span] = []
     start = 0.0
     held: list[int] = []
     for token in [*tokens, vocabulary.eot]:
@@ -41,9 +41,9 @@ def spans(tokens: Sequence[int], vocabulary: Vocabulary, seconds: float) -> list
             if token != vocabulary.eot:
                 end = min(seconds, (token - vocabulary.timestamps) * TIMESTAMP)
             if held:
-                found.append(Span(min(start, end), end, tuple(held)))
+                segments.append(Span(min(start, end), end, tuple(held)))
             held, start = [], end
-    return [span for span in found if vocabulary.decode(span.tokens).strip()]
+    return [span for span in segments if vocabulary.decode(span.tokens).strip()]
 
 
 def repeats_itself(text: str) -> bool:
@@ -52,7 +52,7 @@ def repeats_itself(text: str) -> bool:
 
 
 def without_loops(tokens: Sequence[int]) -> list[int]:
-    """The tokens with a sequence that follows itself `REPEATS` times or more kept once."""
+    """The tokens; of a sequence repeated `REPEATS` times or more, only the first is kept."""
     kept: list[int] = []
     loop: list[int] = []
     for token in tokens:

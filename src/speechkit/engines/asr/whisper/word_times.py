@@ -1,4 +1,4 @@
-"""Words at their times, from where the decoder looked when it wrote them."""
+"""Times of words, from the decoder's attention when it predicted their tokens."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.transcript import Span
     from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 
-# A token's attention is that with which it was predicted, and the decoder turns to the next word as
-# soon as it has understood the one before: a quarter of its length before it is over. Measured
-# on flite's exact phone times (scripts/bench/word_times.py): the error of a start grows with the
-# length of the word before, not of its own.
+# A token's attention is the one that predicted it, and the decoder turns to the next word as soon
+# as it has recognised the previous one: a quarter of its length before its end. Measured on flite's
+# exact phone times (scripts/bench/word_times.py): the error of a start grows with the length of the
+# previous word, not with that of its own.
 LAG = 0.25
 SLOWEST = 0.3  # seconds a letter; more is a pause
-# An aligner gives the silence before a first word, and before one behind punctuation, to the word:
-# such a word takes `SHORT` seconds, or `PACES` times its share of the text, if that is more.
+# An aligner adds the silence before a first word, or before a word after punctuation, to the word:
+# such a word gets `SHORT` seconds, or `PACES` times its share of the text if that is longer.
 SHORT, PACES = 0.3, 1.6
 
 
@@ -33,7 +33,7 @@ def segments(
     vocabulary: Vocabulary,
     language: str | None,
 ) -> list[Segment]:
-    """A segment for each span, with its words, between their times. All in the window's seconds."""
+    """A segment for each span, with its words, in seconds of the window."""
     grouped: list[list[Word]] = []
     first = 0
     for span in spans:
@@ -45,29 +45,34 @@ def segments(
                 alone = not words and language not in UNSPACED
                 words.append(replace(word, spaced=word.spaced or alone))
         grouped.append(words)
-    placed = iter(_without_lag([word for words in grouped for word in words]))
-    own = (tuple(next(placed) for _ in words) for words in grouped if words)
-    return [Segment(words[0].start, words[-1].end, text_of(words), words) for words in own]
+    timed = iter(_without_lag([word for words in grouped for word in words]))
+    of_segments = (tuple(next(timed) for _ in words) for words in grouped if words)
+    return [Segment(words[0].start, words[-1].end, text_of(words), words) for words in of_segments]
 
 
 def _word(tokens: Sequence[int], alignment: Alignment, vocabulary: Vocabulary, first: int) -> Word:
-    """``first``: the place of its first token in the text. It ends where its closing punctuation
-    begins, to which an aligner gives the pause behind it."""
+    """A word of tokens, of which the first has the number ``first`` in the text.
+
+    It ends where its closing punctuation begins, because an aligner adds the next pause to that.
+    """
     last = first + len(tokens)
     spoken = last - vocabulary.closing(tokens)
-    # A text as long as the decoder allows leaves its last tokens without a place.
+    # In a text of the decoder's maximal length the last tokens have no times.
     start, end = (
         alignment.starts[min(token, len(alignment.starts) - 1)] for token in (first, spoken)
     )
-    sure = alignment.probabilities[first:last] or [0.0]
+    confidence = round(float(np.mean(alignment.probabilities[first:last] or [0.0])), 3)
     text = vocabulary.decode(tokens)
     spaced = text.startswith(" ")
-    return Word(text.strip(), start, max(start, end), round(float(np.mean(sure)), 3), spaced)
+    return Word(text.strip(), start, max(start, end), confidence, spaced)
 
 
 def _without_lag(words: Sequence[Word]) -> list[Word]:
-    """Each word behind the one before it is over, whose length its share of the text tells; those
-    after a silence behind it."""
+    """The words without the decoder's lead: none starts before the previous one is over.
+
+    The length of a word is estimated from its share of the text. A word after a silence starts
+    after it.
+    """
     if not words:
         return []
     sizes = [max(1, size_of(word.text)) for word in words]

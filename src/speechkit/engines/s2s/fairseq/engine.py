@@ -1,4 +1,4 @@
-"""The engine ``fairseq``: fairseq's own HuBERT and unit HiFi-GAN, through the compat door."""
+"""The engine ``fairseq``: fairseq's own HuBERT and unit HiFi-GAN, through compat."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def fairseq(options: S2sEngineOptions) -> SpeechToSpeech:
 
 
 class FairseqFeatures:
-    """A `Features` backend. One waveform at a time: fairseq's first normalisation runs over the
-    padding too, and changes what is beside it."""
+    """A `Features` backend. It takes one waveform at a time, because fairseq's first normalisation
+    includes the padding, which changes the features beside it."""
 
     batched = False
     longest = WINDOW
@@ -34,7 +34,7 @@ class FairseqFeatures:
 
     def __init__(self, model: Path, layer: int, device: torch.device, dtype: torch.dtype) -> None:
         package = patched_imports.fairseq()
-        with patched_imports.sentences(model, "fairseq"):
+        with patched_imports.loading_errors(model, "fairseq"):
             (loaded,), _, task = package.checkpoint_utils.load_model_ensemble_and_task([str(model)])
         require_layer(layer, len(loaded.encoder.layers), model)
         self._layer = layer
@@ -49,16 +49,16 @@ class FairseqFeatures:
 
     @torch.inference_mode()
     def features(self, stretches: Sequence[Stretch]) -> list[Tensor]:
-        return [self._features(one.samples) for one in stretches]
+        return [self._features(stretch.samples) for stretch in stretches]
 
     def _features(self, waveform: Tensor) -> Tensor:
-        found, _ = self._model.extract_features(
+        features, _ = self._model.extract_features(
             source=waveform.to(self._device, self._dtype)[None],
             padding_mask=None,
             mask=False,
             output_layer=self._layer,
         )
-        frames: Tensor = found[0]
+        frames: Tensor = features[0]
         return frames
 
 
@@ -66,7 +66,7 @@ def build_vocoder(model: Path, config: Mapping[str, Any]) -> Any:
     """fairseq's generator. Raises `EngineMissing`."""
     package = patched_imports.fairseq()
     vocoder.build(model, config)  # refuses what its weights don't fit, before memory is taken
-    with patched_imports.sentences(model, "fairseq"):
+    with patched_imports.loading_errors(model, "fairseq"):
         speech = package.models.text_to_speech
         generator = speech.codehifigan.CodeGenerator(dict(config))
         generator.load_state_dict(vocoder.read_weights(model))

@@ -1,4 +1,4 @@
-"""The engine ``textless``: textlesslib's HuBERT reader and vocoder, through the compat door."""
+"""The engine ``textless``: textlesslib's HuBERT reader and vocoder, through compat."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ def textless(options: S2sEngineOptions) -> SpeechToSpeech:
 
 
 class TextlessFeatures:
-    """A `Features` backend: the reader of textlesslib's SpeechEncoder, which normalises and cuts
-    long audio by itself (each 100 s, without context) and knows float32 alone."""
+    """A `Features` backend: the reader of textlesslib's SpeechEncoder.
+
+    It normalises and cuts long audio by itself (every 100 s, without context), in float32 only.
+    """
 
     batched = False
     longest = math.inf
@@ -35,7 +37,7 @@ class TextlessFeatures:
         if dtype != torch.float32:
             raise UsageError("--compute-type: textless has float32")
         package = patched_imports.textless()
-        with patched_imports.sentences(model, "textlesslib"):
+        with patched_imports.loading_errors(model, "textlesslib"):
             self._reader = package.HubertFeatureReader(str(model), layer=layer).to(device)
         encoder = self._reader.model.encoder
         require_layer(layer, len(encoder.layers), model)
@@ -46,14 +48,14 @@ class TextlessFeatures:
         return waveform, None
 
     def features(self, stretches: Sequence[Stretch]) -> list[Tensor]:
-        return [self._reader(one.samples) for one in stretches]
+        return [self._reader(stretch.samples) for stretch in stretches]
 
 
 def build_vocoder(model: Path, config: Mapping[str, Any]) -> Any:
     """textlesslib's generator. Raises `EngineMissing`."""
     package = patched_imports.textless()
     vocoder.build(model, config)  # refuses what its weights don't fit, before memory is taken
-    with patched_imports.sentences(model, "textlesslib"):
+    with patched_imports.loading_errors(model, "textlesslib"):
         generator = package.vocoders.hifigan.generator.CodeGenerator(dict(config))
         generator.load_state_dict(vocoder.read_weights(model))
         generator.remove_weight_norm()

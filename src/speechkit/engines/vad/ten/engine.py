@@ -23,7 +23,7 @@ HOP = 256  # samples; the library's own step: called with 160 it repeats these f
 # The library answers for a frame two frames later: its window of 768 samples is centred one frame
 # back, and its network looks one frame ahead. Measured: onsets and offsets come 28 to 35 ms late.
 FRAMES_LATE = 2
-BLOCK_FRAMES = 4096  # made int16 at once: a minute
+BLOCK_FRAMES = 4096  # converted to int16 at once: a minute
 BINARIES = {  # by system and machine, below the package's folder
     ("Linux", "x86_64"): "lib/Linux/x64/libten_vad.so",
     ("Darwin", "arm64"): "lib/macOS/ten_vad.framework/Versions/A/ten_vad",
@@ -49,8 +49,8 @@ class TenVad:
         return [self._frames(waveform) for waveform in waveforms]
 
     def _frames(self, waveform: Waveform) -> NDArray[np.float32]:
-        found = np.empty(-(-len(waveform) // HOP), np.float32)
-        audio = np.empty(min(len(found), BLOCK_FRAMES) * HOP, np.int16)
+        answers = np.empty(-(-len(waveform) // HOP), np.float32)
+        audio = np.empty(min(len(answers), BLOCK_FRAMES) * HOP, np.int16)
         process, flag = self._library.ten_vad_process, ctypes.c_int32()
         flag_at = ctypes.addressof(flag)  # speech or not at the library's own threshold: not used
 
@@ -58,19 +58,19 @@ class TenVad:
         if self._library.ten_vad_create(ctypes.byref(handle), HOP, 0.5) != 0:
             raise EngineFailed("TEN VAD could not be started: its library refused a new handle.")
         try:
-            for first in range(0, len(found), BLOCK_FRAMES):
-                block = found[first : first + BLOCK_FRAMES]
+            for first in range(0, len(answers), BLOCK_FRAMES):
+                block = answers[first : first + BLOCK_FRAMES]
                 part = to_int16(waveform[first * HOP :][: len(audio)])
                 audio[: len(part)] = part
                 audio[len(part) :] = 0
                 frames = _addresses(audio[: len(block) * HOP], HOP)
-                answers = _addresses(block, 1)
-                for frame, answer in zip(frames, answers, strict=True):
+                results = _addresses(block, 1)
+                for frame, answer in zip(frames, results, strict=True):
                     process(handle, frame, HOP, answer, flag_at)
         finally:
             self._library.ten_vad_destroy(ctypes.byref(handle))
-        unanswered = min(FRAMES_LATE, len(found))  # the last frames take the last answer
-        return np.concatenate((found[FRAMES_LATE:], np.repeat(found[-1:], unanswered)))
+        unanswered = min(FRAMES_LATE, len(answers))  # the last frames take the last answer
+        return np.concatenate((answers[FRAMES_LATE:], np.repeat(answers[-1:], unanswered)))
 
 
 def to_int16(waveform: Waveform) -> NDArray[np.int16]:
@@ -80,7 +80,7 @@ def to_int16(waveform: Waveform) -> NDArray[np.int16]:
 
 
 def _addresses(values: NDArray[Any], step: int) -> range:
-    """Where every ``step``-th value lies in memory."""
+    """The memory addresses of every ``step``-th value."""
     first = values.ctypes.data
     return range(first, first + values.nbytes, step * values.itemsize)
 
