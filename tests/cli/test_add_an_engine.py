@@ -60,19 +60,17 @@ def test_its_option_pins_the_run(speechkit: Any, installed: dict[str, str], tmp_
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["options"]["decoding"] == {"vocabulary": "one,two"}
     (record,) = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
-    (segment,) = record["segments"]
-    assert {word["word"] for word in segment["words"]} == {"one", "two"}
+    words = [word for segment in record["segments"] for word in segment["words"]]
+    assert {word["word"] for word in words} == {"one", "two"}
+    assert record["pred_text"] == " ".join(word["word"] for word in words)
     done = speechkit(*command, "--vocabulary", "one", code=2, env=installed)
     assert "vocabulary one,two, now one" in done.err
 
 
-def test_help_doctor_and_refusals_know_it(speechkit: Any, installed: dict[str, str]) -> None:
+def test_help_and_refusals_know_it(speechkit: Any, installed: dict[str, str]) -> None:
     text = speechkit("asr", "--help", env=installed).out.decode()
     assert "faster-whisper|nemo|pocketsphinx|whisper|small-vocabulary" in text
     assert "Engine small-vocabulary:\n  --vocabulary WORD,WORD..." in text
-    found = json.loads(speechkit("doctor", "--json", env=installed).out)
-    (engine,) = [one for one in found["engines"] if one["name"] == "asr small-vocabulary"]
-    assert engine["problem"] is None
     command = ["asr", "a.wav", "--engine", "pocketsphinx", "--vocabulary", "one"]
     refused = speechkit(*command, code=2, env=installed)
     assert "not for the engine pocketsphinx; for small-vocabulary" in refused.err
@@ -80,6 +78,17 @@ def test_help_doctor_and_refusals_know_it(speechkit: Any, installed: dict[str, s
         *command[:3], "small-vocabulary", "--device", "cuda:0", code=2, env=installed
     )
     assert "--device: not for the engine small-vocabulary" in refused.err
+
+
+def test_doctor_lists_it_and_the_broken_ones(
+    speechkit: Any, installed: dict[str, str], tmp_path: Path
+) -> None:
+    site = entrypointkit.declare(tmp_path, "their-package", {"theirs": "nowhere:INFO"})
+    env = {"PYTHONPATH": os.pathsep.join([str(site), installed["PYTHONPATH"]])}
+    found = json.loads(speechkit("doctor", "--json", env=env).out)
+    problems = {one["name"]: one["problem"] for one in found["engines"]}
+    assert problems["asr small-vocabulary"] is None
+    assert "the engine theirs of the package their-package can't be used" in problems["theirs"]
 
 
 BROKEN = {
@@ -117,8 +126,6 @@ def test_a_broken_package_costs_only_itself(
     assert done.err.count(sentence) == 1
     refused = speechkit("asr", audio, "--engine", "theirs", code=1, env=env)
     assert refused.err.splitlines()[-1] == f"speechkit: {sentence}"
-    report = json.loads(speechkit("doctor", "--json", env=env).out)
-    assert [one["problem"] for one in report["engines"] if one["name"] == "theirs"] == [sentence]
 
 
 def test_an_option_with_a_name_of_ours_is_left_out(speechkit: Any, tmp_path: Path) -> None:

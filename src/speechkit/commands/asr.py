@@ -9,12 +9,11 @@ from speechkit.commands.completion import model_names
 from speechkit.commands.device_options import DeviceFlags
 from speechkit.commands.engine_options import EngineGroup
 from speechkit.commands.options import (
-    ChannelOption,
+    AudioFlags,
     EngineOption,
     FormatFlags,
     InputsArgument,
     RunFlags,
-    TrackOption,
     format_option,
     in_section,
     takes,
@@ -31,15 +30,10 @@ class AsrFormatFlags(FormatFlags):
     format: FormatOption = None
 
 
-@takes(
-    run=RunFlags,
-    formats=AsrFormatFlags,
-    subtitles=SubtitleFlags,
-    engine_options=EngineGroup("asr"),
-    device=DeviceFlags,
-)
-def asr(
-    inputs: InputsArgument,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecognitionFlags:
+    """The engine and its model, and the contents of a transcript."""
+
     engine: Annotated[
         str,
         EngineOption(
@@ -48,7 +42,7 @@ def asr(
             "transformers, nemo any ASR model of NeMo; pocketsphinx is small, for US English, "
             "with its model built in.",
         ),
-    ] = registry.default("asr"),
+    ] = registry.default("asr")
     model: Annotated[
         str | None,
         EngineOption(
@@ -58,17 +52,30 @@ def asr(
             "(see speechkit models list) or a name on the Hugging Face hub. Default: base for the "
             "Whispers, else the engine's own.",
         ),
-    ] = None,
+    ] = None
     words: Annotated[
         bool, TranscriptOption("--words", help="Add word times and confidences to the segments.")
-    ] = False,
+    ] = False
     chars: Annotated[
         bool,
         TranscriptOption("--chars", help="Add the times of characters or tokens to the segments."),
-    ] = False,
-    channel: ChannelOption = None,
-    track: TrackOption = None,
+    ] = False
+
+
+@takes(
+    recognition=RecognitionFlags,
+    audio=AudioFlags,
+    run=RunFlags,
+    formats=AsrFormatFlags,
+    subtitles=SubtitleFlags,
+    engine_options=EngineGroup("asr"),
+    device=DeviceFlags,
+)
+def asr(
+    inputs: InputsArgument,
     *,
+    recognition: RecognitionFlags,
+    audio: AudioFlags,
     engine_options: Mapping[str, Any],
     device: DeviceFlags,
     formats: AsrFormatFlags,
@@ -86,12 +93,12 @@ def asr(
     from speechkit.stages.asr.stage import AsrOptions, asr_stage
 
     options = AsrOptions(
-        engine=engine,
-        model=model,
-        words=words or need_words(formats.format or ()),
-        chars=chars,
-        channel=channel,
-        track=track,
+        engine=recognition.engine,
+        model=recognition.model,
+        words=recognition.words or need_words(formats.format or ()),
+        chars=recognition.chars,
+        channel=audio.channel,
+        track=audio.track,
         engine_options=engine_options,
     )
     return run_stage(

@@ -117,6 +117,14 @@ DebugOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AudioFlags:
+    """The part of a file that is read."""
+
+    channel: ChannelOption = None
+    track: TrackOption = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFlags:
     """How a stage is run; every field is an option of every stage."""
 
@@ -242,7 +250,7 @@ def parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 def takes(**groups: type | Group) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Gives a command options in groups: ``@takes(run=RunFlags)`` fills ``run`` with a RunFlags."""
-    members = {
+    members: dict[str, Group] = {
         name: _DataclassGroup(one) if isinstance(one, type) else one for name, one in groups.items()
     }
 
@@ -254,10 +262,7 @@ def takes(**groups: type | Group) -> Callable[[Callable[..., Any]], Callable[...
             for name, one in signature.items()
             if name not in groups
         ]
-        reserved = frozenset(one.name for one in kept).union(
-            *(one.names for one in members.values() if isinstance(one, _DataclassGroup))
-        )
-        parameters = {name: group.parameters(reserved) for name, group in members.items()}
+        parameters = _parameters(members, {one.name for one in kept})
 
         @functools.wraps(command)
         def wrapper(**values: Any) -> Any:
@@ -267,12 +272,20 @@ def takes(**groups: type | Group) -> Callable[[Callable[..., Any]], Callable[...
             }
             return command(**values, **filled)
 
-        shown = [*kept, *(one for group in parameters.values() for one in group)]
+        shown = sum(parameters.values(), start=kept)
         wrapper.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {one.name: one.annotation for one in shown}
         return wrapper
 
     return decorate
+
+
+def _parameters(members: Mapping[str, Group], kept: set[str]) -> dict[str, list[inspect.Parameter]]:
+    """Of each group, by its name."""
+    reserved = frozenset(kept).union(
+        *(one.names for one in members.values() if isinstance(one, _DataclassGroup))
+    )
+    return {name: group.parameters(reserved) for name, group in members.items()}
 
 
 def one_of(value: str, choices: Any, option: str) -> str:

@@ -8,12 +8,11 @@ from typing import Annotated, Any
 from speechkit.commands.device_options import DeviceFlags
 from speechkit.commands.engine_options import EngineGroup
 from speechkit.commands.options import (
-    ChannelOption,
+    AudioFlags,
     EngineOption,
     FormatFlags,
     InputsArgument,
     RunFlags,
-    TrackOption,
     format_option,
     in_section,
     takes,
@@ -32,7 +31,32 @@ class S2sFormatFlags(FormatFlags):
     format: FormatOption = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectionFlags:
+    """The engine, and which halves of speech to units to speech it runs."""
+
+    engine: Annotated[
+        str,
+        EngineOption(
+            choices=registry.names("s2s"),
+            help="transformers, or the original code: fairseq, textless (textlesslib).",
+        ),
+    ] = registry.default("s2s")
+    units_only: Annotated[
+        bool, HalfOption("--units-only", help="Speech to units; no audio is made.")
+    ] = False
+    from_units: Annotated[
+        bool,
+        HalfOption(
+            "--from-units",
+            help="Units to speech: the input is manifests with units, or text (name|71 12 4).",
+        ),
+    ] = False
+
+
 @takes(
+    direction=DirectionFlags,
+    audio=AudioFlags,
     run=RunFlags,
     units=UnitFlags,
     speech=SpeechFlags,
@@ -43,26 +67,9 @@ class S2sFormatFlags(FormatFlags):
 )
 def s2s(
     inputs: InputsArgument,
-    engine: Annotated[
-        str,
-        EngineOption(
-            choices=registry.names("s2s"),
-            help="transformers, or the original code: fairseq, textless (textlesslib).",
-        ),
-    ] = registry.default("s2s"),
-    units_only: Annotated[
-        bool, HalfOption("--units-only", help="Speech to units; no audio is made.")
-    ] = False,
-    from_units: Annotated[
-        bool,
-        HalfOption(
-            "--from-units",
-            help="Units to speech: the input is manifests with units, or text (name|71 12 4).",
-        ),
-    ] = False,
-    channel: ChannelOption = None,
-    track: TrackOption = None,
     *,
+    direction: DirectionFlags,
+    audio: AudioFlags,
     units: UnitFlags,
     speech: SpeechFlags,
     quantizer: QuantizerFlags,
@@ -81,17 +88,16 @@ def s2s(
     from speechkit.stages.s2s.stage import S2sOptions, s2s_stage
 
     hardware = device.hardware()
-    mode = _Mode(units_only, from_units, quantizer.train_quantizer is not None)
+    mode = _Mode(direction.units_only, direction.from_units, quantizer.train_quantizer is not None)
     _require_units(units, engine_options, mode)
     _require_speech(speech, mode)
     _require_effect(quantizer, formats, run, mode)
     if mode.training and device.devices:
         raise UsageError("--devices: --train-quantizer runs on one (--device)")
-    for flag, value in (("channel", channel), ("track", track)):
-        if from_units and value:
-            raise UsageError(f"--{flag}: not needed with --from-units")
+    if mode.from_units and given(audio):
+        raise UsageError(f"{', '.join(given(audio))}: not needed with --from-units")
     options = S2sOptions(
-        engine=engine,
+        engine=direction.engine,
         model=units.model,
         layer=units.layer,
         quantizer=os.path.abspath(units.quantizer) if units.quantizer else None,  # noqa: PTH100
@@ -99,8 +105,8 @@ def s2s(
         keep_repeats=units.keep_repeats,
         max_window=units.max_window,
         compute_type=units.compute_type,
-        channel=channel,
-        track=track,
+        channel=audio.channel,
+        track=audio.track,
         engine_options=engine_options,
     )
     if mode.training:
@@ -113,7 +119,7 @@ WAYS_OUT = "--units-only stops at units, --from-units begins with them"
 
 @dataclass(frozen=True, slots=True)
 class _Mode:
-    """The parts of the way from speech to speech. Raises `UsageError` for two at once."""
+    """The halves that run. Raises `UsageError` for contradictions."""
 
     units_only: bool
     from_units: bool

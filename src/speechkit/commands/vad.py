@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from speechkit.commands.console import say
 from speechkit.commands.engine_options import EngineGroup
 from speechkit.commands.options import (
-    ChannelOption,
+    AudioFlags,
     EngineOption,
     FormatFlags,
     InputsArgument,
     RunFlags,
-    TrackOption,
     format_option,
     in_section,
     one_of,
@@ -73,6 +72,7 @@ class SegmentFlags:
 
 
 @takes(
+    audio=AudioFlags,
     run=RunFlags,
     formats=VadFormatFlags,
     segments=SegmentFlags,
@@ -97,9 +97,8 @@ def vad(
     probabilities: Annotated[
         bool, ResultOption("--probabilities", help="Add the frames' speech probabilities.")
     ] = False,
-    channel: ChannelOption = None,
-    track: TrackOption = None,
     *,
+    audio: AudioFlags,
     segments: SegmentFlags,
     engine_options: Mapping[str, Any],
     formats: VadFormatFlags,
@@ -122,8 +121,8 @@ def vad(
         segmentation=segments.segmentation(engine),
         emit=emit,
         probabilities=probabilities,
-        channel=channel,
-        track=track,
+        channel=audio.channel,
+        track=audio.track,
         engine_options=engine_options,
     )
     return run_stage(vad_stage(options), inputs, run, formats)
