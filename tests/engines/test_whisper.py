@@ -15,6 +15,7 @@ import pytest
 from transformers.models.whisper.generation_whisper import _dynamic_time_warping
 
 from audiokit import whole
+from runkit import records
 from speechkit.engines import registry
 from speechkit.engines.asr.whisper.alignment import _first_frames, _median
 from speechkit.engines.asr.whisper.backend import Search
@@ -32,10 +33,6 @@ def segmented(speechkit: Any, examples: Path, tmp_path_factory: pytest.TempPathF
     out: Path = tmp_path_factory.mktemp("vad") / "vad.jsonl"
     speechkit("vad", examples, "--engine", "silero", "-o", out)
     return out
-
-
-def records(out: bytes) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in out.splitlines()]
 
 
 def chosen(untrained: dict[str, Path], engine: str) -> list[object]:
