@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from runkit import records, write_manifest
+
 RATE = 16_000
 
 
@@ -29,9 +31,7 @@ def said_to_be_speech(examples: Path, tmp_path_factory: pytest.TempPathFactory) 
         },
         {"audio_filepath": str(sentence), "text": sentence.with_suffix(".txt").read_text()},
     ]
-    manifest = folder / "in.jsonl"
-    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return manifest
+    return write_manifest(folder / "in.jsonl", lines)
 
 
 @pytest.mark.slow
@@ -46,7 +46,7 @@ def test_speech_without_words_is_told(
         assert "  flagged utterances: 1 low_coverage\n" in done.err
         account = json.loads(summary.read_text())
         assert (account["flags"], account["failed"]) == ({"low_coverage": 1}, 0)
-    room, sentence = (json.loads(line) for line in out.read_text().splitlines())
+    room, sentence = records(out)
     assert room["pred_text"] == ""
     assert room["gaps"] == [{"start": 0.5, "end": 1.75}]
     assert room["flags"] == ["low_coverage"]
@@ -70,7 +70,7 @@ def test_doubts_are_carried_on_and_counted_again(
         ("segments", 2, ["noisy"]),
     ):
         done = speechkit("vad", "-", "--emit", emit, "--summary", summary, stdin=stdin)
-        found = [json.loads(line) for line in done.out.splitlines()]
+        found = records(done.out)
         assert len(found) >= least
         assert all(record["flags"] == flags for record in found)
         assert json.loads(summary.read_text())["flags"] == dict.fromkeys(flags, 1)

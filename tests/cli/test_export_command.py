@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from runkit import tree, write_manifest
 from speechkit.formats import formats_of
 
 ASR_FORMATS = formats_of("asr")
@@ -26,11 +27,6 @@ LONG = "n" * 250
 
 def flags(formats: Any) -> list[str]:
     return [part for name in formats for part in ("-f", name)]
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def seen(folder: Path) -> dict[str, bytes]:
@@ -56,8 +52,7 @@ def talks(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"audio_filepath": "mon/late.flac", "units": [4]},
         {"audio_filepath": "tue/talk.flac", "offset": 90.0, "duration": 1.0, "units": [9]},
     ]
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (folder / "data.jsonl").write_text(text)
+    write_manifest(folder / "data.jsonl", lines)
     return folder
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import srt
 
+from runkit import tree, write_manifest
 from speechkit.formats import formats_of
 
 ASR_FORMATS = formats_of("asr")
@@ -47,15 +48,14 @@ def heard(speechkit: Any, talks: Path, tmp_path_factory: pytest.TempPathFactory)
     return out
 
 
-def tree(folder: Path) -> set[str]:
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)) for path in found if not path.name.startswith(".")}
+def seen(folder: Path) -> set[str]:
+    return {name for name in tree(folder) if not Path(name).name.startswith(".")}
 
 
 @pytest.mark.slow
 def test_every_recording_has_its_own_files(heard: Path) -> None:
     names = ["mon/a.flac", "tue/a.flac", "tue/a.oga", "asr"]
-    assert tree(heard) == {"asr.jsonl"} | {
+    assert seen(heard) == {"asr.jsonl"} | {
         f"{name}{EXTENSIONS[form]}" for name in names for form in ASR_FORMATS
     }
     assert "train" in (heard / "mon" / "a.flac.txt").read_text()
@@ -134,7 +134,7 @@ def test_vad_prints_each_format_as_it_writes_it(
 def test_the_manifest_goes_where_it_is_named(speechkit: Any, talks: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     speechkit("vad", talks, "-f", "csv", "--output-dir", out, "-o", tmp_path / "m.jsonl")
-    assert tree(tmp_path) == {
+    assert seen(tmp_path) == {
         "m.jsonl",
         "out/mon/a.flac.csv",
         "out/tue/a.flac.csv",
@@ -174,13 +174,13 @@ def test_nothing_is_written_outside_whatever_a_manifest_says(
     ]
     for name in "xyz":
         shutil.copy(audio, tmp_path / f"{name}.flac")
-    (inside / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    before = tree(tmp_path)
+    write_manifest(inside / "in.jsonl", lines)
+    before = seen(tmp_path)
     for more in ((), ("--emit", "segments")):
         out = inside / f"out{len(more)}"
         speechkit("vad", inside / "in.jsonl", "-f", "rttm", "--output-dir", out, *more)
-        assert len([name for name in tree(out) if name.endswith(".rttm")]) == 4
-    new = tree(tmp_path) - before
+        assert len([name for name in seen(out) if name.endswith(".rttm")]) == 4
+    new = seen(tmp_path) - before
     assert all(name.startswith(("a/b/c/out0/", "a/b/c/out2/")) for name in new)
     assert not (examples / "awb" / "train.rttm").exists()
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import soundfile
 
+from runkit import records, write_manifest
 from speechkit.records import Record
 
 # What is asked here is the same of any engine, and this one is light.
@@ -32,10 +33,6 @@ def recordings(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         for suffix in (".flac", ".txt"):
             shutil.copy(examples / voice / f"{name}{suffix}", folder / f"{target}{suffix}")
     return folder
-
-
-def records(data: bytes) -> list[Record]:
-    return [json.loads(line) for line in data.splitlines()]
 
 
 def pipe(*commands: Sequence[object]) -> tuple[bytes, list[int]]:
@@ -176,7 +173,7 @@ def test_a_failure_is_carried_to_the_score(
         {"audio_filepath": audio, "offset": 100, "text": "one"},
     ]
     manifest = tmp_path / "in.jsonl"
-    manifest.write_text("".join(json.dumps(record) + "\n" for record in given))
+    write_manifest(manifest, given)
     vad, asr = tmp_path / "vad.jsonl", tmp_path / "asr.jsonl"
     types = ["AudioNotFound", None, "AudioTruncated", "AudioUnreadable"]
     for source, command, out in (
@@ -184,7 +181,7 @@ def test_a_failure_is_carried_to_the_score(
         ((vad,), ASR, asr),
     ):
         done = speechkit(*command, *source, "-o", out, code=3)
-        found = records(out.read_bytes())
+        found = records(out)
         assert [record.get("error", {}).get("type") for record in found] == types
         assert "3 failed" in done.err
         assert all(kind in done.err for kind in types if kind)
@@ -225,8 +222,8 @@ def test_real_speech_is_recognised(speechkit: Any, data: Path, tmp_path: Path) -
     speechkit(*ASR, vad, "-o", asr)
     speechkit("score", asr, "--summary", summary)
     assert json.loads(summary.read_text())["wer"] <= 0.29
-    given = records((data / "asr" / "manifest.jsonl").read_bytes())
-    heard = records(asr.read_bytes())
+    given = records(data / "asr" / "manifest.jsonl")
+    heard = records(asr)
     assert [one["audio_filepath"] for one in heard] == [
         str(data / "asr" / one["audio_filepath"]) for one in given
     ]

@@ -21,6 +21,7 @@ import torch
 import entrypointkit
 from audiokit import whole
 from digitkit import Digit
+from runkit import records, write_manifest
 from speechkit.engines import registry
 from speechkit.engines.asr.nemo import checkpoint
 from speechkit.engines.protocols import SAMPLE_RATE
@@ -43,12 +44,8 @@ def heard(one: Any, windows: list[Any]) -> list[str]:
     ]
 
 
-def texts(records: list[dict[str, Any]]) -> list[str]:
-    return [record["pred_text"] for record in records]
-
-
-def records(out: bytes) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in out.splitlines()]
+def texts(found: list[dict[str, Any]]) -> list[str]:
+    return [record["pred_text"] for record in found]
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +67,10 @@ def own(
 @pytest.fixture(scope="module")
 def many(held_out: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """300 lines with keys of their own."""
-    lines = [json.loads(line) for line in held_out.read_text().splitlines()]
+    lines = records(held_out)
     path: Path = tmp_path_factory.mktemp("many") / "many.jsonl"
     made = [{"id": f"u{index}", **lines[index % len(lines)], "own": index} for index in range(300)]
-    path.write_text("".join(json.dumps(line) + "\n" for line in made))
-    return path
+    return write_manifest(path, made)
 
 
 @pytest.mark.parametrize("kind", KINDS)

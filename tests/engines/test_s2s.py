@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from runkit import records
 from speechkit.compat import checkpoint
 from speechkit.io import audio
 
@@ -43,10 +44,6 @@ def few(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def records(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def files(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
@@ -71,7 +68,7 @@ def test_speech_to_units_to_speech(few: Path, parts: Parts, speechkit: Any, tmp_
 
     stale = (once / "s2s.jsonl").read_bytes()
     piped = speechkit("s2s", "-", *parts["units"], "--units-only", stdin=stale).out
-    units = [json.loads(line) for line in piped.splitlines()]
+    units = records(piped)
     assert [one["units"] for one in units] == [one["units"] for one in found]
     assert not {"audio_filepath_out", "duration_out"} & units[0].keys()
     halves = tmp_path / "halves"

@@ -13,6 +13,7 @@ from transformers.models.whisper.generation_whisper import _dynamic_time_warping
 
 import entrypointkit
 from audiokit import whole
+from runkit import records
 from speechkit.engines import registry
 from speechkit.engines.asr.whisper.alignment import _first_frames, _median
 from speechkit.engines.asr.whisper.backend import Search
@@ -30,10 +31,6 @@ def segmented(speechkit: Any, examples: Path, tmp_path_factory: pytest.TempPathF
     out: Path = tmp_path_factory.mktemp("vad") / "vad.jsonl"
     speechkit("vad", examples, "--engine", "silero", "-o", out)
     return out
-
-
-def records(out: bytes) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in out.splitlines()]
 
 
 def chosen(untrained: dict[str, Path], engine: str) -> list[object]:

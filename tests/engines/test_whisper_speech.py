@@ -16,6 +16,7 @@ import soundfile
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from audiokit import cut_speech
+from runkit import records, write_manifest
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.io import audio
 
@@ -63,13 +64,13 @@ def asr(whispers: dict[str, Path], speechkit: Any, tmp_path_factory: pytest.Temp
         chosen = ["--engine", engine, "--model", model or whispers[engine], "--workers", 1]
         done = speechkit("asr", *arguments, *chosen, "-o", out)
         assert not re.search(r"(?i)warn|deprec|transformers|attention|forced|%\|", done.err)
-        return [json.loads(line) for line in out.read_text().splitlines()]
+        return records(out)
 
     return run
 
 
-def texts(records: list[dict[str, Any]]) -> list[str]:
-    return [record["pred_text"] for record in records]
+def texts(found: list[dict[str, Any]]) -> list[str]:
+    return [record["pred_text"] for record in found]
 
 
 def words(record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -197,18 +198,16 @@ def test_texts_are_never_swapped(
     chosen = ["--engine", engine, "--model", untrained[engine]]
     options = ["--language", "en", "--temperature", 0]
     done = speechkit("asr", speech, *chosen, *options)
-    found = [json.loads(line) for line in done.out.splitlines()]
+    found = records(done.out)
     eight = list({record["pred_text"]: record for record in found}.values())[:8]
     assert len(eight) == 8
     rng = np.random.default_rng(11)
     order = [int(index) for _ in range(20) for index in rng.permutation(8)]
     manifest = tmp_path / "rounds.jsonl"
     paths = [{"audio_filepath": eight[index]["audio_filepath"]} for index in order]
-    manifest.write_text(
-        "".join(json.dumps({**line, "id": str(n)}) + "\n" for n, line in enumerate(paths))
-    )
+    write_manifest(manifest, ({**line, "id": str(n)} for n, line in enumerate(paths)))
     done = speechkit("asr", manifest, *chosen, *options, "--workers", 2, "--batch-size", 8)
-    again = texts([json.loads(line) for line in done.out.splitlines()])
+    again = texts(records(done.out))
     assert again == [eight[index]["pred_text"] for index in order]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -12,10 +11,11 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
+
+from runkit import entries, records, until
 
 HERE = Path(__file__).parent
 SPEECHKIT = (sys.executable, "-m", "speechkit")
@@ -100,13 +100,6 @@ def run(folder: Path, *args: object, command: Sequence[str] = SPEECHKIT) -> Resu
     return Run(folder, *args, command=command).wait()
 
 
-def until(condition: Any, seconds: float = 30.0, what: str = "it never came") -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.005)
-
-
 def kill_in_mid_run(folder: Path, *args: object, out: Path) -> None:
     """Leaves the part of a run that was killed with over fifty utterances done."""
     for _ in range(5):
@@ -119,28 +112,8 @@ def kill_in_mid_run(folder: Path, *args: object, out: Path) -> None:
     pytest.fail("no run was slow enough to be killed")
 
 
-def part_of(out: Path) -> Path:
-    return out.with_name(f"{out.name}.part")
-
-
-def entries(out: Path) -> int:
-    """Utterances answered so far in an unfinished output."""
-    part = part_of(out)
-    return max(0, part.read_bytes().count(b"\n") - 1) if part.exists() else 0
-
-
-def records(out: Path | bytes) -> list[dict[str, Any]]:
-    data = out if isinstance(out, bytes) else out.read_bytes()
-    return [json.loads(line) for line in data.splitlines()]
-
-
 def errors(out: Path | bytes) -> list[str | None]:
     return [record["error"]["type"] if "error" in record else None for record in records(out)]
-
-
-def write_manifest(path: Path, lines: Sequence[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
 
 
 def one_sentence(result: Result) -> str:

@@ -7,17 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from faultkit import (
-    Run,
-    Unbroken,
-    entries,
-    one_sentence,
-    remount,
-    run,
-    tmpfs,
-    until,
-    write_manifest,
-)
+from faultkit import Run, Unbroken, one_sentence, remount, run, tmpfs
+
+from runkit import entries, until, write_manifest
 
 HAZARD = (sys.executable, "-m", "hazard")
 

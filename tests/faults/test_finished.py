@@ -10,15 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from faultkit import (
-    Run,
-    errors,
-    one_sentence,
-    part_of,
-    records,
-    run,
-    write_manifest,
-)
+from faultkit import Run, errors, one_sentence, run
+
+from runkit import part_of, records, write_manifest
 
 
 @pytest.fixture

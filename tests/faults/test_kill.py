@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 import sys
@@ -10,16 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from faultkit import (
-    Run,
-    Unbroken,
-    entries,
-    kill_in_mid_run,
-    run,
-    write_manifest,
-)
+from faultkit import Run, Unbroken, kill_in_mid_run, run
 
 from audiokit import cut_speech
+from runkit import entries, records, tree, write_manifest
 
 DYING = (sys.executable, "-m", "dying")
 
@@ -106,7 +99,7 @@ def test_kills_of_a_whisper_run(whisper: Unbroken, seed: int, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_a_kill_of_a_nemo_run(nemos: dict[str, Path], held_out: Path, tmp_path: Path) -> None:
-    lines = [json.loads(line) for line in held_out.read_text().splitlines()]
+    lines = records(held_out)
     many = write_manifest(tmp_path / "many.jsonl", [lines[i % len(lines)] for i in range(100)])
     command = ["asr", many, "--engine", "nemo", "--model", nemos["ctc"], "--words", "--workers", 1]
     unbroken, out = tmp_path / "unbroken.jsonl", tmp_path / "out.jsonl"
@@ -184,10 +177,5 @@ def test_a_kill_of_an_s2s_run(s2s_models: Path, tmp_path: Path) -> None:
     unbroken = folder.rename(tmp_path / "unbroken")
     kill_in_mid_run(tmp_path, *command, out=folder / "s2s.jsonl")
     assert run(tmp_path, *command).code == 0
-    assert _tree(folder) == _tree(unbroken)
-    assert len(_tree(folder)) == 163
-
-
-def _tree(folder: Path) -> dict[str, bytes]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+    assert tree(folder) == tree(unbroken)
+    assert len(tree(folder)) == 163

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
-from faultkit import one_sentence, records, run
+from faultkit import one_sentence, run
 
 from audiokit import EXAMPLES
+from runkit import records, write_manifest
 
 ASR = ("asr", "--engine", "pocketsphinx")
 
@@ -57,7 +57,7 @@ def test_a_slice_outside_its_file_is_an_error_of_manifest(few: Path, tmp_path: P
     audio = str(next(few.glob("*/*.wav")))
     lines = [{"audio_filepath": audio, "offset": 500.0}, {"audio_filepath": audio, "duration": 500}]
     data, out = tmp_path / "data.jsonl", tmp_path / "out.jsonl"
-    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_manifest(data, lines)
     assert run(tmp_path, "manifest", data, "-o", out).code == 3
     assert [record["error"]["type"] for record in records(out)] == ["AudioTruncated"] * 2
     assert run(tmp_path, "vad", out, "-o", tmp_path / "vad.jsonl").code == 3

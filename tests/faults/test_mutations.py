@@ -11,9 +11,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from faultkit import one_sentence, records, run
+from faultkit import one_sentence, run
 
 from audiokit import EXAMPLES, cut_speech, ffmpeg
+from runkit import records
 
 ERRORS = {"AudioNotFound", "AudioUnreadable", "AudioEmpty", "AudioTruncated", "AudioInvalid"}
 SUFFIXES = ("wav", "flac", "mp3", "ogg", "m4a", "aiff")

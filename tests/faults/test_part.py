@@ -9,8 +9,9 @@ import zlib
 from pathlib import Path
 
 import pytest
-from faultkit import Unbroken, kill_in_mid_run, one_sentence, part_of, run, write_manifest
+from faultkit import Unbroken, kill_in_mid_run, one_sentence, run
 
+from runkit import part_of, write_manifest
 from speechkit.io.journal import Journal
 from speechkit.io.run_identity import RunIdentity
 

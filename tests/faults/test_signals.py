@@ -18,17 +18,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from faultkit import (
-    SPEECHKIT,
-    Run,
-    Unbroken,
-    entries,
-    environment,
-    part_of,
-    run,
-    until,
-    write_manifest,
-)
+from faultkit import SPEECHKIT, Run, Unbroken, environment, run
+
+from runkit import entries, part_of, until, write_manifest
 
 HAZARD = (sys.executable, "-m", "hazard")
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import psutil
 import pytest
-from faultkit import Run, Unbroken, entries, errors, part_of, records, run, until, write_manifest
+from faultkit import Run, Unbroken, errors, run
+
+from runkit import entries, part_of, records, until, write_manifest
 
 HAZARD = (sys.executable, "-m", "hazard")
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from runkit import entries, records
 
 ROOT = Path(__file__).resolve().parents[2]
 DEVICE = "cuda"
@@ -51,9 +51,8 @@ class Run:
             )
 
     def done(self) -> int:
-        """Utterances answered so far; the part's first line is the run's own."""
-        part = self.out.with_name(f"{self.out.name}.part")
-        return max(0, part.read_bytes().count(b"\n") - 1) if part.exists() else 0
+        """Utterances answered so far."""
+        return entries(self.out)
 
     def ends(self, timeout: float = 120.0) -> tuple[int, str]:
         """The exit code, and what was said."""
@@ -61,17 +60,6 @@ class Run:
         said = self._log.read_text(errors="replace")
         assert "Traceback" not in said, said
         return code, said
-
-
-def until(condition: Callable[[], Any], seconds: float = 90.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
-
-
-def records(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def assert_complete(out: Path, manifest: Path) -> list[dict[str, Any]]:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import gpukit
 import pytest
-from gpukit import Run, assert_complete, until
+from gpukit import Run, assert_complete
+
+from runkit import until
 
 pytestmark = pytest.mark.gpu
 

@@ -7,15 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+import runkit
 from speechkit.runtime.interpreter import command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,16 +25,8 @@ UTTERANCES = 24
 LIGHT = ("--", "--engine", "pocketsphinx")  # options of asr, for a task that is soon done
 BIN = Path(sys.executable).parent
 STAGE = command("speechkit.cli")  # what a stage's process begins with
+until = partial(runkit.until, every=0.05)  # each time a program of SLURM's may be asked
 LIVING = ("RUNNING", "COMPLETING", "PENDING", "CONFIGURING", "REQUEUED")
-
-
-def until(condition: Callable[[], Any], seconds: float = 120.0, what: str = "it never came") -> Any:
-    """What the condition gives once it holds."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
-    return found
 
 
 @dataclass
