@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -136,3 +137,42 @@ def run(example: str, folder: Path) -> None:
     )
     assert done.returncode == 0, f"{example}\n{done.stderr}"
     assert "Traceback" not in done.stderr
+
+
+#: Registers the command, as an edit of cli.py does.
+WITH_LEVEL = """
+from speechkit import cli
+from speechkit.commands.level import level
+cli.app.command("level", cls=cli.Command)(level)
+cli.main()
+"""
+
+
+def test_the_stage_of_the_docs(tmp_path: Path) -> None:
+    """The files of add-a-stage.md, put into a copy of the sources, are a stage."""
+    source = shutil.copytree(ROOT / "src" / "speechkit", tmp_path / "src" / "speechkit")
+    (source / "stages" / "level").mkdir()
+    (source / "stages" / "level" / "__init__.py").touch()
+    row, *files = blocks("docs/add-a-stage.md", "python")
+    table = (source / "keys.py").read_text()
+    table = table.replace('STAGES = ("manifest", ', 'STAGES = ("manifest", "level", ', 1)
+    (source / "keys.py").write_text(table.replace("LINE = (\n", f"LINE = (\n{row.rstrip()},\n", 1))
+    assert len(files) == 2
+    for text in files:
+        (tmp_path / text.partition("\n")[0].removeprefix("# ")).write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_LEVEL, "level", ROOT / "examples" / "speech" / "slt"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "src")},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    levels = [json.loads(line)["level"] for line in done.stdout.splitlines()]
+    assert len(levels) == 2
+    assert all(-40 < level < -6 for level in levels)
+
+
+def test_the_architecture_names_every_part() -> None:
+    parts = {path.name for path in (ROOT / "src" / "speechkit").glob("[!_]*")} - {"py.typed"}
+    named = set(re.findall(r"^  ([\w.]+)/? ", PAGES["docs/architecture.md"], re.MULTILINE))
+    assert parts <= named
