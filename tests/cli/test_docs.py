@@ -139,15 +139,6 @@ def run(example: str, folder: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-#: Registers the command, as an edit of cli.py does.
-WITH_LEVEL = """
-from speechkit import cli
-from speechkit.commands.level import level
-cli.app.command("level", cls=cli.Command)(level)
-cli.main()
-"""
-
-
 def test_the_stage_of_the_docs(tmp_path: Path) -> None:
     """The files of add-a-stage.md, put into a copy of the sources, are a stage."""
     source = shutil.copytree(ROOT / "src" / "speechkit", tmp_path / "src" / "speechkit")
@@ -157,11 +148,15 @@ def test_the_stage_of_the_docs(tmp_path: Path) -> None:
     table = (source / "keys.py").read_text()
     table = table.replace('STAGES = ("manifest", ', 'STAGES = ("manifest", "level", ', 1)
     (source / "keys.py").write_text(table.replace("LINE = (\n", f"LINE = (\n{row.rstrip()},\n", 1))
+    *files, entry = files
     assert len(files) == 2
+    commands = (source / "cli.py").read_text()
+    first = 'Entry("manifest", '
+    (source / "cli.py").write_text(commands.replace(first, f"{entry.rstrip()},\n{first}", 1))
     for text in files:
         (tmp_path / text.partition("\n")[0].removeprefix("# ")).write_text(text)
     done = subprocess.run(
-        [sys.executable, "-c", WITH_LEVEL, "level", ROOT / "examples" / "speech" / "slt"],
+        [sys.executable, "-m", "speechkit", "level", ROOT / "examples" / "speech" / "slt"],
         env={**os.environ, "PYTHONPATH": str(tmp_path / "src")},
         capture_output=True,
         check=False,
