@@ -11,7 +11,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
@@ -22,7 +22,7 @@ import pytest
 from hypothesis import settings
 
 import digitkit
-from forkkit import ForkServer
+import forkkit
 from speechkit.io.json_lines import parse_line
 from speechkit.io.judge import fault
 
@@ -104,18 +104,11 @@ Speechkit = Callable[..., Finished]
 
 
 @pytest.fixture(scope="session")
-def fork_server() -> Iterator[ForkServer]:
-    server = ForkServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="session")
-def speechkit(fork_server: ForkServer) -> Speechkit:
+def speechkit() -> Speechkit:
     """``speechkit("vad", path, code=0)``: runs the command line and expects its exit code.
 
-    In a fork of a process that has imported it already; in an interpreter of its own where there
-    is a time limit, or a variable that may concern more than speechkit's own options.
+    In a fork of a process that has imported it already; in an interpreter of its own where a
+    variable may concern more than speechkit's own options.
     """
 
     def run(
@@ -124,12 +117,14 @@ def speechkit(fork_server: ForkServer) -> Speechkit:
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        timeout: float | None = None,
+        timeout: float = 300.0,
     ) -> Finished:
         words, env = [*map(str, arguments)], env or {}
         folder, variables = cwd or Path(), {**os.environ, **env}
-        if timeout is None and all(name.startswith("SPEECHKIT_") for name in env):
-            done = fork_server.run(words, stdin=stdin, env=variables, cwd=folder)
+        if all(name.startswith("SPEECHKIT_") for name in env):
+            done = forkkit.server().run(
+                words, stdin=stdin, env=variables, cwd=folder, timeout=timeout
+            )
         else:
             done = subprocess.run(
                 [sys.executable, "-m", "speechkit", *words],

@@ -7,18 +7,22 @@ interpreter does.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
 import pkgutil
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from struct import Struct
+from threading import Timer
 from typing import Any
 
 NUMBER = Struct("i")
@@ -45,9 +49,16 @@ class ForkServer:
         self._process.communicate()
 
     def run(
-        self, arguments: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: Path
+        self,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        stdin: bytes = b"",
+        cwd: Path = Path(),
+        timeout: float = 300.0,
     ) -> subprocess.CompletedProcess[bytes]:
-        """As ``subprocess.run`` of ``python -m speechkit`` with ``capture_output``."""
+        """As ``subprocess.run`` of ``python -m speechkit`` with ``capture_output``; what takes
+        longer than ``timeout`` seconds is killed, and returns -9."""
         ours, theirs = _three_pipes()
         request = json.dumps(
             {"arguments": arguments, "env": dict(env), "cwd": str(cwd.absolute())}
@@ -56,9 +67,12 @@ class ForkServer:
         self._socket.sendall(request)
         for descriptor in theirs:
             os.close(descriptor)
+        killer = Timer(timeout, os.kill, (self._number(), signal.SIGKILL))
+        killer.start()
         with ThreadPoolExecutor(3) as threads:
             threads.submit(_write, ours[0], stdin)
             out, err = (threads.submit(_read, descriptor) for descriptor in ours[1:])
+        killer.cancel()
         return subprocess.CompletedProcess(arguments, self._number(), out.result(), err.result())
 
     def _number(self) -> int:
@@ -66,6 +80,14 @@ class ForkServer:
         assert received, "the process that forks has died"
         number: int = NUMBER.unpack(received)[0]
         return number
+
+
+@cache
+def server() -> ForkServer:
+    """This process's."""
+    started = ForkServer()
+    atexit.register(started.close)
+    return started
 
 
 def _three_pipes() -> tuple[list[int], list[int]]:
@@ -113,6 +135,7 @@ def _serve(connection: socket.socket) -> dict[str, Any] | None:
             return request
         for descriptor in descriptors:
             os.close(descriptor)
+        connection.sendall(NUMBER.pack(pid))
         _, status = os.waitpid(pid, 0)
         connection.sendall(NUMBER.pack(os.waitstatus_to_exitcode(status)))
 

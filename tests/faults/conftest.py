@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from faultkit import Unbroken, run
+from faultkit import Run, Unbroken
 
 from audiokit import cut_speech
 
@@ -22,7 +22,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _unbroken(folder: Path, *args: object) -> Unbroken:
     out = folder / "unbroken.jsonl"
-    result = run(folder, *args, "-o", out)
+    result = Run(folder, *args, "-o", out).wait()  # as long as those that are to be harmed
     assert result.code == 0, result.err
     return Unbroken(args, out.read_bytes(), result)
 

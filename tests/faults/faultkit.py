@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import forkkit
 from runkit import entries, records, until
 
 HERE = Path(__file__).parent
@@ -64,8 +65,7 @@ class Run:
         code = self.process.wait(timeout)
         seconds = time.monotonic() - self._began
         out, err = (self._logs / "out").read_bytes(), (self._logs / "err").read_text()
-        assert "Traceback" not in err, err
-        assert "internal error" not in err, err
+        _judge(err)
         return Result(code, out, err, seconds)
 
     def finishes_within(self, seconds: float) -> bool:
@@ -97,7 +97,19 @@ def environment(mark: str) -> dict[str, str]:
 
 
 def run(folder: Path, *args: object, command: Sequence[str] = SPEECHKIT) -> Result:
-    return Run(folder, *args, command=command).wait()
+    """To its end. The command line in a fork, which is quicker than a `Run`."""
+    if command is not SPEECHKIT:
+        return Run(folder, *args, command=command).wait()
+    began = time.monotonic()
+    done = forkkit.server().run([*map(str, args)], env=os.environ, timeout=120)
+    err = done.stderr.decode()
+    _judge(err)
+    return Result(done.returncode, done.stdout, err, time.monotonic() - began)
+
+
+def _judge(err: str) -> None:
+    assert "Traceback" not in err, err
+    assert "internal error" not in err, err
 
 
 def kill_in_mid_run(folder: Path, *args: object, out: Path) -> None:

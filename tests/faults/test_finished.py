@@ -178,7 +178,7 @@ def test_a_retry_that_is_killed(emit: str, seed: int, speech: Path, tmp_path: Pa
     _mend(speech)
     assert run(tmp_path, *command, "-o", clean).code == 0
     before = {path: path.read_bytes() for path in (out, tmp_path / ".out.jsonl.run.json")}
-    longest = run(tmp_path, *command, "-o", tmp_path / "other.jsonl").seconds
+    longest = Run(tmp_path, *command, "-o", tmp_path / "other.jsonl").wait().seconds
     killed = 0
     while killed < 4:
         going = Run(tmp_path, *command, "-o", out, "--retry-failed")

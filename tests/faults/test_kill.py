@@ -25,7 +25,7 @@ def _kill_often(unbroken: Unbroken, folder: Path, kills: int, seed: int) -> Coun
     rng = random.Random(seed)
     out = folder / "out.jsonl"
     command = (*unbroken.args, "-o", out)
-    start_up = run(folder, "--version").seconds + 0.3
+    start_up = Run(folder, "--version").wait().seconds + 0.3
     moments: Counter[str] = Counter()
     for _ in range(4 * kills):
         if moments["kills"] == kills:
