@@ -79,9 +79,8 @@ def _forget(name: str) -> None:
 
 
 def _load(path: str, arg_overrides: Any = None, load_on_all_ranks: bool = False) -> dict[str, Any]:
-    """Replaces fairseq's ``load_checkpoint_to_cpu``, which fails since torch 2.6.
-
-    ``WeightsUnpickler error: Unsupported global: GLOBAL fairseq.data.dictionary.Dictionary``.
+    """Replace fairseq's ``load_checkpoint_to_cpu``, which fails since torch 2.6: ``WeightsUnpickler
+    error: Unsupported global: GLOBAL fairseq.data.dictionary.Dictionary``.
 
     `checkpoint.read` looks up only configuration and numbers; fairseq then receives the state it
     expects, mended. Only HuBERT is supported.

@@ -50,20 +50,20 @@ def find_missing(
         return MissingUtterances((), gaps, ())
     if ABSENT not in counts:
         return MissingUtterances((), frozenset(), ())
-    of = array("i", [_UNKNOWN]) * len(roll)
+    split_of = array("i", [_UNKNOWN]) * len(roll)
     if index is None:
-        return MissingUtterances(_faults(roll, manifest, of, ""), gaps, ())
-    broken = _attribute(roll, index, folder, results, of)
-    lacking = (frozenset(of) | frozenset(broken)) - {_UNKNOWN}
+        return MissingUtterances(_faults(roll, manifest, split_of, ""), gaps, ())
+    broken = _attribute(roll, index, folder, results, split_of)
+    lacking = (frozenset(split_of) | frozenset(broken)) - {_UNKNOWN}
     files = tuple(str(Path(folder) / index.splits[split].file) for split in broken)
     detail = "" if broken else "in none of the splits: split the manifest again"
-    return MissingUtterances(_faults(roll, manifest, of, detail), lacking, files)
+    return MissingUtterances(_faults(roll, manifest, split_of, detail), lacking, files)
 
 
 def _attribute(
-    roll: RollCall, index: SplitIndex, folder: str, results: Counter[int], of: array[int]
+    roll: RollCall, index: SplitIndex, folder: str, results: Counter[int], split_of: array[int]
 ) -> list[int]:
-    """Fills ``of`` with the split of each missing position; returns splits that can't be read.
+    """Fill ``split_of`` with the split of each missing position; returns splits that can't be read.
 
     Splits without results come first: an utterance in several splits counts as missing there.
     """
@@ -76,19 +76,21 @@ def _attribute(
                 missing = [
                     position
                     for position in roll.positions(expected_key(record))
-                    if roll.file[position] == ABSENT and of[position] == _UNKNOWN
+                    if roll.file[position] == ABSENT and split_of[position] == _UNKNOWN
                 ]
                 if missing:
-                    of[roll.choose(record, missing)] = number
+                    split_of[roll.choose(record, missing)] = number
         except UsageError:
             broken.append(number)
     return sorted(broken)
 
 
-def _faults(roll: RollCall, manifest: str, of: array[int], unknown: str) -> tuple[Fault, ...]:
+def _faults(roll: RollCall, manifest: str, split_of: array[int], unknown: str) -> tuple[Fault, ...]:
     folder = folder_of(manifest)
     faults = []
-    for (where, line), file, split in zip(content_lines(manifest), roll.file, of, strict=False):
+    for (where, line), file, split in zip(
+        content_lines(manifest), roll.file, split_of, strict=False
+    ):
         if file == ABSENT:
             record = check(parse_line(line, where), where, folder, lacks_nothing)
             known = split != _UNKNOWN
