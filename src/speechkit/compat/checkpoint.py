@@ -223,7 +223,7 @@ def conv_layers(text: Any, path: Path) -> ConvLayers:
     """``[(512,10,5)] + [(512,3,2)] * 4``: (channels, kernel, stride) of each layer.
 
     fairseq evaluates this string, so that a checkpoint can run code; here it is parsed, and only
-    numbers, tuples, lists, ``+`` and ``*`` are known. Raises `EngineMissing`.
+    numbers, tuples, lists, ``+`` and ``*`` are known. Raise `EngineMissing`.
     """
     try:
         layers = [tuple(layer) for layer in _literal(ast.parse(str(text), mode="eval").body)]

@@ -1,4 +1,4 @@
-"""The shims: what in fairseq 0.12.2 and textlesslib fails today, each with the error it answers.
+"""The shims: patches for failures of fairseq 0.12.2 and textlesslib, each with its error.
 
 `IMPORTING` are in force while the packages are imported and taken back afterwards; `MENDING` are
 applied to each checkpoint on its way from `checkpoint.read` to fairseq, in this order.
@@ -114,7 +114,7 @@ def _is_int(kind: Any) -> bool:
 
 def parsed_convolutions(saved: Checkpoint, task: type, model: type) -> Checkpoint:
     """No error: fairseq calls ``eval`` on ``conv_feature_layers``, so that a checkpoint can run
-    any code, even one that is loaded with weights_only. It gets what `conv_layers` has parsed."""
+    any code, even if loaded with weights_only. It receives the result of `conv_layers` instead."""
     if "conv_feature_layers" not in saved.model:
         return saved
     layers = conv_layers(saved.model["conv_feature_layers"], saved.path)

@@ -89,36 +89,36 @@ def typeset(recordings: Sequence[Recording], layout: Layout) -> Iterator[list[Cu
     shift = 0.0
     free = 0  # milliseconds; the end of the last cue
     for recording in recordings:
-        tidied, by = tidy(recording), round(shift * 1000)
+        tidied, offset = tidy(recording), round(shift * 1000)
         if layout == A_SEGMENT_A_CUE:
-            cues = [_unset(segment, by) for segment in tidied.segments if segment.text]
+            cues = [_uncut(segment, offset) for segment in tidied.segments if segment.text]
         else:
-            cues = _settled(_drafts(tidied, layout), tidied.duration, layout, by, free)
+            cues = _timed(_drafts(tidied, layout), tidied.duration, layout, offset, free)
         free = cues[-1].end if cues else free
         shift += recording.duration
         yield cues
 
 
-def _unset(segment: Segment, by: int) -> Cue:
+def _uncut(segment: Segment, offset: int) -> Cue:
     start, end = round(segment.start * 1000), round(segment.end * 1000)
-    return Cue(start + by, max(start + 1, end) + by, (segment.text or "",))
+    return Cue(start + offset, max(start + 1, end) + offset, (segment.text or "",))
 
 
-def _settled(
-    drafts: Sequence[Cue], duration: float, layout: Layout, by: int, free: int
+def _timed(
+    drafts: Sequence[Cue], duration: float, layout: Layout, offset: int, free: int
 ) -> list[Cue]:
-    """Drafts shifted ``by``, from ``free`` on, and extended for reading where there is room.
+    """Drafts shifted by ``offset``, from ``free`` on, extended for reading where there is room.
 
     Where speech overlaps, a cue stays for `LEAST` before the next replaces it.
     """
     rooms = [*(draft.start for draft in drafts), round(duration * 1000)][1:]
     cues: list[Cue] = []
     for draft, room in zip(drafts, rooms, strict=True):
-        start = max(draft.start + by, free)
-        said = max(start, draft.end + by)
+        start = max(draft.start + offset, free)
+        speech_end = max(start, draft.end + offset)
         reading = max(LEAST, sum(map(columns, draft.lines)) * 1000 // READING)
-        end = max(said, min(start + reading, said + LINGER))
-        end = min(end, max(room + by, min(said, start + LEAST)))
+        end = max(speech_end, min(start + reading, speech_end + LINGER))
+        end = min(end, max(room + offset, min(speech_end, start + LEAST)))
         free = max(start + 1, round(min(end, start + layout.milliseconds)))
         cues.append(replace(draft, start=start, end=free))
     return cues

@@ -218,9 +218,9 @@ class Journal:
         checksum, _, body = line.rstrip(b"\n").partition(b"\t")
         if not body or checksum != b"%08x" % zlib.crc32(body):
             return
-        first, _, others = body.partition(b"\t")
+        first, _, rest = body.partition(b"\t")
         if first == STALLED.encode():
-            indices = map(self._index, others.split(b"\t"))
+            indices = map(self._index, rest.split(b"\t"))
             self.stalled.update(index for index in indices if index is not None)
         elif (index := self._index(first)) is not None:
             self._offsets[index] = offset

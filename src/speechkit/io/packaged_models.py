@@ -109,7 +109,7 @@ class Packaged:
 
 
 def user_cache() -> Path:
-    """speechkit's folder in $XDG_CACHE_HOME or ~/.cache. Raises OSError where there is no home."""
+    """speechkit's folder in $XDG_CACHE_HOME or ~/.cache. Raise OSError where there is no home."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if cache.is_absolute():  # as the XDG specification has it
         return cache / "speechkit"

@@ -1,4 +1,4 @@
-"""The identity of a run: what has to agree before results of two runs may stand side by side."""
+"""The identity of a run, which must agree before a run may continue another one's results."""
 
 from __future__ import annotations
 

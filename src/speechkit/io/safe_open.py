@@ -1,7 +1,7 @@
 """Opening files in folders that others may write to, without being led astray.
 
-Whatever stands at such a name may be anybody's. It is written to only where it is a regular file
-with a single name, and read only up to the size that speechkit could have written there.
+A file of such a name may be anybody's. It is written only if it is a regular file with a single
+name, and read only up to the size that speechkit could have written.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What stands opposite what in a reference and a hypothesis, and sclite's picture of it."""
+"""Pairs of words or characters in a reference and a hypothesis, and their display as in sclite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MARKS: dict[str, Mark] = {"equal": "C", "substitute": "S", "delete": "D", "inse
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One column: a reference's word or character, the hypothesis's opposite, or nothing there."""
+    """A column: a word or character of the reference and of the hypothesis; None for a gap."""
 
     mark: Mark
     reference: str | None
@@ -64,7 +64,7 @@ def blocks(alignment: Sequence[Pair], width: int) -> Iterator[tuple[str, str, st
 
 
 def printable(text: str) -> str:
-    """The text without what would move a terminal's cursor or what no encoding can write."""
+    """The text with control characters and surrogates replaced, safe for a terminal."""
     return "".join("�" if unicodedata.category(c) in ("Cc", "Cs") else c for c in text)
 
 

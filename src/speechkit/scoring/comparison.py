@@ -1,4 +1,4 @@
-"""Each record's hypothesis against its reference, by jiwer."""
+"""Compares each record's hypothesis with its reference, by jiwer."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """One utterance, word by word, or character by character where CER is its figure."""
+    """An utterance aligned by words, or by characters where CER is the figure to quote."""
 
     name: str
     figure: Figure
@@ -79,7 +79,7 @@ class Aligned:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A record's two sides, normalised; a record without a reference has neither.
+    """The normalised texts of a record; a record without a reference has none.
 
     ``reference`` and ``hypothesis`` are split into words at white space, ``reference_chars`` and
     ``hypothesis_chars`` into code points.
@@ -101,11 +101,11 @@ class Comparison:
     words: Counts
     chars: Counts
     letters: Letters  # of the reference
-    chunks: Any  # jiwer's alignment of what the figure to quote counts
+    chunks: Any  # jiwer's alignment of the words or characters of the figure to quote
 
     @property
     def leading(self) -> Counts:
-        """What the figure to quote counts."""
+        """The counts of the figure to quote."""
         return self.chars if self.letters.figure == "cer" else self.words
 
     def record(self) -> Record:
@@ -132,13 +132,12 @@ class Comparison:
 def compare(
     records: Iterable[Record], normalise: Callable[[str], str], characters: Callable[[str], str]
 ) -> Iterator[Comparison]:
-    """One comparison a record, in order; streams in small batches.
+    """A comparison for each record, in order, computed in small batches.
 
-    ``normalise`` maps a text to the one that is split into words, ``characters`` that to the one
-    whose code points are compared.
-
-    A record with an ``error`` is compared as an empty hypothesis, one without ``text`` isn't
-    ``scored``. Raises `UsageError` for a record that was never transcribed.
+    ``normalise`` maps a text to the one that is split into words; ``characters`` maps the latter to
+    the one whose code points are compared. A record with an ``error`` counts as an empty
+    hypothesis; one without ``text`` isn't ``scored``. Raise `UsageError` for a record that was
+    never transcribed.
     """
     import jiwer
 

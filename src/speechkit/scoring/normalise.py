@@ -1,4 +1,4 @@
-"""Text normalisers: what counts as the same text before words and characters are compared."""
+"""Text normalisers, applied before words and characters are compared."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NORMALISERS = ("unicode", "basic", "english", "none")
 def normaliser(name: str) -> Callable[[str], str]:
     """The function that maps a text to the one that is compared.
 
-    All but ``none`` leave single spaces between words and none around them. Raises `UsageError`
+    All but ``none`` leave single spaces between words and none around them. Raise `UsageError`
     for an unknown name.
     """
     if name == "none":
@@ -51,7 +51,7 @@ def characters(name: str) -> Callable[[str], str]:
 
 
 def every_script(text: str) -> str:
-    """The text without case, punctuation, symbols and what stands in brackets.
+    """The text without case, punctuation, symbols and bracketed parts.
 
     - Combining marks (Mn, Mc) are parts of words. Only the points of Arabic and Hebrew that readers
       supply by themselves (harakat, niqqud, cantillation) and tatweel go; enclosing marks, too.
@@ -84,7 +84,7 @@ def _words(text: str) -> str:
 
 
 class _Images(dict[int, str]):
-    """What becomes of each code point in `every_script`, worked out when first met."""
+    """The replacement of each code point in `every_script`, computed when first needed."""
 
     def __missing__(self, code: int) -> str:
         image = self[code] = _image(chr(code))
@@ -102,7 +102,7 @@ def _image(char: str) -> str:
 
 
 def _kept(char: str) -> str:
-    """The part of a case-folded text that a character is, or what stands in its place."""
+    """The replacement of a character of a case-folded text."""
     category = unicodedata.category(char)
     if char in _FIXED:
         return _FIXED[char]

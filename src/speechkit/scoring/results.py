@@ -18,7 +18,7 @@ class ScoreOptions:
     worst: int = 5  # utterances to show aligned
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """The totals of a set of scored utterances; intervals are at 95 %, None where undefined."""
 
@@ -32,7 +32,7 @@ class Group:
 
     @property
     def leading_interval(self) -> Interval | None:
-        """That of the figure to quote."""
+        """The interval of the figure to quote."""
         return self.cer_interval if self.letters.figure == "cer" else self.wer_interval
 
     def to_json(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class EmptyReferences:
-    """Scored utterances whose reference has no words, and what was heard there all the same."""
+    """Scored utterances whose reference has no words, and the insertions in their hypotheses."""
 
     utterances: int = 0
     inserted_words: int = 0
@@ -75,8 +75,10 @@ class EmptyReferences:
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """Scored utterances that a stage has flagged. ``gap_seconds``: of speech without words in them;
-    ``names``: the first of them."""
+    """Scored utterances with flags.
+
+    ``gap_seconds``: of speech without words in them; ``names``: of the first ones.
+    """
 
     utterances: int
     flags: dict[str, int]  # by name, how many utterances have it
@@ -92,7 +94,7 @@ class Doubts:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     options: ScoreOptions
     total: Group

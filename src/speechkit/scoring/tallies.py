@@ -1,4 +1,4 @@
-"""What scoring accumulates, one compared utterance at a time."""
+"""The counts of a score while it is being computed, utterance by utterance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_NAMES = 20  # records without a reference, or with a doubt, that are named
 
 @dataclass(slots=True)
 class GroupTally:
-    """A group while it is being counted."""
+    """A `Group` while it is being counted."""
 
     utterances: int = 0
     failed: int = 0

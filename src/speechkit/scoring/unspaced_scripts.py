@@ -1,4 +1,4 @@
-"""Scripts that put no spaces between words, and what follows for a score."""
+"""Scripts without spaces between words, and the error rate to quote for them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ UNSPACED = (
     "\ua000-\ua4cf\U00017000-\U00018dff\U0001b170-\U0001b2ff"  # Yi, Tangut, Nushu
 )
 
-#: From this share of a reference's characters on, CER is its figure. Such characters hold three to
-#: four times as much as an alphabet's, so that a tenth of them is about a quarter of what is said.
+#: From this share of a reference's characters on, CER is the figure to quote. Such a character
+#: holds three to four times as much as a letter, so a tenth of them is a quarter of the content.
 LEADING_SHARE = 0.1
 
 _UNSPACED = re.compile(f"[{UNSPACED}]")
@@ -33,13 +33,13 @@ _NEEDLESS_SPACE = re.compile(f" (?:(?=[{UNSPACED}])|(?<=[{UNSPACED}] ))")
 
 
 def close_up(text: str) -> str:
-    """The text without the spaces beside characters of such scripts."""
+    """The text without spaces beside characters of these scripts."""
     return text if text.isascii() else _NEEDLESS_SPACE.sub("", text)
 
 
 @dataclass(frozen=True, slots=True)
 class Letters:
-    """A text's characters that are no spaces, and how many of them are of such scripts."""
+    """The number of a text's characters without spaces, and of those in these scripts."""
 
     total: int = 0
     unspaced: int = 0
@@ -63,7 +63,7 @@ class Letters:
 
     @property
     def why(self) -> str:
-        """Why that one, as the end of a sentence."""
+        """The reason for this figure, as the end of a sentence."""
         if self.figure == "wer":
             return "the words of the reference are written apart"
         return (

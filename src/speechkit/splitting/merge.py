@@ -18,7 +18,7 @@ from speechkit.records import Record
 from speechkit.splitting.expected_utterances import ABSENT, RollCall, result_key
 from speechkit.splitting.merge_inputs import MergeInputs, MergeOptions, find_inputs
 from speechkit.splitting.merge_summary import Fault, MergeSummary, utterance_name
-from speechkit.splitting.missing_utterances import begun, find_lack
+from speechkit.splitting.missing_utterances import begun, find_missing
 from speechkit.splitting.result_files import ResultFiles, ResultUnreadable
 
 
@@ -157,14 +157,14 @@ def _is_known(record: Record, positions: Sequence[int], roll: RollCall, files: R
 def _summarise(
     options: MergeOptions, inputs: MergeInputs, roll: RollCall, findings: _Findings
 ) -> MergeSummary:
-    lack = find_lack(roll, inputs.splits, inputs.manifest, inputs.index, options.splits_dir)
+    missing = find_missing(roll, inputs.splits, inputs.manifest, inputs.index, options.splits_dir)
     rerun = {split for file in findings.suspects if (split := inputs.splits[file]) is not None}
-    rerun |= lack.splits
+    rerun |= missing.splits
     if inputs.index:
         rerun &= set(range(len(inputs.index.splits)))
     without_output = sorted(rerun.difference(split for split in inputs.splits if split is not None))
     faults = (findings.extra, findings.duplicate, findings.conflicting, findings.unreadable)
-    complete = not (any(faults) or lack.faults or without_output)
+    complete = not (any(faults) or missing.faults or without_output)
     return MergeSummary(
         output=options.output,
         written=complete or options.allow_partial,
@@ -174,7 +174,7 @@ def _summarise(
         failed=findings.failed,
         proven=inputs.manifest is not None,
         complete=complete,
-        missing=lack.faults,
+        missing=missing.faults,
         extra=tuple(findings.extra),
         duplicate=tuple(findings.duplicate),
         conflicting=tuple(findings.conflicting),
@@ -183,7 +183,7 @@ def _summarise(
         begun=begun(inputs.paths, without_output),
         rerun=tuple(sorted(rerun)),
         remove=tuple(p for p, n in zip(inputs.paths, inputs.splits, strict=True) if n in rerun),
-        broken_splits=lack.broken,
+        broken_splits=missing.broken,
     )
 
 

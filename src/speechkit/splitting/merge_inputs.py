@@ -73,7 +73,7 @@ def _matches(pattern: str) -> list[str]:
 def _find_index(
     results: Sequence[str], options: MergeOptions
 ) -> tuple[Path | None, SplitIndex | None]:
-    """The index of the splits that the results are of: its path, and what is there."""
+    """The index of the splits whose results these are, and its path."""
     stems = sorted({split[0] for path in results if (split := _numbered(path))})
     if len(stems) > 1 and options.manifest is None:
         raise UsageError(

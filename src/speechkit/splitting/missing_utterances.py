@@ -1,4 +1,4 @@
-"""Names the utterances that a merge lacks, and the splits that have to run again for them."""
+"""Finds the utterances missing from a merge, and the splits to run again for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNKNOWN = -1  # the split of an utterance
 
 
 @dataclass(frozen=True, slots=True)
-class Lack:
+class MissingUtterances:
     """Missing utterances, the splits that lack them, and split files that can't be read."""
 
     faults: tuple[Fault, ...]
@@ -29,13 +29,13 @@ class Lack:
     broken: tuple[str, ...]
 
 
-def find_lack(
+def find_missing(
     roll: RollCall,
     splits: Sequence[int | None],
     manifest: str | None,
     index: SplitIndex | None,
     folder: str,
-) -> Lack:
+) -> MissingUtterances:
     """``splits`` has the split of each result file; ``folder`` is where the split files are.
 
     Without an index the splits are those that leave a gap in the numbering.
@@ -47,25 +47,25 @@ def find_lack(
             results[split] += counts[file]
     gaps = frozenset(range(max(results, default=0))) - set(results)
     if manifest is None:
-        return Lack((), gaps, ())
+        return MissingUtterances((), gaps, ())
     if ABSENT not in counts:
-        return Lack((), frozenset(), ())
-    of = array("i", [_UNKNOWN]) * len(roll)
+        return MissingUtterances((), frozenset(), ())
+    split_of = array("i", [_UNKNOWN]) * len(roll)
     if index is None:
-        return Lack(_faults(roll, manifest, of, ""), gaps, ())
-    broken = _attribute(roll, index, folder, results, of)
-    lacking = (frozenset(of) | frozenset(broken)) - {_UNKNOWN}
+        return MissingUtterances(_faults(roll, manifest, split_of, ""), gaps, ())
+    broken = _attribute(roll, index, folder, results, split_of)
+    lacking = (frozenset(split_of) | frozenset(broken)) - {_UNKNOWN}
     files = tuple(str(Path(folder) / index.splits[split].file) for split in broken)
     detail = "" if broken else "in none of the splits: split the manifest again"
-    return Lack(_faults(roll, manifest, of, detail), lacking, files)
+    return MissingUtterances(_faults(roll, manifest, split_of, detail), lacking, files)
 
 
 def _attribute(
-    roll: RollCall, index: SplitIndex, folder: str, results: Counter[int], of: array[int]
+    roll: RollCall, index: SplitIndex, folder: str, results: Counter[int], split_of: array[int]
 ) -> list[int]:
-    """Fills ``of`` with the split of each missing position; returns splits that can't be read.
+    """Fill ``split_of`` with the split of each missing position; returns splits that can't be read.
 
-    Splits without results come first: what several splits hold is missing there.
+    Splits without results come first: an utterance in several splits counts as missing there.
     """
     broken = []
     lacking = [n for n, split in enumerate(index.splits) if results[n] < split.utterances]
@@ -76,19 +76,21 @@ def _attribute(
                 missing = [
                     position
                     for position in roll.positions(expected_key(record))
-                    if roll.file[position] == ABSENT and of[position] == _UNKNOWN
+                    if roll.file[position] == ABSENT and split_of[position] == _UNKNOWN
                 ]
                 if missing:
-                    of[roll.choose(record, missing)] = number
+                    split_of[roll.choose(record, missing)] = number
         except UsageError:
             broken.append(number)
     return sorted(broken)
 
 
-def _faults(roll: RollCall, manifest: str, of: array[int], unknown: str) -> tuple[Fault, ...]:
+def _faults(roll: RollCall, manifest: str, split_of: array[int], unknown: str) -> tuple[Fault, ...]:
     folder = folder_of(manifest)
     faults = []
-    for (where, line), file, split in zip(content_lines(manifest), roll.file, of, strict=False):
+    for (where, line), file, split in zip(
+        content_lines(manifest), roll.file, split_of, strict=False
+    ):
         if file == ABSENT:
             record = check(parse_line(line, where), where, folder, lacks_nothing)
             known = split != _UNKNOWN
@@ -100,7 +102,7 @@ def _faults(roll: RollCall, manifest: str, of: array[int], unknown: str) -> tupl
 
 
 def begun(paths: Iterable[str], splits: Iterable[int]) -> tuple[int, ...]:
-    """The ``splits`` that have an unfinished output, going by the name of a finished one."""
+    """The ``splits`` with an unfinished output, whose name follows from a finished one."""
     for path in paths:
         match = re.fullmatch(r"(.*_split_)(\d+)(.*)", Path(path).name)
         if match:

@@ -1,4 +1,4 @@
-"""The result files of a merge: scanned once in order, then read line by line in any order."""
+"""The result files of a merge: scanned once in order, then read by line in any order."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class ResultUnreadable(UsageError):
 
 
 class ResultFiles:
-    """Holds no file open between calls but one: packed results (``.gz``) unpacked in TMPDIR.
+    """Holds no file open between calls, except one in TMPDIR for compressed results (``.gz``).
 
-    Each file has a window of its content in memory, so files of any number whose lines are asked
-    for in their order are read once, in large pieces.
+    Each file has a window of its content in memory, so that any number of files whose lines are
+    requested in order are read once, in large pieces.
     """
 
     def __init__(self, paths: Sequence[str]) -> None:
@@ -40,7 +40,7 @@ class ResultFiles:
     def scan(self, file: int) -> Iterator[tuple[int, int, bytes]]:
         """Number, offset and bytes without newline of each line that is not blank.
 
-        Raises `ResultUnreadable`.
+        Raise `ResultUnreadable`.
         """
         path = self.paths[file]
         spool = self._unpacked if _packed(path) else None
@@ -62,7 +62,7 @@ class ResultFiles:
             raise ResultUnreadable(str(e)) from e
 
     def line(self, file: int, offset: int, length: int) -> bytes:
-        """The bytes of a line that was scanned. Raises `UsageError` if the file has changed."""
+        """The bytes of a scanned line. Raise `UsageError` if the file has changed."""
         if length > self._stretch:
             return self._read(file, offset, length)
         start = offset - self._starts[file]

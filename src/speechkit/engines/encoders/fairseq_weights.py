@@ -140,10 +140,10 @@ def _renamed(checkpoint: Checkpoint, layers: int) -> Weights:
         layer = re.match(r"encoder\.layers\.(\d+)\.", name)
         if UNUSED.fullmatch(name) or (layer and int(layer[1]) >= layers):
             continue
-        for pattern, theirs in NAMES:
+        for pattern, new_name in NAMES:
             match = re.fullmatch(pattern, name)
             if match:
-                renamed[match.expand(theirs)] = value
+                renamed[match.expand(new_name)] = value
                 break
         else:
             unknown.add(name)

@@ -61,8 +61,8 @@ def batch_size(device: torch.device, window: int) -> int:
 
 def out_of_memory(error: Exception) -> bool:
     """Whether the error means that memory ran out; CPU and MPS raise plain RuntimeErrors."""
-    known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-    return known or any(phrase in str(error) for phrase in OUT_OF_MEMORY)
+    is_known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    return is_known or any(phrase in str(error) for phrase in OUT_OF_MEMORY)
 
 
 def free_memory(device: torch.device) -> None:

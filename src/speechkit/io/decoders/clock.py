@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-DRIFT = 0.05  # seconds that packets' times may be off from what their samples add up to
+DRIFT = 0.05  # seconds, the tolerated difference of packets' times and their samples' sum
 STEADY = 0.01  # seconds of it from one packet to the next, where times can be trusted
-DELAY = 0.15  # as much for the first two, of which codecs drop what they made up
+DELAY = 0.15  # the same for the first two, from which codecs drop padding
 MAX_GAP = 3600.0  # seconds; a longer jump is a clock that was reset, and nothing is missing
 SILENCE = 30.0  # seconds of silence handed on at once
 

@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 PREROLL = 0.2  # seconds decoded before a slice: codecs with memory need some frames to settle
 LAST_PACKET = 0.25  # seconds, at most, where a container doesn't state its length
-PLANES = 8  # from so many on PyAV reads one too many, so packed samples are asked for
+PLANES = 8  # from this number on PyAV reads one plane too many, so samples are packed
 
 #: ffmpeg's demuxers whose files state their length and can be entered anywhere; times to ~1 ms.
 INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
-#: Those read from their beginning on. No other is let in: play lists would open other files.
+#: Those read from their beginning on. No others are allowed: play lists would open other files.
 SEQUENTIAL = (
     *("aac", "ac3", "aiff", "amr", "amrnb", "amrwb", "ape", "asf", "au", "avi", "caf", "dts"),
     *("eac3", "flac", "flv", "latm", "loas", "mp3", "mpeg", "mpegts", "ogg", "tak", "tta", "w64"),
     *("voc", "wav", "wv"),
 )
-#: Those of them whose packets tell their times; elsewhere these are counted from samples.
+#: Those whose packets have times; elsewhere times are counted from samples.
 CLOCKED = (*INDEXED, "asf", "flac", "flv", "mpeg", "mpegts", "ogg")
-#: Those whose header counts the sound's frames, though the file may have been cut since.
+#: Those whose header counts the frames, although the file may have been truncated since.
 COUNTING = ("ape", "caf", "flv", "tak", "tta", "wav", "wv")
-#: Those of which the first is read where several are joined; others go on, page by page.
+#: Those of which only the first of several joined files is read; others continue, page by page.
 WHOLE = (*INDEXED, "asf", "avi", "caf", "flv", "tta", "w64", "voc", "wav")
 
 
@@ -276,7 +276,7 @@ class _Resampler:
         import av
 
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if kind != self._kind:  # what the one before holds back is less than a millisecond
+        if kind != self._kind:  # the previous resampler holds back less than a millisecond
             self._kind = kind
             self._is_planar = frame.layout.nb_channels < PLANES
             packing = "fltp" if self._is_planar else "flt"

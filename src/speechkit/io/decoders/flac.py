@@ -1,4 +1,4 @@
-"""The last frame of a FLAC file, told by its header alone (RFC 9639, section 9.1)."""
+"""The last frame of a FLAC file, by its header alone (RFC 9639, section 9.1)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ends_with_sample(descriptor: int, number: int) -> bool:
 
 
 def _end(header: bytes, block: int) -> int | None:
-    """How many samples there are up to a frame's end; None where this is no frame's header."""
+    """The number of samples up to the end of a frame; None where this is no frame's header."""
     if len(header) < 16 or header[3] & 1:
         return None
     ones = 8 - (header[4] ^ 0xFF).bit_length()  # the number is coded like a letter in UTF-8

@@ -1,4 +1,4 @@
-"""Where a file, or the sound in it, ends as its header has it."""
+"""The end of a file, or of its sound, as stated by the header."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Literal
 ByteOrder = Literal["little", "big"]
 
 WAVES = (b"RIFF", b"RF64", b"FORM")  # chunks of sound, and others behind it
-UNKNOWN = (0, 0xFFFFFFFF)  # sizes of a header that was written before its sound
+UNKNOWN = (0, 0xFFFFFFFF)  # sizes in a header that was written before the sound
 MOST = 1 << 63  # bytes; from here on a size is a negative number or all ones, and says nothing
-MOST_CHUNKS = 4096  # that are looked at
+MOST_CHUNKS = 4096  # that are examined
 W64_SIZE = 16
-VOC_HEADER = 20  # where the size of it stands
-#: ASF's object of the file's properties, and where in it the file's size stands.
+VOC_HEADER = 20  # offset of the header's size
+#: ASF's object of the file's properties, and the offset of the file's size in it.
 ASF_PROPERTIES, ASF_SIZE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"), 40
-ASF_HEADER = 1 << 16  # bytes in which it is looked for
+ASF_HEADER = 1 << 16  # bytes that are searched for it
 
 
 class _Header:
@@ -32,8 +32,10 @@ class _Header:
 
 
 def stated_end(descriptor: int) -> int | None:
-    """The byte at which the file should end by its header, or the sound in it (`WAVES`, CAF and
-    AU); None where that isn't stated."""
+    """The byte at which the file ends by its header, or its sound (`WAVES`, CAF and AU).
+
+    None where the header doesn't state it.
+    """
     header = _Header(descriptor)
     stated = _STATED.get(header.bytes(0, 4))
     end = stated(header) if stated else None

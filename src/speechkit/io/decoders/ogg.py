@@ -1,4 +1,4 @@
-"""Whether an Ogg file holds several streams, side by side or one behind the other (RFC 3533)."""
+"""Detects Ogg files with several streams, multiplexed or chained (RFC 3533)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BEGINS = 0x02  # flag of the first page of a stream
 
 
 def is_chained(descriptor: int) -> bool:
-    """Whether anything but the pages of what begins first lies in the file."""
+    """Whether the file holds anything but the pages of its first streams."""
     begun = False
     for begins in _pages(descriptor):
         if begins is None or (begun and begins):
@@ -28,7 +28,7 @@ def has_several(descriptor: int) -> bool:
 
 
 def _pages(descriptor: int) -> Iterator[bool | None]:
-    """Of each page, whether a stream begins with it; None at the end for what is no whole page."""
+    """For each page, whether a stream begins with it; None at the end for an incomplete page."""
     at, size = 0, os.fstat(descriptor).st_size
     while at < size:
         page = os.pread(descriptor, HEADER + 255, at)

@@ -1,4 +1,4 @@
-"""What lies behind the sound of a file: chunks, tags, or more sound."""
+"""The end of a file after its sound: chunks, tags, or more sound."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 
 from speechkit.io.decoders.headers import WAVES, ByteOrder, stated_end
 
-MOST = 1 << 24  # bytes that are looked at; tags may hold pictures
-LOOK = 1 << 20  # bytes that are read at once
-FAR = 1 << 26  # bytes in which another file is looked for
+MOST = 1 << 24  # bytes that are examined; tags may hold pictures
+CHUNK = 1 << 20  # bytes that are read at once
+FAR = 1 << 26  # bytes that are searched for another file
 LONGEST = 32  # bytes of a file's beginning that tell its kind
 #: Beginnings of files of which ffmpeg reads the first where several are joined.
 BEGINNINGS = tuple(
@@ -32,8 +32,10 @@ BYTE_ORDERS: tuple[ByteOrder, ...] = ("little", "big")
 
 
 def is_trailer(descriptor: int, position: int) -> bool:
-    """Whether nothing that could be sound lies from ``position`` on: chunks of WAV and AIFF, tags
-    of MP3 and FLAC, zeros, or next to nothing."""
+    """Whether nothing from ``position`` on could be sound.
+
+    It may be chunks of WAV and AIFF, tags of MP3 and FLAC, zeros, or next to nothing.
+    """
     size = os.fstat(descriptor).st_size - position
     if size <= SCRAP:
         return True
@@ -45,7 +47,7 @@ def is_trailer(descriptor: int, position: int) -> bool:
 
 
 def has_unstated_sound(descriptor: int) -> bool:
-    """Whether more sound lies behind what the header of a WAV or an AIFF file calls its sound."""
+    """Whether more sound follows the sound stated by the header of a WAV or an AIFF file."""
     if os.pread(descriptor, 4, 0) not in WAVES:
         return False
     end = stated_end(descriptor)
@@ -53,18 +55,21 @@ def has_unstated_sound(descriptor: int) -> bool:
 
 
 def begins_again(descriptor: int, position: int) -> bool:
-    """Whether another file of this kind begins from ``position`` on, or soon behind it."""
+    """Whether another file of this kind begins at ``position``, or soon after it."""
     head = os.pread(descriptor, LONGEST, 0)
     sign = next((sign for sign in BEGINNINGS if sign.match(head)), None)
     end = min(os.fstat(descriptor).st_size, position + FAR)
     return sign is not None and any(
-        sign.search(os.pread(descriptor, LOOK + LONGEST, at)) for at in range(position, end, LOOK)
+        sign.search(os.pread(descriptor, CHUNK + LONGEST, at)) for at in range(position, end, CHUNK)
     )
 
 
 def _without_tags(rest: bytes) -> bytes:
-    """ID3v1 (128 bytes), ID3v2 (7 bits a byte of its size) and APEv2 (whose size leaves its header
-    out), as often as one begins the rest."""
+    """The rest without leading tags.
+
+    Tags are ID3v1 (128 bytes), ID3v2 (its size has 7 bits a byte) and APEv2 (its size excludes the
+    header).
+    """
     at = 0
     while True:
         if rest.startswith(b"TAG", at):
@@ -79,7 +84,7 @@ def _without_tags(rest: bytes) -> bytes:
 
 
 def _is_chunks(rest: bytes) -> bool:
-    """Whether it consists of chunks with names that are none of another file's beginning."""
+    """Whether the rest consists of chunks whose names don't begin another file."""
     for order in BYTE_ORDERS:
         at = 0
         while at + 8 <= len(rest):

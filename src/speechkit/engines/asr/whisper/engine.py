@@ -70,19 +70,19 @@ class TransformersBackend:
             self._extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
             tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
         self._model: Any = loaded.to(self._device).eval()
-        theirs = self._model.generation_config
+        defaults = self._model.generation_config
         self.vocabulary = Vocabulary(
-            tokenizer.backend_tokenizer, getattr(theirs, "is_multilingual", None) is not False
+            tokenizer.backend_tokenizer, getattr(defaults, "is_multilingual", None) is not False
         )
         config = self._model.config
         self.chunk = 2 * config.max_source_positions * self._extractor.hop_length / SAMPLE_RATE
         self.longest = config.max_target_positions
-        self._heads = getattr(theirs, "alignment_heads", None) or [
+        self._heads = getattr(defaults, "alignment_heads", None) or [
             [layer, head]
             for layer in range(config.decoder_layers // 2, config.decoder_layers)
             for head in range(config.decoder_attention_heads)
         ]
-        first = getattr(theirs, "max_initial_timestamp_index", None)
+        first = getattr(defaults, "max_initial_timestamp_index", None)
         self._generation: Any = GenerationConfig(
             max_length=self.longest,
             do_sample=False,
@@ -90,8 +90,8 @@ class TransformersBackend:
             eos_token_id=self.vocabulary.eot,
             bos_token_id=self.vocabulary.eot,
             decoder_start_token_id=self.vocabulary.sot,
-            suppress_tokens=theirs.suppress_tokens or None,
-            begin_suppress_tokens=theirs.begin_suppress_tokens or None,
+            suppress_tokens=defaults.suppress_tokens or None,
+            begin_suppress_tokens=defaults.begin_suppress_tokens or None,
             return_dict_in_generate=True,
             no_timestamps_token_id=self.vocabulary.no_timestamps,
             max_initial_timestamp_index=round(FIRST_TIMESTAMP / 0.02) if first is None else first,

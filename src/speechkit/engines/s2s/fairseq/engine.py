@@ -63,7 +63,7 @@ class FairseqFeatures:
 
 
 def build_vocoder(model: Path, config: Mapping[str, Any]) -> Any:
-    """fairseq's generator. Raises `EngineMissing`."""
+    """fairseq's generator. Raise `EngineMissing`."""
     package = patched_imports.fairseq()
     vocoder.build(model, config)  # refuses what its weights don't fit, before memory is taken
     with patched_imports.loading_errors(model, "fairseq"):

@@ -52,7 +52,7 @@ class TextlessFeatures:
 
 
 def build_vocoder(model: Path, config: Mapping[str, Any]) -> Any:
-    """textlesslib's generator. Raises `EngineMissing`."""
+    """textlesslib's generator. Raise `EngineMissing`."""
     package = patched_imports.textless()
     vocoder.build(model, config)  # refuses what its weights don't fit, before memory is taken
     with patched_imports.loading_errors(model, "textlesslib"):
