@@ -313,7 +313,11 @@ def test_bfloat16(nemos: dict[str, Path], digits: list[Digit], own: dict[str, li
     ("options", "code", "sentence"),
     [
         (["--dataloader", "tarred"], 2, "--dataloader tarred: there are direct, lhotse, manifest"),
-        (["--task", "translate"], 2, "--task: not for the engine nemo; for whisper"),
+        (
+            ["--task", "translate"],
+            2,
+            "--task: not for the engine nemo; for faster-whisper, whisper",
+        ),
         (["--model", "/no/such/model.nemo"], 1, "no such folder or file"),
         (["--model", "no-such-model"], 1, "speechkit models get no-such-model --engine nemo"),
         ([], 1, "speechkit models get parakeet-tdt-0.6b-v3 --engine nemo"),
