@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from speechkit.engines.protocols import SAMPLE_RATE, VadEngine
 from speechkit.engines.vad.silero.engine import SileroVad
+from speechkit.engines.vad.ten import engine as ten
 from speechkit.engines.vad.ten.engine import TenVad
-from speechkit.engines.vad.ten.engine import engine as ten
 from speechkit.errors import EngineMissing
 from speechkit.io import audio
 from speechkit.stages.vad.segmentation import DEFAULTS, speech_segments
