@@ -11,7 +11,7 @@ import pytest
 from speechkit import keys
 from speechkit.io.manifest import dump
 from speechkit.records import Record
-from speechkit.splitting.expected_utterances import RollCall, result_key
+from speechkit.splitting.expected_utterances import ExpectedUtterances, result_key
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,11 +62,11 @@ def test_twins_find_their_lines(tmp_path: Path) -> None:
     lines = [call, {**call, "channel": 1, "flags": ["doubtful"]}]
     manifest = tmp_path / "calls.jsonl"
     manifest.write_text("".join(dump(line) + "\n" for line in lines))
-    roll = RollCall()
-    roll.expect_manifest(str(manifest))
+    expected = ExpectedUtterances()
+    expected.expect_manifest(str(manifest))
     for position in (1, 0):
         result = keys.renewed(lines[position], "asr", {"pred_text": "a"}, [])
-        assert roll.choose(result, roll.positions(result_key(result))) == position
+        assert expected.choose(result, expected.positions(result_key(result))) == position
 
 
 def test_the_reference_page_is_current() -> None:

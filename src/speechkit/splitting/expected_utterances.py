@@ -1,4 +1,4 @@
-"""The roll call of a merge: which utterances are expected, and where the result of each lies."""
+"""The utterances that a merge expects, and where the result of each lies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ABSENT = -1
 _Item = tuple[str, str]  # key and value, as text: 1 is not 1.0
 
 
-class RollCall:
+class ExpectedUtterances:
     """One position an expected utterance, in input order; about 180 bytes of memory each.
 
     ``file``, ``offset`` and ``length`` say where the result of a position lies, ``file`` being
@@ -59,10 +59,10 @@ class RollCall:
         """Appends the lines of a manifest; returns its fingerprint (see `SplitIndex`)."""
         folder = folder_of(manifest)
         digest, hashes, differing = sha256(), array("q"), set[bytes]()
-        for line, expected in read_lines(manifest, lacks_nothing):
+        for line, record in read_lines(manifest, lacks_nothing):
             digest.update(line + b"\n")
             hashes.append(hash(line))
-            key = expected_key(absolute(expected, folder))
+            key = expected_key(absolute(record, folder))
             position = self.expect(key)
             if hashes[self._first[key]] != hashes[position]:
                 differing.add(key)

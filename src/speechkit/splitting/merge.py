@@ -15,7 +15,7 @@ from speechkit.io.json_lines import parse_line
 from speechkit.io.judge import lacks_nothing
 from speechkit.io.manifest import check, folder_of
 from speechkit.records import Record
-from speechkit.splitting.expected_utterances import ABSENT, RollCall, result_key
+from speechkit.splitting.expected_utterances import ABSENT, ExpectedUtterances, result_key
 from speechkit.splitting.merge_inputs import MergeInputs, MergeOptions, find_inputs
 from speechkit.splitting.merge_summary import Fault, MergeSummary, utterance_name
 from speechkit.splitting.missing_utterances import begun, find_missing
@@ -43,43 +43,47 @@ def merge_results(options: MergeOptions) -> MergeSummary:
     where the output would overwrite an input.
     """
     inputs = find_inputs(options)
-    roll = _roll_call(inputs, options)
+    expected = _expected_utterances(inputs, options)
     files = ResultFiles(inputs.paths)
-    findings = _Scan(roll, files, inputs).findings()
-    summary = _summarise(options, inputs, roll, findings)
+    findings = _Scan(expected, files, inputs).findings()
+    summary = _summarise(options, inputs, expected, findings)
     if summary.written:
         with _destination(options.output) as output:
-            for file, offset, length in zip(roll.file, roll.offset, roll.length, strict=True):
+            for file, offset, length in zip(
+                expected.file, expected.offset, expected.length, strict=True
+            ):
                 if file != ABSENT:
                     output.write(files.line(file, offset, length) + b"\n")
     return summary
 
 
-def _roll_call(inputs: MergeInputs, options: MergeOptions) -> RollCall:
+def _expected_utterances(inputs: MergeInputs, options: MergeOptions) -> ExpectedUtterances:
     """The expected utterances. Raise `UsageError` where the manifest has changed or is gone."""
-    roll = RollCall()
+    expected = ExpectedUtterances()
     if inputs.manifest is None:
-        return roll
+        return expected
     indexed = inputs.index if options.manifest is None else None
     if indexed and not Path(indexed.parent).exists():
         raise UsageError(
             f"{indexed.parent}: the manifest that {inputs.index_path} is of is not there; "
             "restore it, or give --manifest"
         )
-    fingerprint = roll.expect_manifest(inputs.manifest)
+    fingerprint = expected.expect_manifest(inputs.manifest)
     if indexed and indexed.fingerprint != fingerprint:
         raise UsageError(
             f"{indexed.parent}: has changed since {inputs.index_path} was made of it; "
             "restore it, or give the manifest that was split with --manifest"
         )
-    return roll
+    return expected
 
 
 class _Scan:
-    """One pass over all results, which gives each its place in ``roll``."""
+    """One pass over all results, which gives each its place in ``expected``."""
 
-    def __init__(self, roll: RollCall, files: ResultFiles, inputs: MergeInputs) -> None:
-        self._roll = roll
+    def __init__(
+        self, expected: ExpectedUtterances, files: ResultFiles, inputs: MergeInputs
+    ) -> None:
+        self._expected = expected
         self._files = files
         self._inputs = inputs
         self._findings = _Findings()
@@ -100,22 +104,22 @@ class _Scan:
         except ManifestError as e:
             self._add_unreadable(file, where, e)
             return
-        candidates = self._roll.candidates(record)
+        candidates = self._expected.candidates(record)
         if candidates:
-            position = self._roll.choose(record, candidates)
+            position = self._expected.choose(record, candidates)
         elif self._inputs.manifest is None:
-            position = self._roll.expect(result_key(record))
+            position = self._expected.expect(result_key(record))
         else:
             _refuse_segment(record, where, self._inputs.manifest)
             split = self._inputs.splits[file]
             self._findings.extra.append(Fault(utterance_name(record), where, split))
             return
-        if self._roll.file[position] == ABSENT:
-            self._roll.place(position, file, offset, len(line))
+        if self._expected.file[position] == ABSENT:
+            self._expected.place(position, file, offset, len(line))
             self._findings.failed += record.get("error") is not None
         else:
-            first = self._roll.file[position]
-            is_duplicate = _is_known(record, candidates, self._roll, self._files)
+            first = self._expected.file[position]
+            is_duplicate = _is_known(record, candidates, self._expected, self._files)
             self._add_repeated(file, first, where, record, is_duplicate=is_duplicate)
 
     def _add_repeated(
@@ -144,20 +148,24 @@ def _refuse_segment(record: Record, where: str, manifest: str) -> None:
         )
 
 
-def _is_known(record: Record, positions: Sequence[int], roll: RollCall, files: ResultFiles) -> bool:
+def _is_known(
+    record: Record, positions: Sequence[int], expected: ExpectedUtterances, files: ResultFiles
+) -> bool:
     """Whether one of the positions has the very same result."""
     places = [
-        (roll.file[position], roll.offset[position], roll.length[position])
+        (expected.file[position], expected.offset[position], expected.length[position])
         for position in positions
-        if roll.file[position] != ABSENT
+        if expected.file[position] != ABSENT
     ]
     return any(parse_line(files.line(*place), "") == record for place in places)
 
 
 def _summarise(
-    options: MergeOptions, inputs: MergeInputs, roll: RollCall, findings: _Findings
+    options: MergeOptions, inputs: MergeInputs, expected: ExpectedUtterances, findings: _Findings
 ) -> MergeSummary:
-    missing = find_missing(roll, inputs.splits, inputs.manifest, inputs.index, options.splits_dir)
+    missing = find_missing(
+        expected, inputs.splits, inputs.manifest, inputs.index, options.splits_dir
+    )
     rerun = {split for file in findings.suspects if (split := inputs.splits[file]) is not None}
     rerun |= missing.splits
     if inputs.index:
@@ -169,8 +177,8 @@ def _summarise(
         output=options.output,
         written=complete or options.allow_partial,
         files=len(inputs.paths),
-        expected=len(roll),
-        present=len(roll) - roll.file.count(ABSENT),
+        expected=len(expected),
+        present=len(expected) - expected.file.count(ABSENT),
         failed=findings.failed,
         proven=inputs.manifest is not None,
         complete=complete,

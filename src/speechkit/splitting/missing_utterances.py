@@ -14,7 +14,7 @@ from speechkit.io.json_lines import parse_line
 from speechkit.io.judge import lacks_nothing
 from speechkit.io.manifest import check, content_lines, folder_of, read_records
 from speechkit.io.split_index import SplitIndex
-from speechkit.splitting.expected_utterances import ABSENT, RollCall, expected_key
+from speechkit.splitting.expected_utterances import ABSENT, ExpectedUtterances, expected_key
 from speechkit.splitting.merge_summary import Fault, utterance_name
 
 _UNKNOWN = -1  # the split of an utterance
@@ -30,7 +30,7 @@ class MissingUtterances:
 
 
 def find_missing(
-    roll: RollCall,
+    expected: ExpectedUtterances,
     splits: Sequence[int | None],
     manifest: str | None,
     index: SplitIndex | None,
@@ -40,7 +40,7 @@ def find_missing(
 
     Without an index the splits are those that leave a gap in the numbering.
     """
-    counts = Counter(roll.file)
+    counts = Counter(expected.file)
     results: Counter[int] = Counter()
     for file, split in enumerate(splits):
         if split is not None:
@@ -50,18 +50,22 @@ def find_missing(
         return MissingUtterances((), gaps, ())
     if ABSENT not in counts:
         return MissingUtterances((), frozenset(), ())
-    split_of = array("i", [_UNKNOWN]) * len(roll)
+    split_of = array("i", [_UNKNOWN]) * len(expected)
     if index is None:
-        return MissingUtterances(_faults(roll, manifest, split_of, ""), gaps, ())
-    broken = _attribute(roll, index, folder, results, split_of)
+        return MissingUtterances(_faults(expected, manifest, split_of, ""), gaps, ())
+    broken = _attribute(expected, index, folder, results, split_of)
     lacking = (frozenset(split_of) | frozenset(broken)) - {_UNKNOWN}
     files = tuple(str(Path(folder) / index.splits[split].file) for split in broken)
     detail = "" if broken else "in none of the splits: split the manifest again"
-    return MissingUtterances(_faults(roll, manifest, split_of, detail), lacking, files)
+    return MissingUtterances(_faults(expected, manifest, split_of, detail), lacking, files)
 
 
 def _attribute(
-    roll: RollCall, index: SplitIndex, folder: str, results: Counter[int], split_of: array[int]
+    expected: ExpectedUtterances,
+    index: SplitIndex,
+    folder: str,
+    results: Counter[int],
+    split_of: array[int],
 ) -> list[int]:
     """Fill ``split_of`` with the split of each missing position; returns splits that can't be read.
 
@@ -75,21 +79,23 @@ def _attribute(
             for record in read_records(str(split), lacks_nothing):
                 missing = [
                     position
-                    for position in roll.positions(expected_key(record))
-                    if roll.file[position] == ABSENT and split_of[position] == _UNKNOWN
+                    for position in expected.positions(expected_key(record))
+                    if expected.file[position] == ABSENT and split_of[position] == _UNKNOWN
                 ]
                 if missing:
-                    split_of[roll.choose(record, missing)] = number
+                    split_of[expected.choose(record, missing)] = number
         except UsageError:
             broken.append(number)
     return sorted(broken)
 
 
-def _faults(roll: RollCall, manifest: str, split_of: array[int], unknown: str) -> tuple[Fault, ...]:
+def _faults(
+    expected: ExpectedUtterances, manifest: str, split_of: array[int], unknown: str
+) -> tuple[Fault, ...]:
     folder = folder_of(manifest)
     faults = []
     for (where, line), file, split in zip(
-        content_lines(manifest), roll.file, split_of, strict=False
+        content_lines(manifest), expected.file, split_of, strict=False
     ):
         if file == ABSENT:
             record = check(parse_line(line, where), where, folder, lacks_nothing)
