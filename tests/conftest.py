@@ -24,7 +24,7 @@ from hypothesis import settings
 import digitkit
 import forkkit
 from speechkit.io.json_lines import parse_line
-from speechkit.io.judge import fault
+from speechkit.io.manifest_checks import fault
 
 settings.register_profile("steady", deadline=None)  # a busy machine is no failure
 settings.load_profile("steady")

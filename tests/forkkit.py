@@ -150,9 +150,9 @@ def main() -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     sys.argv[1:] = request["arguments"]
-    from speechkit import cli, telemetry
+    from speechkit import cli, telemetry_off
 
-    telemetry.switch_off()
+    telemetry_off.switch_off()
     cli.main()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from speechkit.engines.catalogue import BASE
+from speechkit.engines.model_catalogue import BASE
 
 
 def tokenizer_file() -> Path:

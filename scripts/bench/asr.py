@@ -9,7 +9,7 @@ from pathlib import Path
 
 import benchlib
 
-from speechkit.io.machine import granted_cpus
+from speechkit.io.hardware import granted_cpus
 
 TARGET = 1.8  # times one worker, on two CPUs
 

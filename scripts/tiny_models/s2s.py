@@ -27,7 +27,7 @@ from omegaconf import OmegaConf
 from sklearn.cluster import MiniBatchKMeans
 from transformers import WavLMConfig, WavLMModel
 
-from speechkit.compat import checkpoint, patched_imports
+from speechkit.compat import fairseq_checkpoint, patched_imports
 from speechkit.engines import registry
 from speechkit.engines.encoders import fairseq_weights
 from speechkit.engines.s2s import kmeans
@@ -165,7 +165,7 @@ def save_hubert(folder: Path) -> None:
     state = {"model": weights_of(TASK, six), "args": None, "cfg": {"task": TASK, "model": six}}
     torch.save(state, folder / "hubert-six.pt")
 
-    found = checkpoint.read(folder / "hubert-dict.pt")
+    found = fairseq_checkpoint.read(folder / "hubert-dict.pt")
     theirs, _ = fairseq_weights.load(found, int(MODEL["encoder_layers"]), allow_reinit=False)  # type: ignore[call-overload]
     theirs.save_pretrained(folder / "hubert-folder")
     wavlm = WavLMConfig(**{**theirs.config.to_diff_dict(), "model_type": "wavlm"})

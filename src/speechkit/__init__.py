@@ -9,7 +9,7 @@ Everything is imported when it is first used: ``import speechkit`` takes millise
 
 from __future__ import annotations
 
-from speechkit.telemetry import switch_off
+from speechkit.telemetry_off import switch_off
 
 # Nothing of the standard library is imported here: `python -m speechkit` would take it from the
 # current folder, which `__main__` has not yet taken off the path.
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from speechkit.runtime.job import JobOptions as JobOptions
     from speechkit.runtime.job import results as results
     from speechkit.runtime.job import run as run
-    from speechkit.runtime.placement import Hardware as Hardware
     from speechkit.runtime.progress import Progress as Progress
     from speechkit.runtime.stage import Stage as Stage
     from speechkit.runtime.summary import Summary as Summary
+    from speechkit.runtime.worker_plan import Hardware as Hardware
     from speechkit.stages.asr.stage import AsrOptions as AsrOptions
     from speechkit.stages.asr.stage import asr_stage as asr_stage
     from speechkit.stages.manifest.stage import manifest_stage as manifest_stage
@@ -39,7 +39,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "speechkit.errors": ("Drained", "SpeechkitError"),
     "speechkit.runtime.job": ("JobOptions", "results", "run"),
-    "speechkit.runtime.placement": ("Hardware",),
+    "speechkit.runtime.worker_plan": ("Hardware",),
     "speechkit.runtime.progress": ("Progress",),
     "speechkit.runtime.stage": ("Stage",),
     "speechkit.runtime.summary": ("Summary",),

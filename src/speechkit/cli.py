@@ -151,13 +151,13 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except Exception as e:
-        from speechkit.io import outcome
+        from speechkit.io import process_failure
 
         log.debug("traceback", exc_info=True)
         if not isinstance(e, BrokenPipeError):  # a reader that has enough is told nothing
             with suppress(OSError):
                 say(f"speechkit: {_sentence(e)}")
-            outcome.report(getattr(e, "exit_code", 1), _sentence(e))
+            process_failure.report(getattr(e, "exit_code", 1), _sentence(e))
         if isinstance(e, OSError):  # what stdout could not take must not be tried again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(e.exit_code if isinstance(e, SpeechkitError) else 1)

@@ -131,7 +131,7 @@ def test_a_broken_package_costs_only_itself(
 def test_an_option_with_a_name_of_ours_is_left_out(speechkit: Any, tmp_path: Path) -> None:
     (tmp_path / "own_words.py").write_text(
         "from dataclasses import dataclass\n"
-        "from speechkit.engines.info import EngineInfo\n"
+        "from speechkit.engines.engine_info import EngineInfo\n"
         "from speechkit.engines.options import EngineOptions, option\n"
         "@dataclass(frozen=True, slots=True, kw_only=True)\n"
         "class Options(EngineOptions):\n"

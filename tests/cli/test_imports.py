@@ -31,16 +31,16 @@ LAYERS = [
     {"compat"},
     {"formats"},
     {"io"},
-    {"keys", "records", "errors", "telemetry"},
+    {"keys", "records", "errors", "telemetry_off"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 #: Inside a package, in the same order; what is not named stands below.
 INNER_LAYERS = {
-    "engines": [{"vad", "asr", "s2s"}, {"encoders"}, {"torch"}, {"catalogue"}, {"registry"}],
+    "engines": [{"vad", "asr", "s2s"}, {"encoders"}, {"torch"}, {"model_catalogue"}, {"registry"}],
     "stages": [{"asr", "s2s", "manifest"}, {"vad"}],
-    "runtime": [{"job"}, {"runner"}, {"pool"}, {"worker", "worker_process"}],
+    "runtime": [{"job"}, {"runner"}, {"pool"}, {"worker_main", "worker_process"}],
     "formats": [{"__init__"}],
-    "io": [{"units"}, {"inputs"}, {"audio"}, {"decoding"}, {"decoders"}],
+    "io": [{"unit_files"}, {"inputs"}, {"audio"}, {"decoding"}, {"decoders"}],
 }
 
 

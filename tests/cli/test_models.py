@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from hubkit import Hub, serving
-from speechkit.engines.catalogue import BASE
-from speechkit.telemetry import SWITCHES
+from speechkit.engines.model_catalogue import BASE
+from speechkit.telemetry_off import SWITCHES
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {

@@ -10,7 +10,7 @@ import jiwer
 import pytest
 from whisper_normalizer.basic import BasicTextNormalizer
 
-from speechkit.engines.catalogue import BASE
+from speechkit.engines.model_catalogue import BASE
 from speechkit.records import Record
 
 ROOT = Path(__file__).resolve().parents[2]

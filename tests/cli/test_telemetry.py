@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from speechkit.telemetry import SWITCHES
+from speechkit.telemetry_off import SWITCHES
 
 
 @pytest.mark.parametrize(

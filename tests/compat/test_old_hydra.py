@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from speechkit.compat import checkpoint, patched_imports, shims
+from speechkit.compat import fairseq_checkpoint, fairseq_shims, patched_imports
 from speechkit.engines import registry
 from speechkit.engines.protocols import SAMPLE_RATE
 
@@ -51,8 +51,12 @@ def features(models: Path, folder: Path) -> Features:
 
 def import_without_shim() -> str:
     """The error of fairseq's import when its dataclasses stay as they are."""
-    left = [one for one in shims.IMPORTING["fairseq"] if one is not shims.hashable_dataclasses]
-    with mock.patch.dict(shims.IMPORTING, fairseq=left):
+    left = [
+        one
+        for one in fairseq_shims.IMPORTING["fairseq"]
+        if one is not fairseq_shims.hashable_dataclasses
+    ]
+    with mock.patch.dict(fairseq_shims.IMPORTING, fairseq=left):
         try:
             patched_imports.fairseq()
         except ValueError as e:
@@ -63,7 +67,7 @@ def import_without_shim() -> str:
 def main(models: Path, folder: Path) -> None:
     error = import_without_shim()
     patched_imports.fairseq()
-    state = checkpoint.unpickled(models / "hubert-dict.pt")
+    state = fairseq_checkpoint.unpickled(models / "hubert-dict.pt")
     del state["task_state"]
     torch.save({**state, "cfg": OmegaConf.create(state["cfg"])}, folder / SAVED)
     np.savez(folder / "features.npz", **features(models, folder))
@@ -118,8 +122,11 @@ def test_features_are_those_of_the_ordinary_environment(
 
 def test_an_old_dictconfig_is_read(left_by_old: Path, s2s_models: Path) -> None:
     path = left_by_old / SAVED
-    found, plain = checkpoint.read(path), checkpoint.read(s2s_models / "hubert-dict.pt")
-    assert isinstance(checkpoint.unpickled(path)["cfg"], DictConfig)
+    found, plain = (
+        fairseq_checkpoint.read(path),
+        fairseq_checkpoint.read(s2s_models / "hubert-dict.pt"),
+    )
+    assert isinstance(fairseq_checkpoint.unpickled(path)["cfg"], DictConfig)
     assert (found.model, found.task) == (plain.model, plain.task)
     assert set(found.weights) == set(plain.weights)
 

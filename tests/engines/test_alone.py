@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from tracekit import Traced
 
-from speechkit.engines.catalogue import BASE
+from speechkit.engines.model_catalogue import BASE
 
 pytestmark = pytest.mark.slow
 

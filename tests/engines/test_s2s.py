@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from runkit import records
-from speechkit.compat import checkpoint
+from speechkit.compat import fairseq_checkpoint
 from speechkit.io import audio
 
 pytestmark = pytest.mark.slow
@@ -313,7 +313,7 @@ def test_units_that_fail_cost_themselves_alone(
 def test_random_weights_are_told_of(
     few: Path, parts: Parts, s2s_models: Path, speechkit: Any, tmp_path: Path
 ) -> None:
-    state = checkpoint.unpickled(s2s_models / "hubert-bare.pt")
+    state = fairseq_checkpoint.unpickled(s2s_models / "hubert-bare.pt")
     state["model"]["encoder.pos_conv.0.weight_g"] = torch.ones(64, 1, 1)
     model = tmp_path / "other.pt"
     torch.save(state, model)

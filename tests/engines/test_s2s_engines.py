@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from speechkit.compat import checkpoint, patched_imports
+from speechkit.compat import fairseq_checkpoint, patched_imports
 from speechkit.engines import registry
 from speechkit.engines.encoders import fairseq_weights
 from speechkit.engines.encoders.features import Extractor, Stretch, frames_of, windows
@@ -282,7 +282,7 @@ def test_memory_that_does_not_suffice_is_halved(s2s_models: Path, speech: Waves)
 
 def changed(source: Path, target: Path, **weights: torch.Tensor | None) -> Path:
     """A checkpoint with other weights, None for none; ``__`` stands for a dot."""
-    state = checkpoint.unpickled(source)
+    state = fairseq_checkpoint.unpickled(source)
     for name, value in weights.items():
         state["model"].pop(name.replace("__", "."), None)
         if value is not None:
@@ -292,7 +292,7 @@ def changed(source: Path, target: Path, **weights: torch.Tensor | None) -> Path:
 
 
 def test_old_weight_norm_converts_exactly(s2s_models: Path) -> None:
-    found = checkpoint.read(s2s_models / "hubert-dict.pt")
+    found = fairseq_checkpoint.read(s2s_models / "hubert-dict.pt")
     model, made_anew = fairseq_weights.load(found, 3, allow_reinit=False)
     assert made_anew == []
     ours = model.encoder.pos_conv_embed.conv
@@ -479,7 +479,7 @@ def test_speech_that_comes_out_short_is_an_error(s2s_models: Path) -> None:
 
 def test_a_vocoder_saved_in_half_precision(s2s_models: Path, tmp_path: Path) -> None:
     """Is computed in float32, as by fairseq."""
-    state = checkpoint.unpickled(s2s_models / "vocoder" / "g.pt")
+    state = fairseq_checkpoint.unpickled(s2s_models / "vocoder" / "g.pt")
     state["generator"] = {name: value.half() for name, value in state["generator"].items()}
     torch.save(state, tmp_path / "g.pt")
     config = str(s2s_models / "vocoder" / "config.json")

@@ -10,7 +10,7 @@ import pytest
 from speechkit.engines.asr.whisper import word_times
 from speechkit.engines.asr.whisper.alignment import Attention, align
 from speechkit.engines.asr.whisper.backend import Alignment
-from speechkit.engines.asr.whisper.transcript import (
+from speechkit.engines.asr.whisper.token_spans import (
     Span,
     repeats_itself,
     spans,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from speechkit.telemetry import SWITCHES
+from speechkit.telemetry_off import SWITCHES
 
 ADDRESSED = ("connect", "sendto", "sendmsg", "sendmmsg")
 OPENING = ("open", "openat", "openat2", "creat")

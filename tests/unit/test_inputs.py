@@ -18,7 +18,7 @@ import pytest
 from speechkit.errors import ManifestError, OutputFailed, UsageError
 from speechkit.io import inputs
 from speechkit.io.inputs import Inputs, walk
-from speechkit.io.references import References
+from speechkit.io.reference_texts import References
 from speechkit.records import Record, Utterance
 
 

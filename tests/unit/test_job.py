@@ -38,7 +38,7 @@ def test_an_iterator_that_is_left_stops_its_workers(talks: Path) -> None:
     records.close()
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
     commands = (Path(f"/proc/{child}/cmdline").read_bytes() for child in children)
-    assert not [command for command in commands if b"runtime.worker" in command]
+    assert not [command for command in commands if b"runtime.worker_main" in command]
 
 
 def test_errors_are_raised_and_nothing_is_printed(

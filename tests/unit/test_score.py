@@ -16,7 +16,7 @@ from rich.console import Console
 
 from speechkit.errors import UsageError
 from speechkit.reports.score import render
-from speechkit.scoring import bootstrap
+from speechkit.scoring import confidence_interval
 from speechkit.scoring.alignment import Pair, blocks
 from speechkit.scoring.normalise import normaliser
 from speechkit.scoring.score import ScoreOptions, score
@@ -249,7 +249,7 @@ def test_interval_matches_resampling_utterance_by_utterance():
     rates = errors[drawn].sum(1) / lengths[drawn].sum(1)
     expected = np.quantile(rates, [0.025, 0.975])
     tally = Counter(zip(errors.tolist(), lengths.tolist(), strict=True))
-    assert bootstrap.interval(tally) == pytest.approx(expected, rel=0.02)
+    assert confidence_interval.interval(tally) == pytest.approx(expected, rel=0.02)
 
 
 def test_interval_holds_the_rate_and_ignores_the_order():
@@ -266,16 +266,16 @@ def test_interval_holds_the_rate_and_ignores_the_order():
 
 def test_interval_of_many_distinct_pairs_is_drawn_in_parts(monkeypatch):
     tally = Counter({(i % 11, i): 1 for i in range(1, 400)})
-    whole = bootstrap.interval(tally)
-    monkeypatch.setattr(bootstrap, "_CELLS", 4000)
-    assert bootstrap.interval(tally) == whole
+    whole = confidence_interval.interval(tally)
+    monkeypatch.setattr(confidence_interval, "_CELLS", 4000)
+    assert confidence_interval.interval(tally) == whole
 
 
 def test_interval_where_there_is_nothing_to_draw():
-    assert bootstrap.interval(Counter({(1, 5): 1})) is None
-    assert bootstrap.interval(Counter({(1, 0): 5})) is None
-    assert bootstrap.interval(Counter({(1, 4): 10})) == (0.25, 0.25)
-    low, high = bootstrap.interval(Counter({(0, 0): 5, (1, 2): 1}))
+    assert confidence_interval.interval(Counter({(1, 5): 1})) is None
+    assert confidence_interval.interval(Counter({(1, 0): 5})) is None
+    assert confidence_interval.interval(Counter({(1, 4): 10})) == (0.25, 0.25)
+    low, high = confidence_interval.interval(Counter({(0, 0): 5, (1, 2): 1}))
     assert (low, high) == (0.5, 0.5)
 
 

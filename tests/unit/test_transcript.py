@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from speechkit.records import Hypothesis, Segment, Word
-from speechkit.stages.asr.doubt import with_doubts
+from speechkit.stages.asr.implausible_text import with_doubts
 from speechkit.stages.asr.transcript import Transcript
 from speechkit.stages.asr.windows import Window
 

@@ -21,7 +21,7 @@ from speechkit.cluster.status import Status, status_of
 from speechkit.cluster.submission import Submission, live_arrays, submit_jobs
 from speechkit.errors import OutputConflict, UsageError
 from speechkit.io import slurm
-from speechkit.io.outcome import outcome_file
+from speechkit.io.process_failure import outcome_file
 from speechkit.runtime import interpreter
 from speechkit.splitting.split import SplitOptions, split_manifest
 

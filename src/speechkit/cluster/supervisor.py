@@ -19,9 +19,9 @@ from speechkit.cluster.attempts import Attempt, End
 from speechkit.cluster.layout import Layout
 from speechkit.errors import SchedulerFailed, SpeechkitError, UsageError
 from speechkit.io import slurm
-from speechkit.io.machine import gpu_memory, granted_cpus
-from speechkit.io.outcome import OutcomeFile, outcome_file
+from speechkit.io.hardware import gpu_memory, granted_cpus
 from speechkit.io.output_status import output_status
+from speechkit.io.process_failure import OutcomeFile, outcome_file
 from speechkit.runtime import interpreter
 from speechkit.runtime.messages import DRAIN_SIGNALS
 

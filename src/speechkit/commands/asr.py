@@ -89,7 +89,7 @@ def asr(
 
     Example: speechkit vad talks/ | speechkit asr - -o asr.jsonl
     """
-    from speechkit.commands.stage import run_stage
+    from speechkit.commands.run_stage import run_stage
     from speechkit.stages.asr.stage import AsrOptions, asr_stage
 
     options = AsrOptions(

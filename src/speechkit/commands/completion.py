@@ -7,11 +7,11 @@ import typer
 
 def model_names(context: typer.Context, incomplete: str) -> list[str]:
     """The names of known models for the engine that the command line names so far."""
-    from speechkit.engines import catalogue
+    from speechkit.engines import model_catalogue
 
     engine = context.params.get("engine")
     return [
         known.name
-        for known in catalogue.KNOWN
+        for known in model_catalogue.KNOWN
         if known.engine == engine and known.name.startswith(incomplete)
     ]

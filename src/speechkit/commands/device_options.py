@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from speechkit.commands.options import in_section
 from speechkit.errors import UsageError
-from speechkit.io.machine import visible_gpus
+from speechkit.io.hardware import visible_gpus
 
 if TYPE_CHECKING:
-    from speechkit.runtime.placement import Hardware
+    from speechkit.runtime.worker_plan import Hardware
 
 DeviceOption = in_section("Device")
 ModelFilesOption = in_section("Engine and model")
@@ -64,7 +64,7 @@ class DeviceFlags:
 
     def hardware(self) -> Hardware:
         """Raises `UsageError`."""
-        from speechkit.runtime.placement import Hardware
+        from speechkit.runtime.worker_plan import Hardware
 
         gpus = self._gpus()
         return Hardware(

@@ -11,7 +11,7 @@ def manifest(inputs: InputsArgument, track: TrackOption = None, *, run: RunFlags
 
     Example: speechkit manifest talks/ -o data.jsonl
     """
-    from speechkit.commands.stage import run_stage
+    from speechkit.commands.run_stage import run_stage
     from speechkit.stages.manifest.stage import manifest_stage
 
     return run_stage(manifest_stage(track), inputs, run)

@@ -57,12 +57,12 @@ def get(
     if sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0")  # the hub's client draws them
     from speechkit.doctor.models import fetching_engine
-    from speechkit.engines import catalogue
+    from speechkit.engines import model_catalogue
 
     info = fetching_engine(engine)
     for name in names:
         say(f"{name} for {engine} …")
-        typer.echo(catalogue.locate(info, name))
+        typer.echo(model_catalogue.locate(info, name))
 
 
 @app.command()

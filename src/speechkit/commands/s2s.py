@@ -84,7 +84,7 @@ def s2s(
     --output-dir resynthesised
     """
     from speechkit.commands import train_quantizer
-    from speechkit.commands.stage import run_stage
+    from speechkit.commands.run_stage import run_stage
     from speechkit.stages.s2s.stage import S2sOptions, s2s_stage
 
     hardware = device.hardware()

@@ -46,7 +46,7 @@ def score(
     Example: speechkit score asr.jsonl --by speaker
     """
     from speechkit.io import manifest
-    from speechkit.io.judge import lacks_nothing
+    from speechkit.io.manifest_checks import lacks_nothing
     from speechkit.reports.score import ScoreReport
     from speechkit.scoring.score import ScoreOptions
     from speechkit.scoring.score import score as rate

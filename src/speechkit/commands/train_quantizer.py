@@ -9,7 +9,7 @@ from speechkit.commands.options import RunFlags
 from speechkit.commands.s2s_options import QuantizerFlags
 from speechkit.errors import OutputConflict
 from speechkit.io.inputs import Inputs
-from speechkit.runtime.placement import Hardware
+from speechkit.runtime.worker_plan import Hardware
 from speechkit.stages.s2s.stage import S2sOptions
 
 

@@ -108,7 +108,7 @@ def vad(
 
     Example: speechkit vad talks/ -o vad.jsonl
     """
-    from speechkit.commands.stage import run_stage
+    from speechkit.commands.run_stage import run_stage
     from speechkit.stages.vad.stage import VadOptions, choose_engine, vad_stage
 
     one_of(emit, EMITS, "--emit")

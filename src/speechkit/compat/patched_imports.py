@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from speechkit.compat import INSTALL_FAIRSEQ, INSTALL_TEXTLESS, checkpoint, shims
+from speechkit.compat import INSTALL_FAIRSEQ, INSTALL_TEXTLESS, fairseq_checkpoint, fairseq_shims
 from speechkit.errors import EngineFailed, EngineMissing
 
 #: Modules imported along with the package itself, while the shims are applied.
@@ -54,7 +54,7 @@ def _import(name: str, install: str) -> ModuleType:
             f"it by speechkit.compat.patched_imports.{name}() before anything else imports it"
         )
     with ExitStack() as stack:
-        for shim in shims.IMPORTING[name]:
+        for shim in fairseq_shims.IMPORTING[name]:
             stack.enter_context(shim())
         try:
             package = importlib.import_module(name)
@@ -82,8 +82,8 @@ def _load(path: str, arg_overrides: Any = None, load_on_all_ranks: bool = False)
     """Replace fairseq's ``load_checkpoint_to_cpu``, which fails since torch 2.6: ``WeightsUnpickler
     error: Unsupported global: GLOBAL fairseq.data.dictionary.Dictionary``.
 
-    `checkpoint.read` looks up only configuration and numbers; fairseq then receives the state it
-    expects, mended. Only HuBERT is supported.
+    `fairseq_checkpoint.read` looks up only configuration and numbers; fairseq then receives the
+    state it expects, mended. Only HuBERT is supported.
     """
     from fairseq.models.hubert.hubert import HubertConfig  # type: ignore[import-untyped]
     from fairseq.tasks.hubert_pretraining import (  # type: ignore[import-untyped]
@@ -91,11 +91,11 @@ def _load(path: str, arg_overrides: Any = None, load_on_all_ranks: bool = False)
     )
     from omegaconf import OmegaConf
 
-    saved = checkpoint.read(Path(path))
+    saved = fairseq_checkpoint.read(Path(path))
     if saved.fine_tuned:
         raise EngineMissing(f"{path}: was fine-tuned for recognition; use --engine transformers")
     _require_layers(saved)
-    for mend in shims.MENDING:
+    for mend in fairseq_shims.MENDING:
         saved = mend(saved, HubertPretrainingConfig, HubertConfig)
     task = {**saved.task, "_name": "hubert_pretraining", "fine_tuning": False}
     model = {**saved.model, "_name": "hubert"}
@@ -107,7 +107,7 @@ def _load(path: str, arg_overrides: Any = None, load_on_all_ranks: bool = False)
     return state | _task_state(saved)
 
 
-def _require_layers(saved: checkpoint.Checkpoint) -> None:
+def _require_layers(saved: fairseq_checkpoint.Checkpoint) -> None:
     """Refuse a wrong number of layers: fairseq builds them before it looks at the weights."""
     layers = {name.split(".")[2] for name in saved.weights if name.startswith("encoder.layers.")}
     configured = saved.model.get("encoder_layers") or len(layers)
@@ -117,7 +117,7 @@ def _require_layers(saved: checkpoint.Checkpoint) -> None:
         )
 
 
-def _task_state(saved: checkpoint.Checkpoint) -> dict[str, Any]:
+def _task_state(saved: fairseq_checkpoint.Checkpoint) -> dict[str, Any]:
     """Prevents ``FileNotFoundError: … dict.km.txt``: fairseq looks for the dictionaries of
     pre-training.
 

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from speechkit import __version__
-from speechkit.engines import catalogue, foreign, registry
-from speechkit.engines.info import STAGES, EngineInfo
-from speechkit.io import machine
+from speechkit.engines import model_catalogue, plugins, registry
+from speechkit.engines.engine_info import STAGES, EngineInfo
+from speechkit.io import hardware
 from speechkit.io.packaged_models import user_cache
 
 DEFAULT_PIPELINE = ("vad", "asr")  # stages, with their default engines
@@ -86,10 +86,10 @@ def examine() -> Installation:
         speechkit=__version__,
         python=f"{platform.python_version()} ({sys.executable})",
         platform=platform.platform(),
-        cpus_granted=machine.granted_cpus(),
-        cpus_present=machine.present_cpus(),
-        memory_granted=machine.granted_memory(),
-        memory_present=machine.present_memory(),
+        cpus_granted=hardware.granted_cpus(),
+        cpus_present=hardware.present_cpus(),
+        memory_granted=hardware.granted_memory(),
+        memory_present=hardware.present_memory(),
         packages=tuple(_package(*package) for package in _PACKAGES),
         engines=tuple(_engines()),
         tools=tuple(_tools()),
@@ -123,7 +123,7 @@ def _package(module: str, name: str, purpose: str, needed: bool) -> Finding:
 def _engines() -> Iterator[Finding]:
     for stage in STAGES:
         yield from map(_engine, registry.available(stage))
-    for name, problem in foreign.problems(registry.ENGINES).items():
+    for name, problem in plugins.problems(registry.ENGINES).items():
         yield Finding(name, "of another package", problem)
 
 
@@ -133,8 +133,8 @@ def _engine(info: EngineInfo) -> Finding:
     except Exception as e:  # as for packages
         problem = f"{_first_line(e)}; reinstall it with: {info.install}"
     needed = info.stage in DEFAULT_PIPELINE and info.name == registry.default(info.stage)
-    if needed and info.model and not problem and not catalogue.is_here(info, info.model):
-        problem = f"model {info.model} is not here; {catalogue.way_out(info, info.model)}"
+    if needed and info.model and not problem and not model_catalogue.is_here(info, info.model):
+        problem = f"model {info.model} is not here; {model_catalogue.way_out(info, info.model)}"
     return Finding(f"{info.stage} {info.name}", info.note, problem, needed)
 
 

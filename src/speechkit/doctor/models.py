@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechkit.engines import catalogue, registry
-from speechkit.engines.catalogue import KnownModel
-from speechkit.engines.info import EngineInfo
+from speechkit.engines import model_catalogue, registry
+from speechkit.engines.engine_info import EngineInfo
+from speechkit.engines.model_catalogue import KnownModel
 from speechkit.errors import EngineMissing, UsageError
 from speechkit.io.checksums import hash_like
 
@@ -52,12 +52,12 @@ class Verification:
 
 
 def listing() -> list[ListedModel]:
-    return [_listed(known) for known in catalogue.KNOWN]
+    return [_listed(known) for known in model_catalogue.KNOWN]
 
 
 def _listed(known: KnownModel) -> ListedModel:
     info = registry.find("asr", known.engine)
-    path = catalogue.here(info, known.name)
+    path = model_catalogue.here(info, known.name)
     get = f"speechkit models get {known.name} --engine {known.engine}"
     return ListedModel(
         known.name,
@@ -65,7 +65,7 @@ def _listed(known: KnownModel) -> ListedModel:
         int(known.size),
         known.licence,
         str(path) if path else None,
-        catalogue.is_packaged(info, known.name),
+        model_catalogue.is_packaged(info, known.name),
         known.packaged.install if known.packaged else get,
     )
 
@@ -88,10 +88,10 @@ def verified(info: EngineInfo, name: str) -> Verification:
 
     Raise `EngineMissing` for a model that is not here.
     """
-    if not catalogue.is_here(info, name):
-        raise EngineMissing(f"model {name} is not here; {catalogue.way_out(info, name)}")
-    folder = catalogue.locate(info, name, offline=True)
-    hashes = catalogue.published(info, name, folder)
+    if not model_catalogue.is_here(info, name):
+        raise EngineMissing(f"model {name} is not here; {model_catalogue.way_out(info, name)}")
+    folder = model_catalogue.locate(info, name, offline=True)
+    hashes = model_catalogue.published(info, name, folder)
     damages = (_damage(path.resolve(), published) for path, published in hashes.items())
     return Verification(name, info.name, str(folder), len(hashes), tuple(filter(None, damages)))
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from speechkit import engines
-from speechkit.engines import foreign
-from speechkit.engines.info import STAGES, EngineInfo
+from speechkit.engines import plugins
+from speechkit.engines.engine_info import STAGES, EngineInfo
 from speechkit.engines.options import EngineOptions, declared
 from speechkit.errors import EngineMissing, SpeechkitError, UsageError
 
@@ -35,7 +35,7 @@ ENGINES = _own()
 
 def available(stage: str) -> list[EngineInfo]:
     """The engines of a stage, our own before those of other packages."""
-    return [info for info in (*ENGINES, *foreign.engines(ENGINES)) if info.stage == stage]
+    return [info for info in (*ENGINES, *plugins.engines(ENGINES)) if info.stage == stage]
 
 
 def names(stage: str) -> list[str]:
@@ -52,10 +52,10 @@ def find(stage: str, name: str) -> EngineInfo:
     for info in ENGINES:  # alone first: entry points take milliseconds to read
         if (info.stage, info.name) == (stage, name):
             return info
-    for info in foreign.engines(ENGINES):
+    for info in plugins.engines(ENGINES):
         if (info.stage, info.name) == (stage, name):
             return info
-    if reason := foreign.problem(name, ENGINES):
+    if reason := plugins.problem(name, ENGINES):
         raise EngineMissing(reason)
     raise UsageError(f"no {stage} engine {name!r}; there are: {', '.join(names(stage))}")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from speechkit.formats.common import in_sequence, one_line
+from speechkit.formats.clean_text import in_sequence, one_line
 from speechkit.formats.format import Format
 from speechkit.records import Recording
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from io import StringIO
 
-from speechkit.formats.common import one_line, tidy
+from speechkit.formats.clean_text import one_line, tidy
 from speechkit.formats.format import Format
 from speechkit.records import Recording
 

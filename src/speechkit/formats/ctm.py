@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from speechkit.errors import UsageError
-from speechkit.formats.common import file_ids, tidy, token
+from speechkit.formats.clean_text import file_ids, tidy, token
 from speechkit.formats.format import Format
 from speechkit.records import Recording, Segment, Word
 

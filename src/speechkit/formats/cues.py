@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from math import inf
 
-from speechkit.formats.common import tidy
-from speechkit.formats.line_breaks import cheapest, ends_sentence, penalty
-from speechkit.formats.pieces import Piece, columns, pieces
+from speechkit.formats.break_penalties import cheapest, ends_sentence, penalty
+from speechkit.formats.clean_text import tidy
+from speechkit.formats.unbreakable_pieces import Piece, columns, pieces
 from speechkit.records import Recording, Segment
 
 LEAST = 800  # milliseconds, the shortest cue where there is room

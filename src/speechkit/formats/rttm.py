@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from speechkit.formats.common import file_ids, tidy
+from speechkit.formats.clean_text import file_ids, tidy
 from speechkit.formats.format import Format
 from speechkit.records import Recording
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from speechkit.formats.common import one_line
+from speechkit.formats.clean_text import one_line
 from speechkit.formats.cues import LAYOUT, Layout, typeset
 from speechkit.formats.format import Format
 from speechkit.records import Recording

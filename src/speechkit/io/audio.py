@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from speechkit.io.decoders.opening import AudioRequest, open_audio, open_decoder
+from speechkit.io.decoders.decoder_choice import AudioRequest, open_audio, open_decoder
 from speechkit.io.decoding import SLACK, Decoding, decode, is_as_stated
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechkit.errors import AudioEmpty, AudioInvalid, AudioTruncated, AudioUnreadable
+from speechkit.io.decoders.decoder_choice import AudioRequest, Decoder, open_audio, open_decoder
 from speechkit.io.decoders.ffmpeg import Ffmpeg
 from speechkit.io.decoders.headers import is_cut_short
-from speechkit.io.decoders.opening import AudioRequest, Decoder, open_audio, open_decoder
 from speechkit.io.decoders.sndfile import Sndfile
 from speechkit.io.downmix import Downmix
 from speechkit.io.resampling import require_finite, resampled

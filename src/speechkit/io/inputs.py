@@ -16,9 +16,9 @@ from typing import IO
 from speechkit.errors import UsageError
 from speechkit.io import manifest
 from speechkit.io.file_names import shown, unicode_hint
-from speechkit.io.judge import lacks_audio
-from speechkit.io.references import References
-from speechkit.io.scratch import temporary_errors
+from speechkit.io.manifest_checks import lacks_audio
+from speechkit.io.reference_texts import References
+from speechkit.io.temporary_folder import temporary_errors
 from speechkit.records import Record, Utterance
 
 #: The suffixes a folder is searched for. A file named outright is taken whatever its suffix.

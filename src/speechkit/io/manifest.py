@@ -16,7 +16,7 @@ from typing import IO, Any
 from speechkit.errors import ManifestError, UsageError
 from speechkit.io.file_names import unicode_hint
 from speechkit.io.json_lines import parse_line, read_items
-from speechkit.io.judge import fault, lacks_audio
+from speechkit.io.manifest_checks import fault, lacks_audio
 from speechkit.records import Record
 
 Lacks = Callable[[Record], str | None]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from speechkit.io.split_index import array_text
-from speechkit.reports.counts import counted
+from speechkit.reports.plurals import counted
 from speechkit.splitting.merge_summary import Fault, MergeSummary
 
 _NAMED = 10  # faults of each kind in the text; the JSON has them all

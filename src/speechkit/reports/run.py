@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from speechkit.io.file_names import shown
-from speechkit.reports.counts import counted
+from speechkit.reports.plurals import counted
 from speechkit.runtime.export import Written
 from speechkit.runtime.summary import Summary
 

@@ -11,10 +11,10 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from speechkit.reports.counts import counted
+from speechkit.reports.plurals import counted
 from speechkit.scoring.alignment import blocks, printable
-from speechkit.scoring.bootstrap import Interval
 from speechkit.scoring.comparison import Aligned, Counts
+from speechkit.scoring.confidence_interval import Interval
 from speechkit.scoring.results import Score
 
 _MARK_STYLES = {"S": "yellow", "D": "red", "I": "cyan"}

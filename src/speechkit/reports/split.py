@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from speechkit.reports.counts import counted
+from speechkit.reports.plurals import counted
 from speechkit.splitting.split import SplitSummary
 
 

@@ -16,11 +16,11 @@ from typing import Any
 
 from speechkit.errors import OutputConflict, SpeechkitError, UsageError
 from speechkit.formats.format import Format
-from speechkit.io import atomic, references
+from speechkit.io import atomic, reference_texts
 from speechkit.io.file_names import MOST_BYTES, shorten, shown
 from speechkit.io.inputs import AUDIO_SUFFIXES, Inputs
-from speechkit.io.judge import lacks_audio
 from speechkit.io.manifest import manifest_stem
+from speechkit.io.manifest_checks import lacks_audio
 from speechkit.io.split_index import split_number
 from speechkit.records import Record, Recording, Utterance
 from speechkit.runtime.output_tree import OutputTree, claim, owner_path, survey
@@ -158,7 +158,7 @@ class Export:
 
     def _require_room(self, form: Format) -> None:
         new = not (self._restart or owner_path(self._tree.folder, self._kind(form)).exists())
-        refers = form.extension in references.SUFFIXES
+        refers = form.extension in reference_texts.SUFFIXES
         neighbours = _Neighbours(self._inputs if refers else ())
         for target in self._targets(form):
             if refers and (beside := neighbours.audio_of(target)):

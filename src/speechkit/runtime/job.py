@@ -14,8 +14,8 @@ from speechkit.errors import UsageError
 from speechkit.formats.format import Format
 from speechkit.io import manifest
 from speechkit.io.file_names import MOST_BYTES
+from speechkit.io.hardware import granted_cpus
 from speechkit.io.inputs import Inputs
-from speechkit.io.machine import granted_cpus
 from speechkit.records import Record
 from speechkit.runtime.export import Export
 from speechkit.runtime.output_tree import survey_of

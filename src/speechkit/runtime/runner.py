@@ -13,17 +13,17 @@ from pathlib import Path
 
 from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import Drained, Stalled, UsageError
-from speechkit.io import scratch
+from speechkit.io import temporary_folder
+from speechkit.io.hardware import peak_memory
 from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, part_path
-from speechkit.io.machine import peak_memory
 from speechkit.io.output_status import finished_run
 from speechkit.io.run_identity import RunIdentity
 from speechkit.runtime.batching import batches
+from speechkit.runtime.earlier_results import recall, take_over
 from speechkit.runtime.messages import Outcome
 from speechkit.runtime.pool import Batch, Pool, PoolOptions
 from speechkit.runtime.progress import Listener, Meter
-from speechkit.runtime.resume import recall, take_over
 from speechkit.runtime.stage import Stage
 from speechkit.runtime.stopping import GO_ON, StopRequest
 from speechkit.runtime.summary import Summary, Tally, device_account, versions
@@ -181,7 +181,7 @@ class Runner:
             stage.batch_utterances,
         )
         stage.processor.survey(self._inputs, restart=self._options.restart)
-        aside = scratch.folder(stage.scratch) if stage.scratch else nullcontext()
+        aside = temporary_folder.folder(stage.scratch) if stage.scratch else nullcontext()
         with aside as folder, self._stop.gently():
             pool = Pool(stage.processor, self._options.pool, stage.error_keys, stall_ends, folder)
             left = filter(None, chain.from_iterable(map(todo, whole)))

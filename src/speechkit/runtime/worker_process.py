@@ -20,7 +20,7 @@ from speechkit.records import Utterance
 from speechkit.runtime import interpreter
 from speechkit.runtime.messages import DRAIN_SIGNALS, STACKS_SIGNAL
 
-PROGRAM = "speechkit.runtime.worker"
+PROGRAM = "speechkit.runtime.worker_main"
 STACKS_SECONDS = 1.0  # how long a stuck worker's stacks are waited for
 #: The variables by which numeric libraries are told their number of threads.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

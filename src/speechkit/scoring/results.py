@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from speechkit.scoring import bootstrap
-from speechkit.scoring.bootstrap import Interval
+from speechkit.scoring import confidence_interval
 from speechkit.scoring.comparison import Aligned, Counts
+from speechkit.scoring.confidence_interval import Interval
 from speechkit.scoring.unspaced_scripts import Letters
 
 
@@ -108,10 +108,10 @@ class Score:
     def to_json(self) -> dict[str, Any]:
         result = {"normaliser": self.options.normaliser, **self.total.to_json()}
         result["interval"] = {
-            "level": bootstrap.LEVEL,
+            "level": confidence_interval.LEVEL,
             "method": "percentile bootstrap over utterances (Bisani & Ney 2004)",
-            "resamples": bootstrap.RESAMPLES,
-            "seed": bootstrap.SEED,
+            "resamples": confidence_interval.RESAMPLES,
+            "seed": confidence_interval.SEED,
         }
         result["empty_references"] = self.empty_references.to_json()
         result["doubts"] = self.doubts.to_json()

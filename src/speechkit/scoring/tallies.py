@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from speechkit.io.judge import MOST_SECONDS
+from speechkit.io.manifest_checks import MOST_SECONDS
 from speechkit.records import Record
-from speechkit.scoring import bootstrap
+from speechkit.scoring import confidence_interval
 from speechkit.scoring.comparison import Aligned, Comparison, Counts
 from speechkit.scoring.results import Doubts, Group
 from speechkit.scoring.unspaced_scripts import Letters
@@ -45,8 +45,8 @@ class GroupTally:
             words=self.words,
             chars=self.chars,
             letters=self.letters,
-            wer_interval=bootstrap.interval(self.word_pairs),
-            cer_interval=bootstrap.interval(self.char_pairs),
+            wer_interval=confidence_interval.interval(self.word_pairs),
+            cer_interval=confidence_interval.interval(self.char_pairs),
         )
 
 

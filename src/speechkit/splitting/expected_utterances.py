@@ -8,7 +8,6 @@ from hashlib import blake2b, sha256
 
 from speechkit import keys
 from speechkit.io.json_lines import parse_line
-from speechkit.io.judge import lacks_nothing
 from speechkit.io.manifest import (
     absolute,
     bare_identity,
@@ -18,6 +17,7 @@ from speechkit.io.manifest import (
     identity,
     read_lines,
 )
+from speechkit.io.manifest_checks import lacks_nothing
 from speechkit.records import Record
 
 ABSENT = -1

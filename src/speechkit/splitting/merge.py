@@ -12,8 +12,8 @@ from typing import IO
 from speechkit.errors import ManifestError, UsageError
 from speechkit.io.atomic import publish_lines
 from speechkit.io.json_lines import parse_line
-from speechkit.io.judge import lacks_nothing
 from speechkit.io.manifest import check, folder_of
+from speechkit.io.manifest_checks import lacks_nothing
 from speechkit.records import Record
 from speechkit.splitting.expected_utterances import ABSENT, ExpectedUtterances, result_key
 from speechkit.splitting.merge_inputs import MergeInputs, MergeOptions, find_inputs

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from speechkit.errors import UsageError
 from speechkit.io.json_lines import parse_line
-from speechkit.io.judge import lacks_nothing
 from speechkit.io.manifest import check, content_lines, folder_of, read_records
+from speechkit.io.manifest_checks import lacks_nothing
 from speechkit.io.split_index import SplitIndex
 from speechkit.splitting.expected_utterances import ABSENT, ExpectedUtterances, expected_key
 from speechkit.splitting.merge_summary import Fault, utterance_name

@@ -10,7 +10,7 @@ from pathlib import Path
 from speechkit.errors import UsageError
 from speechkit.io.json_lines import raw_lines
 from speechkit.io.manifest import open_lines
-from speechkit.io.scratch import temporary_errors
+from speechkit.io.temporary_folder import temporary_errors
 
 _WINDOWS = 64 << 20  # bytes of all files together that are held in memory
 _LONGEST, _SHORTEST = 1 << 20, 16 << 10  # bytes of one file

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import HubertConfig, HubertModel
 
-from speechkit.compat.checkpoint import Checkpoint, Weights, conv_layers
+from speechkit.compat.fairseq_checkpoint import Checkpoint, Weights, conv_layers
 from speechkit.errors import EngineMissing
 
 #: fairseq's names and transformers', in the order in which they are tried.

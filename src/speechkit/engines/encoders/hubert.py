@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging as transformers_logging
 
-from speechkit.compat import checkpoint
+from speechkit.compat import fairseq_checkpoint
 from speechkit.engines.encoders import fairseq_weights
 from speechkit.engines.encoders.convolutions import (
     Affine,
@@ -62,7 +62,7 @@ class HubertFeatures:
         if model.is_dir():
             loaded, self._normalise = _from_folder(model, layer)
         else:
-            saved = checkpoint.read(model)
+            saved = fairseq_checkpoint.read(model)
             require_layer(layer, fairseq_weights.layer_count(saved), model)
             loaded, self.reinitialised = fairseq_weights.load(
                 saved, layer, allow_reinit=allow_reinit

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speechkit.compat import checkpoint
+from speechkit.compat import fairseq_checkpoint
 from speechkit.engines.batch_size import BatchSize
 from speechkit.engines.s2s.code_hifigan import CodeHiFiGan
 from speechkit.engines.torch import device as torch_device
@@ -219,9 +219,9 @@ def build(model: Path, config: Mapping[str, Any]) -> CodeHiFiGan:
 
 def read_weights(model: Path) -> dict[str, Tensor]:
     """The weights of a generator as they were saved. Raise `EngineMissing`."""
-    state = checkpoint.unpickled(model)
+    state = fairseq_checkpoint.unpickled(model)
     weights = state.get("generator") if isinstance(state, dict) else None
-    if not isinstance(weights, dict) or not checkpoint.are_weights(weights):
+    if not isinstance(weights, dict) or not fairseq_checkpoint.are_weights(weights):
         raise EngineMissing(f"{model}: holds no 'generator'; not a checkpoint of a unit HiFi-GAN")
     return weights
 

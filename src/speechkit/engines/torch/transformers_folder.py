@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from speechkit.compat import checkpoint
+from speechkit.compat import fairseq_checkpoint
 from speechkit.errors import EngineMissing, SpeechkitError
 
 MOST_BYTES = 16 << 20  # of a configuration
@@ -36,7 +36,7 @@ def own_alone(folder: Path) -> Iterator[None]:
         raise
     except Exception as e:  # a broken file can raise anything
         raise EngineMissing(
-            f"--model {folder}: {checkpoint.reason(e, 'no model of transformers')}"
+            f"--model {folder}: {fairseq_checkpoint.reason(e, 'no model of transformers')}"
         ) from e
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from speechkit.errors import AudioInvalid, AudioUnreadable
 from speechkit.io.decoders.clock import Clock, Timed, silence
 from speechkit.io.decoders.headers import is_cut_short, stated_end
-from speechkit.io.decoders.trailer import begins_again, has_unstated_sound
+from speechkit.io.decoders.trailing_data import begins_again, has_unstated_sound
 
 if TYPE_CHECKING:
     import numpy as np

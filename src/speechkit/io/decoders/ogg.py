@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 
-from speechkit.io.decoders.trailer import is_trailer
+from speechkit.io.decoders.trailing_data import is_trailer
 
 HEADER = 27  # bytes of a page, before the lengths of its segments
 BEGINS = 0x02  # flag of the first page of a stream

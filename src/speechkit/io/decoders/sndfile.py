@@ -13,7 +13,7 @@ from speechkit.errors import AudioUnreadable
 from speechkit.io.decoders.flac import ends_with_sample
 from speechkit.io.decoders.headers import stated_end
 from speechkit.io.decoders.ogg import has_several, is_chained
-from speechkit.io.decoders.trailer import is_trailer
+from speechkit.io.decoders.trailing_data import is_trailer
 
 if TYPE_CHECKING:
     import numpy as np

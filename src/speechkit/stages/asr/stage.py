@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from speechkit import keys
-from speechkit.engines import catalogue, registry
-from speechkit.engines.info import EngineInfo
+from speechkit.engines import model_catalogue, registry
+from speechkit.engines.engine_info import EngineInfo
 from speechkit.engines.protocols import (
     EACH,
     AsrEngine,
@@ -22,11 +22,11 @@ from speechkit.engines.registry import Engine
 from speechkit.io.model_files import nearby
 from speechkit.records import Record, Segment, Utterance, Word
 from speechkit.runtime.batching import MOST
-from speechkit.runtime.placement import WINDOW_SECONDS, Hardware, batch_windows, place
 from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
-from speechkit.stages.asr.listening import Attempt, Listening
-from speechkit.stages.asr.parts import Parts
-from speechkit.stages.asr.turns import NO_TURNS, Turn, Turns
+from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_windows, place
+from speechkit.stages.asr.recognition import Attempt, Listening
+from speechkit.stages.asr.recording_parts import Parts
+from speechkit.stages.asr.speaker_turns import NO_TURNS, Turn, Turns
 from speechkit.stages.asr.windows import Span
 from speechkit.stages.vad.segmentation import DEFAULTS, speech_segments
 
@@ -213,7 +213,7 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
     folder = None
     if info.weights:
         options = replace(options, model=options.model or info.model)
-        folder = catalogue.locate(info, options.model or "", offline=hardware.offline)
+        folder = model_catalogue.locate(info, options.model or "", offline=hardware.offline)
     engine = _engine(info, options, hardware, folder)
     windows = batch_windows(info, hardware)
     return Stage(

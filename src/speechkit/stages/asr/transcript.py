@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from speechkit.records import Hypothesis, Segment, Word, size_of, text_of
 from speechkit.stages.asr.coverage import suspicious, unheard
-from speechkit.stages.asr.turns import NO_TURNS, Extra, Turns
+from speechkit.stages.asr.speaker_turns import NO_TURNS, Extra, Turns
 from speechkit.stages.asr.windows import Span, Window, within_a_stretch, within_speech
 
 PAUSE = 0.5  # seconds; a longer one parts two segments

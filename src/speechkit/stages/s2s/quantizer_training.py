@@ -12,9 +12,9 @@ from speechkit.engines.protocols import S2sEngine
 from speechkit.errors import AudioTooShort, UsageError, UtteranceError
 from speechkit.io.inputs import Inputs
 from speechkit.records import Utterance
-from speechkit.runtime.placement import Hardware
 from speechkit.runtime.progress import Listener, Meter
 from speechkit.runtime.stage import load_audio
+from speechkit.runtime.worker_plan import Hardware
 from speechkit.stages.s2s.stage import S2sOptions, prepared
 
 if TYPE_CHECKING:

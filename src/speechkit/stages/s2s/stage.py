@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechkit import keys
-from speechkit.engines import catalogue, registry
-from speechkit.engines.info import EngineInfo
+from speechkit.engines import model_catalogue, registry
+from speechkit.engines.engine_info import EngineInfo
 from speechkit.engines.protocols import DeviceUse, S2sEngine
 from speechkit.engines.registry import Engine
 from speechkit.errors import AudioTooShort, EngineMissing, UnitsInvalid, UsageError
 from speechkit.io import audio_out
 from speechkit.io.inputs import Inputs
 from speechkit.io.model_files import nearby
-from speechkit.io.units import UnitInputs
+from speechkit.io.unit_files import UnitInputs
 from speechkit.records import Record, Units, Utterance
 from speechkit.runtime.output_tree import OutputTree, claim, require_own_names, survey
-from speechkit.runtime.placement import WINDOW_SECONDS, Hardware, batch_windows, place
 from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
+from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_windows, place
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
@@ -242,4 +242,4 @@ def _located(model: str, info: EngineInfo, offline: bool) -> str:
         return os.path.abspath(path)  # noqa: PTH100
     if not info.weights:
         raise EngineMissing(f"--model {model}: no such file; {info.name} takes a checkpoint's path")
-    return str(catalogue.locate(info, model, offline=offline))
+    return str(model_catalogue.locate(info, model, offline=offline))

@@ -1,7 +1,7 @@
 """Whisper on CTranslate2, the default engine of asr."""
 
 from speechkit.engines.asr.whisper.options import WhisperOptions
-from speechkit.engines.info import EngineInfo
+from speechkit.engines.engine_info import EngineInfo
 
 INFO = EngineInfo(
     stage="asr",

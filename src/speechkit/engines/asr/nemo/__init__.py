@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from speechkit.engines.asr.options import TIMESTAMPS, ModelOptions
-from speechkit.engines.info import EngineInfo
+from speechkit.engines.engine_info import EngineInfo
 from speechkit.engines.options import option
 
 MAX_WINDOW = 30.0  # seconds; many models return no text for longer audio

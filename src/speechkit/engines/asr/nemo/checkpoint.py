@@ -14,7 +14,7 @@ from unittest import mock
 import torch
 from omegaconf import OmegaConf, open_dict
 
-from speechkit.compat import checkpoint, home_folder
+from speechkit.compat import fairseq_checkpoint, home_folder
 from speechkit.compat.archives import unpacked
 from speechkit.engines.asr.nemo import configuration
 from speechkit.engines.asr.nemo.prompts import is_attention_decoder
@@ -68,7 +68,7 @@ def _restored(folder: Path, device: torch.device) -> Any:
         return register(connector, model, key, source and str(file), verify_src_exists)
 
     def read_weights(file: str, map_location: Any = "cpu") -> Any:
-        return checkpoint.unpickled(Path(file), map_location)
+        return fairseq_checkpoint.unpickled(Path(file), map_location)
 
     connector = SaveRestoreConnector()
     connector.model_extracted_dir = str(folder)

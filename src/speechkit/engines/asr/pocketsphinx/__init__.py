@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from speechkit.engines.info import EngineInfo
+from speechkit.engines.engine_info import EngineInfo
 from speechkit.engines.options import EngineOptions
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from speechkit.engines.asr.whisper import transcript, word_times
+from speechkit.engines.asr.whisper import token_spans, word_times
 from speechkit.engines.asr.whisper.languages import LanguageOption, Spoken
 from speechkit.engines.asr.whisper.temperature_fallback import (
     AssessedDraft,
@@ -28,7 +28,7 @@ from speechkit.records import Hypothesis
 if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.backend import Backend
     from speechkit.engines.asr.whisper.options import WhisperOptions
-    from speechkit.engines.asr.whisper.transcript import Span
+    from speechkit.engines.asr.whisper.token_spans import Span
     from speechkit.engines.protocols import Waveform
 
 SILENCE = 3e-4  # peak amplitude (-70 dBFS) below which there is no speech
@@ -182,8 +182,8 @@ class Whisper:
             return _DecodedClip([], assessed, language)
         tokens = assessed.draft.tokens
         if assessed.repeats:
-            tokens = transcript.without_loops(tokens)
-        spans = transcript.spans(tokens, self._vocabulary, seconds)
+            tokens = token_spans.without_loops(tokens)
+        spans = token_spans.spans(tokens, self._vocabulary, seconds)
         return _DecodedClip(spans, assessed, language)
 
     def _timed(

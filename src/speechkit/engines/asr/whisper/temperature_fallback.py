@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from speechkit.engines.asr.whisper import transcript
+from speechkit.engines.asr.whisper import token_spans
 from speechkit.engines.asr.whisper.backend import Search
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ class FallbackDecoder:
     def _assess(self, draft: Draft, clip: Clip) -> AssessedDraft:
         text = self._backend.vocabulary.decode(draft.tokens)
         endless = len(draft.tokens) >= max_tokens(clip)
-        repeats = endless or transcript.repeats_itself(text)
-        unlikely = draft.log_probability < transcript.LOG_PROBABILITY
+        repeats = endless or token_spans.repeats_itself(text)
+        unlikely = draft.log_probability < token_spans.LOG_PROBABILITY
         return AssessedDraft(draft, repeats, not no_speech(draft) and (repeats or unlikely))
 
 
@@ -99,6 +99,6 @@ def max_tokens(clip: Clip) -> int:
 def no_speech(draft: Draft) -> bool:
     """Whether the window has no speech, by the rule of OpenAI's whisper/transcribe.py."""
     return (
-        draft.no_speech > transcript.NO_SPEECH
-        and draft.log_probability < transcript.LOG_PROBABILITY
+        draft.no_speech > token_spans.NO_SPEECH
+        and draft.log_probability < token_spans.LOG_PROBABILITY
     )

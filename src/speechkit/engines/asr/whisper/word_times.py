@@ -13,7 +13,7 @@ from speechkit.records import Segment, Word, size_of, text_of
 
 if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.backend import Alignment
-    from speechkit.engines.asr.whisper.transcript import Span
+    from speechkit.engines.asr.whisper.token_spans import Span
     from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 
 # A token's attention is the one that predicted it, and the decoder turns to the next word as soon

@@ -1,7 +1,7 @@
 """The original code of HuBERT and the unit HiFi-GAN."""
 
 from speechkit.compat import INSTALL_FAIRSEQ
-from speechkit.engines.info import EngineInfo
+from speechkit.engines.engine_info import EngineInfo
 from speechkit.engines.s2s.options import S2sEngineOptions
 
 INFO = EngineInfo(

@@ -1,7 +1,7 @@
 """textlesslib's code around fairseq's HuBERT, and its vocoder."""
 
 from speechkit.compat import INSTALL_TEXTLESS
-from speechkit.engines.info import EngineInfo
+from speechkit.engines.engine_info import EngineInfo
 from speechkit.engines.s2s.options import S2sEngineOptions
 
 INFO = EngineInfo(

@@ -1,6 +1,6 @@
 """Silero VAD: free for any use, and without system libraries."""
 
-from speechkit.engines.info import EngineInfo
+from speechkit.engines.engine_info import EngineInfo
 
 INFO = EngineInfo(
     stage="vad",

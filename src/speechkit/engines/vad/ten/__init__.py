@@ -1,6 +1,6 @@
 """TEN VAD, the default: the more accurate one, with a licence to read."""
 
-from speechkit.engines.info import EngineInfo
+from speechkit.engines.engine_info import EngineInfo
 
 INFO = EngineInfo(
     stage="vad",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from math import inf
 
-from speechkit.formats.pieces import Piece, is_unspaced
+from speechkit.formats.unbreakable_pieces import Piece, is_unspaced
 
 _CLOSED = "[\"'»”’)\\]」』）]*$"
 _SENTENCE = re.compile(r"[.!?…。．！？؟।॥።]" + _CLOSED)

@@ -15,7 +15,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from speechkit.compat import checkpoint
+from speechkit.compat import fairseq_checkpoint
 from speechkit.errors import EngineMissing
 
 HERE = Path("x.pt")
@@ -29,8 +29,8 @@ HERE = Path("x.pt")
         ("[[4, 3, 2]]", [(4, 3, 2)]),
     ],
 )
-def test_convolutions_are_parsed(text: str, layers: checkpoint.ConvLayers) -> None:
-    assert checkpoint.conv_layers(text, HERE) == layers
+def test_convolutions_are_parsed(text: str, layers: fairseq_checkpoint.ConvLayers) -> None:
+    assert fairseq_checkpoint.conv_layers(text, HERE) == layers
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_convolutions_are_parsed(text: str, layers: checkpoint.ConvLayers) -> No
 )
 def test_what_is_no_list_of_convolutions_is_refused(text: Any) -> None:
     with pytest.raises(EngineMissing, match="conv_feature_layers"):
-        checkpoint.conv_layers(text, HERE)
+        fairseq_checkpoint.conv_layers(text, HERE)
 
 
 class Hostile:
@@ -71,7 +71,7 @@ def test_a_hostile_pickle_is_refused_by_name(zipped: bool, tmp_path: Path) -> No
     with pytest.raises(
         EngineMissing, match=r"hostile\.pt: refused, since it asks for posix\.mkdir"
     ):
-        checkpoint.read(path)
+        fairseq_checkpoint.read(path)
     assert not mark.exists()
 
 
@@ -79,14 +79,14 @@ def test_a_plain_pickle_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "plain.pt"
     path.write_bytes(pickle.dumps({"model": Hostile(tmp_path / "mark")}))
     with pytest.raises(EngineMissing, match=r"plain\.pt: "):
-        checkpoint.read(path)
+        fairseq_checkpoint.read(path)
     assert not (tmp_path / "mark").exists()
 
 
 def test_what_is_called_fairseqs_is_inert(s2s_models: Path) -> None:
-    state = checkpoint.unpickled(s2s_models / "hubert-dict.pt")
+    state = fairseq_checkpoint.unpickled(s2s_models / "hubert-dict.pt")
     (dictionary,) = state["task_state"]["dictionaries"]
-    assert isinstance(dictionary, checkpoint.Stub)
+    assert isinstance(dictionary, fairseq_checkpoint.Stub)
     assert not vars(dictionary)
 
 
@@ -95,7 +95,7 @@ def test_a_broken_file_is_one_sentence(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "broken.pt"
     path.write_bytes(content)
     with pytest.raises(EngineMissing, match=r"broken\.pt: ") as caught:
-        checkpoint.read(path)
+        fairseq_checkpoint.read(path)
     assert "\n" not in str(caught.value)
 
 
@@ -103,7 +103,7 @@ def test_a_truncated_file_is_one_sentence(s2s_models: Path, tmp_path: Path) -> N
     path = tmp_path / "truncated.pt"
     path.write_bytes((s2s_models / "hubert-dict.pt").read_bytes()[:300_000])
     with pytest.raises(EngineMissing, match=r"truncated\.pt: can't be read"):
-        checkpoint.read(path)
+        fairseq_checkpoint.read(path)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_other_checkpoints_are_told_apart(state: Any, reason: str, tmp_path: Pat
     path = tmp_path / "other.pt"
     torch.save(state, path)
     with pytest.raises(EngineMissing, match=reason):
-        checkpoint.read(path)
+        fairseq_checkpoint.read(path)
 
 
 def repeated() -> Any:
@@ -161,7 +161,7 @@ def test_a_configuration_that_grows_is_refused(made: Callable[[], Any], tmp_path
     torch.save({"model": {"a": torch.ones(1)}, "cfg": made()}, path)
     began = time.monotonic()
     with pytest.raises(EngineMissing, match=r"bomb\.pt: refused, its configuration has more than"):
-        checkpoint.read(path)
+        fairseq_checkpoint.read(path)
     assert time.monotonic() - began < 10
 
 
@@ -174,7 +174,7 @@ def test_a_compressed_file_is_refused(tmp_path: Path) -> None:
             target.writestr(name, source.read(name))
     assert packed.stat().st_size < plain.stat().st_size / 100
     with pytest.raises(EngineMissing, match=r"packed\.pt: refused, it is no checkpoint of weights"):
-        checkpoint.read(packed)
+        fairseq_checkpoint.read(packed)
 
 
 @pytest.mark.parametrize("kind", ["program", "pickle", "class"])
@@ -187,7 +187,7 @@ def test_torchs_advice_is_not_passed_on(kind: str, tmp_path: Path) -> None:
     else:
         torch.save(torch.nn.Linear(2, 2), path)
     with pytest.raises(EngineMissing, match=r"other\.pt: ") as caught:
-        checkpoint.read(path)
+        fairseq_checkpoint.read(path)
     said = str(caught.value)
     assert "weights_only" not in said
     assert "safe_globals" not in said

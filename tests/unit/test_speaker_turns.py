@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.records import Hypothesis, Segment, Word
-from speechkit.stages.asr.listening import Attempt, Listening
+from speechkit.stages.asr.recognition import Attempt, Listening
+from speechkit.stages.asr.speaker_turns import NO_TURNS, Turn, Turns
 from speechkit.stages.asr.transcript import Transcript
-from speechkit.stages.asr.turns import NO_TURNS, Turn, Turns
 from speechkit.stages.asr.windows import Window
 
 A, B = {"speaker": "A"}, {"speaker": "B"}

@@ -11,7 +11,7 @@ from speechkit.errors import ManifestError, OutputConflict
 from speechkit.io import manifest
 from speechkit.io.journal import Journal, error_type
 from speechkit.io.json_lines import parse_line
-from speechkit.io.judge import fault
+from speechkit.io.manifest_checks import fault
 from speechkit.records import Record, Utterance
 from speechkit.runtime.stage import Stage
 

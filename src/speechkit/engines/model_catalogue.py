@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechkit.engines.info import EngineInfo
+from speechkit.engines.engine_info import EngineInfo
 from speechkit.errors import EngineMissing
 from speechkit.io import model_files
 from speechkit.io.packaged_models import Packaged, PackagedFile

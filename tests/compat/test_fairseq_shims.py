@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from speechkit.compat import checkpoint, patched_imports, shims
+from speechkit.compat import fairseq_checkpoint, fairseq_shims, patched_imports
 from speechkit.errors import EngineMissing
 
 pytestmark = pytest.mark.usefixtures("fairseq")
 
-PRE = "import logging, sys; from speechkit.compat import patched_imports, shims; "
+PRE = "import logging, sys; from speechkit.compat import patched_imports, fairseq_shims; "
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -33,9 +33,9 @@ def load(path: Path) -> Any:
 
 
 def without(monkeypatch: pytest.MonkeyPatch, shim: Callable[..., Any]) -> None:
-    left = [one for one in shims.MENDING if one is not shim]
-    assert len(left) < len(shims.MENDING)
-    monkeypatch.setattr(shims, "MENDING", left)
+    left = [one for one in fairseq_shims.MENDING if one is not shim]
+    assert len(left) < len(fairseq_shims.MENDING)
+    monkeypatch.setattr(fairseq_shims, "MENDING", left)
 
 
 def test_fairseq_is_imported_and_leaves_logging_and_dataclasses_alone() -> None:
@@ -63,7 +63,9 @@ def test_fairseq_is_imported_and_leaves_logging_and_dataclasses_alone() -> None:
 )
 def test_without_an_importing_shim(shim: str, error: str) -> None:
     done = python(
-        PRE + f"shims.IMPORTING['fairseq'].remove(shims.{shim}); patched_imports.fairseq(); "
+        PRE
+        + f"fairseq_shims.IMPORTING['fairseq'].remove(fairseq_shims.{shim}); "
+        + "patched_imports.fairseq(); "
         "assert not logging.getLogger().handlers, 'it took logging over'"
     )
     assert done.returncode == 1
@@ -93,7 +95,7 @@ def test_fairseqs_own_loading_fails(s2s_models: Path) -> None:
 def test_every_layout_of_2021_loads(layout: str, s2s_models: Path) -> None:
     """With every weight as it was saved."""
     path = s2s_models / f"hubert-{layout}.pt"
-    saved = checkpoint.unpickled(path)["model"]
+    saved = fairseq_checkpoint.unpickled(path)["model"]
     loaded = load(path).state_dict()
     assert loaded.keys() == saved.keys()
     assert all(torch.equal(loaded[name], saved[name]) for name in saved)
@@ -102,8 +104,8 @@ def test_every_layout_of_2021_loads(layout: str, s2s_models: Path) -> None:
 @pytest.mark.parametrize(
     ("shim", "error"),
     [
-        (shims.known_keys, "Key 'a_field_of_2021' not in 'HubertPretrainingConfig'"),
-        (shims.whole_numbers, "of type 'float' could not be converted to Integer"),
+        (fairseq_shims.known_keys, "Key 'a_field_of_2021' not in 'HubertPretrainingConfig'"),
+        (fairseq_shims.whole_numbers, "of type 'float' could not be converted to Integer"),
     ],
 )
 def test_without_a_mending_shim(
@@ -124,7 +126,7 @@ def test_weight_norm_of_both_kinds(
     s2s_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Saved with torch's parametrisation of today, and with that of 2021: the same model."""
-    state = checkpoint.unpickled(s2s_models / "hubert-bare.pt")
+    state = fairseq_checkpoint.unpickled(s2s_models / "hubert-bare.pt")
     old = dict(state["model"])
     names = {"weight_g": "original0", "weight_v": "original1"}
     for ours, theirs in names.items():
@@ -135,13 +137,13 @@ def test_weight_norm_of_both_kinds(
     torch.save(state, path)
     loaded = load(path).state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in old.items())
-    without(monkeypatch, shims.old_weight_norm)
+    without(monkeypatch, fairseq_shims.old_weight_norm)
     with pytest.raises(RuntimeError, match="weight_g"):
         load(path)
 
 
 def hostile(source: Path, target: Path, mark: Path) -> Path:
-    state = checkpoint.unpickled(source)
+    state = fairseq_checkpoint.unpickled(source)
     code = f"__import__('pathlib').Path({str(mark)!r}).touch() or [(32, 10, 5)]"
     state["cfg"]["model"]["conv_feature_layers"] = code
     torch.save(state, target)
@@ -156,7 +158,7 @@ def test_a_configuration_is_never_run(
     with pytest.raises(EngineMissing, match=r"hostile\.pt: refused, its conv_feature_layers"):
         load(path)
     assert not mark.exists()
-    without(monkeypatch, shims.parsed_convolutions)
+    without(monkeypatch, fairseq_shims.parsed_convolutions)
     with pytest.raises(RuntimeError):
         load(path)
     assert mark.exists(), "fairseq does run it: the shim is what prevents that"
@@ -165,7 +167,7 @@ def test_a_configuration_is_never_run(
 def test_layers_that_are_not_there_are_not_built(s2s_models: Path, tmp_path: Path) -> None:
     """fairseq itself would go on for hours."""
     path = tmp_path / "deep.pt"
-    state = checkpoint.unpickled(s2s_models / "hubert-bare.pt")
+    state = fairseq_checkpoint.unpickled(s2s_models / "hubert-bare.pt")
     state["cfg"]["model"]["encoder_layers"] = 10**7
     torch.save(state, path)
     with pytest.raises(EngineMissing, match=r"deep\.pt: .* says 10000000 layers, and it has 3"):

@@ -15,7 +15,7 @@ from speechkit.errors import ManifestError, UsageError
 from speechkit.io import manifest
 from speechkit.io.inputs import Inputs
 from speechkit.io.json_lines import MOST_BYTES, line_too_long, raw_lines
-from speechkit.io.judge import lacks_units
+from speechkit.io.manifest_checks import lacks_units
 from speechkit.records import Record
 
 SUFFIXES = (".units", ".txt")

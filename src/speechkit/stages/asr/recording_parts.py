@@ -11,8 +11,8 @@ import numpy as np
 
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.records import Segment
-from speechkit.stages.asr.listening import Listening
-from speechkit.stages.asr.turns import NO_TURNS, Turns
+from speechkit.stages.asr.recognition import Listening
+from speechkit.stages.asr.speaker_turns import NO_TURNS, Turns
 from speechkit.stages.asr.windows import Span, cut
 from speechkit.stages.vad.speech_frames import peak_of, raised
 

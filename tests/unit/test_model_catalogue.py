@@ -8,8 +8,8 @@ import pytest
 from huggingface_hub import constants
 
 import packagekit
-from speechkit.engines import catalogue, registry
-from speechkit.engines.catalogue import KnownModel
+from speechkit.engines import model_catalogue, registry
+from speechkit.engines.model_catalogue import KnownModel
 from speechkit.errors import EngineMissing
 
 INFO = registry.find("asr", "faster-whisper")
@@ -30,24 +30,24 @@ def fill_cache(cache: Path, repository: str) -> Path:
 
 def test_the_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     known = KnownModel("little", INFO.name, 1e6, "MIT", "nobody/little", packagekit.SMALL)
-    monkeypatch.setattr(catalogue, "KNOWN", (known,))
+    monkeypatch.setattr(model_catalogue, "KNOWN", (known,))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
     def locate() -> Path:
-        return catalogue.locate(INFO, "little", offline=True)
+        return model_catalogue.locate(INFO, "little", offline=True)
 
     with pytest.raises(
         EngineMissing, match=r"nobody/little is not in the cache.*pip install small"
     ):
         locate()
-    assert not catalogue.is_here(INFO, "little")
+    assert not model_catalogue.is_here(INFO, "little")
     snapshot = fill_cache(tmp_path / "hub", "nobody/little")
     assert locate() == snapshot
     packagekit.install(tmp_path / "site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    assert catalogue.is_here(INFO, "little")
+    assert model_catalogue.is_here(INFO, "little")
     assert locate() == tmp_path / "cache" / "speechkit" / "small-1"
     (tmp_path / "little").mkdir()
     assert locate() == tmp_path / "little"
@@ -67,14 +67,14 @@ def test_a_download_that_was_cut_off_is_not_taken(
         (snapshot / "model.safetensors.index.json").write_text(index)
         for name in weights.values():
             (snapshot / name).write_text("weights")
-    assert catalogue.locate(info, "tiny", offline=True) == snapshot
+    assert model_catalogue.locate(info, "tiny", offline=True) == snapshot
     if left_out == "blob":
         (snapshot / "config.json").unlink()
         (snapshot / "config.json").symlink_to("../../blobs/gone")
     else:
         (snapshot / left_out).unlink()
     with pytest.raises(EngineMissing, match="run: speechkit models get tiny"):
-        catalogue.locate(info, "tiny", offline=True)
+        model_catalogue.locate(info, "tiny", offline=True)
 
 
 def test_the_largest_turbo_has_a_place_of_its_own(
@@ -82,11 +82,11 @@ def test_the_largest_turbo_has_a_place_of_its_own(
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(EngineMissing, match="mobiuslabsgmbh/faster-whisper-large-v3-turbo is not"):
-        catalogue.locate(INFO, "large-v3-turbo", offline=True)
+        model_catalogue.locate(INFO, "large-v3-turbo", offline=True)
 
 
 @pytest.mark.parametrize("name", ["./nothing", "/no/such/model", "two words", "a/b/c"])
 def test_what_can_be_no_model_is_named(name: str) -> None:
-    for look in (catalogue.here, catalogue.locate):
+    for look in (model_catalogue.here, model_catalogue.locate):
         with pytest.raises(EngineMissing, match=f"model {name}: .*(no such folder|neither a)"):
             look(INFO, name)

@@ -13,7 +13,7 @@ from speechkit.commands.device_options import DeviceFlags
 from speechkit.engines import registry
 from speechkit.errors import OutputFailed, UsageError
 from speechkit.io import model_files
-from speechkit.runtime.placement import place
+from speechkit.runtime.worker_plan import place
 
 
 @pytest.mark.parametrize(

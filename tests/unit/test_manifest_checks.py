@@ -18,10 +18,10 @@ from speechkit.errors import ManifestError, ResultTooLong
 from speechkit.io import audio, manifest
 from speechkit.io.audio_survey import AudioSurvey
 from speechkit.io.inputs import Inputs
-from speechkit.io.judge import fault, lacks_nothing
-from speechkit.io.units import UnitInputs
+from speechkit.io.manifest_checks import fault, lacks_nothing
+from speechkit.io.unit_files import UnitInputs
 from speechkit.records import Hypothesis, Record, Segment, Utterance, Word
-from speechkit.runtime import worker
+from speechkit.runtime import worker_main
 from speechkit.runtime.export import Results
 from speechkit.runtime.recordings import all_recordings, recordings, tree_of
 from speechkit.runtime.stage import Loaded
@@ -29,8 +29,8 @@ from speechkit.scoring.score import score
 from speechkit.splitting.merge import merge_results
 from speechkit.splitting.merge_inputs import MergeOptions
 from speechkit.splitting.split import SplitOptions, split_manifest
-from speechkit.stages.asr.listening import Attempt
-from speechkit.stages.asr.parts import Parts
+from speechkit.stages.asr.recognition import Attempt
+from speechkit.stages.asr.recording_parts import Parts
 from speechkit.stages.asr.stage import AsrOptions, AsrProcessor
 from speechkit.stages.asr.windows import Span, Window, united
 
@@ -231,8 +231,8 @@ def test_asr_writes_what_it_takes_whatever_an_engine_has_heard(
 
 
 def test_no_stage_writes_a_line_that_is_too_long_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "MOST_BYTES", 3 << 20)
+    monkeypatch.setattr(worker_main, "MOST_BYTES", 3 << 20)
     loaded = Loaded(Utterance(0, "/a.wav"), None, 1.0)
-    assert worker._success(loaded, [{"x": "y" * ((3 << 20) - 9)}]).error is None
+    assert worker_main._success(loaded, [{"x": "y" * ((3 << 20) - 9)}]).error is None
     with pytest.raises(ResultTooLong, match="its line would take 4 MiB, and no stage reads one"):
-        worker._success(loaded, [{}, {"x": "\u00fc" * (2 << 20)}])
+        worker_main._success(loaded, [{}, {"x": "\u00fc" * (2 << 20)}])

@@ -6,9 +6,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechkit.engines.info import EngineInfo
+from speechkit.engines.engine_info import EngineInfo
 from speechkit.io import model_files
-from speechkit.io.machine import gpus, granted_cpus, granted_memory
+from speechkit.io.hardware import gpus, granted_cpus, granted_memory
 from speechkit.runtime.stage import Placement
 
 WORKER_BYTES = 1 << 30  # a worker's libraries and audio, beside its model

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from speechkit.io.outcome import Outcome, outcome_file
+from speechkit.io.process_failure import Outcome, outcome_file
 from speechkit.runtime.interpreter import command
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from speechkit.engines.protocols import SAMPLE_RATE
-from speechkit.stages.asr.listening import ONE_LANGUAGE, Listening
+from speechkit.stages.asr.recognition import ONE_LANGUAGE, Listening
 
 
 @dataclass

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from speechkit.io import machine
+from speechkit.io import hardware
 
 GIB = 2**30
 
@@ -19,7 +19,7 @@ def _roomy_machine(monkeypatch):
             monkeypatch.delenv(name)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(48)), raising=False)
-    monkeypatch.setattr(machine, "present_memory", lambda: 256 * GIB)
+    monkeypatch.setattr(hardware, "present_memory", lambda: 256 * GIB)
 
 
 def cgroup(root, membership, files):
@@ -34,13 +34,13 @@ def cgroup(root, membership, files):
 
 
 def test_without_limits_the_affinity_mask_and_the_fitted_memory_count(tmp_path):
-    assert machine.granted_cpus(tmp_path) == 48
-    assert machine.granted_memory(tmp_path) == 256 * GIB
+    assert hardware.granted_cpus(tmp_path) == 48
+    assert hardware.granted_memory(tmp_path) == 256 * GIB
 
 
 def test_without_affinity_masks_the_fitted_cpus_count(tmp_path, monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert machine.granted_cpus(tmp_path) == 64
+    assert hardware.granted_cpus(tmp_path) == 64
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_without_affinity_masks_the_fitted_cpus_count(tmp_path, monkeypatch):
 def test_slurms_cpus(tmp_path, monkeypatch, variables, cpus):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert machine.granted_cpus(tmp_path) == cpus
+    assert hardware.granted_cpus(tmp_path) == cpus
 
 
 @pytest.mark.parametrize(
@@ -71,20 +71,20 @@ def test_slurms_cpus(tmp_path, monkeypatch, variables, cpus):
 def test_slurms_memory(tmp_path, monkeypatch, variables, gib):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert machine.granted_memory(tmp_path) == gib * GIB
+    assert hardware.granted_memory(tmp_path) == gib * GIB
 
 
 @pytest.mark.parametrize(
     ("limit", "cpus"), [("200000 100000", 2), ("150000 100000", 2), ("1000 100000", 1)]
 )
 def test_cpu_quota_of_version_2_rounds_up(tmp_path, limit, cpus):
-    assert machine.granted_cpus(cgroup(tmp_path, "0::/job\n", {"job/cpu.max": limit})) == cpus
+    assert hardware.granted_cpus(cgroup(tmp_path, "0::/job\n", {"job/cpu.max": limit})) == cpus
 
 
 def test_version_2_without_limits(tmp_path):
     root = cgroup(tmp_path, "0::/job\n", {"job/cpu.max": "max 100000", "job/memory.max": "max"})
-    assert machine.granted_cpus(root) == 48
-    assert machine.granted_memory(root) == 256 * GIB
+    assert hardware.granted_cpus(root) == 48
+    assert hardware.granted_memory(root) == 256 * GIB
 
 
 def test_limits_of_ancestors_count(tmp_path):
@@ -98,14 +98,14 @@ def test_limits_of_ancestors_count(tmp_path):
             "slurm/job_1/cpu.max": "800000 100000",
         },
     )
-    assert machine.granted_memory(root) == 2 * GIB
-    assert machine.granted_cpus(root) == 4
+    assert hardware.granted_memory(root) == 2 * GIB
+    assert hardware.granted_cpus(root) == 4
 
 
 def test_a_containers_limits_stand_at_the_mounts_root(tmp_path):
     root = cgroup(tmp_path, "0::/../../pod\n", {"memory.max": str(GIB), "cpu.max": "300000 100000"})
-    assert machine.granted_memory(root) == GIB
-    assert machine.granted_cpus(root) == 3
+    assert hardware.granted_memory(root) == GIB
+    assert hardware.granted_cpus(root) == 3
 
 
 def test_version_1(tmp_path):
@@ -121,26 +121,26 @@ def test_version_1(tmp_path):
             "cpu/cpu.cfs_period_us": "100000",
         },
     )
-    assert machine.granted_memory(root) == 3 * GIB
-    assert machine.granted_cpus(root) == 5
+    assert hardware.granted_memory(root) == 3 * GIB
+    assert hardware.granted_cpus(root) == 5
 
 
 def test_this_machine(monkeypatch):
     monkeypatch.undo()
-    assert 1 <= machine.granted_cpus() <= machine.present_cpus()
-    assert 0 < machine.granted_memory() <= machine.present_memory()
+    assert 1 <= hardware.granted_cpus() <= hardware.present_cpus()
+    assert 0 < hardware.granted_memory() <= hardware.present_memory()
 
 
 def test_peak_memory_covers_this_process_and_ended_children():
     size = 300 * 2**20
-    before = machine.peak_memory()
+    before = hardware.peak_memory()
     subprocess.run([sys.executable, "-c", f"x = b'x' * {size}"], check=True)
-    assert max(size, before) <= machine.peak_memory() < max(size, before) + 200 * 2**20
+    assert max(size, before) <= hardware.peak_memory() < max(size, before) + 200 * 2**20
 
 
 def test_a_big_parents_memory_is_not_ours():
     """As when a notebook or a test runner starts speechkit."""
     ballast = b"\1" * (300 << 20)
-    code = "from speechkit.io.machine import peak_memory; print(peak_memory())"
+    code = "from speechkit.io.hardware import peak_memory; print(peak_memory())"
     peak = int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
     assert 0 < peak < 150 << 20 < len(ballast)

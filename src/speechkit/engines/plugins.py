@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from importlib import metadata
 
-from speechkit.engines.info import STAGES, EngineInfo
+from speechkit.engines.engine_info import STAGES, EngineInfo
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, marker_path, part_path
 from speechkit.io.output_status import finished_run, output_status
 from speechkit.io.run_identity import RunIdentity
-from speechkit.runtime.resume import recall
+from speechkit.runtime.earlier_results import recall
 from speechkit.runtime.stage import Stage
 from speechkit.stages.manifest.stage import manifest_stage
 

@@ -19,7 +19,7 @@ from unittest import mock
 
 import torch
 
-from speechkit.compat.checkpoint import Checkpoint, conv_layers
+from speechkit.compat.fairseq_checkpoint import Checkpoint, conv_layers
 
 UNHASHABLE = ("fairseq", "hydra")  # packages whose dataclasses have instances for defaults
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, Clip
 from speechkit.records import Hypothesis, Segment
-from speechkit.stages.asr.doubt import with_doubts
+from speechkit.stages.asr.implausible_text import with_doubts
+from speechkit.stages.asr.speaker_turns import NO_TURNS, Turns
 from speechkit.stages.asr.transcript import Transcript
-from speechkit.stages.asr.turns import NO_TURNS, Turns
 from speechkit.stages.asr.windows import (
     PAD,
     Span,
