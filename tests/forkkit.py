@@ -153,7 +153,7 @@ def main() -> None:
     from speechkit import cli, telemetry
 
     telemetry.switch_off()
-    sys.exit(cli.main())
+    cli.main()
 
 
 if __name__ == "__main__":
