@@ -144,8 +144,8 @@ test: models
 	@scripts/system_packages.sh tests $(PYTHON)
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(SEEDED)
 
-# tests/unit and tests/cli import nothing beyond the light core. Run them while you work: what takes
-# two seconds of a CPU is marked slow, and left to `make test`.
+# To be run all day. tests/unit and tests/cli import nothing beyond the light core; what takes long is
+# marked slow (pyproject.toml says from where on), and left to `make test`.
 test-fast: $(VENV)/.test-light
 	$(BIN)/python -m pytest tests/unit tests/cli -m "not slow" -n 2 --dist loadfile $(SEEDED)
 

@@ -32,7 +32,7 @@ LIGHT = ("numpy", "soundfile", "soxr", "omegaconf", "jiwer", "whisper_normalizer
 
 
 class ForkServer:
-    """The process that forks, as the tests see it."""
+    """The process that forks, as the tests see it; for one command at a time."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()

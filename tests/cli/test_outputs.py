@@ -119,6 +119,7 @@ def test_subtitles_are_laid_out_as_asked(speechkit: Any, talks: Path, heard: Pat
     assert " ".join(narrow) == record["pred_text"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", VAD_FORMATS)
 def test_vad_prints_each_format_as_it_writes_it(
     speechkit: Any, talks: Path, tmp_path: Path, form: str

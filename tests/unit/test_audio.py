@@ -192,6 +192,7 @@ def test_a_slice_is_that_stretch_of_the_whole(
     assert abs(len(rest) / RATE + 2.0 - seconds) < 0.002
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", ALL_RATES)
 @pytest.mark.parametrize("repeat", [1, 12])
 def test_the_last_page_of_an_ogg_file(

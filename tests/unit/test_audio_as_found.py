@@ -67,6 +67,7 @@ def joined(tmp_path: Path, first: Path, second: Path, suffix: str, codec: str = 
     return whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "codec"),
     [
