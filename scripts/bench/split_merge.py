@@ -22,6 +22,8 @@ from pathlib import Path
 
 import benchlib
 
+from speechkit.reports.merge import MergeReport
+from speechkit.reports.split import SplitReport
 from speechkit.splitting.merge import merge_results
 from speechkit.splitting.merge_inputs import MergeOptions
 from speechkit.splitting.split import SplitOptions, split_manifest
@@ -59,12 +61,13 @@ def stage(source: Path, target: Path) -> None:
 
 
 def split(data: Path, folder: Path, splits: int) -> None:
-    print(split_manifest(SplitOptions(str(data), splits, str(folder))).text(), file=sys.stderr)
+    split = split_manifest(SplitOptions(str(data), splits, str(folder)))
+    print(SplitReport(split).view(), file=sys.stderr)
 
 
 def merge(pattern: str, output: Path, folder: Path) -> None:
     summary = merge_results(MergeOptions(pattern, str(output), splits_dir=str(folder)))
-    print(summary.text(), file=sys.stderr)
+    print(MergeReport(summary).view(), file=sys.stderr)
 
 
 def plain_split(data: Path, folder: Path, splits: int) -> None:
