@@ -55,7 +55,7 @@ def test_asr_shows_its_options_by_subject_and_engine(helps: dict[str, str]) -> N
     for title, option in (
         ("Engine and model", "--model PATH|ID"),
         ("Output", "-o, --output FILE|-"),
-        ("Text formats", "-f, --format jsonl|txt|srt|vtt|tsv|ctm|textgrid"),
+        ("Text formats", "-f, --format jsonl|ctm|srt|textgrid|tsv|txt|vtt"),
         ("Subtitles (srt and vtt)", "--max-cue SECONDS"),
         ("Engines faster-whisper, nemo and whisper", "--language"),
         ("Engines faster-whisper and whisper", "--task transcribe|translate"),
