@@ -323,7 +323,7 @@ def test_random_weights_are_told_of(
     summary = tmp_path / "summary.json"
     done = speechkit("s2s", few, "--model", model, *options, "--allow-reinit", "--summary", summary)
     name = "encoder.pos_conv_embed.conv.parametrizations.weight.original0"
-    assert f"RANDOM numbers in the place of the weight {name}" in done.err
+    assert f"RANDOM numbers instead of the weight {name}" in done.err
     assert json.loads(summary.read_text())["device"]["reinitialised"] == [name]
 
 
