@@ -4,15 +4,15 @@
     for record in speechkit.results(stage, ["monday.flac", "tuesday.flac"]):
         print(record["pred_text"])
 
-Everything is imported when it is first used: ``import speechkit`` takes milliseconds.
+All names are imported at their first use: ``import speechkit`` takes milliseconds.
 """
 
 from __future__ import annotations
 
 from speechkit.telemetry_off import switch_off
 
-# Nothing of the standard library is imported here: `python -m speechkit` would take it from the
-# current folder, which `__main__` has not yet taken off the path.
+# No import of the standard library here: `python -m speechkit` would import it from the current
+# folder, which `__main__` has not removed from the path yet.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any

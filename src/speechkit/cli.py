@@ -1,4 +1,4 @@
-"""The command line: one Typer app, and every error turned into a sentence and an exit code."""
+"""The command line: a Typer app. Every error becomes a sentence on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ COMMANDS = CommandTable(
     {
         "Speech to text": (
             Entry("manifest", "manifest:manifest", "List audio files."),
-            Entry("vad", "vad:vad", "Find the speech in recordings."),
+            Entry("vad", "vad:vad", "Find speech in recordings."),
             Entry("asr", "asr:asr", "Transcribe speech."),
             Entry("export", "export:export", "Write results as subtitles and other text formats."),
             Entry("score", "score:score", "Compare transcripts with references: WER and CER."),
         ),
         "Speech to speech": (
-            Entry("s2s", "s2s:s2s", "Turn speech into discrete units, and units into speech."),
+            Entry("s2s", "s2s:s2s", "Convert speech to discrete units and back to speech."),
             Entry(
                 "convert-quantizer",
                 "convert_quantizer:convert_quantizer",
-                "Take the centroids out of a k-means of scikit-learn.",
+                "Extract the centroids of a scikit-learn k-means.",
             ),
         ),
         "Large data sets": (
@@ -44,7 +44,7 @@ COMMANDS = CommandTable(
             Entry(
                 "merge-results",
                 "merge_results:merge_results",
-                "Join the results of splits and prove that none is missing.",
+                "Merge the results of splits, and prove that none is missing.",
             ),
             Entry("slurm", "slurm:app", "Run a stage as SLURM job arrays."),
         ),
@@ -52,7 +52,7 @@ COMMANDS = CommandTable(
             Entry(
                 "doctor",
                 "doctor:doctor",
-                "Show the engines that are ready, and the needs of the others.",
+                "Report which engines are ready, and how to install the others.",
             ),
             Entry("models", "models:app", "List, fetch and verify models."),
         ),
@@ -77,17 +77,18 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(version: bool) -> None:
+    if version:
         typer.echo(f"speechkit {__version__}")
         raise typer.Exit
 
 
 @app.callback(
-    epilog="Every option can also come from a variable, as SPEECHKIT_VAD_THRESHOLD=0.6 for vad "
-    "(SPEECHKIT_WORKERS for every command), or from a YAML file (--config); the command line "
-    "comes first, the file last. Exit codes: 0 all done, 1 fatal, 2 usage, 3 finished but some "
-    "utterances failed, 4 merge incomplete, 75 stopped by a signal or a stall: run again to go on."
+    epilog="Every option can also come from a variable (SPEECHKIT_VAD_THRESHOLD=0.6 for vad, "
+    "SPEECHKIT_WORKERS=8 for every command) or from a YAML file (--config). The command line has "
+    "priority, then variables, then the file. Exit codes: 0 all done, 1 fatal, 2 usage, 3 finished "
+    "but some utterances failed, 4 merge incomplete, 75 stopped by a signal or a hang: run again "
+    "to resume."
 )
 def speechkit(
     version: Annotated[
@@ -95,13 +96,13 @@ def speechkit(
         Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Composable stages of speech processing.
+    """Composable speech-pipeline stages.
 
     \b
     speechkit vad talks/ | speechkit asr - --format srt --output-dir subtitles
 
-    Every utterance that goes in comes out exactly once: with a result, or with an error that says
-    why.
+    Every utterance that goes in comes out exactly once: with a result, or with an error that gives
+    the reason.
     """
 
 
@@ -109,17 +110,20 @@ _STREAM_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBAD
 
 
 def _open_streams() -> None:
-    """Gives a closed standard stream a descriptor, so that no file of ours takes its number."""
+    """Open closed standard streams on the null device, so that no other file takes their numbers.
+
+    Writing to a closed stdout still fails.
+    """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            # Lands on the lowest free number; writing to a closed stdout has to fail, not vanish.
+            # Takes the lowest free number. Read-only: data written to a closed stdout must not
+            # vanish without an error.
             os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
             os.set_inheritable(number, True)
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115
 
 
-def _in_a_folder() -> bool:
-    """Whether the current folder is still there."""
+def _current_folder_exists() -> bool:
     try:
         return bool(os.getcwd())  # noqa: PTH109
     except FileNotFoundError:
@@ -129,9 +133,9 @@ def _in_a_folder() -> bool:
 def _sentence(error: Exception) -> str:
     if isinstance(error, SpeechkitError):
         return str(error)
-    if isinstance(error, FileNotFoundError) and not _in_a_folder():
-        return "the current folder is gone: it was removed, or moved; change to one that is there"
-    # Files come with their names; what has none is a standard stream.
+    if isinstance(error, FileNotFoundError) and not _current_folder_exists():
+        return "the current folder was removed or moved; change to a folder that exists"
+    # Errors of files carry a name; those of standard streams don't.
     if isinstance(error, OSError) and error.errno in _STREAM_ERRORS and not error.filename:
         return f"stdout: can't be written: {error.strerror}"
     if isinstance(error, OSError) and error.filename:
@@ -154,11 +158,11 @@ def main() -> None:
         from speechkit.io import process_failure
 
         log.debug("traceback", exc_info=True)
-        if not isinstance(e, BrokenPipeError):  # a reader that has enough is told nothing
+        if not isinstance(e, BrokenPipeError):  # the reader of stdout has closed it: no message
             with suppress(OSError):
                 say(f"speechkit: {_sentence(e)}")
             process_failure.report(getattr(e, "exit_code", 1), _sentence(e))
-        if isinstance(e, OSError):  # what stdout could not take must not be tried again at exit
+        if isinstance(e, OSError):  # keeps Python from flushing the rest to stdout again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(e.exit_code if isinstance(e, SpeechkitError) else 1)
 

@@ -1,29 +1,32 @@
-"""The one error tree. A message says what, where and what to do; ``exit_code`` ends the process.
+"""The error tree. A message states the problem, its place and the remedy.
+
+``exit_code`` is that of the process. The right column says when an error is raised.
 
 SpeechkitError                 1  fatal
-├── UsageError                 2  options or inputs that can't be meant
+├── UsageError                 2  invalid options or inputs
 │   ├── ManifestError          2  malformed manifest lines (file and line named)
 │   └── OutputConflict         2  the output belongs to another run, or another run is writing it
-├── EngineMissing              1  a package or model is not installed, or damaged (way out named)
+├── EngineMissing              1  a package or model is missing or damaged (the message says how to
+│                                 install it)
 ├── EngineFailed               1  an engine's worker can't start
 ├── OutputFailed               1  disk full, folder read-only
-├── SchedulerFailed            1  SLURM is not there, does not answer or refuses
-├── UtteranceError             -  costs one utterance: becomes its error record
+├── SchedulerFailed            1  SLURM is missing, does not answer or refuses
+├── UtteranceError             -  fails one utterance: becomes its error record
 │   ├── AudioNotFound             no such file, dangling link, directory
 │   ├── AudioUnreadable           not audio, corrupt, permission denied
 │   ├── AudioEmpty                no samples
-│   ├── AudioTruncated            ends before the header or the manifest says
+│   ├── AudioTruncated            shorter than its header or the manifest states
 │   ├── AudioInvalid              NaN or infinite samples, no such channel
 │   ├── AudioTooShort             shorter than a single frame of the model
-│   ├── UnitsInvalid              none at all, or some that the vocoder has not
-│   ├── ResultTooLong             its line would be longer than any stage reads
-│   ├── NameImpossible            no file can have the name that its output would have
+│   ├── UnitsInvalid              no units, or units that the vocoder lacks
+│   ├── ResultTooLong             its line would exceed the longest that stages read
+│   ├── NameImpossible            the name of its output is not possible for a file
 │   ├── OutOfMemory               does not fit in the device's memory even alone
 │   ├── WorkerDied                the worker process was killed or crashed on it
-│   └── TimeLimit                 the worker took longer than the limit for its length
-├── MergeIncomplete            4  output set differs from input set
-├── Drained                   75  stopped by a signal; run again to go on
-└── Stalled                   75  a batch never ended; run again to go on, with its utterances alone
+│   └── TimeLimit                 the worker exceeded the time limit for its length
+├── MergeIncomplete            4  utterances of output and input differ
+├── Drained                   75  stopped by a signal or by the caller; run again to resume
+└── Stalled                   75  a batch never ended; run again to resume, its utterances alone
 """
 
 from __future__ import annotations
@@ -124,7 +127,7 @@ class Drained(SpeechkitError):
 
 
 class Stalled(SpeechkitError):
-    """``utterances``: the indices of those that were in the batch."""
+    """``utterances``: the indices of the utterances in the batch."""
 
     exit_code = 75
 

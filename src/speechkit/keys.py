@@ -1,7 +1,7 @@
-"""The keys of a manifest line: who sets each, its meaning, and what becomes of it in a slice.
+"""The keys of a manifest line: the stages that set them, their meaning, their fate in a slice.
 
-One table for all: stages renew the keys they set, `vad --emit segments` cuts lines, the judge of
-input and the merge read it, and `scripts/keys_reference.py` makes the reference page of it.
+All code reads this table: stages renew the keys they set, `vad --emit segments` cuts lines, input
+is checked, results are merged, and `scripts/keys_reference.py` writes the reference page.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ STAGES = ("manifest", "vad", "asr", "s2s")
 class Key:
     """A key of a line, of a segment or of a word.
 
-    ``kind`` is its JSON type, ``unit`` that of its numbers. ``set_by`` names the stages that write
-    it on the line of an utterance. ``stated``: the input may state it, so that a stage without a
-    value of its own leaves the one that is there. ``of_the_whole``: it describes a recording as a
-    whole, and a slice must not carry it. ``of_the_slice``: it is set anew for each slice.
-    ``judged``: a value that is not of its kind is refused before any work starts.
+    ``kind``: its JSON type. ``unit``: the unit of its numbers. ``set_by``: the stages that write it
+    on the line of an utterance. ``stated``: the input may state it, and a stage without a new value
+    keeps the input's. ``of_the_whole``: it describes a whole recording, and a slice must not carry
+    it. ``of_the_slice``: each slice gets a new value. ``judged``: a value of another kind is
+    refused before any work starts.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Flag:
     of_the_whole: bool = False
 
 
-#: Of a line, in the order of the reference page.
+#: The keys of a line, in the order of the reference page.
 LINE = (
     Key(
         name="audio_filepath",
@@ -268,7 +268,7 @@ LINE = (
     ),
 )
 
-#: Of an item of ``segments``. `asr` carries all others over from the input's segments.
+#: The keys of an item of ``segments``. `asr` carries over all others from the input's segments.
 SEGMENT = (
     Key(
         name="start",
@@ -323,12 +323,12 @@ SEGMENT = (
 FLAGS = (
     Flag(
         name="header_disagrees",
-        meaning="the header of the file states another length than was found",
+        meaning="the header of the file states a length that differs from that of its audio",
         set_by=STAGES,
     ),
     Flag(
         name="other_tracks",
-        meaning="the file has several tracks, and the one marked default was taken",
+        meaning="the file has several tracks, and the one marked as default was read",
         set_by=STAGES,
     ),
     Flag(
@@ -338,7 +338,7 @@ FLAGS = (
     ),
     Flag(
         name="channels_cancel",
-        meaning="the channels cancel each other, and the loudest alone was taken",
+        meaning="the channels cancel each other, and only the loudest was read",
         set_by=STAGES,
     ),
     Flag(
@@ -349,8 +349,8 @@ FLAGS = (
     ),
     Flag(
         name="doubtful",
-        meaning="the model doubts the text, or nobody could say it in its time, "
-        "or it stands where no speech is heard",
+        meaning="the model doubts the text, its time is too short to say it, "
+        "or it lies where no speech is heard",
         set_by=("asr",),
         of_the_whole=True,
     ),
@@ -362,7 +362,7 @@ FLAGS = (
     ),
 )
 
-#: What a stage may have changed on the line of an utterance.
+#: The keys of a line that a stage may change.
 SET_BY_STAGES = frozenset(key.name for key in LINE if key.set_by)
 _OF_THE_WHOLE = frozenset(key.name for key in LINE if key.of_the_whole)
 _FLAGS_OF_THE_WHOLE = tuple(flag.name for flag in FLAGS if flag.of_the_whole)
@@ -377,8 +377,8 @@ def renewed(
 ) -> dict[str, Any]:
     """The line with the ``results`` and ``flags`` of a stage.
 
-    What the stage set in an earlier run is replaced or removed; every other key stays as and where
-    it is. ``flags`` None: the stage has not heard the audio, and takes no flag back.
+    Keys that the stage set in an earlier run are replaced or removed; all others keep their value
+    and place. ``flags`` None: the stage has not decoded the audio, and removes no flag.
     """
     unlisted = results.keys() - _SET_BY[stage]
     assert not unlisted, f"{stage} sets {unlisted}, and the table of keys doesn't say so"
@@ -390,18 +390,18 @@ def renewed(
 
 
 def of_a_slice(record: dict[str, Any]) -> dict[str, Any]:
-    """The line without what describes the recording as a whole."""
+    """The line without the keys and flags of the whole recording."""
     line = {key: value for key, value in record.items() if key not in _OF_THE_WHOLE}
     return _flagged(line, _without(flags_of(record), _FLAGS_OF_THE_WHOLE))
 
 
 def carried_over(segment: dict[str, Any]) -> dict[str, Any]:
-    """The keys of an input's segment that `asr` doesn't set, and carries over."""
+    """The keys of an input's segment that `asr` carries over, because it doesn't set them."""
     return {key: value for key, value in segment.items() if key not in _OF_A_TRANSCRIBED_SEGMENT}
 
 
 def flags_of(record: dict[str, Any]) -> list[Any]:
-    """The flags of a line; none where another tool's key of that name holds no list."""
+    """The flags of a line; none if another tool's key of that name is not a list."""
     flags = record.get("flags")
     return flags if isinstance(flags, list) else []
 

@@ -1,4 +1,4 @@
-"""The values that flow between the layers. Times are seconds, waveforms 16 kHz mono float32."""
+"""The values that layers exchange. Times are in seconds, waveforms are 16 kHz mono float32."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 from unicodedata import east_asian_width
 
-WIDE = 3  # letters' worth of a character that stands for a syllable or a word
-DIGIT = 4  # letters' worth of a digit: 1813 is eighteen thirteen
+WIDE = 3  # letters that count for a character of a syllable or a word
+DIGIT = 4  # letters that count for a digit: 1813 is eighteen thirteen
 
-#: What one line of a manifest holds: JSON keys in their order, unknown ones included.
+#: A line of a manifest: JSON keys in their order, including unknown ones.
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One recognised word; ``start`` and ``end`` in seconds, ``confidence`` in 0..1.
+    """A recognised word; ``start`` and ``end`` in seconds, ``confidence`` in 0..1.
 
-    ``spaced``: a space stands between it and the word before. ``chars``: its characters, or
-    whatever tokens its model writes, with their times.
+    ``spaced``: a space separates it from the word before. ``chars``: its characters, or the tokens
+    of its model, with their times.
     """
 
     text: str
@@ -31,25 +31,25 @@ class Word:
 
 
 def text_of(words: Iterable[Word]) -> str:
-    """The words with the spaces between them."""
+    """The text of the words, with the spaces between them."""
     return "".join(" " * word.spaced + word.text for word in words).strip()
 
 
 def size_of(text: str) -> int:
-    """How long a text is to say, in letters of an alphabet."""
+    """The spoken length of a text, in letters of an alphabet."""
     return sum(
-        DIGIT if one.isdigit() else WIDE if east_asian_width(one) in "WF" else 1
-        for one in text
-        if one.isalnum()
+        DIGIT if char.isdigit() else WIDE if east_asian_width(char) in "WF" else 1
+        for char in text
+        if char.isalnum()
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of speech in seconds from the recording's beginning, with its text if known.
+    """A stretch of speech, with its text if known; times from the beginning of the recording.
 
-    ``units``: what it says in discrete units. ``flags`` name doubts about its text. ``extra``: the
-    keys that the input's segment carries, such as its speaker.
+    ``units``: its discrete units. ``flags``: doubts about its text. ``extra``: keys carried over
+    from the input's segment, such as its speaker.
     """
 
     start: float
@@ -65,9 +65,9 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What an ASR engine heard in one clip; times are relative to the clip's start.
+    """The result of an ASR engine for one clip; times from the start of the clip.
 
-    ``segments`` in order of time, none where nothing was said.
+    ``segments`` in order of time; empty if nothing was said.
     """
 
     segments: tuple[Segment, ...] = ()
@@ -80,8 +80,10 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What an utterance says in discrete units, none followed by itself, and for how many frames
-    each. The length of a frame is the engine's hop."""
+    """The discrete units of an utterance, and their durations in frames.
+
+    No unit follows itself. The length of a frame is the engine's hop.
+    """
 
     units: tuple[int, ...]
     durations: tuple[int, ...]
@@ -91,9 +93,9 @@ class Units:
 class Utterance:
     """One input: a recording or a slice of one.
 
-    ``index`` is its position in the input, ``audio`` an absolute path, ``offset`` and ``duration``
-    are seconds (``duration`` None: to the end), ``record`` the manifest line it came from,
-    ``written`` the path as that line has it.
+    ``index``: its position in the input. ``audio``: an absolute path. ``offset`` and ``duration``
+    in seconds; ``duration`` is None up to the end of the file. ``record``: its manifest line.
+    ``written``: the path as that line has it.
     """
 
     index: int
@@ -106,11 +108,11 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Everything found in one audio file, as the text formats render it.
+    """All results of one audio file, for the text formats.
 
-    ``name`` is its path below the output folder without suffix (``monday/talk``); ``duration`` in
-    seconds; ``segments`` in order of time. A segment without text is plain speech (VAD).
-    ``utterances``: those of its utterances that are known in discrete units, whole.
+    ``name``: its path below the output folder without suffix (``monday/talk``). ``duration`` in
+    seconds. ``segments`` in order of time; a segment without text is plain speech (VAD).
+    ``utterances``: its utterances with discrete units, one segment each.
     """
 
     name: str

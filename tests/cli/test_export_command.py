@@ -176,8 +176,8 @@ def test_wrong_uses(speechkit: Any, talks: Path, tmp_path: Path) -> None:
     result = tmp_path / "vad.jsonl"
     speechkit("vad", talks / "tue" / f"{LONG}.flac", "-o", result)
     for arguments, words in {
-        (result, "-f", "srt"): 'line 1: "pred_text", which the format is made of, is not there',
-        (result, "-f", "units"): '"units", which the format is made of',
+        (result, "-f", "srt"): 'line 1: has no "pred_text", which the format needs',
+        (result, "-f", "units"): 'has no "units", which the format needs',
         (result, "-f", "docx"): "--format docx: there are audacity, csv, ctm, rttm",
         (result, "-f", "csv", "-f", "rttm"): "only one format fits on stdout",
         (result, "-f", "csv", "--one-file"): "need --output-dir",
@@ -190,7 +190,7 @@ def test_wrong_uses(speechkit: Any, talks: Path, tmp_path: Path) -> None:
     silent = {"audio_filepath": "/x.wav", "pred_text": "hi", "segments": [{"start": 0, "end": 1}]}
     for line, form, words in (
         (silent, "txt", '"segments" have no "text"'),
-        ({"audio_filepath": "/x.wav"}, "csv", '"segments", which the format is made of'),
+        ({"audio_filepath": "/x.wav"}, "csv", 'has no "segments", which the format needs'),
         (None, "csv", "no utterance came in"),
     ):
         stdin = b"" if line is None else json.dumps(line).encode()
@@ -209,7 +209,7 @@ def test_names_and_texts_stay_characters(speechkit: Any, examples: Path, tmp_pat
     done = speechkit("vad", tmp_path / "in.jsonl", "-f", "csv", "--output-dir", out)
     (out / ".export.csv.json").unlink()
     again = speechkit("vad", tmp_path / "in.jsonl", "-f", "csv", "--output-dir", out, code=2)
-    assert "is there already" in again.err
+    assert "exists already" in again.err
     (tmp_path / "other.jsonl").write_text("")
     merge = ("merge-results", "--input-pattern", str(out / "vad.jsonl"), "-o", tmp_path / "m.jsonl")
     merged = speechkit(*merge, "--manifest", tmp_path / "other.jsonl", code=4)

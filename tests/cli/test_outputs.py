@@ -154,7 +154,7 @@ def test_a_reference_beside_the_audio_is_not_overwritten(
         shutil.copy(examples / "awb" / f"train{suffix}", tmp_path)
     reference = (tmp_path / "train.txt").read_bytes()
     done = speechkit(*ASR, tmp_path, "-f", "txt", "--output-dir", tmp_path, code=2)
-    assert "would be taken for the reference of train.flac" in done.err
+    assert "would be read as the reference of train.flac" in done.err
     assert (tmp_path / "train.txt").read_bytes() == reference
     speechkit(*ASR, tmp_path, "-f", "tsv", "--output-dir", tmp_path)
     assert (tmp_path / "train.tsv").exists()

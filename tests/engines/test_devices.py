@@ -16,7 +16,7 @@ def test_gpus_that_nothing_sees(
     done = speechkit("asr", examples, *model, "--devices", "0,1", "-o", out, code=2)
     assert "sees no CUDA device" in done.err
     done = speechkit("asr", examples, *model, "--devices", "0,1", "--workers", 3, "-o", out, code=2)
-    assert "with --devices there is one a GPU" in done.err
+    assert "--devices starts one per GPU" in done.err
     done = speechkit(
         *("asr", examples, "--engine", "pocketsphinx"), "--devices", "0", "-o", out, code=2
     )

@@ -103,7 +103,7 @@ def test_units_as_language_models_read_and_write_them(
     assert soundfile.info(folder / "spoken" / "x.flac").frames == 4 * 320
     other = [*parts["predicted"][:-1], 2, "-o", tmp_path / "other.jsonl"]
     done = speechkit(*command, *other, stdin=bare, code=2)
-    assert f"{folder}: holds what another run has made" in done.err
+    assert f"{folder}: holds the output of another run" in done.err
 
 
 def test_frames_as_they_are(few: Path, parts: Parts, speechkit: Any) -> None:
@@ -323,7 +323,7 @@ def test_random_weights_are_told_of(
     summary = tmp_path / "summary.json"
     done = speechkit("s2s", few, "--model", model, *options, "--allow-reinit", "--summary", summary)
     name = "encoder.pos_conv_embed.conv.parametrizations.weight.original0"
-    assert f"RANDOM numbers in the place of the weight {name}" in done.err
+    assert f"RANDOM numbers instead of the weight {name}" in done.err
     assert json.loads(summary.read_text())["device"]["reinitialised"] == [name]
 
 

@@ -36,7 +36,7 @@ def test_a_folder_that_is_gone(few: Path, tmp_path: Path) -> None:
     for command in (f"manifest {few} -o x.jsonl", "slurm status output"):
         done = _shell(f"mkdir {tmp_path}/x; cd {tmp_path}/x; rmdir $PWD; speechkit {command}")
         assert done.returncode == 1
-        assert done.stderr.startswith("speechkit: the current folder is gone")
+        assert done.stderr.startswith("speechkit: the current folder was removed")
         assert done.stderr.count("\n") == 1
 
 

@@ -15,7 +15,7 @@ from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, marker_path, part_path
 from speechkit.io.output_status import finished_run, output_status
 from speechkit.io.run_identity import RunIdentity
-from speechkit.runtime.earlier_results import recall
+from speechkit.runtime.earlier_results import drop_invalid
 from speechkit.runtime.stage import Stage
 from speechkit.stages.manifest.stage import manifest_stage
 
@@ -40,7 +40,7 @@ def _inputs(folder: Path) -> Inputs:
 def _recalled(folder: Path, stage: Stage = STAGE) -> dict[int, list[dict[str, object]]]:
     inputs = _inputs(folder)
     with Journal(folder / "out.jsonl", _identity(inputs)) as journal:
-        recall(journal, inputs, stage)
+        drop_invalid(journal, inputs, stage)
         return {index: list(map(json.loads, lines)) for index, lines in journal.entries()}
 
 

@@ -176,11 +176,11 @@ def test_one_file_holds_all(tmp_path: Path) -> None:
 def test_a_reference_beside_audio_is_never_overwritten(tmp_path: Path, audio: str) -> None:
     (tmp_path / audio).touch()
     (tmp_path / "talk.txt").write_text("the reference")
-    with pytest.raises(OutputConflict, match="would be taken for the reference of talk"):
+    with pytest.raises(OutputConflict, match="would be read as the reference of talk"):
         written([heard(str(tmp_path / audio))], tmp_path, "txt")
     assert (tmp_path / "talk.txt").read_text() == "the reference"
     (tmp_path / "talk.txt").unlink()  # what was heard must not become the reference either
-    with pytest.raises(OutputConflict, match="would be taken for the reference of talk"):
+    with pytest.raises(OutputConflict, match="would be read as the reference of talk"):
         written([heard(str(tmp_path / audio))], tmp_path, "txt")
     written([heard(str(tmp_path / audio))], tmp_path, "srt")
     assert (tmp_path / "talk.srt").exists()
@@ -223,7 +223,7 @@ def test_a_folder_is_one_results(tmp_path: Path) -> None:
     one, other = str(tmp_path / "one.jsonl"), str(tmp_path / "other.jsonl")
     export([heard("/t/a.wav", "first")], tmp_path / "out", "srt", result=one)
     export([heard("/t/a.wav", "again")], tmp_path / "out", "srt", result=one)
-    with pytest.raises(OutputConflict, match=r"another run has made \(\.export\.srt\.json says"):
+    with pytest.raises(OutputConflict, match=r"output of another run \(\.export\.srt\.json says"):
         export([heard("/t/a.wav", "second")], tmp_path / "out", "srt", result=other)
     assert "again" in (tmp_path / "out" / "a.srt").read_text()
     export([heard("/t/a.wav")], tmp_path / "out", "txt", result=other)
@@ -235,7 +235,7 @@ def test_a_folder_is_one_results(tmp_path: Path) -> None:
 
 def test_what_is_refused_claims_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("mine")
-    with pytest.raises(OutputConflict, match="is there already"):
+    with pytest.raises(OutputConflict, match="exists already"):
         export([heard("/t/a.wav")], tmp_path, "srt", "txt")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
@@ -247,7 +247,7 @@ def test_nothing_is_removed(tmp_path: Path) -> None:
     done = export([failed, heard("/t/b.wav")], tmp_path, "srt")
     assert (done.files, done.failed) == (1, 1)
     assert done.failures == [
-        f"{tmp_path}/a.srt: is of an earlier result, and now its recording has failed"
+        f"{tmp_path}/a.srt: is from an earlier result, and its recording has failed now"
     ]
     assert tree(tmp_path) == ["a.srt", "b.srt"]
 
@@ -255,7 +255,7 @@ def test_nothing_is_removed(tmp_path: Path) -> None:
 def test_every_spelling_of_a_path_is_one_recording(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "x.srt").write_text("mine")
-    with pytest.raises(OutputConflict, match=r"x\.srt: is there already"):
+    with pytest.raises(OutputConflict, match=r"x\.srt: exists already"):
         export([heard("//d/x.wav"), heard("/y/x.wav")], tmp_path, "srt")
     written([heard("/t/talk"), heard("/t/talk.srt")], tmp_path / "out", "srt")
     assert tree(tmp_path / "out") == ["talk.srt", "talk.srt.srt"]
@@ -265,7 +265,7 @@ def test_an_owner_that_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ".export.srt.json")
     with pytest.raises(OutputFailed, match=r"\.export\.srt\.json: can't be written: not a regular"):
         export([heard("/t/a.wav")], tmp_path, "srt")
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         export([heard("/t/a.wav")], tmp_path / ".export.srt.json", "srt")
 
 

@@ -234,5 +234,5 @@ def test_no_stage_writes_a_line_that_is_too_long_to_read(monkeypatch: pytest.Mon
     monkeypatch.setattr(worker_main, "MOST_BYTES", 3 << 20)
     loaded = Loaded(Utterance(0, "/a.wav"), None, 1.0)
     assert worker_main._success(loaded, [{"x": "y" * ((3 << 20) - 9)}]).error is None
-    with pytest.raises(ResultTooLong, match="its line would take 4 MiB, and no stage reads one"):
+    with pytest.raises(ResultTooLong, match="its line would have 4 MiB, and stages read"):
         worker_main._success(loaded, [{}, {"x": "\u00fc" * (2 << 20)}])

@@ -1,6 +1,6 @@
-"""Log of attempts at each split: ``OUTPUT_DIR/slurm/SPLIT.attempts``, beside the split's results.
+"""Log of attempts at each split: ``OUTPUT_DIR/slurm/SPLIT.attempts``.
 
-A task appends one line when it begins the split and one when it ends. Where the second line is
+A task appends one line at the beginning of an attempt and one at its end. If the second line is
 missing, the task is running or was killed. Nothing else writes to the file.
 """
 
@@ -25,8 +25,11 @@ _MOST_BYTES = 16 << 20  # of a log, some 50,000 attempts
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The end of an attempt: ``time`` in seconds since 1970, ``done`` utterances answered by then,
-    exit ``code``. ``reason``: a sentence where the split isn't finished."""
+    """The end of an attempt.
+
+    ``time``: seconds since 1970. ``done``: utterances with a result or an error by then. ``code``:
+    exit code. ``reason``: a sentence if the split isn't finished.
+    """
 
     time: float
     done: int
@@ -37,8 +40,11 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """``job``: SLURM's number of the task, 0 without SLURM. ``log``: the file that takes the task's
-    messages, "" where there is none. ``time`` and ``done``: as in `End`, at the beginning."""
+    """An attempt at a split.
+
+    ``job``: SLURM's number of the task, 0 without SLURM. ``log``: the file with the task's
+    messages, "" without one. ``time`` and ``done``: as in `End`, at the beginning.
+    """
 
     job: int
     host: str
@@ -70,7 +76,7 @@ def finish(output: Path, end: End) -> None:
 
 
 def read(output: Path) -> list[Attempt]:
-    """All attempts, the first one first. Raises `UsageError` for a log that can't be read."""
+    """Return all attempts, the first one first. Raises `UsageError` for an unreadable log."""
     path = _file(output)
     try:
         lines = safe_open.read_bounded(path, _MOST_BYTES).splitlines()
@@ -94,8 +100,7 @@ def read(output: Path) -> list[Attempt]:
 
 
 def fruitless(attempts: Sequence[Attempt], job: int) -> int:
-    """The number of attempts, counted from the last one back and all of one job, that finished no
-    utterance."""
+    """The number of the latest attempts in a row, all of the job, that finished no utterance."""
     count = 0
     after = None  # utterances done at the beginning of the next attempt
     for attempt in reversed(attempts):
@@ -116,5 +121,5 @@ def _append(output: Path, record: dict[str, Any]) -> None:
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with safe_open.open_append(path) as file:
-            # A new line first: a crash may have left the last one torn.
+            # A newline first, because a crash may have torn the last line.
             file.write(f"\n{json.dumps(record)}\n".encode())

@@ -1,4 +1,4 @@
-"""The folders of a run: of the splits, of their index, of the results."""
+"""The folders of a run: for the splits and their index, and for the results."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Layout:
         return self.index.splits[number].file.removesuffix(".gz")
 
     def require_source(self, number: int) -> None:
-        """Raises `UsageError` where the input of a split is missing or incomplete."""
+        """Raise `UsageError` if the input of a split is missing or incomplete."""
         source, split = self.source(number), self.index.splits[number]
         original = self.input == self.splits
         try:
@@ -49,20 +49,23 @@ class Layout:
             )
 
     def require_sources(self) -> None:
-        """As `require_source`, for every split."""
+        """Raise `UsageError` if the input of any split is missing or incomplete."""
         for number in range(len(self.index.splits)):
             self.require_source(number)
 
     def copy_index(self) -> None:
-        """Put the index beside the results, which are the splits of a later stage."""
+        """Copy the index beside the results, which are the splits of a later stage."""
         copy = index_path(self.output, self.index.stem)
         if not copy.exists():
             atomic.write_text(copy, dump_index(self.index))
 
 
 def find_layout(splits_dir: str, input_dir: str | None, output_dir: str) -> Layout:
-    """Raises `UsageError` where ``splits_dir`` doesn't hold the splits of exactly one manifest, or
-    the results would overwrite their own input."""
+    """Return the layout of a run.
+
+    Raises `UsageError` if ``splits_dir`` doesn't hold the splits of exactly one manifest, or if the
+    results would overwrite their input.
+    """
     splits = os.path.abspath(splits_dir)  # noqa: PTH100
     indices = sorted(Path(splits).glob("*_splits.json"))
     if not indices:
@@ -80,5 +83,5 @@ def find_layout(splits_dir: str, input_dir: str | None, output_dir: str) -> Layo
     source = os.path.abspath(input_dir) if input_dir else splits  # noqa: PTH100
     output = os.path.abspath(output_dir)  # noqa: PTH100
     if output in (splits, source):
-        raise UsageError(f"{output}: results would be written over what they are made of")
+        raise UsageError(f"{output}: results would overwrite their input; name another folder")
     return Layout(splits, source, output, index)

@@ -20,7 +20,7 @@ _MOST_BYTES = 16 << 20  # of the record
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """A job array whose task ``i`` has the split ``offset + i``."""
+    """A job array. Its task ``i`` runs the split ``offset + i``."""
 
     job: int
     offset: int
@@ -30,12 +30,12 @@ class Array:
 class RunPlan:
     """A stage over the splits of a manifest. All paths are absolute.
 
-    ``folder``: working directory of the stage, so that paths in its ``options`` hold. ``merged``:
-    the merged output, if any; ``export``: options of `speechkit export` for it, if any. ``after``:
-    the ``output`` of an earlier stage's run, whose results are the input. ``sbatch``: further
-    options of sbatch. ``at_once``: tasks of an array that run at the same time, 0 for no limit.
-    ``reruns``: rounds in which the merge submits missing splits again. ``requeues``: fruitless
-    attempts in a row after which a task isn't queued again.
+    ``folder``: working directory of the stage, so that relative paths in its ``options`` hold.
+    ``merged``: the merged output, if any. ``export``: options of `speechkit export` for it, if any.
+    ``after``: the ``output`` of an earlier stage's run, whose results are the input. ``sbatch``:
+    additional options for sbatch. ``at_once``: tasks of an array that run at the same time, 0 for
+    no limit. ``reruns``: rounds in which the merge submits missing splits again. ``requeues``:
+    attempts in a row without a finished utterance after which a task isn't queued again.
     """
 
     stage: str
@@ -60,7 +60,7 @@ class RunPlan:
         return Path(self.output) / "slurm" / "logs"
 
     def same_results(self, other: RunPlan) -> bool:
-        """Whether both plans give the same results; they may use SLURM in different ways."""
+        """Whether both plans give the same results; their options for SLURM may differ."""
         return self == replace(
             other,
             sbatch=self.sbatch,
@@ -74,8 +74,8 @@ class RunPlan:
 class RunRecord:
     """The plan of a run, its job arrays with the oldest first, and its latest merge job.
 
-    Each job is on the disk as soon as SLURM has it, so that none is forgotten if the process that
-    submits dies before the next one.
+    Each job is saved as soon as it is submitted, so that none is lost if the submitting process
+    dies before the next one.
     """
 
     plan: RunPlan
@@ -100,7 +100,7 @@ class RunRecord:
         atomic.write_text(record_path(self.plan.output), text)
 
     def split_of(self, queued: Queued) -> int | None:
-        """The split of a task in SLURM's queue; None for a task of another run."""
+        """The split of a task in SLURM's queue, None for a task of another run."""
         for array in self.arrays:
             if queued.array == array.job and queued.index is not None:
                 return array.offset + queued.index
@@ -112,7 +112,7 @@ def record_path(output: str) -> Path:
 
 
 def read_record(output: str) -> RunRecord | None:
-    """None where nothing was submitted. Raises `UsageError` for a file that is no such record."""
+    """Return the record, None if nothing was submitted. Raises `UsageError` for an invalid file."""
     path = record_path(output)
     try:
         fields = typed_json.parse(safe_open.read_bounded(path, _MOST_BYTES))
@@ -127,7 +127,7 @@ def read_record(output: str) -> RunRecord | None:
 
 @contextmanager
 def locked_record(output: str) -> Iterator[RunRecord | None]:
-    """The record for a process that submits: one at a time, if the file system has locks."""
+    """Yield the record to one submitting process at a time, if the file system has locks."""
     path = record_path(output).with_name("run.lock")
     with atomic.output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,19 +140,19 @@ def locked_record(output: str) -> Iterator[RunRecord | None]:
 
 @contextmanager
 def locked_existing_record(output: str) -> Iterator[RunRecord]:
-    """As `locked_record`. Raises `UsageError` where nothing was submitted."""
+    """Yield the record as `locked_record` does. Raises `UsageError` if nothing was submitted."""
     path = record_path(output)
     with locked_record(output) if path.exists() else nullcontext() as record:
         if record is None:
             raise UsageError(
-                f"{output}: nothing was submitted from here ({path} is not there); "
+                f"{output}: nothing was submitted for this folder ({path} is missing); "
                 "run the splits that `speechkit slurm status` names with sbatch --array"
             )
         yield record
 
 
 def run_owner(output: str) -> int:
-    """The number of the user who submitted the run; of this user where nobody did."""
+    """The id of the user who submitted the run, or of this user if nobody did."""
     try:
         return record_path(output).stat().st_uid
     except OSError:

@@ -15,12 +15,12 @@ from speechkit.io.output_status import OutputStatus, output_status
 from speechkit.io.slurm import Queued
 
 DONE, RUNNING, QUEUED, FAILED = "done", "running", "queued", "failed"
-BROKEN, NOT_STARTED = "broken", "not started"  # broken: its files are not what a run writes
+BROKEN, NOT_STARTED = "broken", "not started"  # broken: its files are invalid
 STATES = (DONE, RUNNING, QUEUED, FAILED, BROKEN, NOT_STARTED)
 CANCELLED = "cancelled"
-_FINISHED = (0, 3)  # exit codes of a split that has its results
+_FINISHED = (0, 3)  # exit codes of a split with complete results
 _DRAINED = 75
-#: Reasons for the end of a task that SLURM itself has ended, by SLURM's word for its state.
+#: Reasons for the end of a task by SLURM itself, by SLURM's name of its state.
 _SLURM_REASONS = {
     "OUT_OF_MEMORY": "out of memory: SLURM has killed it",
     "TIMEOUT": "over its time limit: SLURM has killed it",
@@ -34,9 +34,12 @@ _SLURM_REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class SplitStatus:
-    """``state``: one of `STATES`. ``answered`` of the ``utterances`` have a result or an error;
-    ``errors`` are counted by type. ``seconds`` of audio. ``reason``: why the split failed or is
-    broken. ``log``: the file with the messages of its last attempt."""
+    """The status of a split.
+
+    ``state``: one of `STATES`. ``answered``: number of ``utterances`` with a result or an error.
+    ``errors``: their number by type. ``seconds``: length of the audio. ``reason``: why the split
+    failed or is broken. ``log``: the file with the messages of its last attempt.
+    """
 
     number: int
     state: str
@@ -49,7 +52,7 @@ class SplitStatus:
 
     @property
     def answered_seconds(self) -> float:
-        """An estimate by the share of utterances, the only thing that is counted."""
+        """Seconds of audio answered, estimated from the share of utterances."""
         return self.seconds * self.answered / self.utterances if self.utterances else 0.0
 
 
@@ -62,12 +65,12 @@ class AttemptLog:
 
     @property
     def job(self) -> int:
-        """SLURM's number of the last attempt, 0 where there is none."""
+        """SLURM's number of the last attempt, 0 without one."""
         return self.attempts[-1].job if self.attempts else 0
 
     @property
     def end(self) -> End | None:
-        """That of the last attempt."""
+        """The end of the last attempt."""
         return self.attempts[-1].end if self.attempts else None
 
 

@@ -1,4 +1,4 @@
-"""The progress of a run: the state of its splits, the time to go, its merged output."""
+"""The status of a run: its splits, its remaining time and its merged output."""
 
 from __future__ import annotations
 
@@ -30,10 +30,13 @@ from speechkit.io.slurm import Queued
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """``remaining``: estimated seconds until all is done, None where there is nothing to go by.
-    ``merge``: the merged output, if the run has one; ``merged``: it is there and not older than the
-    results; ``merging``: its job is queued or running. ``submitted``: by `speechkit slurm submit`.
-    ``known``: SLURM answered the question what is queued."""
+    """The status of a run.
+
+    ``remaining``: estimated seconds until all splits are done, None without data for an estimate.
+    ``merge``: the merged output, if the run has one. ``merged``: it exists and is not older than
+    the results. ``merging``: its job is queued or running. ``submitted``: the run was submitted by
+    `speechkit slurm submit`. ``known``: SLURM answered, so that queued tasks are known.
+    """
 
     output: str
     splits: tuple[SplitStatus, ...]
@@ -46,7 +49,7 @@ class Status:
 
     @property
     def incomplete(self) -> list[SplitStatus]:
-        """Splits that are neither done nor under way."""
+        """Splits that are neither done, running nor queued."""
         return [split for split in self.splits if split.state in (FAILED, BROKEN, NOT_STARTED)]
 
     @property
@@ -55,7 +58,7 @@ class Status:
 
     @property
     def live(self) -> bool:
-        """Whether splits are under way."""
+        """Whether splits are running or queued."""
         return any(split.state in (RUNNING, QUEUED) for split in self.splits)
 
     @property
@@ -67,9 +70,10 @@ class Status:
 
 
 def status(output: str, splits_dir: str = "splits") -> Status:
-    """The status of the run submitted for ``output``, else of the splits in ``splits_dir``.
+    """The status of the run submitted for ``output`` or, without one, of the splits in
+    ``splits_dir``.
 
-    Without SLURM, what SLURM alone knows is missing. Raises `UsageError` where there are no splits.
+    Without SLURM, queued tasks are missing. Raises `UsageError` if there are no splits.
     """
     record = read_record(output)
     if record:
@@ -78,7 +82,7 @@ def status(output: str, splits_dir: str = "splits") -> Status:
 
 
 def status_of(record: RunRecord, *, need_queue: bool = False) -> Status:
-    """With ``need_queue``, raises `SchedulerFailed` where SLURM doesn't say what is under way."""
+    """The status of a submitted run. ``need_queue``: raises `SchedulerFailed` without SLURM."""
     output = record.plan.output
     queue = slurm.queue(run_owner(output)) if need_queue else _queue(output)
     return _status(record.plan.layout, record, queue)
@@ -92,14 +96,14 @@ def _queue(output: str) -> list[Queued] | None:
 
 
 def _status(layout: Layout, record: RunRecord | None, answer: list[Queued] | None) -> Status:
-    """``answer``: SLURM's, None where there is none."""
+    """The status of a layout. ``answer``: SLURM's queue, None without an answer."""
     queue = answer or []
     tasks = _by_split(record, queue)
     by_job = {queued.job: queued for queued in reversed(queue)}
     numbers = range(len(layout.index.splits))
     logs = [read_attempt_log(layout.result(number)) for number in numbers]
     splits = tuple(
-        # Where sbatch was called by hand, only the last attempt tells which task it was.
+        # If sbatch was called by hand, only the last attempt has the number of the task.
         split_status(layout, number, log, tasks.get(number) or by_job.get(log.job))
         for number, log in zip(numbers, logs, strict=True)
     )
@@ -118,7 +122,7 @@ def _status(layout: Layout, record: RunRecord | None, answer: list[Queued] | Non
 
 
 def _is_current(merged: str, layout: Layout) -> bool:
-    """Whether the merged output is there, and no result is younger."""
+    """Whether the merged output exists and no result is newer."""
     results = map(layout.result, range(len(layout.index.splits)))
     try:
         merge_time = Path(merged).stat().st_mtime_ns
@@ -138,7 +142,7 @@ def _by_split(record: RunRecord | None, queue: Sequence[Queued]) -> dict[int, Qu
 
 
 def _remaining(splits: Sequence[SplitStatus], logs: Sequence[AttemptLog]) -> float | None:
-    """Seconds, by the speed of the attempts so far and the number of running tasks."""
+    """Remaining seconds, from the speed of the attempts so far and the number of running tasks."""
     audio = wall = 0.0
     for split, log in zip(splits, logs, strict=True):
         for attempt in log.attempts:
@@ -152,8 +156,10 @@ def _remaining(splits: Sequence[SplitStatus], logs: Sequence[AttemptLog]) -> flo
 
 
 def _progress(split: SplitStatus, attempt: Attempt, *, last: bool) -> tuple[int, float]:
-    """Utterances that an attempt found or made done, and the time of that count; nothing of an
-    attempt that was killed."""
+    """The utterances done at the end of an attempt or now, and the time of that count.
+
+    A killed attempt counts with those done at its beginning.
+    """
     if attempt.end:
         return attempt.end.done, attempt.end.time
     if last and split.state == RUNNING:

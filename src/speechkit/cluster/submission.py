@@ -19,7 +19,7 @@ _GPU_OPTIONS = ("--gres", "--gpu", "--cpus-per-gpu", "--mem-per-gpu", "-G")
 
 @dataclass(frozen=True, slots=True)
 class SubmittedArray:
-    """``option``: sbatch's, as ``--array=0-7%2``. Task ``i`` has the split ``offset + i``."""
+    """``option``: for sbatch, as ``--array=0-7%2``. Task ``i`` runs the split ``offset + i``."""
 
     job: int
     option: str
@@ -30,8 +30,8 @@ class SubmittedArray:
 class Submission:
     """The jobs that were submitted for the results in ``output``.
 
-    ``merge``: the job that writes the output ``merged``. ``earlier``: jobs of the earlier stage
-    that come first. ``status``: that of the run where there was nothing to submit, else None.
+    ``merge``: the job that writes the output ``merged``. ``earlier``: jobs of the earlier stage,
+    which run first. ``status``: of the run if nothing was submitted, otherwise None.
     """
 
     stage: str
@@ -53,12 +53,12 @@ def submit_jobs(
 ) -> Submission:
     """Submit arrays for the splits and a merge, and record each job at once.
 
-    ``wait_for``: jobs that have to end first. ``extra_options`` of the stage hold for these jobs
+    ``wait_for``: jobs that must end first. ``extra_options``: options of the stage for these jobs
     alone. Raises `SchedulerFailed`.
     """
     plan = record.plan
     plan.logs.mkdir(parents=True, exist_ok=True)
-    record.save()  # a folder that can't be written to has to be known before there is a job
+    record.save()  # fails before a job is submitted, if the folder can't be written to
     arrays = tuple(_submit_arrays(record, splits, wait_for, extra_options))
     if plan.merged:
         record.set_merge(_submit_merge(record, plan.merged, reruns))
@@ -81,7 +81,7 @@ def live_arrays(record: RunRecord | None) -> list[int]:
 
 
 def array_chunks(splits: Iterable[int], limit: int) -> dict[int, list[int]]:
-    """The splits by the offset of their array, as indices below ``limit``."""
+    """The splits of each array, as indices below ``limit``, by the offset of the array."""
     chunks: dict[int, list[int]] = {}
     for split in sorted(splits):
         offset = split // limit * limit
@@ -127,12 +127,12 @@ def _job_options(plan: RunPlan, name: str, number: str) -> list[str]:
 
 
 def _after(jobs: Sequence[int]) -> list[str]:
-    """Once they have ended in any way: the merge finds out which results there are."""
+    """The dependency on the end of jobs in any state, because the merge checks the results."""
     return [f"--dependency=afterany:{':'.join(map(str, jobs))}"] if jobs else []
 
 
 def _variables(plan: RunPlan) -> dict[str, str]:
-    """All that the batch scripts read, so that nothing in the user's environment counts."""
+    """All variables that the batch scripts read, so that the user's environment has no effect."""
     return {
         "VIRTUAL_ENV": sys.prefix,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -144,7 +144,7 @@ def _variables(plan: RunPlan) -> dict[str, str]:
 
 
 def _scripts() -> Path:
-    """The folder of the batch scripts, in the checkout or where an installation puts it."""
+    """The folder of the batch scripts, in the checkout or the installation."""
     above = Path(speechkit.__file__).parents
     checkout = above[2] / "slurm"
     return checkout if checkout.is_dir() else above[4] / "share" / "speechkit" / "slurm"

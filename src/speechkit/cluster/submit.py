@@ -1,4 +1,4 @@
-"""Submit a run to SLURM, and submit again what is missing of it."""
+"""Submission of a run to SLURM, and of its incomplete splits again."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from speechkit.splitting.split import SplitOptions, split_manifest
 def submit(plan: RunPlan) -> Submission:
     """Submit arrays for all splits, and the merge.
 
-    The stage first runs over an empty manifest, which checks its options and fetches its model. A
-    run that was submitted before is only reported on. Raises `OutputConflict` where the output
-    folder has the results of another run.
+    The stage first runs over an empty manifest, which checks its options and fetches its model. For
+    a run that was submitted before, only its status is returned. Raises `OutputConflict` if the
+    output folder has the results of another run.
     """
     layout = plan.layout
     submitted = read_record(plan.output)
     if not (submitted and submitted.arrays):
-        _rehearse(plan)  # before the lock, whose file is not to be left where this fails
+        _rehearse(plan)  # before the lock, so that a failure leaves no lock file
     with locked_record(plan.output) as record:
         if record and record.arrays:
             return _submitted_before(record, plan)
@@ -54,14 +54,14 @@ def rerun(
     sbatch: Sequence[str] = (),
     retry_failed: bool = False,
 ) -> Submission:
-    """Submit the splits that are neither done nor under way once more, and the merge after them.
+    """Submit the incomplete splits again, and the merge after them.
 
-    ``retry_failed`` adds the splits in which utterances failed, for these. Split files that are
-    gone are written anew; where the input is the output of an earlier stage, its missing splits
-    come first. ``reruns``: rounds in which the merge does the same, None for the number that the
-    run was submitted with. ``sbatch``: options that follow the run's own, from now on. A merge
-    leaves alone what SLURM knows to be cancelled. Raises `UsageError` where nothing was submitted,
-    and `SchedulerFailed` where SLURM doesn't say what is under way.
+    Incomplete splits are neither done, running nor queued. ``retry_failed`` adds the splits with
+    failed utterances, to run these again. Missing split files are written again; missing splits of
+    an earlier stage are submitted first. ``reruns``: rounds in which the merge does the same, None
+    for the number of the submitted run. ``sbatch``: options added to those of the run, from now on.
+    If a merge job calls this, splits cancelled in SLURM stay cancelled. Raises `UsageError` if
+    nothing was submitted, and `SchedulerFailed` if SLURM doesn't answer.
     """
     with locked_existing_record(output) as record:
         status = status_of(record, need_queue=True)
@@ -85,13 +85,13 @@ def _submitted_before(record: RunRecord, plan: RunPlan) -> Submission:
     if record.plan.same_results(plan):
         return Submission(stage=plan.stage, output=plan.output, status=status_of(record))
     raise OutputConflict(
-        f"{plan.output}: has the results of another run; name another --output-dir, or go "
-        f"on with that one: speechkit slurm rerun {plan.output}"
+        f"{plan.output}: has the results of another run; name another --output-dir, or resume "
+        f"that run: speechkit slurm rerun {plan.output}"
     )
 
 
 def _rehearse(plan: RunPlan) -> None:
-    """Run the stage over an empty manifest. Raises `UsageError` where it fails."""
+    """Run the stage over an empty manifest. Raises `UsageError` if it fails."""
     with tempfile.TemporaryDirectory() as folder, outcome_file() as file:
         empty = Path(folder) / "empty.jsonl"
         empty.touch()
@@ -111,7 +111,7 @@ def _rehearse(plan: RunPlan) -> None:
         outcome = file.read()
     if done.returncode:
         reason = outcome.message if outcome else done.stderr.strip()
-        raise UsageError(f"{plan.stage} would not run: {reason or f'exit code {done.returncode}'}")
+        raise UsageError(f"{plan.stage} can't run: {reason or f'exit code {done.returncode}'}")
 
 
 def _incomplete(record: RunRecord, status: Status, *, retry_failed: bool) -> set[int]:
@@ -129,8 +129,11 @@ def _needs_no_merge(status: Status) -> bool:
 
 
 def _restore_input(plan: RunPlan) -> Submission | None:
-    """Write split files that are gone or cut short anew, which gives the same bytes, or submit the
-    missing splits of the earlier stage again."""
+    """Restore the input of the run, and return what was submitted for that.
+
+    Missing or truncated split files are written again, with the same bytes. Incomplete splits of an
+    earlier stage are submitted again.
+    """
     if plan.after is None:
         layout = plan.layout
         try:
@@ -152,7 +155,7 @@ def _earlier_record(plan: RunPlan) -> RunRecord | None:
 
 
 def _cancel_waiting_merge(record: RunRecord) -> None:
-    """Leaves alone a merge that runs, which may be who asks for the rerun."""
+    """Cancel a queued merge, but not a running one, which may be the caller of the rerun."""
     for queued in slurm.queue(os.getuid()):
         if queued.job == record.merge and queued.waits:
             slurm.cancel(queued.job)

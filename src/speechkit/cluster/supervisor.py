@@ -1,6 +1,6 @@
-"""One split through a stage, as a task of a job array: supervised, drained, queued again.
+"""The supervisor of one split: it runs the stage, drains it, and queues the task again.
 
-The stage runs in a process of its own, so that whatever ends it, its supervisor can say so.
+The stage runs in a separate process, so that the supervisor can log the reason of any end.
 """
 
 from __future__ import annotations
@@ -26,16 +26,19 @@ from speechkit.runtime import interpreter
 from speechkit.runtime.messages import DRAIN_SIGNALS
 
 DRAINED = 75
-#: Windows at once on a GPU with more than so many GiB; an engine takes fewer where they don't fit.
+#: Pairs of GiB and batch size, for a GPU with more memory. An engine halves it if memory runs out.
 BATCH_SIZES = ((70, 16), (35, 8), (0, 4))
 _GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOptions:
-    """``options`` of the stage. ``sized``: its batch size is chosen by the memory of the GPU.
-    ``requeues``: fruitless attempts in a row after which the task isn't queued again.
-    ``requeueable``: the split is that of this SLURM task, so that the task may be queued again."""
+    """The options of a task.
+
+    ``options``: of the stage. ``sized``: the memory of the GPU determines the batch size.
+    ``requeues``: attempts in a row without a finished utterance after which the task isn't queued
+    again. ``requeueable``: the split belongs to this SLURM task, so that it may be queued again.
+    """
 
     stage: str
     split: int
@@ -47,9 +50,11 @@ class TaskOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitTask:
-    """A split whose attempt has begun. ``splits``: their number. ``gpu_memory`` in bytes and
-    ``batch_size``: 0 where the engine is left to choose. ``job`` and ``restarts``: SLURM's, 0
-    without SLURM."""
+    """A split whose attempt has begun.
+
+    ``splits``: number of all splits. ``gpu_memory`` in bytes and ``batch_size`` are 0 if the engine
+    chooses the batch size. ``job`` and ``restarts``: SLURM's numbers, 0 without SLURM.
+    """
 
     layout: Layout
     options: TaskOptions
@@ -84,7 +89,7 @@ class SplitTask:
 
 @dataclass(frozen=True, slots=True)
 class TaskEnd:
-    """``notice``: the supervisor's reason for the end, "" where the stage itself has given one."""
+    """``notice``: the supervisor's reason for the end, "" if the stage itself has given one."""
 
     split: int
     exit_code: int
@@ -92,9 +97,9 @@ class TaskEnd:
 
 
 def split_number(text: str | None) -> int:
-    """The split of this task: ``text``, else the array's index plus SPEECHKIT_SPLIT_OFFSET.
+    """The split of this task: ``text`` or, if None, the array index plus SPEECHKIT_SPLIT_OFFSET.
 
-    Raises `UsageError` where there is neither.
+    Raises `UsageError` if there is neither.
     """
     names = ("SLURM_ARRAY_TASK_ID", "SPEECHKIT_SPLIT_OFFSET")
     index, offset = (os.environ.get(name, "") for name in names)
@@ -109,7 +114,7 @@ def split_number(text: str | None) -> int:
 
 
 def begin(layout: Layout, options: TaskOptions) -> SplitTask:
-    """Log the beginning of an attempt. Raises `UsageError` for a split that isn't there."""
+    """Log the beginning of an attempt. Raises `UsageError` for a split that doesn't exist."""
     count = len(layout.index.splits)
     if not 0 <= options.split < count:
         raise UsageError(
@@ -135,8 +140,8 @@ def begin(layout: Layout, options: TaskOptions) -> SplitTask:
 def supervise(task: SplitTask) -> TaskEnd:
     """Run the stage over the split and log the end of the attempt.
 
-    Where SLURM's warning drained the stage, or something killed it, the task is queued again,
-    unless its last ``requeues`` attempts have finished no utterance.
+    If SLURM's warning drained the stage, or something killed it, the task is queued again, unless
+    its last ``requeues`` attempts finished no utterance.
     """
     output = task.output
     with outcome_file() as file:
@@ -166,7 +171,7 @@ def _command(task: SplitTask) -> list[str]:
 
 
 def _run(command: Sequence[str], file: OutcomeFile) -> tuple[int, set[int]]:
-    """The exit code, negative for the signal that killed the process, and the signals that were
+    """Run the stage. Return its exit code, negative for the signal that killed it, and the signals
     passed on to it."""
     heard: set[int] = set()
     process: subprocess.Popen[bytes] | None = None
@@ -178,7 +183,7 @@ def _run(command: Sequence[str], file: OutcomeFile) -> tuple[int, set[int]]:
 
     before = {number: signal.signal(number, hear) for number in DRAIN_SIGNALS}
     try:
-        # Nodes of a cluster have a cache, and no network.
+        # Nodes of a cluster have a cache but no network.
         environment = {"HF_HUB_OFFLINE": "1", **os.environ, **file.variables}
         process = subprocess.Popen(command, env=environment, pass_fds=file.descriptors)
         for number in set(heard):
@@ -191,11 +196,11 @@ def _run(command: Sequence[str], file: OutcomeFile) -> tuple[int, set[int]]:
 
 
 def _cause(code: int, heard: set[int]) -> tuple[int, str, bool]:
-    """The task's exit code, the reason where the stage couldn't give it, and whether the task may
-    go on by itself."""
+    """The task's exit code, the reason if the stage couldn't give one, and whether the task may be
+    queued again."""
     unfinished = code in (DRAINED, -signal.SIGKILL) or -code in heard
     if unfinished and heard & {signal.SIGTERM, signal.SIGINT}:
-        # SLURM queues the task again, or nobody needs it any more.
+        # SLURM queues the task again, or it is no longer needed.
         return DRAINED, "ended by SIGTERM: cancelled, preempted or out of time", False
     if code == -signal.SIGKILL:
         return DRAINED, "killed (signal 9); out of memory?", True

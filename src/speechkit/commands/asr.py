@@ -38,9 +38,9 @@ class RecognitionFlags:
         str,
         EngineOption(
             choices=registry.names("asr"),
-            help="faster-whisper is the fast one on a CPU, whisper takes any Whisper checkpoint of "
-            "transformers, nemo any ASR model of NeMo; pocketsphinx is small, for US English, "
-            "with its model built in.",
+            help="ASR engine: faster-whisper (fast on a CPU), whisper (any Whisper checkpoint of "
+            "transformers), nemo (any ASR model of NeMo) or pocketsphinx (small, US English, "
+            "model built in).",
         ),
     ] = registry.default("asr")
     model: Annotated[
@@ -48,17 +48,18 @@ class RecognitionFlags:
         EngineOption(
             metavar="PATH|ID",
             autocompletion=model_names,
-            help="The folder or .nemo file of a model; except for pocketsphinx also a short name "
-            "(see speechkit models list) or a name on the Hugging Face hub. Default: base for the "
-            "Whispers, else the engine's own.",
+            help="Model: a folder, a .nemo file or, except for pocketsphinx, a name (see speechkit "
+            "models list) or an id on the Hugging Face hub. Default: base for Whisper, otherwise "
+            "the engine's own.",
         ),
     ] = None
     words: Annotated[
-        bool, TranscriptOption("--words", help="Add word times and confidences to the segments.")
+        bool,
+        TranscriptOption("--words", help="Add word times and, if known, confidences."),
     ] = False
     chars: Annotated[
         bool,
-        TranscriptOption("--chars", help="Add the times of characters or tokens to the segments."),
+        TranscriptOption("--chars", help="Add the times of characters or tokens."),
     ] = False
 
 
@@ -84,8 +85,8 @@ def asr(
 ) -> int:
     """Transcribe speech.
 
-    Uses the segments that vad has found, where the input has them; otherwise it transcribes all
-    of a recording and cuts long ones at pauses.
+    Decodes only the segments that vad found, if the input has them; otherwise the whole recording,
+    of any length.
 
     Example: speechkit vad talks/ | speechkit asr - -o asr.jsonl
     """

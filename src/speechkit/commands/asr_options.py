@@ -1,4 +1,4 @@
-"""The options that only speech recognition has; those of its engines are theirs."""
+"""The options of speech recognition, except for those that its engines declare."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class SubtitleFlags:
         SubtitleOption(
             min=0,
             metavar="COLUMNS",
-            help="Longest line of a subtitle; 0: any. A wide character (Chinese, Japanese, Korean) "
-            "takes two columns; a longer word stays whole.",
+            help="Columns of a subtitle line. Chinese, Japanese and Korean characters take two; a "
+            "longer word stays whole. 0: no limit.",
         ),
     ] = 42
     max_lines: Annotated[
-        int, SubtitleOption(min=0, metavar="N", help="Lines of a subtitle; 0: any.")
+        int, SubtitleOption(min=0, metavar="N", help="Lines of a subtitle. 0: no limit.")
     ] = 2
     max_cue: Annotated[
         float,
         SubtitleOption(
             min=0.0,
             metavar="SECONDS",
-            help="Longest time that a subtitle is shown; 0: any. With all three at 0, each "
+            help="Longest time a subtitle is shown. 0: no limit. With all three limits at 0, each "
             "segment is one subtitle on one line.",
         ),
     ] = 7.0

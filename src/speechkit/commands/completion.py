@@ -1,4 +1,4 @@
-"""Values that a shell completes and that depend on other options."""
+"""Completion of values that depend on other options."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import typer
 
 
 def model_names(context: typer.Context, incomplete: str) -> list[str]:
-    """The names of known models for the engine that the command line names so far."""
+    """The names of known models for the engine on the command line."""
     from speechkit.engines import model_catalogue
 
     engine = context.params.get("engine")

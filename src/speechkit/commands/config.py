@@ -15,7 +15,10 @@ _MOST_BYTES = 1 << 20  # of a configuration
 
 
 def defaults(path: Path, context: typer.Context) -> dict[str, Any]:
-    """The file's values for the command of ``context``. Raises `UsageError` naming the key."""
+    """Return the file's values for the command of ``context``.
+
+    Raises `UsageError`, with the key, for an option that doesn't exist or a value of another type.
+    """
     sections = _load(path)
     name = str(context.info_name)
     nested = sections.pop(name, None) or {}
@@ -37,7 +40,7 @@ def defaults(path: Path, context: typer.Context) -> dict[str, Any]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """The file, its references resolved. Raises `UsageError`."""
+    """Return the contents of the file, with references resolved. Raises `UsageError`."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -46,7 +49,7 @@ def _load(path: Path) -> dict[str, Any]:
         config = OmegaConf.create(yaml_files.resolved(yaml_files.load(_read(path).decode())))
         loaded = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OSError as e:
-        if e.errno is None:  # how OmegaConf refuses a bare number
+        if e.errno is None:  # raised by OmegaConf for a bare number
             raise UsageError(f"{path}: expected options by name, found one value") from e
         raise UsageError(f"{path}: can't be read: {e.strerror}") from e
     except (OmegaConfBaseException, YAMLError, ValueError) as e:
@@ -69,14 +72,14 @@ def _field(key: object) -> str:
 
 
 def _is_known(key: str, context: typer.Context) -> bool:
-    """Whether it is the section of a command, or an option of any."""
+    """Whether a key is the section of a command, or an option of any command."""
     group = context.parent.command if context.parent else context.command
     commands: Mapping[str, Any] = getattr(group, "commands", {})
-    return key in commands or any(_field(key) in _options(one) for one in commands.values())
+    return key in commands or any(_field(key) in _options(command) for command in commands.values())
 
 
 def _options(command: Any) -> dict[str, Any]:
-    """By the long names on the command line (``json``, not the parameter's ``as_json``)."""
+    """The options by their long names (``json``, not ``as_json`` as the parameter)."""
     return {
         name.removeprefix("--").replace("-", "_"): option
         for option in command.params
@@ -86,13 +89,13 @@ def _options(command: Any) -> dict[str, Any]:
 
 
 def _value(value: Any, option: Any, where: str) -> Any:
-    """The value as the option takes it: an option that can be repeated takes a list too."""
+    """Return the value in the option's form: a list for an option that can be repeated."""
     if isinstance(value, dict) or (isinstance(value, list) and not option.multiple):
         raise UsageError(f"{where}: expected one value, found {value!r}")
-    for one in value if isinstance(value, list) else [value]:
-        kind = option.type.name  # Typer would take true for 1 and 1.5 for 1
-        if isinstance(one, bool) and not kind.startswith("bool"):
-            raise UsageError(f"{where}: expected no switch, found {str(one).lower()}; quote text")
-        if isinstance(one, float) and kind.startswith("int"):
-            raise UsageError(f"{where}: expected a whole number, found {one}")
+    for item in value if isinstance(value, list) else [value]:
+        kind = option.type.name  # Typer would read true and 1.5 as 1
+        if isinstance(item, bool) and not kind.startswith("bool"):
+            raise UsageError(f"{where}: expected no switch, found {str(item).lower()}; quote text")
+        if isinstance(item, float) and kind.startswith("int"):
+            raise UsageError(f"{where}: expected a whole number, found {item}")
     return [value] if option.multiple and not isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""What commands print: messages and reports to stderr, data to stdout."""
+"""The output of commands: messages and reports on stderr, data on stdout."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from speechkit.reports import Report
 
 
 def say(text: str) -> None:
-    """Prints a message on stderr. Control characters of names and texts are written out."""
+    """Print a message on stderr, with control characters escaped."""
     print(harmless(text), file=sys.stderr, flush=True)
 
 
 def print_text(text: str) -> None:
-    """Prints data on stdout, in UTF-8 whatever the locale says."""
+    """Print data on stdout, in UTF-8 under any locale."""
     sys.stdout.buffer.write(text.encode())
     sys.stdout.buffer.flush()
 
 
 def conclude(report: Report, summary: Path | None = None) -> int:
-    """Says a report on stderr and writes it to a summary file; returns its exit code."""
+    """Print a report on stderr and write it to a summary file. Return its exit code."""
     say(str(report.view()))
     if summary:
         write_json(report, summary)
@@ -31,7 +31,7 @@ def conclude(report: Report, summary: Path | None = None) -> int:
 
 
 def show(report: Report, *, as_json: bool = False, on_stderr: bool = False) -> int:
-    """Prints a report on stdout, for people or as JSON; returns its exit code."""
+    """Print a report on stdout, as text or as JSON. Return its exit code."""
     if as_json:
         sys.stdout.buffer.write(encoded(report))
         sys.stdout.buffer.flush()
@@ -54,13 +54,16 @@ def write_json(report: Report, summary: Path) -> None:
 
 
 def encoded(report: Report) -> bytes:
-    """A report as JSON. A name that is no UTF-8 holds lone surrogates: ``\\udcff`` in JSON."""
+    """Return a report as JSON.
+
+    The lone surrogates of a name that is not UTF-8 are escaped, as ``\\udcff``.
+    """
     text = json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n"
     return text.encode("utf-8", "backslashreplace")
 
 
 class LogFormatter(logging.Formatter):
-    """As `say`."""
+    """Formats log records with control characters escaped, as `say` does."""
 
     def format(self, record: logging.LogRecord) -> str:
         return harmless(super().format(record))

@@ -12,20 +12,20 @@ from speechkit.commands.options import ConfigOption, DebugOption, Option
 def convert_quantizer(
     kmeans: Annotated[
         Path,
-        typer.Argument(metavar="KMEANS", help="A k-means of scikit-learn: .bin, .joblib, .pkl."),
+        typer.Argument(metavar="KMEANS", help="A k-means of scikit-learn (.bin, .joblib, .pkl)."),
     ],
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT.npz", help="Where its centroids go.")],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT.npz", help="File for its centroids.")],
     trust: Annotated[
         bool,
-        Option("--trust", help="Load it, though that runs whatever code is in it."),
+        Option("--trust", help="Load the file, although that runs the code in it."),
     ] = False,
     config: ConfigOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Take the centroids out of a k-means of scikit-learn, once, for s2s to use.
+    """Extract the centroids of a scikit-learn k-means, once, for s2s.
 
-    Such a file is a pickle, which joblib loads by running what is in it: convert only files of
-    people you trust. The .npz that comes out holds numbers and nothing else.
+    The file is a pickle, and loading it runs the code in it: convert only files from people you
+    trust. The resulting .npz holds only numbers.
 
     Example: speechkit convert-quantizer km.bin km.npz --trust
     """

@@ -19,13 +19,13 @@ ModelFilesOption = in_section("Engine and model")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceFlags:
-    """Where an engine runs; changes no result."""
+    """The device of an engine, and the places of its models."""
 
     device: Annotated[
         str,
         DeviceOption(
             metavar="auto|cpu|cuda:0|mps",
-            help="auto: a GPU where there is one.",
+            help="Device of the engine. auto: a GPU if there is one.",
             envvar="SPEECHKIT_DEVICE",
         ),
     ] = "auto"
@@ -33,7 +33,7 @@ class DeviceFlags:
         str | None,
         DeviceOption(
             metavar="0,1,2,3",
-            help="These GPUs, each with a worker process of its own. Default: one GPU.",
+            help="GPUs to use, with one worker process each. Default: one GPU.",
             envvar="SPEECHKIT_DEVICES",
         ),
     ] = None
@@ -41,14 +41,14 @@ class DeviceFlags:
         str,
         DeviceOption(
             metavar="N|auto",
-            help="Windows computed at once; halved where memory runs out.",
+            help="Windows computed at once. Halved if memory runs out.",
         ),
     ] = "auto"
     offline: Annotated[
         bool,
         ModelFilesOption(
             "--offline",
-            help="Take models only from folders and the cache.",
+            help="Use only models from folders and the cache; never ask the hub.",
             envvar="SPEECHKIT_OFFLINE",
         ),
     ] = False
@@ -56,14 +56,14 @@ class DeviceFlags:
         Path | None,
         ModelFilesOption(
             metavar="DIR",
-            help="Load models from a copy in this folder of the machine's own disk; the first "
-            "process to need one makes it.",
+            help="Copy the model to this folder on the machine's own disk, once, and load it from "
+            "there.",
             envvar="SPEECHKIT_COPY_MODELS_TO",
         ),
     ] = None
 
     def hardware(self) -> Hardware:
-        """Raises `UsageError`."""
+        """Return the hardware that the options describe. Raises `UsageError`."""
         from speechkit.runtime.worker_plan import Hardware
 
         gpus = self._gpus()
@@ -76,7 +76,10 @@ class DeviceFlags:
         )
 
     def _gpus(self) -> tuple[str, ...]:
-        """As CUDA_VISIBLE_DEVICES names them, whose first is number 0 where it is set."""
+        """The GPUs as CUDA_VISIBLE_DEVICES names them.
+
+        If that is set, ``--devices`` counts its entries, from 0. Raises `UsageError`.
+        """
         if self.devices is None:
             return ()
         numbers = self.devices.split(",")
@@ -94,7 +97,7 @@ class DeviceFlags:
         return tuple(visible[int(number)] for number in numbers)
 
     def _batch(self) -> int:
-        """The number, 0 for auto. Raises `UsageError`."""
+        """The batch size in windows, 0 for auto. Raises `UsageError`."""
         if self.batch_size == "auto":
             return 0
         if not self.batch_size.isdecimal() or int(self.batch_size) < 1:

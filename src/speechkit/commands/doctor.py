@@ -10,9 +10,9 @@ def doctor(
     as_json: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
     debug: DebugOption = False,
 ) -> int:
-    """Say what is installed, which engines are ready, and what the others need.
+    """Report what is installed, which engines are ready, and how to install the others.
 
-    Exits with 0 where the default pipeline can run, else with 1.
+    Exits with 0 if the default pipeline can run, otherwise with 1.
 
     Example: speechkit doctor
     """

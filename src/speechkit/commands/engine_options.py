@@ -1,4 +1,4 @@
-"""The options of a stage's engines, as the engines declare them."""
+"""The options that the engines of a stage declare."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EngineOption:
-    """An option of the ``engines`` of a stage that have it."""
+    """An option of a stage, and the ``engines`` that have it."""
 
     name: str
     info: OptionInfo
@@ -28,7 +28,10 @@ class EngineOption:
 
     @property
     def flag(self) -> str:
-        """Without dashes before it. A switch that is on by default has only its ``no-`` form."""
+        """The name without leading dashes.
+
+        A switch that is on by default has only the ``no-`` form, unless it is negatable.
+        """
         on = self.type is bool and self.info.default is True and not self.info.negatable
         return f"{'no-' if on else ''}{self.name.replace('_', '-')}"
 
@@ -60,24 +63,24 @@ class EngineOption:
             raise UsageError(f"--{self.flag} {given}: {e}") from e
 
     def _default(self) -> str:
-        """As a sentence, unless the help itself has it."""
+        """The default as a sentence, "" if it is None, auto or a switch's."""
         default = self.info.default
         if default is None or default == "auto" or isinstance(default, bool):
             return ""
-        shown = default if isinstance(default, tuple) else (default,)
-        texts = (f"{one:g}" if isinstance(one, float) else str(one) for one in shown)
+        values = default if isinstance(default, tuple) else (default,)
+        texts = (f"{value:g}" if isinstance(value, float) else str(value) for value in values)
         return f" Default: {','.join(texts)}."
 
 
 class EngineGroup:
-    """The options of all engines of a stage, a `Group`. Its value: those set, by field name."""
+    """A `Group` of the options of all engines of a stage. The value has those given, by field."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
         self._options: dict[str, EngineOption] = {}
 
     def parameters(self, reserved: frozenset[str]) -> list[inspect.Parameter]:
-        options = sorted(engine_options(self._stage), key=lambda one: -len(one.engines))
+        options = sorted(engine_options(self._stage), key=lambda option: -len(option.engines))
         for option in options:
             if option.parameter_name in reserved | {"help"}:
                 log.warning(
@@ -97,20 +100,20 @@ class EngineGroup:
 
 
 def engine_options(stage: str) -> list[EngineOption]:
-    """The options of a stage's engines, each once, as its first engine declares it."""
-    found: dict[str, EngineOption] = {}
+    """The options of a stage's engines, each once, in the form that its first engine declares."""
+    options: dict[str, EngineOption] = {}
     for info in registry.available(stage):
         for name, option in (declared(info.options) if info.options else {}).items():
             kind = _without_none(get_type_hints(info.options)[name])
-            first = found.get(name) or EngineOption(name, option, kind, ())
+            first = options.get(name) or EngineOption(name, option, kind, ())
             if first.type != kind:
                 log.warning(
                     "--%s: the engine %s declares it as another type than the engine %s; left out",
                     *(first.flag, info.name, first.engines[0]),
                 )
                 continue
-            found[name] = EngineOption(name, first.info, kind, (*first.engines, info.name))
-    return list(found.values())
+            options[name] = EngineOption(name, first.info, kind, (*first.engines, info.name))
+    return list(options.values())
 
 
 def _is_reserved(option: EngineOption, reserved: frozenset[str]) -> bool:
@@ -127,7 +130,7 @@ def _without_none(annotation: Any) -> Any:
     """``int`` of ``int | None``."""
     if get_origin(annotation) not in (Union, types.UnionType):
         return annotation
-    return next(one for one in get_args(annotation) if one is not type(None))
+    return next(kind for kind in get_args(annotation) if kind is not type(None))
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -8,7 +8,14 @@ import typer
 
 from speechkit.commands.asr_options import SubtitleFlags
 from speechkit.commands.console import conclude, print_text
-from speechkit.commands.options import SHARED, ConfigOption, DebugOption, Option, one_of, takes
+from speechkit.commands.options import (
+    SHARED,
+    ConfigOption,
+    DebugOption,
+    Option,
+    require_choice,
+    takes,
+)
 from speechkit.errors import UsageError
 from speechkit.stages import STAGES
 
@@ -20,7 +27,7 @@ ResultArgument = Annotated[
     str,
     typer.Argument(
         metavar="RESULT",
-        help="An output manifest of vad, asr or s2s (.jsonl, .json, .gz), or - (stdin).",
+        help="Output of vad, asr or s2s (.jsonl, .json, .gz), or - for stdin.",
         show_default=False,
     ),
 ]
@@ -30,8 +37,8 @@ FormatOption = Annotated[
         "--format",
         "-f",
         metavar="FORMAT",
-        help="rttm, audacity, csv; of transcripts txt, srt, vtt, tsv, ctm, textgrid; of units "
-        "units. Repeatable with --output-dir.",
+        help="Format: rttm, audacity, csv; for transcripts txt, srt, vtt, tsv, ctm or textgrid; "
+        "for units units. Repeatable with --output-dir.",
     ),
 ]
 FolderOption = Annotated[
@@ -39,15 +46,18 @@ FolderOption = Annotated[
     Option(
         "--output-dir",
         metavar="DIR",
-        help="Folder for the files, one a recording in the tree of the input. Default: stdout.",
+        help="Folder for the files, one per recording in the tree of the input. Without it, the "
+        "text goes to stdout.",
     ),
 ]
-OneFileOption = Annotated[
-    bool, Option("--one-file", help="One file for all recordings in --output-dir.")
-]
+OneFileOption = Annotated[bool, Option("--one-file", help="Write one file for all recordings.")]
 RestartOption = Annotated[
     bool,
-    Option("--restart", help="Take --output-dir from another run.", rich_help_panel=SHARED),
+    Option(
+        "--restart",
+        help="Take over an --output-dir that belongs to another result.",
+        rich_help_panel=SHARED,
+    ),
 ]
 
 
@@ -63,7 +73,7 @@ def export(
     *,
     subtitles: SubtitleFlags,
 ) -> int:
-    """Write results as text: what a stage's own --format writes, for merged results too.
+    """Write a result as text: the formats of --format, also for merged results.
 
     Example: speechkit export final.jsonl --format srt --output-dir subtitles
     """
@@ -72,7 +82,7 @@ def export(
     from speechkit.runtime.export import Results, export_result
     from speechkit.runtime.recordings import all_recordings
 
-    names = dict.fromkeys(one_of(name, FORMATS, "--format") for name in form)
+    names = dict.fromkeys(require_choice(name, FORMATS, "--format") for name in form)
     formats = [FORMATS[name].laid_out(subtitles.layout()) for name in names]
     of_stages = {form.stage for form in formats}
     keys = [stage.result for stage in STAGES if stage.name in of_stages]

@@ -1,4 +1,4 @@
-"""The help: commands and options in sections. Commands are imported when they are asked for."""
+"""The help: commands and options in sections. Commands are imported only when they are needed."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from typer.core import TyperCommand, TyperGroup
 
 from speechkit.commands.options import MESSAGES, SHARED
 
-LAST = (SHARED, MESSAGES)  # sections of every command, which come after its own
+LAST = (SHARED, MESSAGES)  # sections of every command, after those of the single command
 
 
 class Command(TyperCommand):
-    """A command whose options stand in the sections that they were declared in.
+    """A command with options in the sections of their declaration.
 
-    SPEECHKIT_VAD_WORKERS, which is for one command, comes before SPEECHKIT_WORKERS.
+    A variable for one command (SPEECHKIT_VAD_WORKERS) has priority over that for all commands
+    (SPEECHKIT_WORKERS).
     """
 
-    def __init__(self, name: str, **more: Any) -> None:
-        super().__init__(name, **more)
+    def __init__(self, name: str, **settings: Any) -> None:
+        super().__init__(name, **settings)
         for option in self.params:
             if option.envvar:
-                own = f"SPEECHKIT_{name}_{option.name}".replace("-", "_").upper()
-                option.envvar = [own, str(option.envvar)]
+                of_command = f"SPEECHKIT_{name}_{option.name}".replace("-", "_").upper()
+                option.envvar = [of_command, str(option.envvar)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for param in self.get_params(ctx):
             if record := param.get_help_record(ctx):
                 sections[_section(param)].append(record)
-        for title in sorted(sections, key=lambda one: one in LAST and 1 + LAST.index(one)):
+        for title in sorted(sections, key=lambda title: title in LAST and 1 + LAST.index(title)):
             with formatter.section(title):
                 formatter.write_dl(sections[title])
 
@@ -49,8 +50,11 @@ def _section(param: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the main help. ``target``: a module of `speechkit.commands` and, after a colon, its
-    function or its Typer app of subcommands."""
+    """A line of the main help.
+
+    ``target``: a module of `speechkit.commands` and, after a colon, the name of its function or of
+    its Typer app with subcommands.
+    """
 
     name: str
     target: str
@@ -58,7 +62,7 @@ class Entry:
 
 
 class CommandTable(Mapping[str, Any]):
-    """The commands by name, each imported when it is taken out."""
+    """The commands by name, each imported when it is looked up."""
 
     def __init__(self, sections: Mapping[str, Sequence[Entry]]) -> None:
         self._sections = sections
@@ -80,7 +84,7 @@ class CommandTable(Mapping[str, Any]):
         return len(self._entries)
 
     def sections(self) -> dict[str, list[tuple[str, str]]]:
-        """Names with their summaries, by section."""
+        """Names and summaries of the commands, by section."""
         return {
             title: [(entry.name, entry.summary) for entry in entries]
             for title, entries in self._sections.items()
@@ -101,13 +105,15 @@ def _command(name: str, target: Any) -> Any:
 
 
 class Commands(TyperGroup):
-    """The main command, over a `CommandTable`. Ends the process with the exit code that a command
-    returns; None is 0."""
+    """The main command, over a `CommandTable`.
+
+    Ends the process with the exit code that the command returns; None is 0.
+    """
 
     table: CommandTable
 
-    def __init__(self, **more: Any) -> None:
-        super().__init__(**more)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         self.commands: Any = self.table
 
     def invoke(self, ctx: Any) -> Any:
@@ -124,4 +130,4 @@ class Commands(TyperGroup):
         for option in options:
             option.show_envvar = False
         with formatter.section("Options"):
-            formatter.write_dl([one for option in options if (one := option.get_help_record(ctx))])
+            formatter.write_dl([row for option in options if (row := option.get_help_record(ctx))])

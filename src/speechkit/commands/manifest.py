@@ -5,9 +5,9 @@ from speechkit.commands.options import InputsArgument, RunFlags, TrackOption, ta
 
 @takes(run=RunFlags)
 def manifest(inputs: InputsArgument, track: TrackOption = None, *, run: RunFlags) -> int:
-    """List audio with its duration, rate, channels and reference text.
+    """List audio with duration, sample rate, channels and reference text.
 
-    References come from a .txt or .lab file beside the audio or a LibriSpeech .trans.txt.
+    References come from a .txt or .lab file beside the audio, or from a LibriSpeech .trans.txt.
 
     Example: speechkit manifest talks/ -o data.jsonl
     """

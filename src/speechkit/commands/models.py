@@ -15,24 +15,27 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 EngineOption = Annotated[
     str,
-    Option(metavar="NAME", help="For faster-whisper, whisper, nemo, or transformers (of s2s)."),
+    Option(
+        metavar="NAME",
+        help="Engine of the models: faster-whisper, whisper, nemo, or transformers (s2s).",
+    ),
 ]
 DEFAULT = "faster-whisper"
 
 
 @app.callback()
 def models() -> None:
-    """What models there are, where they are, and whether their files are whole."""
+    """List, fetch and verify models."""
 
 
 @app.command("list")
 def list_models(
-    as_json: Annotated[bool, Option("--json", help="Everything, as JSON.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
     debug: DebugOption = False,
 ) -> int:
-    """List the models that have names, where each is or what brings it, its size and licence.
+    """List named models with size and licence, and their folder or the command that fetches them.
 
-    Any other one can be named by its folder or its place on the Hugging Face hub.
+    Any other model is named by its folder or its id on the Hugging Face hub.
 
     Example: speechkit models list
     """
@@ -45,12 +48,12 @@ def list_models(
 @app.command()
 def get(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="Names of the list, or hub ids.")
+        list[str], typer.Argument(metavar="NAME...", help="Names from models list, or hub ids.")
     ],
     engine: EngineOption = DEFAULT,
     debug: DebugOption = False,
 ) -> None:
-    """Fetch models into the cache, ahead of runs that have no network; print their folders.
+    """Fetch models into the cache, ahead of runs without a network, and print their folders.
 
     Example: speechkit models get base small
     """
@@ -69,13 +72,17 @@ def get(
 def verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="Default: those of the list that are here."),
+        typer.Argument(
+            metavar="[NAME...]",
+            help="Names from models list, or hub ids. Default: the named models on this machine.",
+        ),
     ] = None,
     engine: EngineOption = DEFAULT,
     debug: DebugOption = False,
 ) -> int:
-    """Compare the files of models with the hashes they were published with. Exits with 1 where one
-    is damaged.
+    """Compare model files with their published hashes.
+
+    Exits with 1 if a file is damaged.
 
     Example: speechkit models verify base
     """

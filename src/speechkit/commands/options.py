@@ -1,4 +1,4 @@
-"""The options that mean the same in every command, and how options are declared."""
+"""Options with the same meaning in every command, and the declaration of options."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ SHARED = "Running"
 MESSAGES = "Settings and messages"
 
 
-def Option(*names: str, choices: Iterable[str] = (), section: str = "", **more: Any) -> Any:  # noqa: N802
-    """An option of a command. ``choices``: its values, in the help and for completion; ``section``:
-    of the help.
+def Option(*names: str, choices: Iterable[str] = (), section: str = "", **settings: Any) -> Any:  # noqa: N802
+    """An option of a command.
 
-    The help states once how options come from variables, instead of at each option.
+    ``choices``: its values, for the help and for completion. ``section``: its section of the help.
+    ``settings`` go to Typer. Variables are left out, because the help explains them once for all
+    options.
     """
-    given = [*choices]
-    if given:
-        more = {"metavar": "|".join(given), "autocompletion": _completion(given), **more}
+    values = [*choices]
+    if values:
+        settings = {"metavar": "|".join(values), "autocompletion": _completion(values), **settings}
     if section:
-        more["rich_help_panel"] = section  # Typer's name for it; `Command` prints it without rich
-    return typer.Option(*names, show_envvar=False, **more)
+        settings["rich_help_panel"] = section  # printed by `Command`, without rich
+    return typer.Option(*names, show_envvar=False, **settings)
 
 
 def in_section(title: str) -> Any:
@@ -78,27 +79,28 @@ InputsArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT...",
-        help="Audio files, folders, manifests (.jsonl, .json, .gz) or - (a manifest on stdin).",
+        help="Audio files, folders, manifests (.jsonl, .json, .gz), or - for a manifest on stdin.",
         show_default=False,
     ),
 ]
 ChannelOption = Annotated[
     int | None,
-    AudioOption(min=1, metavar="N", help="Take this channel instead of the mix of all channels."),
+    AudioOption(min=1, metavar="N", help="Channel to read. Default: the mean of all channels."),
 ]
 TrackOption = Annotated[
     str | None,
     AudioOption(
         metavar="N|LANG",
-        help="Take this audio track of a film, by number or language (eng), instead of the one "
-        "marked as default.",
+        help="Audio track to read, by number or language (eng). Default: the track marked as "
+        "default.",
     ),
 ]
 ConfigOption = Annotated[
     Path | None,
     MessageOption(
         metavar="FILE",
-        help="Options from a YAML file; the command line and SPEECHKIT_* come first.",
+        help="Read options from a YAML file. The command line and SPEECHKIT_* variables have "
+        "priority.",
         callback=_load_config,
         is_eager=True,
         envvar="SPEECHKIT_CONFIG",
@@ -118,7 +120,7 @@ DebugOption = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioFlags:
-    """The part of a file that is read."""
+    """The channel and the track to read."""
 
     channel: ChannelOption = None
     track: TrackOption = None
@@ -126,16 +128,15 @@ class AudioFlags:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFlags:
-    """How a stage is run; every field is an option of every stage."""
+    """Options of every stage: its output and how it runs."""
 
     output: Annotated[
         str | None,
-        OutputOption(
-            "--output", "-o", metavar="FILE|-", help="The output manifest. Default: stdout."
-        ),
+        OutputOption("--output", "-o", metavar="FILE|-", help="Output manifest. Default: stdout."),
     ] = None
     summary: Annotated[
-        Path | None, OutputOption(metavar="FILE", help="Write the closing summary as JSON.")
+        Path | None,
+        OutputOption(metavar="FILE", help="Write the closing summary to this file, as JSON."),
     ] = None
     workers: Annotated[
         int,
@@ -143,28 +144,28 @@ class RunFlags:
             min=0,
             metavar="N",
             show_default=False,
-            help="Worker processes. Default: 0, as many as the CPUs granted.",
+            help="Worker processes. Default: 0, at most one per CPU granted.",
             envvar="SPEECHKIT_WORKERS",
         ),
     ] = 0
     limit: Annotated[
-        int | None, RunOption(min=1, metavar="N", help="Take only the first N utterances.")
+        int | None, RunOption(min=1, metavar="N", help="Process only the first N utterances.")
     ] = None
     retry_failed: Annotated[
         bool,
-        RunOption("--retry-failed", help="Run the utterances of OUTPUT that have an error again."),
+        RunOption("--retry-failed", help="Run only the utterances of the output that failed."),
     ] = False
     restart: Annotated[
         bool,
-        RunOption("--restart", help="Start anew, whatever is in OUTPUT or OUTPUT.part."),
+        RunOption("--restart", help="Start over, and discard an existing or unfinished output."),
     ] = False
     time_limit: Annotated[
         float,
         RunOption(
             min=0.0,
             metavar="FACTOR",
-            help="Give up an utterance after this many seconds of work for each second of its "
-            "audio, and after three times as many at least; 0: never.",
+            help="Seconds of work allowed per second of audio, before an utterance fails. Audio "
+            "shorter than 3 s counts as 3 s. 0: no limit.",
             envvar="SPEECHKIT_TIME_LIMIT",
         ),
     ] = 20.0
@@ -173,7 +174,7 @@ class RunFlags:
         str,
         MessageOption(
             choices=LEVELS,
-            help="The least severe messages shown.",
+            help="Lowest level of messages shown.",
             callback=_set_level,
             envvar="SPEECHKIT_LOG_LEVEL",
         ),
@@ -182,14 +183,14 @@ class RunFlags:
 
 
 def format_option(formats: Iterable[str]) -> Any:
-    """``--format`` of a stage whose results can be rendered in these formats."""
+    """``--format`` of a stage, with the formats that its results can be rendered in."""
     return Option(
         "--format",
         "-f",
         section="Text formats",
         choices=["jsonl", *formats],
-        help="Also write this format (repeatable): to --output-dir or, without any output option, "
-        "to stdout instead of the manifest.",
+        help="Write this format as well (repeatable). It goes to --output-dir, or to stdout "
+        "instead of the manifest if no output option is given.",
     )
 
 
@@ -205,38 +206,39 @@ class FormatFlags:
         Path | None,
         FormatSection(
             metavar="DIR",
-            help="Folder for the formats: a file for each recording, in the input's tree. The "
-            "manifest goes there too unless -o names another place.",
+            help="Folder for the formats, with one file per recording in the tree of the input. "
+            "Also for the manifest, unless -o is given.",
         ),
     ] = None
     one_file: Annotated[
-        bool, FormatSection("--one-file", help="One file for all recordings in --output-dir.")
+        bool, FormatSection("--one-file", help="Write one file for all recordings.")
     ] = False
 
 
 class Group(Protocol):
-    """Options that reach a command as one value."""
+    """Options that a command receives as a single value."""
 
     def parameters(self, reserved: frozenset[str]) -> list[inspect.Parameter]:
-        """Keyword parameters, none of them among the ``reserved`` names of other options."""
+        """Return keyword parameters with names other than the ``reserved`` ones."""
         ...
 
     def value(self, values: Mapping[str, Any]) -> Any:
-        """Made of the values of its parameters, by name."""
+        """Return the value of the group, from the values of its parameters by name."""
         ...
 
 
 class _DataclassGroup:
-    """The fields of a dataclass, each ``Annotated`` with its option. Its value: an instance."""
+    """The fields of a dataclass, each ``Annotated`` with its option. The value is an instance."""
 
     def __init__(self, kind: type) -> None:
         self._kind = kind
-        self.names = frozenset(one.name for one in fields(kind))
+        self.names = frozenset(field.name for field in fields(kind))
 
     def parameters(self, reserved: frozenset[str]) -> list[inspect.Parameter]:
         annotations = get_type_hints(self._kind, include_extras=True)
         return [
-            parameter(one.name, annotations[one.name], one.default) for one in fields(self._kind)
+            parameter(field.name, annotations[field.name], field.default)
+            for field in fields(self._kind)
         ]
 
     def value(self, values: Mapping[str, Any]) -> Any:
@@ -249,46 +251,48 @@ def parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 def takes(**groups: type | Group) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Gives a command options in groups: ``@takes(run=RunFlags)`` fills ``run`` with a RunFlags."""
+    """Give a command options in groups: ``@takes(run=RunFlags)`` passes a RunFlags as ``run``."""
     members: dict[str, Group] = {
-        name: _DataclassGroup(one) if isinstance(one, type) else one for name, one in groups.items()
+        name: _DataclassGroup(group) if isinstance(group, type) else group
+        for name, group in groups.items()
     }
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        # Not get_type_hints, which hides an Annotated in an Optional on Python 3.10.
+        # On Python 3.10, get_type_hints hides an Annotated in an Optional.
         signature = inspect.signature(command, eval_str=True).parameters
         kept = [
-            parameter(name, one.annotation, one.default)
-            for name, one in signature.items()
+            parameter(name, argument.annotation, argument.default)
+            for name, argument in signature.items()
             if name not in groups
         ]
-        parameters = _parameters(members, {one.name for one in kept})
+        parameters = _parameters(members, {argument.name for argument in kept})
 
         @functools.wraps(command)
         def wrapper(**values: Any) -> Any:
             filled = {
-                name: group.value({one.name: values.pop(one.name) for one in parameters[name]})
+                name: group.value({p.name: values.pop(p.name) for p in parameters[name]})
                 for name, group in members.items()
             }
             return command(**values, **filled)
 
         shown = sum(parameters.values(), start=kept)
         wrapper.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
-        wrapper.__annotations__ = {one.name: one.annotation for one in shown}
+        wrapper.__annotations__ = {argument.name: argument.annotation for argument in shown}
         return wrapper
 
     return decorate
 
 
 def _parameters(members: Mapping[str, Group], kept: set[str]) -> dict[str, list[inspect.Parameter]]:
-    """Of each group, by its name."""
+    """The parameters of each group, by the name of the group."""
     reserved = frozenset(kept).union(
-        *(one.names for one in members.values() if isinstance(one, _DataclassGroup))
+        *(group.names for group in members.values() if isinstance(group, _DataclassGroup))
     )
     return {name: group.parameters(reserved) for name, group in members.items()}
 
 
-def one_of(value: str, choices: Any, option: str) -> str:
+def require_choice(value: str, choices: Any, option: str) -> str:
+    """Return a value that is among the choices. Raises `UsageError`."""
     if value not in choices:
         raise UsageError(f"{option} {value}: there are {', '.join(choices)}")
     return value

@@ -1,4 +1,4 @@
-"""The one way from a stage's options to its run, its output and its exit code."""
+"""The run of a stage for all stage commands: from the options to the output and exit code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from speechkit.commands.console import conclude, print_text
-from speechkit.commands.options import FormatFlags, RunFlags, one_of
+from speechkit.commands.options import FormatFlags, RunFlags, require_choice
 
 if TYPE_CHECKING:
     from speechkit.formats.cues import Layout
@@ -19,10 +19,10 @@ def run_stage(
     stage: Stage,
     sources: Sequence[str],
     flags: RunFlags,
-    wanted: FormatFlags | None = None,
+    formats: FormatFlags | None = None,
     layout: Layout | None = None,
 ) -> int:
-    """Runs a stage, with its results rendered as the formats that are wanted; its exit code."""
+    """Run a stage, render its results in the formats, and return the exit code."""
     from speechkit.io import atomic
     from speechkit.reports.progress import ProgressDisplay
     from speechkit.reports.run import RunReport
@@ -30,7 +30,7 @@ def run_stage(
 
     if flags.summary:
         atomic.refuse_special(flags.summary)
-    options = _job_options(stage.name, flags, wanted or FormatFlags(), layout)
+    options = _job_options(stage.name, flags, formats or FormatFlags(), layout)
     to_file = options.output or options.text_folder
     with ProgressDisplay(bar=bool(to_file) or not sys.stdout.isatty()) as display:
         summary = job.run(stage, sources, options, emit=print_text, progress=display, signals=True)
@@ -38,14 +38,16 @@ def run_stage(
 
 
 def _job_options(
-    stage: str, flags: RunFlags, wanted: FormatFlags, layout: Layout | None
+    stage: str, flags: RunFlags, formats: FormatFlags, layout: Layout | None
 ) -> JobOptions:
     from speechkit.formats import formats_of
     from speechkit.formats.cues import LAYOUT
     from speechkit.runtime.job import JobOptions
 
     available = formats_of(stage, layout or LAYOUT)
-    names = [one_of(name, ["jsonl", *available], "--format") for name in wanted.format or []]
+    names = [
+        require_choice(name, ["jsonl", *available], "--format") for name in formats.format or []
+    ]
     return JobOptions(
         output=None if flags.output == "-" else flags.output,
         workers=flags.workers,
@@ -54,6 +56,6 @@ def _job_options(
         restart=flags.restart,
         time_limit=flags.time_limit,
         formats=[available[name] for name in dict.fromkeys(names) if name != "jsonl"],
-        text_folder=wanted.output_dir,
-        one_file=wanted.one_file,
+        text_folder=formats.output_dir,
+        one_file=formats.one_file,
     )

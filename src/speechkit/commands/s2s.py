@@ -33,23 +33,24 @@ class S2sFormatFlags(FormatFlags):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectionFlags:
-    """The engine, and which halves of speech to units to speech it runs."""
+    """The engine, and the half that runs if not both."""
 
     engine: Annotated[
         str,
         EngineOption(
             choices=registry.names("s2s"),
-            help="transformers, or the original code: fairseq, textless (textlesslib).",
+            help="Engine: transformers, or the original code of fairseq or textless (textlesslib).",
         ),
     ] = registry.default("s2s")
     units_only: Annotated[
-        bool, HalfOption("--units-only", help="Speech to units; no audio is made.")
+        bool, HalfOption("--units-only", help="Convert speech to units, and stop there.")
     ] = False
     from_units: Annotated[
         bool,
         HalfOption(
             "--from-units",
-            help="Units to speech: the input is manifests with units, or text (name|71 12 4).",
+            help="Convert units to speech. The input is manifests with units, or lines such as "
+            "name|71 12 4.",
         ),
     ] = False
 
@@ -78,7 +79,9 @@ def s2s(
     formats: S2sFormatFlags,
     run: RunFlags,
 ) -> int:
-    """Speech to discrete units (HuBERT and k-means) to speech (a unit HiFi-GAN), or either half.
+    """Convert speech to discrete units and back to speech, or do either half.
+
+    HuBERT and k-means turn speech into units; a unit HiFi-GAN turns units into speech.
 
     Example: speechkit s2s talks/ --model hubert.pt --layer 6 --quantizer km.npz --vocoder g.pt
     --output-dir resynthesised
@@ -119,7 +122,7 @@ WAYS_OUT = "--units-only stops at units, --from-units begins with them"
 
 @dataclass(frozen=True, slots=True)
 class _Mode:
-    """The halves that run. Raises `UsageError` for contradictions."""
+    """The halves to run. Raises `UsageError` for contradictions."""
 
     units_only: bool
     from_units: bool
@@ -135,7 +138,7 @@ class _Mode:
 
 
 def _require_units(units: UnitFlags, engine_options: Mapping[str, Any], mode: _Mode) -> None:
-    """Raises `UsageError` where a part that makes units is missing, or has nothing to do."""
+    """Raises `UsageError` if an option for units is missing, or has no effect."""
     if not (units.max_window == 0 or units.max_window >= 1):
         raise UsageError(f"--max-window {units.max_window:g}: 1 second at least")
     if mode.from_units:
@@ -144,7 +147,7 @@ def _require_units(units: UnitFlags, engine_options: Mapping[str, Any], mode: _M
             raise UsageError(f"{', '.join(idle)}: not needed with --from-units")
         return
     if mode.training and units.quantizer:
-        raise UsageError("--quantizer: is what --train-quantizer makes")
+        raise UsageError("--quantizer: not with --train-quantizer, which makes one")
     if missing := [*_missing(units, mode)]:
         raise UsageError(f"{', '.join(missing)}: needed to make units ({WAYS_OUT})")
 
@@ -156,7 +159,7 @@ def _missing(units: UnitFlags, mode: _Mode) -> Iterator[str]:
 
 
 def _require_speech(speech: SpeechFlags, mode: _Mode) -> None:
-    """Raises `UsageError` where the vocoder is missing, or has nothing to do."""
+    """Raises `UsageError` if the vocoder is missing, or an option for speech has no effect."""
     if mode.speaks and not speech.vocoder:
         raise UsageError(f"--vocoder: needed to make speech ({WAYS_OUT})")
     if not mode.speaks and given(speech):
@@ -166,9 +169,9 @@ def _require_speech(speech: SpeechFlags, mode: _Mode) -> None:
 def _require_effect(
     quantizer: QuantizerFlags, formats: FormatFlags, run: RunFlags, mode: _Mode
 ) -> None:
-    """Raises `UsageError` for options that would be passed over."""
+    """Raises `UsageError` for options that would have no effect."""
     if mode.from_units and formats.format:
-        raise UsageError("--format: is for the units made, not with --from-units")
+        raise UsageError("--format: not with --from-units, which makes no units")
     if not mode.training and given(quantizer):
         raise UsageError(f"{', '.join(given(quantizer))}: needs --train-quantizer")
     idle = [name for name in given(run) if name in ("--output", "--retry-failed", "--workers")]

@@ -13,35 +13,43 @@ from speechkit.commands.options import ConfigOption, DebugOption, Option
 from speechkit.errors import UsageError
 from speechkit.records import Record
 
+InputArgument = Annotated[
+    str, typer.Argument(metavar="INPUT", help="Manifest with text and pred_text, or - for stdin.")
+]
+NormalizerOption = Annotated[
+    str,
+    Option(
+        metavar="NAME",
+        help="Text normaliser: unicode (any language), english, none, or basic (OpenAI's, only for "
+        "comparison with published figures of Whisper; it cuts words at combining marks: Hindi, "
+        "Thai, Tamil…).",
+    ),
+]
+KeyOption = Annotated[
+    str | None,
+    Option(metavar="KEY", help="Break the figures down by this key (a.b for a nested one)."),
+]
+
 
 def score(
-    input: Annotated[
-        str,
-        typer.Argument(metavar="INPUT", help="A manifest with text and pred_text, or - for stdin."),
-    ],
-    normalizer: Annotated[
-        str,
-        Option(
-            help="unicode (any language), english, none, or basic: OpenAI's, for comparison with "
-            "published WERs of Whisper; it cuts words at combining marks (Hindi, Thai, Tamil…)."
-        ),
-    ] = "unicode",
-    by: Annotated[
-        str | None, Option(metavar="FIELD", help="Break down by this key (a.b: nested).")
-    ] = None,
-    worst: Annotated[int, Option(min=0, help="Utterances to show aligned.")] = 5,
+    input: InputArgument,
+    normalizer: NormalizerOption = "unicode",
+    by: KeyOption = None,
+    worst: Annotated[int, Option(min=0, metavar="N", help="Worst utterances to show aligned.")] = 5,
     output: Annotated[
         str | None,
-        Option("--output", "-o", metavar="FILE|-", help="The records with their own rates."),
+        Option("--output", "-o", metavar="FILE|-", help="Write the records with their own rates."),
     ] = None,
-    summary: Annotated[Path | None, Option(metavar="FILE", help="Write the score as JSON.")] = None,
+    summary: Annotated[
+        Path | None, Option(metavar="FILE", help="Write the score to this file, as JSON.")
+    ] = None,
     as_json: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
     config: ConfigOption = None,
     debug: DebugOption = False,
 ) -> int:
-    """Word and character error rates of pred_text against text.
+    """Measure word and character error rates of pred_text against text.
 
-    Where a script puts no spaces between words (Japanese, Chinese, Thai…), quote the CER.
+    Quote the CER for scripts without spaces between words (Japanese, Chinese, Thai…).
 
     Example: speechkit score asr.jsonl --by speaker
     """
@@ -57,7 +65,7 @@ def score(
     with _rated_records(output) as emit:
         source = manifest.read_input(input, lacks_nothing)
         result = rate(source, ScoreOptions(normalizer, by, worst), emit)
-        sys.stdout.flush()  # what it can't take is told before what follows on stderr
+        sys.stdout.flush()  # errors of stdout come before the report on stderr
     report = ScoreReport(result)
     if summary:
         write_json(report, summary)
@@ -66,7 +74,7 @@ def score(
 
 @contextmanager
 def _rated_records(output: str | None) -> Iterator[Callable[[Record], object] | None]:
-    """Takes the records with their own rates; None where nobody wants them."""
+    """A writer of the records with their own rates; None without ``output``."""
     from speechkit.io import atomic, manifest
 
     if not output:

@@ -1,4 +1,4 @@
-"""Job arrays: `speechkit slurm submit`, `status` and `rerun`; each task of an array runs `task`."""
+"""Job arrays: `speechkit slurm submit`, `status` and `rerun`. Tasks of an array run `task`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechkit.commands.console import conclude, say, show
-from speechkit.commands.options import DebugOption, Option, one_of, takes
+from speechkit.commands.options import DebugOption, Option, require_choice, takes
 from speechkit.commands.slurm_options import (
     REQUEUES,
     SPLITTABLE,
@@ -61,7 +61,7 @@ def submit(
     from speechkit.cluster import submit as cluster
     from speechkit.reports.cluster import submit_text
 
-    one_of(stage, SPLITTABLE, "STAGE")
+    require_choice(stage, SPLITTABLE, "STAGE")
     given = _stated(context, stage, options or []).params
     export = merge.export(stage)
     splits_dir = _splits_dir(source)
@@ -86,14 +86,16 @@ def status(
         Option(
             min=0.0,
             metavar="SECONDS",
-            help="Look again every so often, until nothing is queued or runs any more.",
+            show_default=False,
+            help="Repeat every so many seconds, until nothing is queued or running. Default: once.",
         ),
     ] = 0.0,
-    as_json: Annotated[bool, Option("--json", help="Everything, as JSON on stdout.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
     debug: DebugOption = False,
 ) -> int:
-    """Show how far the splits are, and which failed and why. Exits with 0 once all is done, else
-    with 4.
+    """Show the state of every split, with the reason of each failure.
+
+    Exits with 0 once all is done, otherwise with 4.
 
     Example: speechkit slurm status output --wait 60
     """
@@ -112,13 +114,13 @@ def status(
 def rerun(
     output_dir: FolderArgument,
     retry_failed: Annotated[
-        bool, Option("--retry-failed", help="Also the utterances that have an error.")
+        bool, Option("--retry-failed", help="Run utterances that failed as well.")
     ] = False,
     sbatch: SbatchOption = None,
     reruns: RerunsOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Submit the incomplete splits once more, and the merge after them.
+    """Submit the incomplete splits again, and the merge after them.
 
     Example: speechkit slurm rerun output
     """
@@ -141,7 +143,8 @@ def task(
         str | None,
         Option(
             metavar="N",
-            help="Default: the index in the job array, plus SPEECHKIT_SPLIT_OFFSET.",
+            help="Number of the split. Default: the task's index in the job array, plus "
+            "SPEECHKIT_SPLIT_OFFSET.",
         ),
     ] = None,
     splits_dir: SplitsDirOption = "splits",
@@ -150,7 +153,9 @@ def task(
     requeues: RequeuesOption = REQUEUES,
     debug: DebugOption = False,
 ) -> int:
-    """Run a stage over one split; for a batch script, or `parallel` on one machine.
+    """Run a stage over one split, inside a task of a job array.
+
+    Batch scripts call it, as can `parallel` on one machine.
 
     Example: speechkit slurm task asr --split 3 -- --engine nemo
     """
@@ -158,7 +163,7 @@ def task(
     from speechkit.cluster.layout import find_layout
     from speechkit.reports.cluster import task_end_text, task_text
 
-    one_of(stage, SPLITTABLE, "STAGE")
+    require_choice(stage, SPLITTABLE, "STAGE")
     stated = _stated(context, stage, options or [])
     task_options = supervisor.TaskOptions(
         stage=stage,
@@ -177,7 +182,10 @@ def task(
 
 
 def _splits_dir(source: InputFlags) -> str:
-    """The folder of the splits, once the input is split. Raises `UsageError`."""
+    """Split the input, if one is given, and return the folder of the splits.
+
+    Raises `UsageError`.
+    """
     from speechkit.cluster.run_record import read_record
     from speechkit.reports.split import SplitReport
     from speechkit.splitting.split import SplitOptions, split_manifest
@@ -224,10 +232,10 @@ def _plan(
 
 
 def _stated(context: typer.Context, stage: str, options: list[str]) -> typer.Context:
-    """The stage's options, read as the stage itself reads them.
+    """Return the options of the stage, parsed by its command.
 
-    Raises what it raises for those that can't be meant, and `UsageError` for those that are not for
-    a split: each has an output of its own, and a task that goes on must not begin anew.
+    Raises the errors of the parser, and `UsageError` for options that a split can't have: each
+    split has its own output, and a task that resumes must not start over.
     """
     command = context.find_root().command.commands[stage]  # type: ignore[attr-defined]
     with command.make_context(stage, ["-", *options], context.find_root()) as stated:
@@ -241,7 +249,7 @@ def _stated(context: typer.Context, stage: str, options: list[str]) -> typer.Con
 
 
 def _leaves_batch_size(stated: typer.Context, stage: str) -> bool:
-    """Whether the stage's engine takes a batch size for a GPU and its options state none."""
+    """Whether the engine may run on a GPU with a batch size, and the options leave that open."""
     from speechkit.engines import registry
 
     source = stated.get_parameter_source("batch_size")

@@ -8,48 +8,57 @@ from typing import Annotated
 
 import typer
 
-from speechkit.commands.options import Option, one_of
+from speechkit.commands.options import Option, require_choice
 from speechkit.errors import UsageError
 from speechkit.stages import STAGES
 
 SPLITTABLE = tuple(stage.name for stage in STAGES if stage.splittable)
 REQUEUES = 5  # fruitless attempts in a row
 
-StageArgument = Annotated[str, typer.Argument(metavar="STAGE", help=f"{', '.join(SPLITTABLE)}.")]
+StageArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="STAGE", help=f"Stage: {', '.join(SPLITTABLE[:-1])} or {SPLITTABLE[-1]}."
+    ),
+]
 StageOptionsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[-- OPTION...]", help="The stage's own options.", show_default=False),
+    typer.Argument(metavar="[-- OPTION...]", help="Options of the stage.", show_default=False),
 ]
 FolderArgument = Annotated[
-    str, typer.Argument(metavar="OUTPUT_DIR", help="The folder of the splits' results.")
+    str, typer.Argument(metavar="OUTPUT_DIR", help="Folder of the splits' results.")
 ]
 SplitsDirOption = Annotated[
     str,
-    Option(metavar="DIR", help="The folder of the splits.", envvar="SPEECHKIT_SPLITS_DIR"),
+    Option(metavar="DIR", help="Folder of the splits.", envvar="SPEECHKIT_SPLITS_DIR"),
 ]
 InputDirOption = Annotated[
     str | None,
     Option(
         metavar="DIR",
-        help="The results of an earlier stage, named as the splits. Default: the splits.",
+        help="Folder with the results of an earlier stage, named like the splits. Default: the "
+        "splits.",
         envvar="SPEECHKIT_INPUT_DIR",
     ),
 ]
 OutputDirOption = Annotated[
     str,
-    Option(
-        metavar="DIR", help="The folder for the splits' results.", envvar="SPEECHKIT_OUTPUT_DIR"
-    ),
+    Option(metavar="DIR", help="Folder of the splits' results.", envvar="SPEECHKIT_OUTPUT_DIR"),
 ]
 SbatchOption = Annotated[
     list[str] | None,
-    Option(metavar="OPTION", help="For sbatch, as --sbatch=--gres=gpu:1 (repeatable)."),
+    Option(
+        metavar="OPTION",
+        help="Option for sbatch, such as --sbatch=--gres=gpu:1 (repeatable).",
+    ),
 ]
 RequeuesOption = Annotated[
     int,
     Option(
         min=0,
-        help="Stop queueing a task again after so many attempts in a row that finished nothing.",
+        metavar="N",
+        help="Attempts in a row without a finished utterance after which a task is no longer "
+        "queued again.",
         envvar="SPEECHKIT_REQUEUES",
     ),
 ]
@@ -57,7 +66,8 @@ RerunsOption = Annotated[
     int | None,
     Option(
         min=0,
-        help="How often the merge submits missing splits again by itself.",
+        metavar="N",
+        help="Times the merge resubmits missing splits.",
         envvar="SPEECHKIT_RERUNS",
     ),
 ]
@@ -65,28 +75,28 @@ RerunsOption = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFlags:
-    """What a stage runs over."""
+    """The input of a stage."""
 
-    input: Annotated[
-        str | None, Option("--input", metavar="FILE", help="A manifest, to be split first.")
-    ] = None
-    splits: Annotated[int | None, Option(min=1, help="The number of splits of it.")] = None
+    input: Annotated[str | None, Option("--input", metavar="FILE", help="Manifest to split.")] = (
+        None
+    )
+    splits: Annotated[int | None, Option(min=1, metavar="N", help="Number of splits.")] = None
     splits_dir: SplitsDirOption = "splits"
     after: Annotated[
         str | None,
         Option(
             metavar="DIR",
-            help="The output folder of an earlier stage's run, whose results are the input.",
+            help="Use the results of another run: the folder of its --output-dir.",
         ),
     ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeFlags:
-    """What becomes of the splits' results."""
+    """The merge and the export of the splits' results."""
 
     output: Annotated[
-        str | None, Option("--output", "-o", metavar="FILE", help="Merge the results into this.")
+        str | None, Option("--output", "-o", metavar="FILE", help="Merged output.")
     ] = None
     format: Annotated[
         list[str] | None,
@@ -94,33 +104,36 @@ class MergeFlags:
             "--format",
             "-f",
             metavar="FORMAT",
-            help="Export the merged results as this format too (repeatable; see export).",
+            help="Export the merged output in this format (repeatable; see export).",
         ),
     ] = None
     text_dir: Annotated[
         str | None,
-        Option(metavar="DIR", help="Folder for the formats. Default: named as -o, without .jsonl."),
+        Option(
+            metavar="DIR",
+            help="Folder for the formats. Default: the name of -o without .jsonl.",
+        ),
     ] = None
 
     def export(self, stage: str) -> tuple[str, ...]:
-        """Options of `speechkit export`, none without a format. Raises `UsageError`."""
+        """Return options of `speechkit export`, none without a format. Raises `UsageError`."""
         from speechkit.formats import formats_of
         from speechkit.io.manifest import is_manifest, manifest_suffix
 
-        forms = [one_of(form, formats_of(stage), "--format") for form in self.format or []]
+        forms = [require_choice(form, formats_of(stage), "--format") for form in self.format or []]
         if not forms and self.text_dir:
             raise UsageError("--text-dir: needs --format")
         if not forms:
             return ()
         if not self.output or not is_manifest(self.output):
-            raise UsageError("--format: is made of the merged results; name their .jsonl with -o")
+            raise UsageError("--format: needs the merged output; name its .jsonl with -o")
         folder = self.text_dir or self.output.removesuffix(manifest_suffix(self.output))
         options = [part for form in forms for part in ("--format", form)]
         return (*options, "--output-dir", os.path.abspath(folder))  # noqa: PTH100
 
     @property
     def of_words(self) -> bool:
-        """Whether one of the formats of ASR needs words with times."""
+        """Whether a format of ASR needs words with times."""
         from speechkit.formats import need_words
 
         return need_words(self.format or ())
@@ -128,11 +141,14 @@ class MergeFlags:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFlags:
-    """How SLURM runs the jobs; changes no result."""
+    """Options for the jobs in SLURM. They change no result."""
 
     sbatch: SbatchOption = None
     at_once: Annotated[
-        int, Option(min=0, help="Tasks of an array that run at the same time; 0: no limit.")
+        int,
+        Option(
+            min=0, metavar="N", help="Tasks of an array that run at the same time. 0: no limit."
+        ),
     ] = 0
     requeues: RequeuesOption = REQUEUES
     reruns: RerunsOption = 2

@@ -7,21 +7,26 @@ from speechkit.commands.options import ConfigOption, DebugOption, Option
 
 
 def split_manifest(
-    input: Annotated[str, Option("--input", metavar="FILE", help="The manifest to split.")],
-    splits: Annotated[int, Option(min=1, help="How many splits.")],
+    input: Annotated[str, Option("--input", metavar="FILE", help="Manifest to split.")],
+    splits: Annotated[int, Option(min=1, metavar="N", help="Number of splits.")],
     output_dir: Annotated[
-        str, Option(metavar="DIR", help="Where they go.", envvar="SPEECHKIT_SPLITS_DIR")
+        str, Option(metavar="DIR", help="Folder for the splits.", envvar="SPEECHKIT_SPLITS_DIR")
     ] = "splits",
     by: Annotated[
-        str, Option(help="What is balanced: duration or count (of utterances).")
+        str,
+        Option(
+            metavar="duration|count",
+            help="Quantity to balance: duration, or count (utterances).",
+        ),
     ] = "duration",
     restart: Annotated[
-        bool, Option("--restart", help="Replace the splits of another manifest or number.")
+        bool,
+        Option("--restart", help="Replace splits of another manifest or another number."),
     ] = False,
     config: ConfigOption = None,
     debug: DebugOption = False,
 ) -> int:
-    """Split a manifest for a job array: NAME_split_00.jsonl and so on.
+    """Split a manifest for a job array, into NAME_split_00.jsonl and so on.
 
     Example: speechkit split-manifest --input data.jsonl --splits 30
     """

@@ -14,7 +14,7 @@ from speechkit.commands.options import (
     RunFlags,
     format_option,
     in_section,
-    one_of,
+    require_choice,
     takes,
 )
 from speechkit.engines import registry
@@ -37,32 +37,35 @@ class VadFormatFlags(FormatFlags):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentFlags:
-    """How probabilities become segments; None: as is best for the engine."""
+    """The options of segmentation; None for the engine's default."""
 
     threshold: Annotated[
         float | None,
-        SegmentOption(metavar="P", help="Probability from which a frame is speech."),
+        SegmentOption(metavar="P", help="Speech probability at which speech begins."),
     ] = None
     hysteresis: Annotated[
         float | None,
-        SegmentOption(metavar="P", help="Speech lasts until the threshold minus this."),
+        SegmentOption(metavar="P", help="Speech ends below the threshold minus this."),
     ] = None
     min_speech: Annotated[
-        float | None, SegmentOption(metavar="SECONDS", help="Shorter speech is dropped.")
+        float | None, SegmentOption(metavar="SECONDS", help="Drop speech shorter than this.")
     ] = None
     min_silence: Annotated[
-        float | None, SegmentOption(metavar="SECONDS", help="Shorter pauses are closed.")
+        float | None, SegmentOption(metavar="SECONDS", help="Close pauses shorter than this.")
     ] = None
     pad: Annotated[
-        float | None, SegmentOption(metavar="SECONDS", help="Added before and after speech.")
+        float | None,
+        SegmentOption(metavar="SECONDS", help="Time added before and after speech."),
     ] = None
     max_segment: Annotated[
         float | None,
-        SegmentOption(metavar="SECONDS", help="Longer segments are cut at the quietest frame."),
+        SegmentOption(
+            metavar="SECONDS", help="Cut segments longer than this at their quietest frame."
+        ),
     ] = None
 
     def segmentation(self, engine: str) -> SegmentationOptions:
-        """With the engine's own values for those not set. Raises `UsageError`."""
+        """Return the options, with the engine's defaults for None. Raises `UsageError`."""
         from dataclasses import asdict, replace
 
         from speechkit.stages.vad.segmentation import defaults
@@ -84,18 +87,18 @@ def vad(
         str,
         EngineOption(
             choices=ENGINES,
-            help="auto: ten where its library loads, else silero. TEN VAD's licence forbids "
-            "competing with its vendor.",
+            help="VAD engine. auto: ten if its library loads, otherwise silero. The licence of TEN "
+            "VAD forbids competing with its vendor.",
         ),
     ] = registry.default("vad"),
     emit: Annotated[
         str,
         ResultOption(
-            choices=EMITS, help="One line for each recording, or one for each speech segment."
+            choices=EMITS, help="Output a line per recording, or a line per speech segment."
         ),
     ] = "recordings",
     probabilities: Annotated[
-        bool, ResultOption("--probabilities", help="Add the frames' speech probabilities.")
+        bool, ResultOption("--probabilities", help="Add the speech probability of each frame.")
     ] = False,
     *,
     audio: AudioFlags,
@@ -104,18 +107,18 @@ def vad(
     formats: VadFormatFlags,
     run: RunFlags,
 ) -> int:
-    """Find the speech in recordings.
+    """Find speech in recordings.
 
     Example: speechkit vad talks/ -o vad.jsonl
     """
     from speechkit.commands.run_stage import run_stage
     from speechkit.stages.vad.stage import VadOptions, choose_engine, vad_stage
 
-    one_of(emit, EMITS, "--emit")
-    if one_of(engine, ENGINES, "--engine") == "auto":
+    require_choice(emit, EMITS, "--emit")
+    if require_choice(engine, ENGINES, "--engine") == "auto":
         engine, reason = choose_engine()
         if reason:
-            say(f"vad: taking silero, since ten can't run: {reason}")
+            say(f"vad: using silero, because ten can't run: {reason}")
     options = VadOptions(
         engine=engine,
         segmentation=segments.segmentation(engine),

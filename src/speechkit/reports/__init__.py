@@ -1,6 +1,6 @@
-"""Results as people and programs read them: text or tables, and JSON.
+"""Results for readers and programs: text or tables, and JSON.
 
-Reports stand above everything that makes results, so that none of it words what it found.
+Only reports put results into words. They are a layer above all code that computes results.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Report(Protocol):
-    """One view of a result; `speechkit.commands.console` prints any of them."""
+    """A view of a result, which `speechkit.commands.console` can print."""
 
     @property
     def exit_code(self) -> int: ...

@@ -1,4 +1,4 @@
-"""Runs on a cluster in words: their status, their jobs, and the tasks of single splits."""
+"""Texts about runs on a cluster: their status, their jobs, and the tasks of single splits."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def status_text(status: Status) -> str:
         *_advice(status),
     ]
     if status.merge:
-        state = "is there" if status.merged else "queued" if status.merging else "not there"
+        state = "complete" if status.merged else "queued" if status.merging else "missing"
         lines.append(f"  merged output {state}: {status.merge}")
     return "\n".join(lines)
 
@@ -111,9 +111,9 @@ def _advice(status: Status) -> Iterator[str]:
         command = f" (speechkit slurm rerun {status.output})" if status.submitted else ""
         yield f"  incomplete: --array={array}{command}"
     if not status.known:
-        yield "  SLURM doesn't answer: what is queued or runs elsewhere is not known"
+        yield "  SLURM doesn't answer: queued tasks and tasks on other machines are not known"
     elif status.incomplete and not status.submitted:
-        yield "  (tasks that sbatch was given by hand are seen once they have begun)"
+        yield "  (tasks submitted with sbatch by hand show once they have begun)"
 
 
 def _jobs(submission: Submission) -> Iterator[str]:
@@ -121,8 +121,8 @@ def _jobs(submission: Submission) -> Iterator[str]:
         first = f", from split {array.offset} on" if array.offset else ""
         yield f"job {array.job}: {submission.stage} {array.option}{first}"
     if submission.merge:
-        yield f"job {submission.merge}: merges into {submission.merged} when these have ended"
-    yield f"how far it is: speechkit slurm status {submission.output}"
+        yield f"job {submission.merge}: merge into {submission.merged}, after these have ended"
+    yield f"to see its progress: speechkit slurm status {submission.output}"
 
 
 def _duration(seconds: float) -> str:

@@ -32,7 +32,7 @@ class DoctorReport:
 
 
 def render(report: Installation) -> RenderableType:
-    """Every finding as a line of a table, the verdict last, to print with rich."""
+    """Tables with a line per finding, and the verdict at the end, for rich."""
     system = (
         ("speechkit", report.speechkit),
         ("Python", report.python),
@@ -57,16 +57,16 @@ def _section(
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for found in findings:
+    for finding in findings:
         text = Text()
-        if found.problem:
-            text.append(bad, style="red" if found.needed else "yellow")
-            text.append(f": {found.problem}" if bad else found.problem)
+        if finding.problem:
+            text.append(bad, style="red" if finding.needed else "yellow")
+            text.append(f": {finding.problem}" if bad else finding.problem)
         elif good:
             text.append(good, style="green")
-        if found.detail and not found.problem:
-            text.append(f"{', ' if good else ''}{found.detail}")
-        table.add_row(Text(found.name), text)
+        if finding.detail and not finding.problem:
+            text.append(f"{', ' if good else ''}{finding.detail}")
+        table.add_row(Text(finding.name), text)
     return Text(title, style="bold"), table, Text()
 
 
@@ -81,7 +81,9 @@ def _verdict(report: Installation) -> Text:
     if report.default_pipeline_ready:
         return Text("The default pipeline is ready.", style="green")
     missing = [
-        found.name for found in report.engines + report.packages if found.needed and found.problem
+        finding.name
+        for finding in report.engines + report.packages
+        if finding.needed and finding.problem
     ]
     return Text(f"The default pipeline can't run: {', '.join(missing)}. See above.", style="red")
 

@@ -10,7 +10,7 @@ from speechkit.io.split_index import array_text
 from speechkit.reports.plurals import counted
 from speechkit.splitting.merge_summary import Fault, MergeSummary
 
-_NAMED = 10  # faults of each kind in the text; the JSON has them all
+_LISTED = 10  # faults of each kind in the text; the JSON has all
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class MergeReport:
         return self.summary.exit_code
 
     def to_json(self) -> dict[str, Any]:
-        found = self.summary
-        return {**asdict(found), "array": found.array, "exit_code": self.exit_code}
+        summary = self.summary
+        return {**asdict(summary), "array": summary.array, "exit_code": self.exit_code}
 
     def view(self) -> str:
         return "\n".join(self._lines())
@@ -47,19 +47,19 @@ class MergeReport:
             begun = f" (begun: {array_text(summary.begun)})" if summary.begun else ""
             yield f"splits without an output: {array_text(summary.without_output)}{begun}"
         if summary.broken_splits:
-            yield f"run split-manifest again, can't read {_some(summary.broken_splits)}"
+            yield f"can't be read: {_first(summary.broken_splits)}; run split-manifest again"
         if summary.remove:
-            yield f"a finished output is not run again: first remove {_some(summary.remove)}"
+            yield f"finished outputs are not run again; first remove {_first(summary.remove)}"
         if summary.rerun:
             yield f"rerun {summary.array}"
 
     def _headline(self) -> str:
         summary = self.summary
-        some = "" if summary.present == summary.expected else f"{summary.present} of "
+        present = "" if summary.present == summary.expected else f"{summary.present} of "
         state = "" if summary.complete else "incomplete, " if summary.written else "not written, "
         failed = f", {summary.failed} of them failed" if summary.failed else ""
         return (
-            f"{summary.output}: {state}{some}{counted(summary.expected, 'utterance')} "
+            f"{summary.output}: {state}{present}{counted(summary.expected, 'utterance')} "
             f"from {counted(summary.files, 'file')}{failed}"
         )
 
@@ -67,17 +67,17 @@ class MergeReport:
 def _listed(title: str, faults: Sequence[Fault]) -> Iterator[str]:
     if faults:
         yield f"{len(faults)} {title}:"
-        yield from (f"  {_fault(fault)}" for fault in faults[:_NAMED])
-    if len(faults) > _NAMED:
-        yield f"  … and {len(faults) - _NAMED} more"
+        yield from (f"  {_fault(fault)}" for fault in faults[:_LISTED])
+    if len(faults) > _LISTED:
+        yield f"  … and {len(faults) - _LISTED} more"
 
 
 def _fault(fault: Fault) -> str:
     split = "" if fault.split is None else f", split {fault.split}"
-    named = f"{fault.utterance} ({fault.where}{split})" if fault.utterance else fault.where
-    return f"{named}: {fault.detail}" if fault.detail else named
+    place = f"{fault.utterance} ({fault.where}{split})" if fault.utterance else fault.where
+    return f"{place}: {fault.detail}" if fault.detail else place
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+def _first(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + rest

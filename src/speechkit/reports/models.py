@@ -1,4 +1,4 @@
-"""Models that have names, and the hashes of their files, as text."""
+"""Tables of named models, and of the verification of their files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from speechkit.doctor.models import ListedModel, Verification
 
 @dataclass(frozen=True, slots=True)
 class ModelsReport:
-    """A `Report` of the models that have names."""
+    """A `Report` of named models."""
 
     models: Sequence[ListedModel]
 
@@ -23,7 +23,7 @@ class ModelsReport:
         return [asdict(model) for model in self.models]
 
     def view(self) -> str:
-        rows = [("model", "engine", "size", "licence", "where, or what brings it")]
+        rows = [("model", "engine", "size", "licence", "folder, or command that fetches it")]
         rows += [
             (model.name, model.engine, _size(model.size), model.licence, model.where)
             for model in self.models
@@ -33,12 +33,12 @@ class ModelsReport:
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in rows
         ]
-        return "\n".join([*lines, "s2s has none of its own: it takes the paths of checkpoints"])
+        return "\n".join([*lines, "s2s has no named models: give it the paths of checkpoints"])
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationReport:
-    """A `Report` of a model whose files were hashed."""
+    """A `Report` of the verification of a model."""
 
     verification: Verification
 

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a plain line every so often elsewhere."""
+"""Progress on stderr: a bar on a terminal, otherwise a plain line every 30 s."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PLAIN_SECONDS = 30.0  # between two lines
 
 
 class ProgressDisplay:
-    """A listener of `Progress`; ``bar`` False where results are printed on the same terminal."""
+    """A listener of `Progress`. ``bar`` is False if results go to the same terminal."""
 
     def __init__(self, *, bar: bool = True) -> None:
         self._wants_bar = bar
@@ -73,7 +73,7 @@ def _bar() -> Any:
         MofNCompleteColumn(),
         TextColumn("{task.fields[detail]}"),
         console=Console(stderr=True),
-        redirect_stdout=False,  # else what is meant for a file on stdout goes to the terminal
+        redirect_stdout=False,  # otherwise data for a file on stdout goes to the terminal
     )
 
 

@@ -1,4 +1,4 @@
-"""The account of a quantizer's training."""
+"""The report of the training of a quantizer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The account of a stage's run, and of the text files that were written beside its output."""
+"""The report of a stage's run, and of the text files beside its output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from speechkit.reports.plurals import counted
 from speechkit.runtime.export import Written
 from speechkit.runtime.summary import Summary
 
-_NAMED = 10  # files in a message
+_LISTED = 10  # files in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class RunReport:
         if summary.done:
             yield from self._work()
         elif summary.utterances:
-            yield "  complete already, nothing computed (--restart computes it anew)"
+            yield "  complete already, nothing computed (--restart computes it again)"
         for kind, count in summary.errors.items():
             yield f"  {count} x {kind}"
         if summary.flags:
@@ -65,24 +65,24 @@ class RunReport:
                 "{share:.0%} of the time".format(**summary.device)
             )
             for name in summary.device.get("reinitialised", ()):
-                yield f"  RANDOM numbers in the place of the weight {name}"
+                yield f"  RANDOM numbers instead of the weight {name}"
         if summary.resumed:
             yield f"  {summary.resumed} of them were done by an earlier run"
 
 
 def written_text(written: Written) -> str:
-    """The account of an export, as text."""
-    lines = written.failures[:_NAMED]
-    if len(written.failures) > _NAMED:
-        lines.append(f"… and {len(written.failures) - _NAMED} more")
+    """The summary of an export, as text."""
+    lines = written.failures[:_LISTED]
+    if len(written.failures) > _LISTED:
+        lines.append(f"… and {len(written.failures) - _LISTED} more")
     notes = [f"files written to {shown(written.folder)}: {written.files}"]
     lost = written.failed - written.partial
     if lost:
-        notes.append(f"recordings without any, since they failed: {lost}")
+        notes.append(f"recordings without a file, because they failed: {lost}")
     if written.partial:
         notes.append(f"recordings without the parts that failed: {written.partial}")
     if written.shortened:
-        notes.append(f"names that were too long and end in a digest: {written.shortened}")
+        notes.append(f"names that were too long and now end in a digest: {written.shortened}")
     return "\n".join([*lines, "; ".join(notes)])
 
 

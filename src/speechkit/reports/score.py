@@ -40,7 +40,7 @@ class ScoreReport:
 
 
 def render(score: Score) -> RenderableType:
-    """The counts, the rates, the breakdown and the worst utterances, to print with rich."""
+    """The counts, the rates, the breakdown and the worst utterances, for rich."""
     parts: list[RenderableType] = [*map(Text, _notes(score)), _rates(score)]
     if score.options.by is not None:
         parts += [Text(), _breakdown(score, score.options.by)]
@@ -71,7 +71,7 @@ def _notes(score: Score) -> Iterator[str]:
         yield f"flagged: {flags}{silent}: {_names(score.doubts.names, score.doubts.utterances)}"
     if score.without_reference:
         yield (
-            f"{counted(score.without_reference, 'record')} not scored for want of a reference: "
+            f"{counted(score.without_reference, 'record')} without a reference, not scored: "
             + _names(score.without_reference_names, score.without_reference)
         )
 

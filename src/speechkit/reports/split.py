@@ -1,4 +1,4 @@
-"""The account of a split, as text."""
+"""The report of a split."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ class SplitReport:
             yield "the same splits are there already: nothing to do"
         if summary.without_duration:
             lines = counted(summary.without_duration, "line")
-            yield f"{lines} without a duration, taken to be of mean length"
+            yield f"{lines} without a duration, counted with the mean length"
         if summary.empty:
             yield f"{summary.empty} of the splits are empty"

@@ -1,4 +1,4 @@
-"""Utterances into batches of like length, longest first, without reading the whole input."""
+"""Batches of utterances of similar length, the longest first, without reading the whole input."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from pathlib import Path
 
 from speechkit.records import Utterance
 
-WINDOW = 1024  # utterances looked at together: bounds the memory and the reordering of a run
-MOST = 256  # utterances in one batch, unless the stage says less
-UNKNOWN_SECONDS = 10.0  # assumed of an utterance whose duration nobody has stated
-SMALL = 100_000  # bytes of a file whose header isn't worth a look: 3 s of plain samples
+WINDOW = 1024  # utterances sorted together: limits the memory and the reordering of a run
+MOST = 256  # utterances in a batch, unless the stage sets a lower limit
+UNKNOWN_SECONDS = 10.0  # assumed for an utterance without a stated duration
+SMALL = 100_000  # bytes of a file, 3 s of plain samples, below which its header isn't read
 
 
 def batches(
     utterances: Iterable[Utterance], batch_audio: float, most: int = MOST
 ) -> Iterator[tuple[Utterance, ...]]:
-    """Batches of at most ``batch_audio`` seconds (or one utterance), ``most`` utterances each.
-    Where the seconds don't matter (infinity), no header is read for them.
+    """Yield batches of at most ``batch_audio`` seconds (or one utterance) and ``most`` utterances.
 
-    Within each window the longest come first, so that workers finish together and the members of
-    a batch have about the same length.
+    Within each window the longest utterances come first, so that workers finish together and the
+    members of a batch have similar lengths. With ``batch_audio`` infinite, no header is read.
     """
     source = iter(utterances)
     measure = seconds if math.isfinite(batch_audio) else _unmeasured
-    while window := [(measure(one), one) for one in islice(source, WINDOW)]:
+    while window := [(measure(utterance), utterance) for utterance in islice(source, WINDOW)]:
         window.sort(key=lambda pair: pair[0], reverse=True)
         batch: list[Utterance] = []
         held = 0.0
@@ -41,16 +40,18 @@ def batches(
 
 
 def seconds(utterance: Utterance) -> float:
-    """Its duration as stated or, of a large file, as the header tells: hours of audio that pass for
-    ten seconds would fill the memory."""
+    """The stated duration of an utterance or, for a large file, an estimate from its header.
+
+    Without the estimate, hours of audio would count as `UNKNOWN_SECONDS` and fill the memory.
+    """
     if utterance.duration:
         return utterance.duration
-    with contextlib.suppress(Exception):  # whoever decodes it says what is wrong with it
+    with contextlib.suppress(Exception):  # the decoder reports what is wrong with the file
         if Path(utterance.audio).stat().st_size > SMALL:
             from speechkit.io import audio
 
-            about = audio.estimated_seconds(utterance.audio)
-            return max(about - utterance.offset, 0.0) if about else UNKNOWN_SECONDS
+            estimate = audio.estimated_seconds(utterance.audio)
+            return max(estimate - utterance.offset, 0.0) if estimate else UNKNOWN_SECONDS
     return UNKNOWN_SECONDS
 
 

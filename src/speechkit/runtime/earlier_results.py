@@ -1,4 +1,4 @@
-"""What earlier runs have left, held against the input before it is believed."""
+"""Results of earlier runs, checked against the input before they are used."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from speechkit.runtime.stage import Stage
 log = logging.getLogger(__name__)
 
 
-def recall(journal: Journal, utterances: Iterable[Utterance], stage: Stage) -> None:
-    """Forgets what the part has under an utterance that is not that one's output: a checksum is
-    easily made. Where the folder was moved, paths become today's, and failures are forgotten."""
-    strange = 0
+def drop_invalid(journal: Journal, utterances: Iterable[Utterance], stage: Stage) -> None:
+    """Remove results from the journal that are not the output of their utterance.
+
+    The journal's checksums don't prove that, because they are easy to forge. If the folder was
+    moved, paths are updated, and failures are removed.
+    """
+    foreign = 0
     entries = journal.entries()
     entry = next(entries, None)
     for utterance in utterances:
@@ -29,50 +32,51 @@ def recall(journal: Journal, utterances: Iterable[Utterance], stage: Stage) -> N
             break
         index, lines = entry
         if index == utterance.index:
-            believed = _believed(lines, utterance, stage)
-            if believed != lines:
-                journal.keep(index, believed)
-                strange += believed is None
+            valid = _valid(lines, utterance, stage)
+            if valid != lines:
+                journal.keep(index, valid)
+                foreign += valid is None
             entry = next(entries, None)
     journal.flush()
-    if strange:
+    if foreign:
         log.warning(
             "%s: results that do not belong to their utterances, computed again: %d",
             journal.part,
-            strange,
+            foreign,
         )
 
 
 def take_over(
     journal: Journal, utterances: Iterable[Utterance], stage: Stage, output: Path
 ) -> None:
-    """Puts into the journal what succeeded in a finished output and is not in it yet."""
+    """Add the successful results of a finished output to the journal, unless it has them."""
     for index, lines in _matched(output, utterances, stage):
         if not journal.done(index) and not any(map(error_type, lines)):
             journal.append(index, [line.decode() for line in lines])
     journal.flush()
 
 
-def _believed(lines: Sequence[bytes], utterance: Utterance, stage: Stage) -> list[bytes] | None:
-    """The lines as they are to stand; None where they are not this utterance's."""
+def _valid(lines: Sequence[bytes], utterance: Utterance, stage: Stage) -> list[bytes] | None:
+    """The lines with current paths; None if they are not the utterance's output."""
     if len(lines) != 1 and not stage.cuts:
         return None
-    believed = []
+    valid = []
     for line in lines:
-        record = _judged(line)
-        settled = _settled(record, utterance, stage) if record else None
-        if settled is None:
+        record = _parsed(line)
+        current = _current(record, utterance, stage) if record else None
+        if current is None:
             return None
-        failed = settled.get("error") is not None
-        if failed and settled is not record:  # its message may name the former place
+        failed = current.get("error") is not None
+        if failed and current is not record:  # its message may name the former path
             return None
-        if not failed and not settled.keys() >= {*stage.result_keys}:
+        if not failed and not current.keys() >= {*stage.result_keys}:
             return None
-        believed.append(line if settled is record else manifest.encoded(settled))
-    return believed
+        valid.append(line if current is record else manifest.encoded(current))
+    return valid
 
 
-def _judged(line: bytes) -> Record | None:
+def _parsed(line: bytes) -> Record | None:
+    """The record of a line; None for a malformed one."""
     try:
         record = parse_line(line, "")
     except ManifestError:
@@ -84,8 +88,8 @@ def _judged(line: bytes) -> Record | None:
     return record if sound else None
 
 
-def _settled(record: Record, utterance: Utterance, stage: Stage) -> Record | None:
-    """The record itself, or with today's path, if it is the utterance's; else None."""
+def _current(record: Record, utterance: Utterance, stage: Stage) -> Record | None:
+    """The utterance's record, itself or with its current path; None for a foreign record."""
     for spelling in _spellings(record, utterance):
         cut = stage.cuts and _is_cut_from(spelling, utterance)
         if cut or _is_line_of(spelling, utterance.record):
@@ -94,26 +98,27 @@ def _settled(record: Record, utterance: Utterance, stage: Stage) -> Record | Non
 
 
 def _spellings(record: Record, utterance: Utterance) -> Iterator[Record]:
-    """As it is; and where the manifest has a relative path that was followed from elsewhere."""
+    """The record itself, then with current paths, if the manifest has a relative path that was
+    resolved from another folder."""
     yield record
     written = os.path.normpath(utterance.written)
     if utterance.written and not written.startswith("/"):
         tail = "/" + written.removeprefix("../" * written.count("../"))
-        there = [
+        matching = [
             key
             for key in ("audio_filepath", "parent")
             if isinstance(record.get(key), str) and record[key].endswith(tail)
         ]
-        for keys in (there[:1], there):
+        for keys in (matching[:1], matching):
             yield {**record, **dict.fromkeys(keys, utterance.audio)}
 
 
 def _is_line_of(record: Record, utterance: Record) -> bool:
-    """Whether an output line is this utterance's one line."""
+    """Whether an output line is the only line of an utterance."""
     same = all(record.get(key) == utterance.get(key) for key in ("parent", "audio_filepath"))
     return same and (
         manifest.identity(record) == manifest.identity(utterance)
-        # A duration that the input didn't state has been added by the stage.
+        # The stage adds a duration that the input doesn't state.
         or (
             "duration" not in utterance
             and manifest.bare_identity(record) == manifest.bare_identity(utterance)
@@ -122,7 +127,7 @@ def _is_line_of(record: Record, utterance: Record) -> bool:
 
 
 def _is_cut_from(record: Record, utterance: Utterance) -> bool:
-    """Whether an output line is a segment of this utterance; it may have several."""
+    """Whether an output line is one of the segments of an utterance."""
     after = (record.get("offset") or 0.0) - utterance.offset
     length = utterance.duration or float("inf")
     names = (record.get("parent"), record.get("audio_filepath"))
@@ -132,20 +137,23 @@ def _is_cut_from(record: Record, utterance: Utterance) -> bool:
 def _matched(
     output: Path, utterances: Iterable[Utterance], stage: Stage
 ) -> Iterator[tuple[int, list[bytes]]]:
-    """The lines of a finished output by the utterance they belong to, in input order."""
+    """Yield the index of each utterance with its lines of a finished output, in input order.
+
+    Raises `OutputConflict` for an output of other utterances.
+    """
     with manifest.open_lines(str(output)) as file:
         line = next(file, None)
         for utterance in utterances:
             lines: list[bytes] = []
             while line is not None:
                 record = parse_line(line, str(output))
-                settled = _settled(record, utterance, stage)
-                if settled is None:
+                current = _current(record, utterance, stage)
+                if current is None:
                     break
-                same = settled is record
-                lines.append(line.rstrip(b"\n") if same else manifest.encoded(settled))
+                same = current is record
+                lines.append(line.rstrip(b"\n") if same else manifest.encoded(current))
                 line = next(file, None)
-                if _is_line_of(settled, utterance.record):
+                if _is_line_of(current, utterance.record):
                     break
             if not lines and not stage.cuts:
                 raise _other_utterances(output)

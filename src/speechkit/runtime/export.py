@@ -1,7 +1,7 @@
-"""Finished records as text files: grouped by recording, rendered, published.
+"""Text files of finished records: grouped by recording, rendered, published.
 
-Names are a matter of the whole manifest alone (`OutputTree`). They are known, and their folder is
-claimed, before anything is computed, so that no name keeps back what was.
+The names of the files depend on the whole manifest alone (`OutputTree`). They are checked, and
+their folder is claimed, before the run, so that no conflict of names holds back computed results.
 """
 
 from __future__ import annotations
@@ -23,14 +23,18 @@ from speechkit.io.manifest import manifest_stem
 from speechkit.io.manifest_checks import lacks_audio
 from speechkit.io.split_index import split_number
 from speechkit.records import Record, Recording, Utterance
-from speechkit.runtime.output_tree import OutputTree, claim, owner_path, survey
+from speechkit.runtime.output_tree import OutputTree, claim, owner_path, survey_whole_manifest
 from speechkit.runtime.recordings import by_audio, completed, recording_of
 
 
 @dataclass(slots=True)
 class Written:
-    """``files`` are there now. ``failures``: why others are not. ``failed``: recordings of which
-    nothing is known, or of ``partial`` not all. ``shortened``: names that were too long."""
+    """The account of an export to ``folder``.
+
+    ``files``: number of files written. ``failures``: reasons for files that were not.
+    ``failed``: number of recordings with an utterance that failed; ``partial`` of them still have
+    a file. ``shortened``: number of names that were too long.
+    """
 
     folder: Path
     files: int = 0
@@ -44,12 +48,12 @@ class Written:
 
 
 class Export:
-    """One file a recording and format below ``folder``, or one for all, called ``joined``.
+    """Files below ``folder``: one per recording and format, or one per format, named ``joined``.
 
-    ``result`` is the manifest that is rendered, "-" for stdin. Raises `OutputConflict` where a file
-    would replace one that isn't this result's, or would be taken for the reference of audio beside
-    it, and `UsageError` for a split that shares a recording with another one. ``restart`` takes the
-    folder from another result.
+    ``result``: the manifest to render, "-" for stdin. ``restart`` takes the folder from another
+    result. Raises `OutputConflict` for a file that would replace that of another result, or would
+    be read as the reference of audio beside it. Raises `UsageError` for a split that shares a
+    recording with another split.
     """
 
     def __init__(
@@ -62,22 +66,22 @@ class Export:
         joined: str | None,
         restart: bool,
     ) -> None:
-        audio = survey(inputs)
+        audio = survey_whole_manifest(inputs)
         if audio.apart:
             raise UsageError(
                 f"{', '.join(inputs.manifests)}: slices of one recording lie in several splits, "
                 "and its text file takes all of them; merge the results, then run speechkit export"
             )
         if folder.exists() and not folder.is_dir():
-            raise UsageError(f"--output-dir {folder}: is no folder")
+            raise UsageError(f"--output-dir {folder}: is not a folder")
         self._inputs = inputs
         self._folder = folder
         self._formats = formats
         self._joined = joined
         self._tree = OutputTree(os.path.abspath(folder), audio.folder, "", alike=audio.alike)  # noqa: PTH100
         self._owner = {
-            "result": result if result == "-" else self._seen_from(_whole_result(inputs, result)),
-            "audio": self._seen_from(audio.folder),
+            "result": result if result == "-" else self._relative(_whole_result(inputs, result)),
+            "audio": self._relative(audio.folder),
             "alike": audio.alike,
         }
         self._restart = restart
@@ -86,7 +90,7 @@ class Export:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Inside, the folder is this result's; a run that is refused hasn't claimed it."""
+        """Claim the folder for this result. A `UsageError` inside takes the claim back."""
         new = [
             kind
             for kind in map(self._kind, self._formats)
@@ -100,8 +104,11 @@ class Export:
             raise
 
     def write(self, read: Callable[[], Iterable[Record]]) -> Written:
-        """Writes what the records hold, which are read twice. A file that can't be written is
-        told of at the end, and so is one of an earlier result whose recording has failed."""
+        """Write the files of the records, which are read twice.
+
+        A file that can't be written is reported at the end, and so is an existing file of a
+        recording that has failed now.
+        """
         written = Written(self._folder)
         if self._joined:
             groups = by_audio(read()).items()
@@ -136,7 +143,7 @@ class Export:
                 written.shortened += target.name != (name or target.stem) + form.extension
             elif target.exists():
                 written.failures.append(
-                    f"{shown(target)}: is of an earlier result, and now its recording has failed"
+                    f"{shown(target)}: is from an earlier result, and its recording has failed now"
                 )
         except SpeechkitError as e:
             written.failures.append(str(e))
@@ -152,8 +159,8 @@ class Export:
             f"export.{self._joined}{form.extension}" if self._joined else f"export{form.extension}"
         )
 
-    def _seen_from(self, path: str) -> str:
-        """From the folder, so that both can be moved, and whatever links lead to them."""
+    def _relative(self, path: str) -> str:
+        """The path relative to the folder, without links, so that both can be moved."""
         return os.path.relpath(os.path.realpath(path), os.path.realpath(self._folder))
 
     def _require_room(self, form: Format) -> None:
@@ -163,13 +170,13 @@ class Export:
         for target in self._targets(form):
             if refers and (beside := neighbours.audio_of(target)):
                 raise OutputConflict(
-                    f"{shown(target)}: would be taken for the reference of {shown(beside)}; "
+                    f"{shown(target)}: would be read as the reference of {shown(beside)}; "
                     "name another --output-dir"
                 )
             if new and neighbours.holds(target):
                 raise OutputConflict(
-                    f"{shown(target)}: is there already, and no run of speechkit's owns the "
-                    "folder; name another --output-dir, or replace it with --restart"
+                    f"{shown(target)}: exists already, and its folder belongs to no run of "
+                    "speechkit; name another --output-dir, or replace it with --restart"
                 )
 
     def _targets(self, form: Format) -> Iterator[Path]:
@@ -184,7 +191,7 @@ class Export:
 
 
 def _whole_result(inputs: Inputs, result: str) -> str:
-    """What the results of all splits are called, where the input is a split."""
+    """The name of the result or, if the input is a split, a pattern for all splits' results."""
     splits = {
         numbered[0] for name in inputs.manifests if (numbered := split_number(Path(name).name))
     }
@@ -192,25 +199,25 @@ def _whole_result(inputs: Inputs, result: str) -> str:
 
 
 class Results(Inputs):
-    """`Inputs` that a stage has put out. Lines without an error have all of ``keys``."""
+    """`Inputs` from the output of a stage. Lines without an error have all ``keys``."""
 
     def __init__(self, result: str, keys: Sequence[str]) -> None:
         self._keys = keys
         super().__init__([result])
 
     def lacks(self, record: Record) -> str | None:
-        found = lacks_audio(record)
-        if found or record.get("error") is not None:
-            return found
+        reason = lacks_audio(record)
+        if reason or record.get("error") is not None:
+            return reason
         for key in self._keys:
             if record.get(key) is None and not (key == "segments" and "parent" in record):
-                return f'"{key}", which the format is made of, is not there'
-        if "pred_text" in self._keys and record["pred_text"] and not _says(record):
-            return '"segments" have no "text", which the format is made of'
+                return f'has no "{key}", which the format needs'
+        if "pred_text" in self._keys and record["pred_text"] and not _has_segment_text(record):
+            return '"segments" have no "text", which the format needs'
         return None
 
 
-def _says(record: Record) -> bool:
+def _has_segment_text(record: Record) -> bool:
     segments = record.get("segments")
     return segments is None or any(segment.get("text") for segment in segments)
 
@@ -224,7 +231,7 @@ def export_result(
     one_file: bool,
     restart: bool,
 ) -> Written:
-    """Writes text files of a finished result, called ``name``; "-" for stdin."""
+    """Write text files of the finished result ``name``, "-" for stdin."""
     stem = manifest_stem(name) if name != "-" else "results"
     joined = stem if one_file else None
     export = Export(results, name, folder, formats, joined=joined, restart=restart)
@@ -233,21 +240,21 @@ def export_result(
 
 
 class _Neighbours:
-    """What stands in the folders of files that are to be written; each is looked into once."""
+    """The files beside those to be written. Each folder is listed once."""
 
     def __init__(self, utterances: Iterable[Utterance]) -> None:
         self._names = cache(_names)
         self._audio = cache(self._audio_in)
-        own = {os.path.splitext(one.audio)[1].lower() for one in utterances}  # noqa: PTH122
-        self._suffixes = {*AUDIO_SUFFIXES, *own} - {""}
+        given = {os.path.splitext(utterance.audio)[1].lower() for utterance in utterances}  # noqa: PTH122
+        self._suffixes = {*AUDIO_SUFFIXES, *given} - {""}
 
     def holds(self, target: Path) -> bool:
         return target.name in self._names(target.parent)
 
     def audio_of(self, target: Path) -> str:
-        """The name of the audio beside a text file of its name, "" where there is none."""
-        found: dict[str, str] = self._audio(target.parent)
-        return found.get(target.stem, "")
+        """The name of the audio beside a text file with its stem, "" if there is none."""
+        names: dict[str, str] = self._audio(target.parent)
+        return names.get(target.stem, "")
 
     def _audio_in(self, folder: Path) -> dict[str, str]:
         split = ((os.path.splitext(name), name) for name in self._names(folder))  # noqa: PTH122

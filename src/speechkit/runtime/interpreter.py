@@ -1,4 +1,4 @@
-"""How a program of ours is started as a process of its own."""
+"""The command that starts a module of speechkit as a process."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import sys
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """Runs ``main`` of a module of ours.
+    """Return a command that runs ``main`` of a module.
 
-    Without the current folder on its path, where ``python -c`` and ``python -m`` put it: a queue.py
-    among the user's data must not be imported. (-P does this, but not before Python 3.11.)
+    Its path lacks the current folder, which ``python -c`` and ``python -m`` add: a queue.py among
+    the user's data must not be imported. (-P does the same, from Python 3.11 on.)
     """
     code = "import sys; sys.path[:] = filter(None, sys.path); "
     return [sys.executable, "-c", f"{code}from {module} import main; main()", *arguments]

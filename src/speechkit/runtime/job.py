@@ -1,4 +1,4 @@
-"""A stage over inputs, as one call: what every stage command does, and the Python API."""
+"""A run of a stage over inputs, as one call: the Python API, which all stage commands use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from speechkit.io.hardware import granted_cpus
 from speechkit.io.inputs import Inputs
 from speechkit.records import Record
 from speechkit.runtime.export import Export
-from speechkit.runtime.output_tree import survey_of
+from speechkit.runtime.output_tree import survey_inputs
 from speechkit.runtime.pool import PoolOptions
 from speechkit.runtime.progress import Listener
 from speechkit.runtime.recordings import recordings, tree_of
@@ -32,15 +32,15 @@ Source = str | os.PathLike[str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
-    """How a stage is run and where its results go; nothing here changes a result.
+    """How a stage runs and where its results go. No option changes a result.
 
-    ``output`` is the manifest of results, which makes the run resumable; None: they are emitted.
-    ``workers`` processes, 0: as many as the stage wants of the CPUs granted. ``limit``: the first
-    utterances alone. ``retry_failed`` computes the failed utterances of ``output`` again,
-    ``restart`` everything. ``time_limit``: seconds of work allowed for each second of audio (and
-    three times as many at least), 0 for no limit. ``formats`` are text files in ``text_folder``, a
-    file a recording or, with ``one_file``, one for all; without a folder one format is emitted in
-    the place of the manifest.
+    ``output``: manifest of results, which makes the run resumable; None to emit the results.
+    ``workers``: number of processes; 0 for the number that suits the stage and the granted CPUs.
+    ``limit``: number of utterances to process, from the first on. ``retry_failed`` computes the
+    failed utterances of ``output`` again, ``restart`` all. ``time_limit``: seconds of work allowed
+    per second of audio, where audio shorter than 3 s counts as 3 s; 0 for no limit. ``formats``:
+    text files in ``text_folder``, one per recording or, with ``one_file``, one for all recordings.
+    Without a folder, a single format is emitted instead of the manifest.
     """
 
     output: str | None = None
@@ -64,17 +64,17 @@ def run(
     cancel: threading.Event | None = None,
     signals: bool = False,
 ) -> Summary:
-    """Take every utterance of ``sources`` through a stage and return the account of it.
+    """Run a stage over every utterance of ``sources`` and return the summary.
 
-    ``sources`` are audio files, folders, manifests, or ``-`` for a manifest on stdin. Without an
-    output, ``emit`` is given the results as text: JSON lines as they come, in input order, or at
-    the end the one format that was asked for. ``progress`` is called in this thread after each
-    utterance. Setting ``cancel`` from any thread stops the run within seconds, with `Drained`, and
-    the same call goes on from there. ``signals``: SIGTERM, SIGUSR1 and SIGINT do the same; for
-    programs that end after it, and in their main thread alone.
+    ``sources``: audio files, folders, manifests, or ``-`` for a manifest on stdin. ``emit``
+    receives the results as text if there is no output: JSON lines as they come, in input order, or
+    the text of the single format at the end. ``progress`` is called in this thread after each
+    utterance. Setting ``cancel`` from any thread stops the run within seconds, with `Drained`; the
+    same call resumes it if it has an output. ``signals``: SIGTERM, SIGUSR1 and SIGINT do the same.
+    Use it only in the main thread of a program that ends after the run.
 
-    Raises the fatal half of the error tree (`SpeechkitError`); what fails in an utterance is in its
-    record.
+    Raises the fatal errors of the error tree (`SpeechkitError`). The error of an utterance is in
+    its record.
     """
     options = _checked(stage, sources, options or JobOptions())
     with stage.inputs(_names(sources), limit=options.limit) as inputs:
@@ -103,12 +103,13 @@ def results(
 ) -> Iterator[Record]:
     """Yield the output records of a stage, in input order.
 
-    Without an output each comes as soon as it and all before it are there, and closing the iterator
-    stops the workers. With one it is written first, as by `run`, and then read. Raises as `run`.
+    Without an output, each record comes as soon as it and all before it are computed, and closing
+    the iterator stops the workers. With an output, `run` writes it first, and the records are read
+    from it. Raises as `run`.
     """
     options = _checked(stage, sources, options or JobOptions())
     if options.formats:
-        raise UsageError("records are no text; call run for formats")
+        raise UsageError("results yields records; call run for text formats")
     if options.output is not None:
         run(stage, sources, options, progress=progress, cancel=cancel)
         yield from manifest.read_records(options.output)
@@ -124,7 +125,7 @@ def _names(sources: Sequence[Source]) -> list[str]:
 
 
 def _checked(stage: Stage, sources: Sequence[Source], options: JobOptions) -> JobOptions:
-    """The options with the output that a folder implies. Raises `UsageError`."""
+    """Return the options, with the output that a folder implies. Raises `UsageError`."""
     if options.text_folder is None:
         _require_no_folder(options)
     output = options.output
@@ -167,7 +168,7 @@ def _run_options(stage: Stage, options: JobOptions) -> RunOptions:
 def _pool_options(placement: Placement, options: JobOptions) -> PoolOptions:
     cpus = granted_cpus()
     if placement.gpus and options.workers not in (0, len(placement.gpus)):
-        raise UsageError("--workers: with --devices there is one a GPU")
+        raise UsageError("--workers: --devices starts one per GPU; leave it out")
     workers = options.workers or placement.workers or cpus
     threads = placement.threads or max(1, cpus // workers)
     return PoolOptions(workers, threads, options.time_limit, placement.loaders, placement.gpus)
@@ -188,11 +189,11 @@ def _export(inputs: Inputs, options: JobOptions) -> Export | None:
 
 
 def _texts(runner: Runner, inputs: Inputs, options: JobOptions) -> Iterator[str]:
-    """Does the work; yields what there is to emit."""
+    """Run the stage and yield the text to emit."""
     if options.output is not None:
         runner.write(Path(options.output))
     elif options.formats:
-        tree = tree_of(survey_of(inputs))
+        tree = tree_of(survey_inputs(inputs))
         records = [json.loads(line) for lines in runner.stream() for line in lines]
         yield options.formats[0].render(recordings(records, tree))
     else:

@@ -1,4 +1,4 @@
-"""The messages between the runner and its worker processes."""
+"""Messages from worker processes to the runner, and the signals between them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from speechkit.io import manifest
 from speechkit.records import Record, Utterance
 
 DRAIN_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)  # end a run; workers ignore them
-STACKS_SIGNAL = signal.SIGUSR2  # asks a worker for the stacks of all its threads
+STACKS_SIGNAL = signal.SIGUSR2  # a worker answers it with the stacks of all its threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +21,16 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The worker's engine can't be built, or what it makes can't be written."""
+    """The worker's engine can't be built, or its output can't be written."""
 
     error: SpeechkitError
     traceback: str
 
 
-# Sent by the thousand: frozen dataclasses are pickled by Python, these by C.
+# Not frozen, because they are sent by the thousand: C pickles them, Python pickles frozen ones.
 @dataclass(slots=True)
 class Begun:
-    """The worker now works on these utterances, known to hold so many seconds of audio."""
+    """The worker has begun these utterances, with ``seconds`` of audio as far as it is known."""
 
     indices: tuple[int, ...]
     seconds: float
@@ -38,7 +38,7 @@ class Begun:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one utterance: its output lines, and the error's type if it failed."""
+    """The result of one utterance: its output lines and, if it failed, the type of the error."""
 
     index: int
     lines: tuple[str, ...]
@@ -49,7 +49,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class BatchDone:
-    """The worker has answered for every utterance of its oldest batch."""
+    """The worker has sent the outcome of every utterance of its oldest batch."""
 
     use: DeviceUse | None = None
 
@@ -60,7 +60,7 @@ Message = Ready | Failed | Begun | Outcome | BatchDone
 def error_outcome(
     utterance: Utterance, error: BaseException, extra: Record, traceback: str = ""
 ) -> Outcome:
-    """The outcome of an utterance that failed: its record, ``extra`` keys, and the reason."""
+    """Return the outcome of a failed utterance: its record with ``extra`` keys and the error."""
     kind = type(error).__name__
     message = str(error) or kind
     record = {**utterance.record, **extra, "error": {"type": kind, "message": message}}

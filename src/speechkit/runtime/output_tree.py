@@ -1,9 +1,11 @@
-"""Where the files that a stage makes go: below the output folder, in the input's own tree.
+"""Paths of the files that a stage writes: below the output folder, in the tree of the input.
 
-A name depends on its utterance and on two facts about all the audio, which the splits of a manifest
-know from their index, so that they can be computed apart: the folder it has in common, and whether
-some of its names differ by their suffix alone. Then these are kept (`talk.flac.wav`). A slice says
-which it is (`talk_418-3790.wav`, in milliseconds), and units without audio are named by their id.
+A name depends on its utterance and on two facts about all audio: the common folder, and whether
+some names differ by their suffix alone. The splits of a manifest read both from their index, so
+that they can be computed apart.
+
+If names differ by their suffix alone, suffixes are kept (`talk.flac.wav`). The name of a slice has
+its times in milliseconds (`talk_418-3790.wav`). Units without audio are named by their id.
 """
 
 from __future__ import annotations
@@ -27,13 +29,16 @@ from speechkit.io.inputs import Inputs
 from speechkit.io.split_index import index_path, read_index, split_number
 from speechkit.records import Utterance
 
-_MOST_OWNER = 1 << 20  # bytes of what says whose a folder is
+_MOST_OWNER = 1 << 20  # bytes of the file that names a folder's owner
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTree:
-    """``folder`` is absolute, ``root`` is mirrored in it, ``suffix`` begins with a dot. ``by_id``:
-    utterances are named by their id where they have one. ``alike``: as in `AudioSurvey`."""
+    """The absolute ``folder`` of the output, in which the tree below ``root`` is mirrored.
+
+    ``suffix`` begins with a dot. ``by_id``: utterances with an id are named by it. ``alike``: as in
+    `AudioSurvey`.
+    """
 
     folder: str
     root: str
@@ -42,11 +47,11 @@ class OutputTree:
     alike: bool = False
 
     def path(self, utterance: Utterance) -> Path:
-        """Never outside the folder, whatever the manifest says."""
+        """The path of an utterance's file, never outside the folder."""
         record = utterance.record
-        named = record.get("id") if self.by_id or not utterance.audio else None
-        name, time = str(named), ""
-        if named is None:
+        identity = record.get("id") if self.by_id or not utterance.audio else None
+        name, time = str(identity), ""
+        if identity is None:
             name = self.name(utterance.audio)
             if record.get("offset") is not None:
                 end = utterance.duration and _ms(utterance.offset + utterance.duration)
@@ -54,21 +59,21 @@ class OutputTree:
         return self._below(name, time + self.suffix, f"utterance-{utterance.index + 1}")
 
     def recording(self, audio: str, extension: str) -> Path:
-        """As `path`, of all utterances of a recording together, in a file of another kind."""
+        """The path of a file for all utterances of a recording, with another extension."""
         return self._below(self.name(audio), extension, "recording")
 
     def name(self, audio: str) -> str:
-        """What is mirrored of a path, without suffix where that leaves all names distinct."""
+        """The path below the root, without suffix if names are distinct without it."""
         path = normal(audio)
         stem = path.removesuffix(self.suffix) if self.alike else os.path.splitext(path)[0]  # noqa: PTH122
         return stem.removeprefix(self.root.rstrip("/") + "/").lstrip("/")
 
     def holds(self, utterance: Utterance) -> bool:
-        """Whether its audio lies below the root."""
+        """Whether the audio of an utterance lies below the root."""
         return normal(utterance.audio).startswith(self.root.rstrip("/") + "/")
 
     def _below(self, name: str, ending: str, otherwise: str) -> Path:
-        """Parts that are too long end in a digest."""
+        """A path in the folder. Parts that are too long are cut and end in a digest."""
         parts = [part for part in name.split("/") if part not in ("", ".", "..")]
         *above, last = parts or [otherwise]
         last = shorten(last, MOST_BYTES - len(ending)) + ending
@@ -79,21 +84,21 @@ def _ms(seconds: float) -> str:
     return str(round(seconds * 1000))
 
 
-def survey(inputs: Inputs) -> AudioSurvey:
-    """Of all audio; of splits, that of the whole manifest.
+def survey_whole_manifest(inputs: Inputs) -> AudioSurvey:
+    """The survey of all audio; for splits, that of the whole manifest, from their index.
 
-    Raises `UsageError` for a split whose index is not beside it: what other splits write could then
-    have the same names.
+    Raises `UsageError` for a split without its index beside it, because other splits could then
+    write files with the same names.
     """
-    splits = [_survey_of_split(name) for name in inputs.manifests]
-    whole = [one for one in splits if one]
-    if whole and len(whole) == inputs.sources:
-        return joined(whole)
-    return joined([survey_of(inputs), *whole])
+    surveys = [_survey_from_index(name) for name in inputs.manifests]
+    of_splits = [survey for survey in surveys if survey]
+    if of_splits and len(of_splits) == inputs.sources:
+        return joined(of_splits)
+    return joined([survey_inputs(inputs), *of_splits])
 
 
-def survey_of(inputs: Inputs) -> AudioSurvey:
-    """Of these alone, be they a split."""
+def survey_inputs(inputs: Inputs) -> AudioSurvey:
+    """The survey of the audio of these inputs alone, even if they are a split."""
     surveyor = Surveyor()
     for utterance in inputs:
         if utterance.audio:
@@ -101,8 +106,8 @@ def survey_of(inputs: Inputs) -> AudioSurvey:
     return surveyor.result()
 
 
-def _survey_of_split(name: str) -> AudioSurvey | None:
-    """None for what is not named as a split."""
+def _survey_from_index(name: str) -> AudioSurvey | None:
+    """The survey in the index of a split; None for a manifest that is not named as a split."""
     split = split_number(Path(name).name)
     if not split:
         return None
@@ -116,38 +121,40 @@ def _survey_of_split(name: str) -> AudioSurvey | None:
 
 
 def owner_path(folder: str | Path, kind: str) -> Path:
-    """In the folder, says whose it is."""
+    """The path of the file that names the folder's owner, for one kind of output."""
     return Path(folder, f".{shorten(kind, MOST_BYTES - len('..json'))}.json")
 
 
 def claim(folder: str | Path, kind: str, owner: Mapping[str, Any], *, restart: bool) -> bool:
-    """Makes the folder this kind of run's own: others would write other things to the same names.
-    The splits of a manifest are of one kind. ``restart`` takes the folder from another kind.
-    Returns whether it has changed hands.
+    """Claim the folder for the ``owner`` of this ``kind`` of output. Return whether it is new.
 
-    Raises `OutputConflict`.
+    Another owner would write other contents to the same names. The splits of a manifest are one
+    owner. ``restart`` takes the folder from another owner; without it, raises `OutputConflict`.
     """
     path = owner_path(folder, kind)
     text = (json.dumps(owner, indent=1) + "\n").encode()
     with atomic.output_errors(path):
         try:
-            there: bytes | None = safe_open.read_bounded(path, _MOST_OWNER)
+            present: bytes | None = safe_open.read_bounded(path, _MOST_OWNER)
         except FileNotFoundError:
-            there = None
-        if there == text:
+            present = None
+        if present == text:
             return False
-        if there is not None and not restart:
+        if present is not None and not restart:
             raise OutputConflict(
-                f"{shown(folder)}: holds what another run has made ({shown(path.name)} says "
+                f"{shown(folder)}: holds the output of another run ({shown(path.name)} says "
                 "which); name another --output-dir, or replace it with --restart"
             )
         atomic.write_text(path, text.decode())
     return True
 
 
-def require_own_names(tree: OutputTree, utterances: Iterable[Utterance]) -> None:
-    """Raises `OutputConflict` where input lies in the output folder, and `ManifestError` where two
-    different utterances would be written to one file. Takes 8 bytes an utterance."""
+def require_distinct_names(tree: OutputTree, utterances: Iterable[Utterance]) -> None:
+    """Check that every utterance has an output file of its own, in 8 bytes an utterance.
+
+    Raises `OutputConflict` for input in the output folder, `UsageError` for input outside the root,
+    and `ManifestError` for two different utterances with the same file.
+    """
     names = array("Q")
     real = cache(os.path.realpath)
     for utterance in utterances:
@@ -172,7 +179,7 @@ def _require_outside(tree: OutputTree, utterance: Utterance, real: Callable[[str
 
 
 def _require_same_content(tree: OutputTree, utterances: Iterable[Utterance]) -> None:
-    """Of utterances that share the name of their output."""
+    """Check utterances that share an output file. Raises `ManifestError` if they differ."""
     seen: dict[str, tuple[str, Utterance]] = {}
     for utterance in utterances:
         if utterance.record.get("error") is not None:
@@ -191,6 +198,6 @@ def _digest(text: str) -> int:
 
 
 def _content(utterance: Utterance) -> str:
-    """Everything that an utterance's output depends on."""
+    """All properties of an utterance that its output depends on."""
     units = {key: utterance.record.get(key) for key in ("units", "unit_durations")}
     return f"{utterance.audio} {utterance.offset} {utterance.duration} {manifest.dump(units)}"

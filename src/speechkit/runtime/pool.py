@@ -1,8 +1,8 @@
 """The worker processes of a run: fed ahead, watched, replaced when they die.
 
-A worker that is killed, crashes or takes longer than its limit costs exactly the utterances it
-had begun; where these are several, each is tried again alone first, so that one alone is lost.
-Of an engine that is known to hang whatever it is given, a first stall ends the run instead.
+A worker that is killed, crashes or exceeds its time limit costs only the utterances it had begun.
+If these are several, each is tried again alone, so that only the guilty one is lost. For an engine
+that may hang on any input, the first stall ends the run instead.
 """
 
 from __future__ import annotations
@@ -41,19 +41,18 @@ log = logging.getLogger(__name__)
 
 Batch = tuple[Utterance, ...]
 
-AHEAD = 2  # batches a worker holds: the one it works on and the next
-DRAIN_SECONDS = 6.0  # how long a drain waits for what has begun
-STOP_SECONDS = 3.0  # how long a worker without work may take to end
-POLL_SECONDS = 0.2  # how often deadlines and the drain are looked at
-AWAKE_SECONDS = 1.0  # between two looks at most; what is more, this process was stopped or blocked
-DEATHS_IN_A_ROW = 10  # with no result between them: not the utterances are at fault
+AHEAD = 2  # batches that a worker holds: the current one and the next
+DRAIN_SECONDS = 6.0  # time limit of a drain, for the utterances that have begun
+STOP_SECONDS = 3.0  # time limit for the end of a worker without work
+POLL_SECONDS = 0.2  # interval between checks of deadlines and of the drain
+AWAKE_SECONDS = 1.0  # longest interval that counts: in a longer one this process was suspended
+DEATHS_IN_A_ROW = 10  # deaths without a result between them, for which no utterance is at fault
 
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """``time_limit``: seconds of work allowed for each second of audio, and three times as many
-    for any utterance; 0 for no limit. ``threads``, ``loaders``, ``gpus``: as in
-    `stage.Placement`."""
+    """``time_limit``: seconds of work allowed per second of audio, where audio shorter than 3 s
+    counts as 3 s; 0 for no limit. ``threads``, ``loaders``, ``gpus``: as in `stage.Placement`."""
 
     workers: int
     threads: int = 1
@@ -65,9 +64,9 @@ class PoolOptions:
 class Pool:
     """Runs a processor over batches in worker processes.
 
-    ``error_keys`` are the keys that a failed utterance's record carries beside its error.
-    ``stall_ends``: whether a stall in a batch with this utterance is to end the run; None: none
-    does. ``folder``: for what workers put aside.
+    ``error_keys``: keys of a failed utterance's record beside its error. ``stall_ends``: whether a
+    stall in a batch with this utterance ends the run; None if no stall does. ``folder``: for
+    temporary files of the workers.
     """
 
     def __init__(
@@ -88,18 +87,18 @@ class Pool:
         self.uses: list[DeviceUse] = []  # of the workers that have ended
         self._again: deque[Batch] = deque()
         self._deaths = 0
-        self._fatal: SpeechkitError | None = None  # raised when what came before it is safe
+        self._fatal: SpeechkitError | None = None  # raised once earlier outcomes are out
         self._proven = False  # an engine has been built
-        self._clock = 0.0  # seconds, of which this process slept through none
-        self._looked = time.monotonic()
+        self._clock = 0.0  # seconds in which this process was awake
+        self._checked = time.monotonic()
 
     def answers(
         self, batches: Iterator[Batch], draining: Callable[[], bool]
     ) -> Iterator[list[Outcome]]:
-        """Yields outcomes as they come, until all batches are answered or the drain is over.
+        """Yield outcomes as they come, until all batches are answered or the drain is over.
 
-        Raises `EngineMissing` or `EngineFailed` where the engine can't be built, `Stalled` where a
-        stall ends the run.
+        Raises `EngineMissing` or `EngineFailed` if the engine can't be built, `Stalled` if a stall
+        ends the run.
         """
         drain_ends = float("inf")
         try:
@@ -121,9 +120,9 @@ class Pool:
             self._stop()
 
     def _feed(self, batches: Iterator[Batch]) -> None:
-        """Gives every worker its fill, the emptiest first; starts one where all are busy.
+        """Give batches to all workers, the emptiest first. Start a worker if all are busy.
 
-        What is tried again comes first, and a worker has nothing else meanwhile.
+        Batches to try again come first, and their worker gets nothing else meanwhile.
         """
         while True:
             again = bool(self._again)
@@ -144,8 +143,8 @@ class Pool:
         by_connection = {worker.connection: worker for worker in self._workers}
         answering = wait(list(by_connection), POLL_SECONDS)
         now = time.monotonic()
-        self._clock += min(now - self._looked, AWAKE_SECONDS)
-        self._looked = now
+        self._clock += min(now - self._checked, AWAKE_SECONDS)
+        self._checked = now
         for connection in answering:
             worker = by_connection[connection]  # type: ignore[index]
             try:
@@ -182,7 +181,7 @@ class Pool:
         return self._clock + limit * max(seconds, 3.0) if limit else float("inf")
 
     def _bury(self, worker: WorkerProcess, *, timed_out: bool = False) -> list[Outcome]:
-        """Ends a dead or stuck worker; its utterances go to others, or come out as errors."""
+        """End a dead or stuck worker. Its utterances are queued again or come out as errors."""
         if timed_out and self._stall_ends:
             log.error("a worker process hangs; its threads are at:\n%s", worker.all_stacks())
         status = self._end(worker)
@@ -211,14 +210,14 @@ class Pool:
             )
         return EngineFailed(
             f"{self._deaths} worker processes ended one after another, the last one "
-            f"{_cause(status)}; nothing done so far is lost, run again to go on"
+            f"{_cause(status)}; nothing done so far is lost; run again to resume"
         )
 
     def _suspects(self, worker: WorkerProcess, *, timed_out: bool) -> list[Utterance]:
-        """The utterances that may have ended the worker; its others are queued again."""
+        """Return the utterances that may have ended the worker, and queue its others again."""
         suspects: list[Utterance] = []
         for batch in worker.batches:
-            # Where it loads ahead, all it holds may have killed it.
+            # If it loads ahead, any of its utterances may have killed it.
             guilty = tuple(batch) if self._options.loaders and not timed_out else worker.begun
             suspects += [batch.pop(index) for index in guilty if index in batch]
             if batch:
@@ -226,7 +225,7 @@ class Pool:
         return suspects
 
     def _ends_run(self, suspects: Sequence[Utterance]) -> bool:
-        """Whether some of them have not stalled before, so that it may be the machine's fault."""
+        """Whether an utterance stalled for the first time, so that the machine may be at fault."""
         ends = self._stall_ends
         return ends is not None and any(ends(utterance.index) for utterance in suspects)
 
@@ -235,12 +234,12 @@ class Pool:
         return Stalled(
             f"stalled: {count} utterance{'s' * (count > 1)} took longer than --time-limit "
             f"{self._options.time_limit:g} allows; nothing done so far is lost: run the same "
-            "command again to go on, with these one by one",
+            "command again to resume, with these one by one",
             [utterance.index for utterance in self._stalled],
         )
 
     def _withdraw(self) -> None:
-        """In a drain: what no worker has begun is left for the next run."""
+        """Take back all batches that no worker has begun, for the next run."""
         self._again.clear()
         for worker in [worker for worker in self._workers if not worker.begun]:
             self._end(worker)

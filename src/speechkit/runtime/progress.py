@@ -1,4 +1,4 @@
-"""Progress of a run, for whoever shows it."""
+"""Progress of a run, for a listener that shows it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """A run under way.
+    """The progress of a run.
 
-    ``done`` of ``total`` utterances have an answer, ``resumed`` of them from an earlier run;
-    ``failed`` have an error. ``audio_seconds``: audio answered by this run. ``elapsed`` and
-    ``remaining`` are seconds of wall time, ``remaining`` None before the first answer.
+    ``done`` of ``total`` utterances have a result or an error, ``resumed`` of them from an earlier
+    run; ``failed`` have an error. ``audio_seconds``: audio done by this run. ``elapsed`` and
+    ``remaining``: seconds of wall time; ``remaining`` is None until an utterance is done.
     """
 
     stage: str
@@ -30,10 +30,10 @@ Listener = Callable[[Progress], None]
 
 
 class Meter:
-    """Counts the answers of a run and tells a listener after each.
+    """Counts the utterances done and calls a listener after each.
 
-    ``seconds`` is the audio of all utterances, None where it is unknown: the remaining time then
-    goes by the number of utterances.
+    ``seconds``: the audio of all utterances. If it is None, the remaining time is estimated from
+    the number of utterances.
     """
 
     def __init__(
@@ -46,22 +46,22 @@ class Meter:
         self._done = self._resumed = self._failed = 0
         self._resumed_seconds = self._audio = 0.0
         self._started = time.monotonic()
-        self._tell()
+        self._report()
 
     def skip(self, seconds: float) -> None:
-        """Counts an utterance that an earlier run has answered, and its audio."""
+        """Count an utterance done by an earlier run, and its audio."""
         self._done += 1
         self._resumed += 1
         self._resumed_seconds += seconds
 
     def advance(self, *, seconds: float, failed: bool) -> None:
-        """Counts an answer, and its audio."""
+        """Count an utterance done by this run, and its audio."""
         self._done += 1
         self._audio += seconds
         self._failed += failed
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._listener is None:
             return
         elapsed = time.monotonic() - self._started

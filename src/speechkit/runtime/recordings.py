@@ -1,4 +1,4 @@
-"""Output records as recordings, grouped by their audio, for the text formats."""
+"""Recordings for the text formats: output records, grouped by audio file."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from speechkit.io.audio_survey import AudioSurvey, normal
 from speechkit.io.inputs import Inputs
 from speechkit.records import Record, Recording, Segment, Word
-from speechkit.runtime.output_tree import OutputTree, survey_of
+from speechkit.runtime.output_tree import OutputTree, survey_inputs
 
 
 def tree_of(audio: AudioSurvey) -> OutputTree:
-    """A tree that names recordings and is never written."""
+    """A tree for the names of recordings; nothing is written to it."""
     return OutputTree("", audio.folder, "", alike=audio.alike)
 
 
 def recordings(records: Iterable[Record], tree: OutputTree) -> list[Recording]:
-    """The recordings that the records speak of, in order of appearance.
+    """The recordings of the records, in order of appearance.
 
-    Records of one file are joined in order of time; failed ones have nothing to show.
+    Records of the same file are joined in order of time; failed ones are left out.
     """
     joined = (recording_of(tree.name(path), group) for path, group in by_audio(records).items())
     return [recording for recording in joined if recording]
@@ -29,7 +29,7 @@ def recordings(records: Iterable[Record], tree: OutputTree) -> list[Recording]:
 def all_recordings(results: Inputs) -> list[Recording]:
     """The recordings of a whole result."""
     records = (utterance.record for utterance in results)
-    return recordings(records, tree_of(survey_of(results)))
+    return recordings(records, tree_of(survey_inputs(results)))
 
 
 def _audio_path(record: Record) -> str:
@@ -45,7 +45,10 @@ def by_audio(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 
 def completed(read: Callable[[], Iterable[Record]]) -> Iterator[tuple[str, list[Record]]]:
-    """The records of each path as soon as all of them are read."""
+    """Yield each path with its records as soon as all of them are read.
+
+    Calls ``read`` twice: the first time to count the records.
+    """
     left = Counter(hash(_audio_path(record)) for record in read())
     held: dict[str, list[Record]] = {}
     for record in read():
@@ -57,7 +60,7 @@ def completed(read: Callable[[], Iterable[Record]]) -> Iterator[tuple[str, list[
 
 
 def recording_of(name: str, records: Sequence[Record]) -> Recording | None:
-    """The recording that the records of one audio file make; None where all have failed."""
+    """The recording made of the records of one audio file; None if all have failed."""
     sound = [record for record in records if record.get("error") is None]
     if not sound:
         return None

@@ -1,4 +1,4 @@
-"""The one place that streams, batches, resumes, drains and counts."""
+"""The runner of all stages: it streams, batches, resumes, drains and counts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from speechkit.io.journal import Journal, part_path
 from speechkit.io.output_status import finished_run
 from speechkit.io.run_identity import RunIdentity
 from speechkit.runtime.batching import batches
-from speechkit.runtime.earlier_results import recall, take_over
+from speechkit.runtime.earlier_results import take_over
 from speechkit.runtime.messages import Outcome
 from speechkit.runtime.pool import Batch, Pool, PoolOptions
 from speechkit.runtime.progress import Listener, Meter
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """``output`` is a manifest, None for `Runner.stream`. ``retry_failed`` computes the failed
+    """``output``: a manifest, None for `Runner.stream`. ``retry_failed`` computes the failed
     utterances of ``output`` again, ``restart`` all."""
 
     output: str | None
@@ -43,10 +43,10 @@ class RunOptions:
 
 
 class Runner:
-    """Takes every utterance of the inputs through a stage, once: by `write` or by `stream`.
+    """Runs a stage over every utterance of the inputs, once, by `write` or by `stream`.
 
-    Both raise `Drained` where ``stop`` ended the run before its end, `Stalled`, `OutputConflict`,
-    `ManifestError`, `EngineMissing` and the rest of the error tree's fatal half.
+    Both raise `Drained` if ``stop`` ended the run early, `Stalled`, `OutputConflict`,
+    `ManifestError`, `EngineMissing` and the other fatal errors of the error tree.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Runner:
         self._uses: list[DeviceUse] = []
 
     def write(self, output: Path) -> None:
-        """Writes the results to ``output``, or finds them there."""
+        """Write the results to ``output``, unless they are there already."""
         identity = RunIdentity(
             self._stage.name,
             self._stage.options,
@@ -81,7 +81,7 @@ class Runner:
         restart = self._options.restart
         retry = self._options.retry_failed and not restart
         moved = False
-        # A part beside the output is a retry or a restart that was stopped: it goes on.
+        # A part beside the output is a stopped retry or restart: resume it.
         if output.exists() and not (restart or part_path(output).exists()):
             account = finished_run(output, identity)
             self._tally.update(account)
@@ -90,7 +90,7 @@ class Runner:
                 self._resumed = self._scan.count
                 return
         with Journal(output, identity, restart=restart) as journal:
-            recall(journal, self._inputs, self._stage)
+            drop_invalid(journal, self._inputs, self._stage)
             if retry or moved:
                 self._forget_failures(journal, identity)
             self._fill(journal)
@@ -100,8 +100,8 @@ class Runner:
             journal.publish(self._tally.to_json())
 
     def stream(self) -> Iterator[Sequence[str]]:
-        """Yields the output lines of each utterance in input order, each as soon as all before it
-        are there."""
+        """Yield the output lines of each utterance, in input order, as soon as all utterances
+        before it are done."""
         waiting: dict[int, Sequence[str]] = {}
         following = 0
         meter = self._meter()
@@ -116,7 +116,7 @@ class Runner:
         self._require_all(following, "the utterances after it are not in the output")
 
     def summary(self) -> Summary:
-        """The account of what `write` or `stream` has done."""
+        """The summary of `write` or `stream`."""
         wall = time.monotonic() - self._started
         audio = self._audio_seconds
         tally = self._tally.to_json()
@@ -143,7 +143,7 @@ class Runner:
         return Meter(self._stage.name, self._scan.count, self._scan.seconds, self._listener)
 
     def _fill(self, journal: Journal) -> None:
-        """Computes what the journal lacks. Raises `Drained` if it still lacks something."""
+        """Compute the results that the journal lacks. Raises `Drained` if the run ends early."""
         self._resumed = journal.count
         meter = self._meter()
         todo = partial(_todo, journal, meter)
@@ -157,14 +157,14 @@ class Runner:
         except Stalled as e:
             journal.mark_stalled(e.utterances)
             raise
-        gone = f"{journal.part} is gone: somebody has removed it, and what was done with it"
+        gone = f"{journal.part} was removed, and the results with it"
         self._require_all(self._done + self._resumed, GO_ON if journal.stands else gone)
 
     def _require_all(self, answered: int, otherwise: str) -> None:
         if answered == self._scan.count:
             return
         if not self._stop.is_set:
-            raise UsageError("the input has lost lines since it was checked; give it back whole")
+            raise UsageError("the input has lost lines since it was checked; restore it")
         raise Drained(
             f"{self._stop.cause} with {answered} of {self._scan.count} utterances done; {otherwise}"
         )
@@ -196,8 +196,8 @@ class Runner:
         meter.advance(seconds=outcome.seconds, failed=outcome.error is not None)
 
     def _forget_failures(self, journal: Journal, identity: RunIdentity) -> None:
-        """Leaves in the journal what succeeded, be it in the unfinished or the finished output."""
-        # Killed while it published, a run leaves a whole journal beside any mix of old and new.
+        """Keep only successful results, from the unfinished and the finished output."""
+        # A run killed while it published leaves a whole journal beside an output of either age.
         whole = journal.count == self._scan.count
         journal.drop_failed()
         if journal.output.exists() and not whole:
@@ -206,8 +206,10 @@ class Runner:
 
 
 def _todo(journal: Journal, meter: Meter, batch: Batch) -> Iterator[Batch]:
-    """The batch without its finished utterances. It was made of all, so that no result depends on
-    what was finished. Utterances that have stalled come alone."""
+    """Yield the batch without its finished utterances, and utterances that have stalled alone.
+
+    Batches are formed of all utterances, so that no result depends on which ones were finished.
+    """
     left = []
     for utterance in batch:
         if journal.done(utterance.index):

@@ -1,4 +1,4 @@
-"""A stage: its processor, which works on batches in worker processes, and how it is run."""
+"""A stage: its processor, which works on batches in worker processes, and how it runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from speechkit.runtime.batching import MOST
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An utterance with what `Processor.load` made of it; ``seconds`` of audio."""
+    """An utterance with the ``data`` from `Processor.load`, and its ``seconds`` of audio."""
 
     utterance: Utterance
     data: Any
@@ -23,43 +23,43 @@ class Loaded:
 
 
 class Processor(Protocol):
-    """A stage's work: pickled once to each worker process, opened there, then fed batches."""
+    """The work of a stage. Each worker process receives a pickle, opens it and feeds it batches."""
 
     one_by_one: bool  # compute is given single utterances; a crash then costs exactly one
 
     def open(self) -> None:
-        """Builds the engine. Raises `EngineMissing` or `EngineFailed`."""
+        """Build the engine. Raises `EngineMissing` or `EngineFailed`."""
         ...
 
     def load(self, utterance: Utterance) -> Loaded:
-        """Reads the utterance's audio. Raises an `UtteranceError`."""
+        """Read the audio of an utterance. Raises an `UtteranceError`."""
         ...
 
     def compute(self, batch: Sequence[Loaded]) -> Iterable[Sequence[Record]]:
-        """The output records of each utterance, in order of the batch."""
+        """Return the output records of each utterance, in the order of the batch."""
         ...
 
     def weight(self, seconds: float) -> float:
-        """The seconds of audio that an utterance counts as when its time is limited."""
+        """The seconds of audio by which the time limit of an utterance is computed."""
         return seconds
 
     def survey(self, inputs: Inputs, *, restart: bool) -> None:
-        """May look at all of the input before a worker is started. Raises `UsageError`."""
+        """Check all of the input before a worker starts. Raises `UsageError`."""
         return
 
     def device_use(self) -> DeviceUse | None:
-        """None where the engine has no device to speak of."""
+        """The use of the device so far; None for an engine without a choice of device."""
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """How a stage uses the machine where the user doesn't say.
+    """The default use of the machine by a stage.
 
-    ``workers``: processes, 0 for one a CPU granted. ``threads``: of each one's numeric libraries,
-    0 for its share of the CPUs.
-    ``loaders``: threads in each that load the next batch while the engine is at work; 0: none.
-    ``gpus``: as CUDA_VISIBLE_DEVICES names them, one for each process; none to leave that as it is.
+    ``workers``: number of processes, 0 for one per CPU granted. ``threads``: of the numeric
+    libraries in each process, 0 for its share of the CPUs. ``loaders``: threads in each process
+    that load the next batch while the engine works, 0 for none. ``gpus``: one for each process, as
+    CUDA_VISIBLE_DEVICES names them; empty to leave that variable as it is.
     """
 
     workers: int = 0
@@ -70,16 +70,16 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What to run.
+    """A stage, ready to run.
 
-    ``options`` are those that the results depend on: they pin a resumed run. ``batch_audio``:
-    seconds of audio in a batch. ``packages``: distributions whose versions the summary gives.
-    ``result_keys`` stand in the record of every other one, ``error_keys`` in that of a failed one
-    beside its error. ``cuts``: an utterance
-    may give any number of lines, segments with it as their ``parent``; else it gives one.
-    ``batch_utterances`` are the most in a batch. ``stalls``: its engine is known to hang whatever
-    it is given, so that a first stall ends the run instead of costing an utterance. ``scratch``:
-    where its workers put files aside, if they do. ``inputs``: what it takes.
+    ``options``: all options that the results depend on; a resumed run must have the same ones.
+    ``batch_audio``: seconds of audio in a batch. ``batch_utterances``: the most utterances in a
+    batch. ``packages``: distributions with versions in the summary. ``result_keys``: keys of every
+    successful record. ``error_keys``: keys of a failed record beside its error. ``cuts``: an
+    utterance gives any number of lines, segments with it as their ``parent``; otherwise one line.
+    ``stalls``: its engine may hang on any input, so that the first stall ends the run instead of
+    costing an utterance. ``scratch``: folder for temporary files of the workers, if they write any.
+    ``inputs``: class of its inputs.
     """
 
     name: str
@@ -98,7 +98,7 @@ class Stage:
 
 
 def load_audio(utterance: Utterance, channel: int | None, track: str | None) -> Loaded:
-    """The utterance's `audio.Audio` at `SAMPLE_RATE`. Raises an ``Audio…`` error."""
+    """Load an utterance's `audio.Audio` at `SAMPLE_RATE`. Raises an ``Audio…`` error."""
     from speechkit.io import audio
 
     loaded = audio.load(

@@ -1,4 +1,4 @@
-"""Requests to end a run early: signals of the process, or an event that the caller sets."""
+"""Requests to stop a run early: signals of the process, or an event that the caller sets."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from types import TracebackType
 from speechkit.errors import Drained
 from speechkit.runtime.messages import DRAIN_SIGNALS
 
-GO_ON = "run the same command again to go on"
+GO_ON = "run the same command again to resume"
 
 
 class StopRequest:
     """Set by ``cancel`` or, with ``signals``, by the first of `DRAIN_SIGNALS`.
 
-    Inside `gently` a signal is only noted; elsewhere it ends the run at once, by `Drained`: a kill
-    at any moment does no harm, so an exception does none. Signals can only be heard in the main
-    thread; once one was heard, all further ones are ignored, since the process is about to end.
+    Inside `gently`, a signal only sets it. Elsewhere it raises `Drained` at once, which does no
+    harm, because a kill at any moment does none. Only the main thread can handle signals. All
+    signals after the first are ignored, because the process is about to end.
     """
 
     def __init__(self, cancel: threading.Event | None = None, *, signals: bool = False) -> None:
@@ -62,7 +62,7 @@ class StopRequest:
 
     @contextmanager
     def gently(self) -> Iterator[None]:
-        """Inside, a signal is only noted."""
+        """Inside, a signal raises no exception."""
         self._gently = True
         try:
             yield
@@ -73,13 +73,13 @@ class StopRequest:
         if self._signalled:
             return
         self._signalled = True
-        # A second signal while the process ends must not change its exit code: a handler of ours
-        # would be taken down before the process is gone, what is ignored stays ignored. The first
-        # one may come before __enter__ is through: then no __exit__ follows.
+        # A second signal while the process ends must not change its exit code. Python removes
+        # handlers before the process is gone, but ignored signals stay ignored. The first signal
+        # may interrupt __enter__, and then no __exit__ follows.
         self._ignore()
         name = signal.Signals(number).name
         how = "finishing what has begun, 10 s at most" if self._gently else "stopping"
-        with suppress(OSError):  # print could meet itself, interrupted in mid-write
+        with suppress(OSError):  # not print, which the signal may have interrupted
             os.write(sys.stderr.fileno(), f"{name}: {how}\n".encode())
         if not self._gently:
             raise Drained(f"{self.cause}; {GO_ON}")

@@ -19,11 +19,10 @@ from speechkit.runtime.export import Written
 class Summary:
     """The closing account of a run. Times and audio in seconds, memory in bytes.
 
-    ``done`` were computed now, ``resumed`` by an earlier run; ``failed`` of both have an error.
-    ``flags``: how many utterances of both are flagged with each doubt.
-    ``device``: where the engine worked, its smallest batch size, and its ``share`` of the time
-    from the start of the run to its end in which it was at work (of all workers, 0 to 1).
-    ``written``: text files beside the output, None where none were asked for.
+    ``done`` utterances were computed by this run, ``resumed`` by an earlier one; ``failed`` of both
+    have an error. ``flags``: number of flagged utterances of both, by flag. ``device``: its name,
+    its smallest batch size, and the ``share`` of the run's time in which the engine was at work
+    (mean of all workers, 0 to 1). ``written``: text files beside the output, None without formats.
     """
 
     stage: str
@@ -55,14 +54,14 @@ class Summary:
 
 
 class Tally:
-    """Counts failed utterances by type of error, and flagged ones by doubt."""
+    """Counts of failed utterances by type of error, and of flagged utterances by flag."""
 
     def __init__(self) -> None:
         self.errors: Counter[str] = Counter()
         self.flags: Counter[str] = Counter()
 
     def count(self, lines: Iterable[bytes]) -> None:
-        """Counts the lines of one utterance."""
+        """Count the lines of one utterance."""
         self.errors.update({kind for kind in map(error_type, lines) if kind})
         self.flags.update({flag for line in lines for flag in flags_of(line)})
 
@@ -78,7 +77,7 @@ class Tally:
 
 
 def device_account(uses: Sequence[DeviceUse], wall_seconds: float) -> dict[str, Any] | None:
-    """The device of a run, from what each of its workers says; None where none was used."""
+    """The device of a run, from the device use of its workers; None if none was used."""
     if not uses:
         return None
     seconds = sum(use.seconds for use in uses)

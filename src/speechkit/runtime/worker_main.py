@@ -1,7 +1,7 @@
 """A worker process: builds its engine once, then answers batches until its pipe closes.
 
-Started by `pool.Pool` as a program of its own. Signals that end a run are the runner's affair and
-ignored here; when the runner dies, the pipe closes and the worker ends, even in mid-computation.
+`pool.Pool` starts it as a separate program. It ignores the signals that end a run, which the runner
+handles. If the runner dies, the pipe closes and the worker ends, even during a computation.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ from speechkit.runtime.messages import (
 from speechkit.runtime.stage import Loaded, Processor
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
-UNKNOWN_SECONDS = 60.0  # assumed of an utterance until it is decoded, for its time limit
+UNKNOWN_SECONDS = 60.0  # assumed for an utterance until it is decoded, for its time limit
 Load = Callable[[], Loaded]
 Batch = list[tuple[Utterance, Load]]
 
-OUTCOME_SECONDS = 0.05  # how long an outcome may wait for the next message
+OUTCOME_SECONDS = 0.05  # longest delay of an outcome, which is sent with the next message
 
 
 def main() -> None:
     for name in DRAIN_SIGNALS:
         signal.signal(name, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, DRAIN_SIGNALS)  # the runner held them back till now
-    os.dup2(2, 1)  # whatever a library prints must not mix with the data on stdout
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, DRAIN_SIGNALS)  # the runner has blocked them
+    os.dup2(2, 1)  # output of libraries must not mix with the data on stdout
     faulthandler.enable()
     faulthandler.register(STACKS_SIGNAL, file=int(sys.argv[2]))
     if sys.platform == "linux":
@@ -65,7 +65,7 @@ def main() -> None:
     batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
     try:
         processor, error_keys, loaders = connection.recv()
-    except (EOFError, OSError):  # the runner died meanwhile
+    except (EOFError, OSError):  # the runner has died
         return
     threading.Thread(
         target=_receive, args=(connection, batches, _loader(processor, loaders)), daemon=True
@@ -75,21 +75,24 @@ def main() -> None:
         processor.open()
     except Exception as e:
         error = e if isinstance(e, SpeechkitError) else EngineFailed(f"can't start: {e!r}")
-        runner.tell(Failed(error, traceback.format_exc()))
+        runner.send(Failed(error, traceback.format_exc()))
         return
-    runner.tell(Ready())
+    runner.send(Ready())
     while (batch := batches.get()) is not None:
         try:
-            for group in [[one] for one in batch] if processor.one_by_one else [batch]:
+            for group in [[item] for item in batch] if processor.one_by_one else [batch]:
                 _work(processor, group, error_keys, runner)
-        except OutputFailed as e:  # the next utterance's would fail, too
-            runner.tell(Failed(e, traceback.format_exc()))
+        except OutputFailed as e:  # the output of the next utterance would fail, too
+            runner.send(Failed(e, traceback.format_exc()))
             return
-        runner.tell(BatchDone(processor.device_use()))
+        runner.send(BatchDone(processor.device_use()))
 
 
 def _loader(processor: Processor, threads: int) -> Callable[[Utterance], Load]:
-    """Begins to load an utterance, in one of the threads; without any it waits to be asked."""
+    """Return a function that starts loading an utterance in a thread and returns its `Load`.
+
+    With 0 ``threads``, the `Load` itself does the work.
+    """
     if not threads:
         return lambda utterance: partial(processor.load, utterance)
     pool = ThreadPoolExecutor(threads)
@@ -101,7 +104,7 @@ def _receive(
     batches: queue.SimpleQueue[Batch | None],
     load: Callable[[Utterance], Load],
 ) -> None:
-    """Takes batches off the pipe at once, so that neither side ever waits for the other to read."""
+    """Take batches off the pipe at once, so that neither side waits for the other to read."""
     try:
         while (batch := connection.recv()) is not None:
             batches.put([(utterance, load(utterance)) for utterance in batch])
@@ -111,46 +114,46 @@ def _receive(
 
 
 class _Runner:
-    """The other end of the pipe. Outcomes wait a moment, to travel with what follows them."""
+    """The other end of the pipe. Outcomes are delayed a little, to be sent together."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._waiting: list[Message] = []
-        self._told = time.monotonic()
+        self._sent = time.monotonic()
 
-    def tell(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         self._waiting.append(message)
         now = time.monotonic()
-        if not isinstance(message, Outcome) or now - self._told > OUTCOME_SECONDS:
+        if not isinstance(message, Outcome) or now - self._sent > OUTCOME_SECONDS:
             try:
                 self._connection.send(self._waiting)
-            except OSError:  # it died: nobody is left to answer to
+            except OSError:  # the runner has died
                 os._exit(0)
             self._waiting = []
-            self._told = now
+            self._sent = now
 
 
 def _work(processor: Processor, group: Batch, error_keys: Record, runner: _Runner) -> None:
     indices = tuple(utterance.index for utterance, _ in group)
     lengths = (utterance.duration or UNKNOWN_SECONDS for utterance, _ in group)
     expected = sum(map(processor.weight, lengths))
-    runner.tell(Begun(indices, expected))
+    runner.send(Begun(indices, expected))
     batch = _loaded(group, error_keys, runner)
     if not batch:
         return
     actual = sum(processor.weight(loaded.seconds) for loaded in batch)
     if actual > expected or len(group) > 1:
-        runner.tell(Begun(indices, actual))
+        runner.send(Begun(indices, actual))
     answered = 0
     try:
         for loaded, records in zip(batch, processor.compute(batch), strict=True):
-            runner.tell(_success(loaded, records))
+            runner.send(_success(loaded, records))
             answered += 1
     except OutputFailed:
         raise
     except Exception as e:
         if len(batch) == 1:
-            runner.tell(_failure(batch[0].utterance, e, error_keys))
+            runner.send(_failure(batch[0].utterance, e, error_keys))
         else:
             _work_apart(processor, batch[answered:], error_keys, runner)
 
@@ -158,23 +161,23 @@ def _work(processor: Processor, group: Batch, error_keys: Record, runner: _Runne
 def _work_apart(
     processor: Processor, batch: Sequence[Loaded], error_keys: Record, runner: _Runner
 ) -> None:
-    """One by one, to find the utterance that the batch has failed for."""
+    """Compute utterances one by one, to find the one for which the batch failed."""
     for loaded in batch:
         load = partial(processor.load, loaded.utterance)
         _work(processor, [(loaded.utterance, load)], error_keys, runner)
 
 
 def _loaded(group: Batch, error_keys: Record, runner: _Runner) -> list[Loaded]:
-    """The utterances that could be loaded; the others are answered for."""
+    """Load a group. Return the loaded utterances, and send the outcomes of the others."""
     batch: list[Loaded] = []
     for utterance, load in group:
         try:
             if utterance.record.get("error") is not None:
-                runner.tell(_carried(utterance, error_keys))
+                runner.send(_carried(utterance, error_keys))
             else:
                 batch.append(load())
         except Exception as e:
-            runner.tell(_failure(utterance, e, error_keys))
+            runner.send(_failure(utterance, e, error_keys))
     return batch
 
 
@@ -183,14 +186,15 @@ def _success(loaded: Loaded, records: Sequence[Record]) -> Outcome:
     longest = max((len(line.encode()) for line in lines), default=0)
     if longest > MOST_BYTES:
         raise ResultTooLong(
-            f"its line would take {longest >> 20} MiB, and no stage reads one of more than "
-            f"{MOST_BYTES >> 20}; cut the recording into utterances (vad --emit segments)"
+            f"its line would have {longest >> 20} MiB, and stages read {MOST_BYTES >> 20} MiB at "
+            "most; cut the recording into utterances (vad --emit segments)"
         )
     return Outcome(loaded.utterance.index, lines, loaded.seconds)
 
 
 def _carried(utterance: Utterance, error_keys: Record) -> Outcome:
-    """An utterance that failed in an earlier stage passes on as it is."""
+    """The outcome of an utterance that failed in an earlier stage: its record, unchanged but for
+    ``error_keys`` that it lacks."""
     record = utterance.record
     line = manifest.dump({**record, **{k: v for k, v in error_keys.items() if k not in record}})
     return Outcome(utterance.index, (line,), 0.0, error_type(line.encode()))

@@ -11,21 +11,26 @@ from speechkit.io import model_files
 from speechkit.io.hardware import gpus, granted_cpus, granted_memory
 from speechkit.runtime.stage import Placement
 
-WORKER_BYTES = 1 << 30  # a worker's libraries and audio, beside its model
+WORKER_BYTES = 1 << 30  # of a worker's libraries and audio, without its model
 MODEL_COPIES = 2  # of the weights, while they are loaded
-# Twice what a device computes at once, so that the features of one half are made during the other.
+# Twice the windows that a device computes at once: it computes one half while the features of the
+# other half are made.
 DEVICE_WINDOWS = 128
-WINDOW_SECONDS = 30.0  # about what batched ASR models take in at once
+WINDOW_SECONDS = 30.0  # about the length of a window of batched ASR models
 MOST_LOADERS = 8  # threads that decode audio for one device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """Where an engine runs. Results depend on the kind of device, whose floats and windows are its
-    own, and on nothing else here.
+    """The device of an engine, and the places of its models.
 
-    ``batch_size``: windows; 0: the engine's choice. ``gpus``: as CUDA_VISIBLE_DEVICES names them,
-    used together. ``model_copies``: a folder on the machine's own disk for copies of models."""
+    Results depend on the kind of device, because floats and windows differ between kinds, and on no
+    other field.
+
+    ``batch_size``: number of windows; 0 for the engine's choice. ``gpus``: GPUs to use together, as
+    CUDA_VISIBLE_DEVICES names them. ``offline``: never ask the hub for models. ``model_copies``: a
+    folder on the machine's own disk for copies of models.
+    """
 
     device: str = "auto"
     batch_size: int = 0
@@ -35,8 +40,10 @@ class Hardware:
 
 
 def place(info: EngineInfo, hardware: Hardware, model: Path | None) -> Placement:
-    """One process a device where there is one, else one a CPU as far as memory goes: on CPUs,
-    processes of one thread do more than the threads of one process."""
+    """One process per device if there is one, otherwise one per CPU as far as the memory allows.
+
+    On CPUs, many processes with one thread are faster than one process with many threads.
+    """
     if not info.takes("device"):
         return Placement(threads=1)
     cpus = granted_cpus()
@@ -50,8 +57,10 @@ def place(info: EngineInfo, hardware: Hardware, model: Path | None) -> Placement
 
 
 def batch_windows(info: EngineInfo, hardware: Hardware) -> int:
-    """How many windows a batch of utterances should come to. Few on CPUs, between which the batches
-    are shared out."""
+    """The number of windows in a batch of utterances.
+
+    It is small on CPUs, so that the batches divide evenly between them.
+    """
     if _has_accelerator(hardware.device):
         return 2 * hardware.batch_size or DEVICE_WINDOWS
     return hardware.batch_size or info.cpu_windows

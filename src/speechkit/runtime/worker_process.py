@@ -1,4 +1,4 @@
-"""A worker process as the pool sees it: started, fed, asked for its stacks, ended."""
+"""A worker process on the side of the pool, which starts, feeds and ends it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ from speechkit.runtime import interpreter
 from speechkit.runtime.messages import DRAIN_SIGNALS, STACKS_SIGNAL
 
 PROGRAM = "speechkit.runtime.worker_main"
-STACKS_SECONDS = 1.0  # how long a stuck worker's stacks are waited for
-#: The variables by which numeric libraries are told their number of threads.
+STACKS_SECONDS = 1.0  # time limit for the stacks of a stuck worker
+#: Variables with the number of threads of numeric libraries.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(eq=False, slots=True)
 class WorkerProcess:
-    """``outbox`` is sent by a thread: a worker that hangs, its pipe full, must not stop the pool.
-    ``deadline`` is a time of the pool's clock. ``stacks``: a pipe it writes them to when asked."""
+    """A worker process and its unanswered batches.
+
+    A thread sends the ``outbox``, because a hanging worker with a full pipe must not block the
+    pool. ``deadline``: a time of the pool's clock. ``stacks``: a pipe for its threads' stacks.
+    """
 
     process: subprocess.Popen[bytes]
     connection: Connection
@@ -40,7 +43,7 @@ class WorkerProcess:
     ready: bool = False
     batches: deque[dict[int, Utterance]] = field(default_factory=deque)  # unanswered, by index
     begun: tuple[int, ...] = ()
-    alone: bool = False  # it has a suspect, and nothing else until that is answered
+    alone: bool = False  # it has a single suspect, and gets nothing else until that is answered
     use: DeviceUse | None = None
     deadline: float = float("inf")
 
@@ -50,7 +53,11 @@ class WorkerProcess:
 
     @classmethod
     def start(cls, *, threads: int, gpu: str | None, folder: Path | None) -> WorkerProcess:
-        """``threads`` of each numeric library; ``folder`` for files put aside."""
+        """Start a process with ``threads`` for each numeric library.
+
+        ``gpu``: the only GPU that it sees, None to leave that open. ``folder``: for its temporary
+        files.
+        """
         environment = {**os.environ, **dict.fromkeys(THREADS, str(threads))}
         if folder:
             environment["TMPDIR"] = str(folder)
@@ -59,7 +66,7 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         stacks, its_stacks = os.pipe()
         with theirs:
-            # Ctrl-C reaches the workers too: held back until they are up and know to ignore it.
+            # Ctrl-C reaches the workers, too. It is blocked until they ignore it.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, DRAIN_SIGNALS)
             try:
                 process = subprocess.Popen(
@@ -79,7 +86,7 @@ class WorkerProcess:
         self.outbox.put(tuple(batch))
 
     def all_stacks(self) -> str:
-        """The stacks of its threads, written by a signal handler even while it hangs in C."""
+        """The stacks of its threads, written by a signal handler even if it hangs in C code."""
         self.process.send_signal(STACKS_SIGNAL)
         text = b""
         while wait([self.stacks], STACKS_SECONDS) and (piece := os.read(self.stacks, 1 << 16)):
@@ -87,7 +94,7 @@ class WorkerProcess:
         return text.decode(errors="replace").strip() or "(it doesn't answer)"
 
     def end(self, *, patience: float = 0.0) -> int:
-        """Lets the process end, kills it after ``patience`` seconds; its exit status."""
+        """Wait ``patience`` seconds for its end, then kill the process. Return its exit status."""
         if patience <= 0:
             self.process.kill()
         self.outbox.put(None)
@@ -102,8 +109,8 @@ class WorkerProcess:
         return status
 
     def _send(self) -> None:
-        """Sends what is in the outbox up to None, which ends the worker too."""
-        with contextlib.suppress(OSError):  # it died: the pool will see that
+        """Send the messages in the outbox up to None, which also ends the worker."""
+        with contextlib.suppress(OSError):  # it has died, as the pool will notice
             message: object = self
             while message is not None:
                 message = self.outbox.get()

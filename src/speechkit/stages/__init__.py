@@ -1,4 +1,4 @@
-"""The stages, in names alone: importing this loads none of them."""
+"""The names of the stages. Importing this module loads no stage."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageInfo:
-    """A stage. ``result``: the key of its results that text formats are made of. ``splittable``:
-    `speechkit slurm` runs it over splits."""
+    """A stage.
+
+    ``result``: the key of its results that text formats need. ``splittable``: whether `speechkit
+    slurm` runs it over splits.
+    """
 
     name: str
     result: str = ""

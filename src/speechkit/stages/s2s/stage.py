@@ -19,7 +19,12 @@ from speechkit.io.inputs import Inputs
 from speechkit.io.model_files import nearby
 from speechkit.io.unit_files import UnitInputs
 from speechkit.records import Record, Units, Utterance
-from speechkit.runtime.output_tree import OutputTree, claim, require_own_names, survey
+from speechkit.runtime.output_tree import (
+    OutputTree,
+    claim,
+    require_distinct_names,
+    survey_whole_manifest,
+)
 from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
 from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_windows, place
 
@@ -85,7 +90,7 @@ class S2sProcessor(Processor):
     def survey(self, inputs: Inputs, *, restart: bool) -> None:
         speech = self.options.speech
         if speech:
-            audio = survey(inputs)
+            audio = survey_whole_manifest(inputs)
             self.tree = OutputTree(
                 speech.folder,
                 speech.audio_root or audio.folder,
@@ -93,7 +98,7 @@ class S2sProcessor(Processor):
                 self._takes_units,
                 audio.alike,
             )
-            require_own_names(self.tree, inputs)
+            require_distinct_names(self.tree, inputs)
             pinned = pinned_options(self.engine.info, self.options)
             owner = {"tree": asdict(self.tree), "options": pinned}
             claim(self.tree.folder, "s2s", owner, restart=restart)
