@@ -372,7 +372,7 @@ _STATED = frozenset(key.name for key in LINE if key.stated)
 _FLAGS = {stage: tuple(flag.name for flag in FLAGS if stage in flag.set_by) for stage in STAGES}
 
 
-def renewed(
+def with_results(
     record: dict[str, Any], stage: str, results: dict[str, Any], flags: Iterable[str] | None
 ) -> dict[str, Any]:
     """The line with the ``results`` and ``flags`` of a stage.
@@ -389,7 +389,7 @@ def renewed(
     return _flagged(line, [*_without(flags_of(record), _FLAGS[stage]), *flags])
 
 
-def of_a_slice(record: dict[str, Any]) -> dict[str, Any]:
+def for_a_slice(record: dict[str, Any]) -> dict[str, Any]:
     """The line without the keys and flags of the whole recording."""
     line = {key: value for key, value in record.items() if key not in _OF_THE_WHOLE}
     return _flagged(line, _without(flags_of(record), _FLAGS_OF_THE_WHOLE))

@@ -84,7 +84,7 @@ def test_a_plain_pickle_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_called_fairseqs_is_inert(s2s_models: Path) -> None:
-    state = fairseq_checkpoint.unpickled(s2s_models / "hubert-dict.pt")
+    state = fairseq_checkpoint.load_inert(s2s_models / "hubert-dict.pt")
     (dictionary,) = state["task_state"]["dictionaries"]
     assert isinstance(dictionary, fairseq_checkpoint.Stub)
     assert not vars(dictionary)

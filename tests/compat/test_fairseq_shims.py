@@ -95,7 +95,7 @@ def test_fairseqs_own_loading_fails(s2s_models: Path) -> None:
 def test_every_layout_of_2021_loads(layout: str, s2s_models: Path) -> None:
     """With every weight as it was saved."""
     path = s2s_models / f"hubert-{layout}.pt"
-    saved = fairseq_checkpoint.unpickled(path)["model"]
+    saved = fairseq_checkpoint.load_inert(path)["model"]
     loaded = load(path).state_dict()
     assert loaded.keys() == saved.keys()
     assert all(torch.equal(loaded[name], saved[name]) for name in saved)
@@ -126,7 +126,7 @@ def test_weight_norm_of_both_kinds(
     s2s_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Saved with torch's parametrisation of today, and with that of 2021: the same model."""
-    state = fairseq_checkpoint.unpickled(s2s_models / "hubert-bare.pt")
+    state = fairseq_checkpoint.load_inert(s2s_models / "hubert-bare.pt")
     old = dict(state["model"])
     names = {"weight_g": "original0", "weight_v": "original1"}
     for ours, theirs in names.items():
@@ -143,7 +143,7 @@ def test_weight_norm_of_both_kinds(
 
 
 def hostile(source: Path, target: Path, mark: Path) -> Path:
-    state = fairseq_checkpoint.unpickled(source)
+    state = fairseq_checkpoint.load_inert(source)
     code = f"__import__('pathlib').Path({str(mark)!r}).touch() or [(32, 10, 5)]"
     state["cfg"]["model"]["conv_feature_layers"] = code
     torch.save(state, target)
@@ -167,7 +167,7 @@ def test_a_configuration_is_never_run(
 def test_layers_that_are_not_there_are_not_built(s2s_models: Path, tmp_path: Path) -> None:
     """fairseq itself would go on for hours."""
     path = tmp_path / "deep.pt"
-    state = fairseq_checkpoint.unpickled(s2s_models / "hubert-bare.pt")
+    state = fairseq_checkpoint.load_inert(s2s_models / "hubert-bare.pt")
     state["cfg"]["model"]["encoder_layers"] = 10**7
     torch.save(state, path)
     with pytest.raises(EngineMissing, match=r"deep\.pt: .* says 10000000 layers, and it has 3"):

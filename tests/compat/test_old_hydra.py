@@ -67,7 +67,7 @@ def import_without_shim() -> str:
 def main(models: Path, folder: Path) -> None:
     error = import_without_shim()
     patched_imports.fairseq()
-    state = fairseq_checkpoint.unpickled(models / "hubert-dict.pt")
+    state = fairseq_checkpoint.load_inert(models / "hubert-dict.pt")
     del state["task_state"]
     torch.save({**state, "cfg": OmegaConf.create(state["cfg"])}, folder / SAVED)
     np.savez(folder / "features.npz", **features(models, folder))
@@ -126,7 +126,7 @@ def test_an_old_dictconfig_is_read(left_by_old: Path, s2s_models: Path) -> None:
         fairseq_checkpoint.read(path),
         fairseq_checkpoint.read(s2s_models / "hubert-dict.pt"),
     )
-    assert isinstance(fairseq_checkpoint.unpickled(path)["cfg"], DictConfig)
+    assert isinstance(fairseq_checkpoint.load_inert(path)["cfg"], DictConfig)
     assert (found.model, found.task) == (plain.model, plain.task)
     assert set(found.weights) == set(plain.weights)
 

@@ -41,10 +41,10 @@ def test_a_batch_that_does_not_fit_is_halved_and_that_remembered(
 ) -> None:
     device = Crowded(fits)
     batch = device.batches(size)
-    assert batch.map(range(20), device.compute) == [i * 10 for i in range(20)]
+    assert batch.map_halving(range(20), device.compute) == [i * 10 for i in range(20)]
     assert batch.size == left
     before = len(device.asked)
-    batch.map(range(20), device.compute)
+    batch.map_halving(range(20), device.compute)
     assert 0 not in device.asked[before:]
 
 
@@ -61,7 +61,7 @@ def test_other_errors_pass() -> None:
         raise ArithmeticError("no")
 
     with pytest.raises(ArithmeticError):
-        batch.map([1], broken)
+        batch.map_halving([1], broken)
     assert batch.size == 4
 
 

@@ -313,7 +313,7 @@ def test_units_that_fail_cost_themselves_alone(
 def test_random_weights_are_told_of(
     few: Path, parts: Parts, s2s_models: Path, speechkit: Any, tmp_path: Path
 ) -> None:
-    state = fairseq_checkpoint.unpickled(s2s_models / "hubert-bare.pt")
+    state = fairseq_checkpoint.load_inert(s2s_models / "hubert-bare.pt")
     state["model"]["encoder.pos_conv.0.weight_g"] = torch.ones(64, 1, 1)
     model = tmp_path / "other.pt"
     torch.save(state, model)

@@ -282,7 +282,7 @@ def test_memory_that_does_not_suffice_is_halved(s2s_models: Path, speech: Waves)
 
 def changed(source: Path, target: Path, **weights: torch.Tensor | None) -> Path:
     """A checkpoint with other weights, None for none; ``__`` stands for a dot."""
-    state = fairseq_checkpoint.unpickled(source)
+    state = fairseq_checkpoint.load_inert(source)
     for name, value in weights.items():
         state["model"].pop(name.replace("__", "."), None)
         if value is not None:
@@ -479,7 +479,7 @@ def test_speech_that_comes_out_short_is_an_error(s2s_models: Path) -> None:
 
 def test_a_vocoder_saved_in_half_precision(s2s_models: Path, tmp_path: Path) -> None:
     """Is computed in float32, as by fairseq."""
-    state = fairseq_checkpoint.unpickled(s2s_models / "vocoder" / "g.pt")
+    state = fairseq_checkpoint.load_inert(s2s_models / "vocoder" / "g.pt")
     state["generator"] = {name: value.half() for name, value in state["generator"].items()}
     torch.save(state, tmp_path / "g.pt")
     config = str(s2s_models / "vocoder" / "config.json")

@@ -12,7 +12,7 @@ from speechkit.engines import model_catalogue, registry
 from speechkit.engines.engine_info import STAGES, EngineInfo
 from speechkit.engines.options import EngineOptions, declared, option
 from speechkit.errors import EngineMissing, UsageError
-from speechkit.runtime.worker_plan import Hardware, place
+from speechkit.runtime.worker_plan import Hardware, plan_workers
 from speechkit.stages.asr.stage import AsrOptions, asr_stage
 from speechkit.stages.s2s.stage import S2sOptions, pinned_options
 from speechkit.stages.vad.segmentation import DEFAULTS
@@ -128,7 +128,7 @@ def test_an_engine_of_local_models_on_a_device(tmp_path: Path) -> None:
         needs_model=True,
     )
     assert [one.name for one in fields(LocalOptions)][-1] == "strength"
-    assert place(info, Hardware(device="cuda", gpus=("0", "1")), None).workers == 2
+    assert plan_workers(info, Hardware(device="cuda", gpus=("0", "1")), None).workers == 2
     (tmp_path / "m.bin").write_bytes(b"weights")
     assert model_catalogue.locate(info, str(tmp_path / "m.bin")) == tmp_path / "m.bin"
     for look in (model_catalogue.locate, model_catalogue.here):

@@ -100,7 +100,7 @@ def test_no_name_leads_out_and_no_two_meet(names: list[str]) -> None:
     for path in paths:
         surveyor.add(normal(path))
     tree = replace(tree_of(surveyor.result()), folder="/out")
-    places = {str(tree.recording(path, ".srt")) for path in paths}
+    places = {str(tree.recording_path(path, ".srt")) for path in paths}
     assert len(places) == len({os.path.normpath(path).lstrip("/") for path in paths})
     assert all(os.path.normpath(place) == place.rstrip("/") for place in places)
     assert all(place.startswith("/out/") for place in places)

@@ -27,7 +27,7 @@ def test_a_stage_replaces_or_removes_what_it_sets_and_leaves_the_rest_in_place()
         **{"gaps": [{"start": 1, "end": 2}], "topic": "a", "segments": [], "lang": "de"},
         **{"flags": ["doubtful", "noisy", "damaged"], "units": [1], "audio_filepath": "/a.wav"},
     }
-    renewed = keys.renewed(line, "asr", {"pred_text": "b", "segments": [{}]}, ["low_coverage"])
+    renewed = keys.with_results(line, "asr", {"pred_text": "b", "segments": [{}]}, ["low_coverage"])
     assert list(renewed.items()) == [
         ("topic", "a"),
         ("segments", [{}]),
@@ -37,23 +37,23 @@ def test_a_stage_replaces_or_removes_what_it_sets_and_leaves_the_rest_in_place()
         ("audio_filepath", "/a.wav"),
         ("pred_text", "b"),
     ]
-    assert keys.renewed(line, "s2s", {"audio_filepath_out": "/b.wav"}, None) == {
+    assert keys.with_results(line, "s2s", {"audio_filepath_out": "/b.wav"}, None) == {
         **line,
         "audio_filepath_out": "/b.wav",
     }
 
 
 def test_the_key_goes_with_the_last_flag() -> None:
-    assert keys.renewed({"flags": ["doubtful"]}, "asr", {}, []) == {}
+    assert keys.with_results({"flags": ["doubtful"]}, "asr", {}, []) == {}
     for of_another_tool in (7, None, [], {"a": 1}, [{"a": 1}]):
         line = {"flags": of_another_tool}
-        assert keys.renewed(line, "asr", {}, []) == line
-        assert keys.of_a_slice(line) == line
+        assert keys.with_results(line, "asr", {}, []) == line
+        assert keys.for_a_slice(line) == line
 
 
 def test_no_stage_sets_a_key_that_the_table_does_not_give_it() -> None:
     with pytest.raises(AssertionError, match=r"vad sets .*pred_text"):
-        keys.renewed({}, "vad", {"pred_text": "a"}, [])
+        keys.with_results({}, "vad", {"pred_text": "a"}, [])
 
 
 def test_twins_find_their_lines(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_twins_find_their_lines(tmp_path: Path) -> None:
     expected = ExpectedUtterances()
     expected.expect_manifest(str(manifest))
     for position in (1, 0):
-        result = keys.renewed(lines[position], "asr", {"pred_text": "a"}, [])
+        result = keys.with_results(lines[position], "asr", {"pred_text": "a"}, [])
         assert expected.choose(result, expected.positions(result_key(result))) == position
 
 

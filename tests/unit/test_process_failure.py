@@ -7,12 +7,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from speechkit.io.process_failure import Outcome, outcome_file
+from speechkit.io.process_failure import ProcessFailure, failure_file
 from speechkit.runtime.interpreter import command
 
 
-def run(folder: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], Outcome | None]:
-    with outcome_file() as file:
+def run(
+    folder: Path, *arguments: str
+) -> tuple[subprocess.CompletedProcess[str], ProcessFailure | None]:
+    with failure_file() as file:
         done = subprocess.run(
             command("speechkit.cli", *arguments),
             cwd=folder,

@@ -13,7 +13,7 @@ from speechkit.commands.device_options import DeviceFlags
 from speechkit.engines import registry
 from speechkit.errors import OutputFailed, UsageError
 from speechkit.io import model_files
-from speechkit.runtime.worker_plan import place
+from speechkit.runtime.worker_plan import plan_workers
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,8 @@ def test_gpus_are_numbered_among_those_granted(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     hardware = DeviceFlags(devices="0,2").hardware()
     assert hardware.gpus == names
-    placement = place(registry.find("asr", "whisper"), hardware, None)
-    assert (placement.workers, placement.gpus) == (2, names)
+    plan = plan_workers(registry.find("asr", "whisper"), hardware, None)
+    assert (plan.workers, plan.gpus) == (2, names)
     assert hardware.device == "cuda"
 
 

@@ -21,7 +21,7 @@ from speechkit.cluster.status import Status, status_of
 from speechkit.cluster.submission import Submission, live_arrays, submit_jobs
 from speechkit.errors import OutputConflict, UsageError
 from speechkit.io import slurm
-from speechkit.io.process_failure import outcome_file
+from speechkit.io.process_failure import failure_file
 from speechkit.runtime import interpreter
 from speechkit.splitting.split import SplitOptions, split_manifest
 
@@ -92,7 +92,7 @@ def _submitted_before(record: RunRecord, plan: RunPlan) -> Submission:
 
 def _rehearse(plan: RunPlan) -> None:
     """Run the stage over an empty manifest. Raises `UsageError` if it fails."""
-    with tempfile.TemporaryDirectory() as folder, outcome_file() as file:
+    with tempfile.TemporaryDirectory() as folder, failure_file() as file:
         empty = Path(folder) / "empty.jsonl"
         empty.touch()
         command = interpreter.command("speechkit.cli", plan.stage, str(empty), *plan.options)

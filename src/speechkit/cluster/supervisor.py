@@ -21,7 +21,7 @@ from speechkit.errors import SchedulerFailed, SpeechkitError, UsageError
 from speechkit.io import slurm
 from speechkit.io.hardware import gpu_memory, granted_cpus
 from speechkit.io.output_status import output_status
-from speechkit.io.process_failure import OutcomeFile, outcome_file
+from speechkit.io.process_failure import FailureFile, failure_file
 from speechkit.runtime import interpreter
 from speechkit.runtime.messages import DRAIN_SIGNALS
 
@@ -144,7 +144,7 @@ def supervise(task: SplitTask) -> TaskEnd:
     its last ``requeues`` attempts finished no utterance.
     """
     output = task.output
-    with outcome_file() as file:
+    with failure_file() as file:
         code, heard = _run(_command(task), file)
         outcome = file.read()
     if code in (0, 3):
@@ -170,7 +170,7 @@ def _command(task: SplitTask) -> list[str]:
     )
 
 
-def _run(command: Sequence[str], file: OutcomeFile) -> tuple[int, set[int]]:
+def _run(command: Sequence[str], file: FailureFile) -> tuple[int, set[int]]:
     """Run the stage. Return its exit code, negative for the signal that killed it, and the signals
     passed on to it."""
     heard: set[int] = set()

@@ -80,7 +80,7 @@ class Checkpoint:
 
 def read(path: Path) -> Checkpoint:
     """Read a HuBERT checkpoint. Raise `EngineMissing` with the reason where it can't be one."""
-    state = unpickled(path)
+    state = load_inert(path)
     weights = state.get("model") if isinstance(state, dict) else None
     if not isinstance(weights, dict) or not weights or not are_weights(weights):
         raise EngineMissing(f"{path}: holds no weights under 'model'; not a fairseq checkpoint")
@@ -118,7 +118,7 @@ def are_weights(values: Mapping[Any, Any]) -> bool:
     return all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in values.items())
 
 
-def unpickled(path: Path, device: torch.device | str = "cpu") -> Any:
+def load_inert(path: Path, device: torch.device | str = "cpu") -> Any:
     """The content of a file of torch. Raise `EngineMissing` for a corrupt or a hostile file."""
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)  # it would overrule weights_only
     try:

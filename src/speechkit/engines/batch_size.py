@@ -27,7 +27,7 @@ class BatchSize:
         self._out_of_memory = out_of_memory
         self._free = free
 
-    def map(
+    def map_halving(
         self, items: Sequence[Item], compute: Callable[[Sequence[Item]], list[Result]]
     ) -> list[Result]:
         """Compute the items in batches; return a result for each, in order.

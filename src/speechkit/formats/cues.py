@@ -129,7 +129,7 @@ def _drafts(recording: Recording, layout: Layout) -> list[Cue]:
     stretches = _stretches(recording, layout)
     rooms = [*(stretch[0].start for stretch in stretches), round(recording.duration * 1000)][1:]
     drafts = [
-        Cue(run[0].start, run[-1].end, _lines(run, layout.width))
+        Cue(run[0].start, run[-1].end, _broken_into_lines(run, layout.width))
         for stretch, room in zip(stretches, rooms, strict=True)
         for run in _cut(stretch, room, layout)
     ]
@@ -186,7 +186,7 @@ def _cut(stretch: Sequence[Piece], room: int, layout: Layout) -> list[Sequence[P
     return [stretch[run] for run in cheapest(len(stretch), costs)]
 
 
-def _lines(cue: Sequence[Piece], width: int) -> tuple[str, ...]:
+def _broken_into_lines(cue: Sequence[Piece], width: int) -> tuple[str, ...]:
     """The lines of a cue: as few as possible, of similar length."""
     if not width:
         return (_text(cue),)

@@ -18,7 +18,7 @@ _MOST_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProcessFailure:
     """The exit code of a process that failed, and the reason in a sentence or more."""
 
     exit_code: int
@@ -26,7 +26,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class OutcomeFile:
+class FailureFile:
     """A file without a name, which is gone with the last process that has it open.
 
     The process to be started inherits ``descriptors`` (`subprocess.Popen`'s ``pass_fds``) and needs
@@ -43,19 +43,21 @@ class OutcomeFile:
     def variables(self) -> dict[str, str]:
         return {_VARIABLE: f"/dev/fd/{self.file.fileno()}"}
 
-    def read(self) -> Outcome | None:
+    def read(self) -> ProcessFailure | None:
         """None where the process reported nothing: it succeeded, or something killed it."""
         self.file.seek(0)
         try:
-            return typed_json.to_dataclass(Outcome, typed_json.parse(self.file.read(_MOST_BYTES)))
+            return typed_json.to_dataclass(
+                ProcessFailure, typed_json.parse(self.file.read(_MOST_BYTES))
+            )
         except ValueError:
             return None
 
 
 @contextmanager
-def outcome_file() -> Iterator[OutcomeFile]:
+def failure_file() -> Iterator[FailureFile]:
     with tempfile.TemporaryFile() as file:
-        yield OutcomeFile(file)
+        yield FailureFile(file)
 
 
 def report(exit_code: int, message: str) -> None:
@@ -63,4 +65,4 @@ def report(exit_code: int, message: str) -> None:
     path = os.environ.get(_VARIABLE)
     if path:
         with suppress(OSError):  # stderr has the sentence in any case
-            Path(path).write_text(json.dumps(asdict(Outcome(exit_code, message))))
+            Path(path).write_text(json.dumps(asdict(ProcessFailure(exit_code, message))))

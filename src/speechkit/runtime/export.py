@@ -152,7 +152,7 @@ class Export:
         if self._joined:
             most = MOST_BYTES - len(form.extension)
             return Path(self._tree.folder, shorten(self._joined, most) + form.extension)
-        return self._tree.recording(audio, form.extension)
+        return self._tree.recording_path(audio, form.extension)
 
     def _kind(self, form: Format) -> str:
         return (

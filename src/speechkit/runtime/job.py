@@ -23,7 +23,7 @@ from speechkit.runtime.pool import PoolOptions
 from speechkit.runtime.progress import Listener
 from speechkit.runtime.recordings import recordings, tree_of
 from speechkit.runtime.runner import Runner, RunOptions
-from speechkit.runtime.stage import Placement, Stage
+from speechkit.runtime.stage import Stage, WorkerPlan
 from speechkit.runtime.stopping import StopRequest
 from speechkit.runtime.summary import Summary
 
@@ -159,19 +159,19 @@ def _require_manifest_name(output: str) -> None:
 def _run_options(stage: Stage, options: JobOptions) -> RunOptions:
     return RunOptions(
         output=options.output,
-        pool=_pool_options(stage.placement, options),
+        pool=_pool_options(stage.worker_plan, options),
         retry_failed=options.retry_failed,
         restart=options.restart,
     )
 
 
-def _pool_options(placement: Placement, options: JobOptions) -> PoolOptions:
+def _pool_options(worker_plan: WorkerPlan, options: JobOptions) -> PoolOptions:
     cpus = granted_cpus()
-    if placement.gpus and options.workers not in (0, len(placement.gpus)):
+    if worker_plan.gpus and options.workers not in (0, len(worker_plan.gpus)):
         raise UsageError("--workers: --devices starts one per GPU; leave it out")
-    workers = options.workers or placement.workers or cpus
-    threads = placement.threads or max(1, cpus // workers)
-    return PoolOptions(workers, threads, options.time_limit, placement.loaders, placement.gpus)
+    workers = options.workers or worker_plan.workers or cpus
+    threads = worker_plan.threads or max(1, cpus // workers)
+    return PoolOptions(workers, threads, options.time_limit, worker_plan.loaders, worker_plan.gpus)
 
 
 def _export(inputs: Inputs, options: JobOptions) -> Export | None:

@@ -58,7 +58,7 @@ class OutputTree:
                 time = f"_{_ms(utterance.offset)}-{end or ''}"
         return self._below(name, time + self.suffix, f"utterance-{utterance.index + 1}")
 
-    def recording(self, audio: str, extension: str) -> Path:
+    def recording_path(self, audio: str, extension: str) -> Path:
         """The path of a file for all utterances of a recording, with another extension."""
         return self._below(self.name(audio), extension, "recording")
 

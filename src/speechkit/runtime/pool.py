@@ -52,7 +52,7 @@ DEATHS_IN_A_ROW = 10  # deaths without a result between them, for which no utter
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
     """``time_limit``: seconds of work allowed per second of audio, where audio shorter than 3 s
-    counts as 3 s; 0 for no limit. ``threads``, ``loaders``, ``gpus``: as in `stage.Placement`."""
+    counts as 3 s; 0 for no limit. ``threads``, ``loaders``, ``gpus``: as in `stage.WorkerPlan`."""
 
     workers: int
     threads: int = 1
@@ -113,7 +113,7 @@ class Pool:
                     drain_ends = min(drain_ends, time.monotonic() + DRAIN_SECONDS)
                     if time.monotonic() > drain_ends or not any(w.begun for w in self._workers):
                         return
-                    self._withdraw()
+                    self._drop_unbegun()
                 else:
                     self._feed(batches)
         finally:
@@ -151,10 +151,10 @@ class Pool:
                 for message in worker.connection.recv():
                     self._take(worker, message, outcomes)
             except (EOFError, OSError):
-                outcomes += self._bury(worker)
+                outcomes += self._end_and_retry(worker)
         for worker in list(self._workers):
             if self._clock > worker.deadline:
-                outcomes += self._bury(worker, timed_out=True)
+                outcomes += self._end_and_retry(worker, timed_out=True)
         return outcomes
 
     def _take(self, worker: WorkerProcess, message: Message, outcomes: list[Outcome]) -> None:
@@ -180,7 +180,7 @@ class Pool:
         limit = self._options.time_limit
         return self._clock + limit * max(seconds, 3.0) if limit else float("inf")
 
-    def _bury(self, worker: WorkerProcess, *, timed_out: bool = False) -> list[Outcome]:
+    def _end_and_retry(self, worker: WorkerProcess, *, timed_out: bool = False) -> list[Outcome]:
         """End a dead or stuck worker. Its utterances are queued again or come out as errors."""
         if timed_out and self._stall_ends:
             log.error("a worker process hangs; its threads are at:\n%s", worker.all_stacks())
@@ -196,10 +196,10 @@ class Pool:
         if len(suspects) > 1:
             self._again.extend((utterance,) for utterance in suspects)
             return []
-        reason = self._time_limit() if timed_out else _worker_died(status)
+        reason = self._time_limit_error() if timed_out else _worker_died(status)
         return [error_outcome(utterance, reason, self._error_keys) for utterance in suspects]
 
-    def _time_limit(self) -> TimeLimit:
+    def _time_limit_error(self) -> TimeLimit:
         limit = self._options.time_limit
         return TimeLimit(f"took longer than {limit:g} times its length (--time-limit)")
 
@@ -238,7 +238,7 @@ class Pool:
             [utterance.index for utterance in self._stalled],
         )
 
-    def _withdraw(self) -> None:
+    def _drop_unbegun(self) -> None:
         """Take back all batches that no worker has begun, for the next run."""
         self._again.clear()
         for worker in [worker for worker in self._workers if not worker.begun]:

@@ -20,7 +20,7 @@ from speechkit.io.journal import Journal, part_path
 from speechkit.io.output_status import finished_run
 from speechkit.io.run_identity import RunIdentity
 from speechkit.runtime.batching import batches
-from speechkit.runtime.earlier_results import take_over
+from speechkit.runtime.earlier_results import drop_invalid, take_over
 from speechkit.runtime.messages import Outcome
 from speechkit.runtime.pool import Batch, Pool, PoolOptions
 from speechkit.runtime.progress import Listener, Meter

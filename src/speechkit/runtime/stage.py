@@ -53,7 +53,7 @@ class Processor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class WorkerPlan:
     """The default use of the machine by a stage.
 
     ``workers``: number of processes, 0 for one per CPU granted. ``threads``: of the numeric
@@ -91,7 +91,7 @@ class Stage:
     error_keys: Record = field(default_factory=dict)
     cuts: bool = False
     batch_utterances: int = MOST
-    placement: Placement = Placement()
+    worker_plan: WorkerPlan = WorkerPlan()
     stalls: bool = False
     scratch: Path | None = None
     inputs: type[Inputs] = Inputs

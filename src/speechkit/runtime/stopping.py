@@ -33,7 +33,7 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         for number in self._handlers:
-            signal.signal(number, self._hear)
+            signal.signal(number, self._on_signal)
         return self
 
     def __exit__(
@@ -69,7 +69,7 @@ class StopRequest:
         finally:
             self._gently = False
 
-    def _hear(self, number: int, _: object) -> None:
+    def _on_signal(self, number: int, _: object) -> None:
         if self._signalled:
             return
         self._signalled = True

@@ -9,7 +9,7 @@ from pathlib import Path
 from speechkit.engines.engine_info import EngineInfo
 from speechkit.io import model_files
 from speechkit.io.hardware import gpus, granted_cpus, granted_memory
-from speechkit.runtime.stage import Placement
+from speechkit.runtime.stage import WorkerPlan
 
 WORKER_BYTES = 1 << 30  # of a worker's libraries and audio, without its model
 MODEL_COPIES = 2  # of the weights, while they are loaded
@@ -39,21 +39,21 @@ class Hardware:
     model_copies: Path | None = None
 
 
-def place(info: EngineInfo, hardware: Hardware, model: Path | None) -> Placement:
+def plan_workers(info: EngineInfo, hardware: Hardware, model: Path | None) -> WorkerPlan:
     """One process per device if there is one, otherwise one per CPU as far as the memory allows.
 
     On CPUs, many processes with one thread are faster than one process with many threads.
     """
     if not info.takes("device"):
-        return Placement(threads=1)
+        return WorkerPlan(threads=1)
     cpus = granted_cpus()
     if _has_accelerator(hardware.device):
         processes = max(1, len(hardware.gpus))
         loaders = max(1, min(cpus // processes - 1, MOST_LOADERS))
-        return Placement(processes, threads=0, loaders=loaders, gpus=hardware.gpus)
+        return WorkerPlan(processes, threads=0, loaders=loaders, gpus=hardware.gpus)
     weights = model_files.size(model) if model else 0
     fitting = int(granted_memory() * 0.8) // (WORKER_BYTES + MODEL_COPIES * weights)
-    return Placement(workers=max(1, min(cpus, fitting)), threads=0, loaders=1)
+    return WorkerPlan(workers=max(1, min(cpus, fitting)), threads=0, loaders=1)
 
 
 def batch_windows(info: EngineInfo, hardware: Hardware) -> int:

@@ -151,7 +151,9 @@ class Extractor:
         """Encode batches of stretches of similar length, which need little padding."""
         lengths = [len(stretch.samples) for stretch in stretches]
         by_length = sorted(range(len(stretches)), key=lengths.__getitem__, reverse=True)
-        encoded = self.batch.map([stretches[index] for index in by_length], self.encoder.features)
+        encoded = self.batch.map_halving(
+            [stretches[index] for index in by_length], self.encoder.features
+        )
         in_order = sorted(zip(by_length, encoded, strict=True), key=lambda pair: pair[0])
         return [features for _, features in in_order]
 

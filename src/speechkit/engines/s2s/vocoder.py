@@ -102,7 +102,9 @@ class Vocoder:
         if len(frames) > MOST_FRAMES:
             raise UnitsInvalid(f"{len(frames)} frames: {MOST_FRAMES} at most are spoken at once")
         began = time.monotonic()
-        samples = self._pieces.map(range(len(frames)), lambda part: self._piece(frames, part))
+        samples = self._pieces.map_halving(
+            range(len(frames)), lambda part: self._piece(frames, part)
+        )
         self.seconds += time.monotonic() - began
         return np.concatenate(samples)
 
@@ -219,7 +221,7 @@ def build(model: Path, config: Mapping[str, Any]) -> CodeHiFiGan:
 
 def read_weights(model: Path) -> dict[str, Tensor]:
     """The weights of a generator as they were saved. Raise `EngineMissing`."""
-    state = fairseq_checkpoint.unpickled(model)
+    state = fairseq_checkpoint.load_inert(model)
     weights = state.get("generator") if isinstance(state, dict) else None
     if not isinstance(weights, dict) or not fairseq_checkpoint.are_weights(weights):
         raise EngineMissing(f"{model}: holds no 'generator'; not a checkpoint of a unit HiFi-GAN")

@@ -23,7 +23,7 @@ from speechkit.io.model_files import nearby
 from speechkit.records import Record, Segment, Utterance, Word
 from speechkit.runtime.batching import MOST
 from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
-from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_windows, place
+from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_windows, plan_workers
 from speechkit.stages.asr.recognition import Attempt, Listening
 from speechkit.stages.asr.recording_parts import Parts
 from speechkit.stages.asr.speaker_turns import NO_TURNS, Turn, Turns
@@ -146,7 +146,7 @@ class AsrProcessor(Processor):
             results["gaps"] = gaps
         flags = {"low_coverage"} if gaps else set()
         flags.update(loaded.data.flags, *(segment.flags for _, segment in segments))
-        return keys.renewed(loaded.utterance.record, "asr", results, flags)
+        return keys.with_results(loaded.utterance.record, "asr", results, flags)
 
     def _segment(self, segment: Segment, offset: float) -> dict[str, Any]:
         out: dict[str, Any] = {
@@ -225,7 +225,7 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
         result_keys=("pred_text", "segments"),
         error_keys={"pred_text": ""},
         batch_utterances=windows if info.batched else MOST,
-        placement=place(info, hardware, folder),
+        worker_plan=plan_workers(info, hardware, folder),
         stalls=info.stalls,
         scratch=Path(tempfile.gettempdir()) if info.temporary else None,
     )

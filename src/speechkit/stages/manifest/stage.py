@@ -43,7 +43,7 @@ class ManifestProcessor(Processor):
             }
             # A header takes back no doubt that decoding has raised.
             flags = [*keys.flags_of(utterance.record), *info.flags]
-            yield [keys.renewed(utterance.record, "manifest", results, flags)]
+            yield [keys.with_results(utterance.record, "manifest", results, flags)]
 
 
 def manifest_stage(track: str | None = None) -> Stage:

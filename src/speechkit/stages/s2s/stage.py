@@ -26,7 +26,7 @@ from speechkit.runtime.output_tree import (
     survey_whole_manifest,
 )
 from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
-from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_windows, place
+from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_windows, plan_workers
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
@@ -168,7 +168,7 @@ class S2sProcessor(Processor):
             audio_out.write(path, speech, rate, self.options.speech.form)
             results["audio_filepath_out"] = str(path)
             results["duration_out"] = round(len(speech) / rate, 3)
-        return keys.renewed(loaded.utterance.record, "s2s", results, flags)
+        return keys.with_results(loaded.utterance.record, "s2s", results, flags)
 
     def _spoken(self, units: Units, speech: Speech) -> Waveform:
         predict = {"predict": True, "keep": False, None: self._engine.predicts_durations}
@@ -197,7 +197,7 @@ def s2s_stage(options: S2sOptions, hardware: Hardware | None = None) -> Stage:
         packages=info.packages,
         result_keys=("units",) if speech is None else ("audio_filepath_out",),
         batch_utterances=windows,
-        placement=place(info, hardware, Path(weights) if weights else None),
+        worker_plan=plan_workers(info, hardware, Path(weights) if weights else None),
         scratch=Path(speech.folder) if speech else None,
         inputs=UnitInputs if options.model is None else Inputs,
     )

@@ -70,7 +70,7 @@ class VadProcessor(Processor):
         if self.options.probabilities:
             results["frame_hop"] = self._engine.hop
             results["frame_probabilities"] = [round(p, 4) for p in frames.tolist()]
-        return keys.renewed(loaded.utterance.record, "vad", results, loaded.data.flags)
+        return keys.with_results(loaded.utterance.record, "vad", results, loaded.data.flags)
 
 
 def vad_stage(options: VadOptions) -> Stage:
@@ -100,7 +100,7 @@ def choose_engine() -> tuple[str, str | None]:
 def _segment_lines(loaded: Loaded, segments: Sequence[tuple[float, float]]) -> Iterator[Record]:
     recording = loaded.utterance.record
     name = manifest.name(recording)
-    carried = keys.of_a_slice(keys.renewed(recording, "vad", {}, loaded.data.flags))
+    carried = keys.for_a_slice(keys.with_results(recording, "vad", {}, loaded.data.flags))
     for number, (start, end) in enumerate(segments):
         line = {**carried, "offset": start, "duration": round(end - start, 3)}
         if line.get("id") is not None:

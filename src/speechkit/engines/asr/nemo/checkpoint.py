@@ -68,7 +68,7 @@ def _restored(folder: Path, device: torch.device) -> Any:
         return register(connector, model, key, source and str(file), verify_src_exists)
 
     def read_weights(file: str, map_location: Any = "cpu") -> Any:
-        return fairseq_checkpoint.unpickled(Path(file), map_location)
+        return fairseq_checkpoint.load_inert(Path(file), map_location)
 
     connector = SaveRestoreConnector()
     connector.model_extracted_dir = str(folder)

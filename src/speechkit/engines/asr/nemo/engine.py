@@ -83,7 +83,7 @@ class Nemo:
     def _in_batches(self, windows: Sequence[Waveform]) -> list[Hypothesis]:
         """Decode batches of windows of similar length, which need little padding."""
         by_length = sorted(range(len(windows)), key=lambda index: len(windows[index]), reverse=True)
-        decoded = self._batch.map([windows[index] for index in by_length], self._decode)
+        decoded = self._batch.map_halving([windows[index] for index in by_length], self._decode)
         in_order = sorted(zip(by_length, decoded, strict=True), key=lambda pair: pair[0])
         return [hypothesis for _, hypothesis in in_order]
 

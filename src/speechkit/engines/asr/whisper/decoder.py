@@ -120,7 +120,7 @@ class Whisper:
         began = time.monotonic()
         audible = [job for job in jobs if _is_audible(job)]
         decoded = iter(
-            self._batch.map(
+            self._batch.map_halving(
                 range(len(audible)),
                 lambda part: self._decode([audible[row] for row in part], features[list(part)]),
             )

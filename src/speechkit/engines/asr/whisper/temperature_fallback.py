@@ -47,7 +47,7 @@ class FallbackDecoder:
     ) -> list[AssessedDraft]:
         if self._first.temperature > 0:
             return [
-                self._alone(clip, features[[row]], prompt, [], [self._first, *self._others])
+                self._decode_again(clip, features[[row]], prompt, [], [self._first, *self._others])
                 for row, (clip, prompt) in enumerate(zip(clips, prompts, strict=True))
             ]
         limit = max(map(max_tokens, clips))
@@ -55,12 +55,12 @@ class FallbackDecoder:
         assessed = [self._assess(draft, clip) for draft, clip in zip(drafts, clips, strict=True)]
         for row, draft in enumerate(assessed):
             if draft.doubtful and self._others:
-                assessed[row] = self._alone(
+                assessed[row] = self._decode_again(
                     clips[row], features[[row]], prompts[row], [draft], self._others
                 )
         return assessed
 
-    def _alone(
+    def _decode_again(
         self,
         clip: Clip,
         features: Any,
