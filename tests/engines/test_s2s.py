@@ -135,7 +135,7 @@ def test_four_minutes_and_a_hundred_samples(
     assert soundfile.info(out / "a-long.wav").frames == frames * 320
     assert found[1]["error"]["type"] == "AudioTooShort"
     assert (
-        "100 samples at 16 kHz, and the model's first frame takes 400"
+        "100 samples at 16 kHz, and the model's first frame needs 400"
         in found[1]["error"]["message"]
     )
     assert found[4]["error"]["type"] == "AudioUnreadable"
@@ -303,7 +303,11 @@ def test_units_that_fail_cost_themselves_alone(
     options = ["--from-units", *parts["speech"], "--output-dir", tmp_path / "out"]
     speechkit("s2s", "-", *options, stdin=text, code=3)
     errors = [one.get("error", {}).get("message") for one in records(tmp_path / "out/s2s.jsonl")]
-    assert errors[:3] == [None, "no units at all", "unit 77: the vocoder has the units 0 to 49"]
+    assert errors[:3] == [
+        None,
+        "the list of units is empty",
+        "unit 77: the vocoder has the units 0 to 49",
+    ]
     # Whichever of the two comes first has its name.
     assert sum("can't be made: " in (error or "") for error in (errors[0], errors[3])) <= 1
     assert errors[3] is None or "a.wav/e.wav: can't be made" in errors[3]
@@ -358,7 +362,7 @@ def test_a_pickled_kmeans_is_converted_once_it_is_trusted(
 ) -> None:
     source, target = s2s_models / "km.bin", tmp_path / "km.npz"
     refused = speechkit("convert-quantizer", source, target, code=2)
-    assert "loading it runs whatever code is in it; add --trust" in refused.err
+    assert "loading it runs the code in it; add --trust" in refused.err
     assert not target.exists()
     done = speechkit("convert-quantizer", source, target, "--trust")
     assert done.err == f"{target}: 50 units of 64 numbers\n"

@@ -71,7 +71,7 @@ def _notes(score: Score) -> Iterator[str]:
         yield f"flagged: {flags}{silent}: {_names(score.doubts.names, score.doubts.utterances)}"
     if score.without_reference:
         yield (
-            f"{counted(score.without_reference, 'record')} without a reference, not scored: "
+            f"{counted(score.without_reference, 'record')} not scored for lack of a reference: "
             + _names(score.without_reference_names, score.without_reference)
         )
 

@@ -1,4 +1,4 @@
-"""Which stretches of speech a transcript says nothing of."""
+"""The stretches of speech that a transcript doesn't cover."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from statistics import median
 from speechkit.records import Word, size_of
 from speechkit.stages.asr.windows import Span, overlapping
 
-HOLE = 0.9  # seconds of speech without words that count
-# What a word can take, at the pace of the utterance; and the share of a stretch that the words in
-# it would take at that pace, below which others are missing. In three passes of 5,700 words of
-# LibriSpeech and others, joined with pauses, these found all of 49 places with three and more words
-# lost, and 11 others.
+HOLE = 0.9  # seconds: the shortest speech without words that counts
+# A word takes at most WORD_SECONDS and PACES times its length at the pace of the utterance. Words
+# are missing in a stretch if those in it, at that pace, fill less than LEAST_SHARE of it. In three
+# passes over 5,700 words of LibriSpeech and others, joined with pauses, these values detected all
+# 49 places with three or more lost words, and 11 other places.
 WORD_SECONDS = 0.25
 PACES = 1.5
 LEAST_SHARE = 0.4
-FASTEST, TYPICAL, SLOWEST = 0.05, 0.08, 0.2  # seconds a character, of the pace
+FASTEST, TYPICAL, SLOWEST = 0.05, 0.08, 0.2  # pace: seconds a character
 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A word in one stretch of speech, or the share of a longer text; ``size`` as `size_of`."""
+    """A word in a stretch of speech, or a share of a longer text; ``size`` as in `size_of`."""
 
     start: float
     end: float
@@ -34,18 +34,18 @@ class _Text:
 
 
 def unheard(words: Sequence[Word], speech: Sequence[Span]) -> list[Span]:
-    """Spans of speech of `HOLE` seconds and more for which no word accounts.
+    """Spans of speech of at least `HOLE` seconds that no word covers.
 
-    Where an aligner has no word it stretches those around: so each word accounts for as long as
-    its text can take, and a span begins and ends where words do, or speech. Spans with nothing
-    but a pause between them come as one. ``words`` and ``speech`` in order of time.
+    An aligner stretches words over missing ones. Therefore each word covers only the time that its
+    text can take, and a span begins and ends at words or at the edges of speech. Spans with only a
+    pause between them are joined. ``words`` and ``speech`` in order of time.
     """
-    return _missing(words, speech, _unaccounted)
+    return _missing(words, speech, _uncovered)
 
 
 def suspicious(words: Sequence[Word], speech: Sequence[Span]) -> list[Span]:
-    """`unheard`, and stretches with far fewer words than fit: worth a second hearing."""
-    return _missing(words, speech, _unaccounted_or_sparse)
+    """Spans to decode again: those of `unheard`, and stretches with far fewer words than fit."""
+    return _missing(words, speech, _uncovered_or_sparse)
 
 
 def _missing(
@@ -55,41 +55,44 @@ def _missing(
 ) -> list[Span]:
     pace, texts = _pace(words), _shared(words, speech)
     return _joined(
-        (missing(stretch, own, pace) for stretch, own in _by_stretch(texts, speech)), texts
+        (missing(stretch, inside, pace) for stretch, inside in _by_stretch(texts, speech)), texts
     )
 
 
 def _shared(words: Sequence[Word], speech: Sequence[Span]) -> list[_Text]:
-    """A text over several stretches, of an engine that tells no word times, is as much each one's
-    as it lies in it."""
-    found: list[_Text] = []
+    """The words as texts in single stretches of speech.
+
+    A text over several stretches, from an engine without word times, is shared between them in
+    proportion to the time that it spends in each.
+    """
+    texts: list[_Text] = []
     for word in words:
         size = size_of(word.text)
         inside = overlapping(word.start, word.end, speech)
         if len(inside) < 2:
-            found.append(_Text(word.start, word.end, size))
+            texts.append(_Text(word.start, word.end, size))
             continue
         parts = [(max(word.start, start), min(word.end, end)) for start, end in inside]
         each = size / sum(end - start for start, end in parts)
-        found += [_Text(start, end, each * (end - start)) for start, end in parts]
-    return found
+        texts += [_Text(start, end, each * (end - start)) for start, end in parts]
+    return texts
 
 
 def _joined(spans: Iterable[Span | None], texts: Sequence[_Text]) -> list[Span]:
-    """Without those that are None; those with no text between them as one."""
-    found: list[Span] = []
+    """The spans that are not None, with those joined that have no text between them."""
+    holes: list[Span] = []
     for span in spans:
         if span is None:
             continue
-        if found and not any(found[-1][1] <= text.middle < span[0] for text in texts):
-            found[-1] = (found[-1][0], span[1])
+        if holes and not any(holes[-1][1] <= text.middle < span[0] for text in texts):
+            holes[-1] = (holes[-1][0], span[1])
         else:
-            found.append(span)
-    return found
+            holes.append(span)
+    return holes
 
 
 def _pace(words: Sequence[Word]) -> float:
-    """Seconds a character, of the middle word; `TYPICAL` where no single words are known."""
+    """The median pace of the words, in seconds a character; `TYPICAL` without single words."""
     paces = [
         (word.end - word.start) / max(1, size_of(word.text))
         for word in words
@@ -98,9 +101,9 @@ def _pace(words: Sequence[Word]) -> float:
     return min(max(median(paces or [TYPICAL]), FASTEST), SLOWEST)
 
 
-def _unaccounted_or_sparse(stretch: Span, texts: Sequence[_Text], pace: float) -> Span | None:
+def _uncovered_or_sparse(stretch: Span, texts: Sequence[_Text], pace: float) -> Span | None:
     sparse = stretch if _sparse(stretch, texts, pace) else None
-    return _unaccounted(stretch, texts, pace) or sparse
+    return _uncovered(stretch, texts, pace) or sparse
 
 
 def _sparse(stretch: Span, texts: Sequence[_Text], pace: float) -> bool:
@@ -112,7 +115,7 @@ def _sparse(stretch: Span, texts: Sequence[_Text], pace: float) -> bool:
 def _by_stretch(
     texts: Sequence[_Text], speech: Sequence[Span]
 ) -> Iterator[tuple[Span, Sequence[_Text]]]:
-    """The texts whose middle lies in each stretch of speech."""
+    """Yield each stretch of speech with the texts that have their middle in it."""
     at = 0
     for start, end in speech:
         while at < len(texts) and texts[at].middle < start:
@@ -123,24 +126,24 @@ def _by_stretch(
         yield (start, end), texts[first:at]
 
 
-def _unaccounted(stretch: Span, texts: Sequence[_Text], pace: float) -> Span | None:
-    """The part of a stretch that is longest beyond what the texts in it can take."""
+def _uncovered(stretch: Span, texts: Sequence[_Text], pace: float) -> Span | None:
+    """The part of a stretch that most exceeds the time its texts can take; None below `HOLE`."""
     best = excess = 0.0
-    found: Span | None = None
+    hole: Span | None = None
     begin = stretch[0]
     for first, last, takes in _parts(stretch, texts, pace):
         if excess <= 0.0:
             excess, begin = 0.0, first
         excess += last - first - takes
         if excess > best:
-            best, found = excess, (begin, last)
-    return found if best >= HOLE else None
+            best, hole = excess, (begin, last)
+    return hole if best >= HOLE else None
 
 
 def _parts(
     stretch: Span, texts: Sequence[_Text], pace: float
 ) -> Iterator[tuple[float, float, float]]:
-    """Texts and what lies between them: start, end, and the seconds accounted for."""
+    """Yield texts and the gaps between them: start, end, and the seconds covered."""
     at, end = stretch
     for text in texts:
         first, last = (min(max(time, at), end) for time in (text.start, text.end))

@@ -1,4 +1,4 @@
-"""Text that nobody can have said."""
+"""Detection of doubtful text: too long for its time, or without speech."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from speechkit.records import Segment, size_of
 from speechkit.stages.asr.windows import Span, overlap
 
 DOUBTFUL = "doubtful"
-SURE = 0.7  # confidence; below it, text where there is no speech is doubted
-FASTEST = 0.03  # seconds a letter: half as many again as the fastest speakers say
+SURE = 0.7  # confidence below which text without speech is doubtful
+FASTEST = 0.03  # seconds a letter: 1.5 times as fast as the fastest speakers
 
 
 def with_doubts(segments: Sequence[Segment], judged: Sequence[Span]) -> list[Segment]:
-    """The segments, those flagged that are too short for their text, or in which a VAD has found
-    no speech (``judged``) and of which the engine doesn't say that it is sure."""
+    """The segments, with the doubtful ones flagged.
+
+    A segment is doubtful if it is too short for its text, or if the VAD hears no speech in it
+    (``judged``) and the engine isn't confident.
+    """
     return [
-        replace(one, flags=(*one.flags, DOUBTFUL))
-        if not one.flags and (_too_short(one) or _without_speech(one, judged))
-        else one
-        for one in segments
+        replace(segment, flags=(*segment.flags, DOUBTFUL))
+        if not segment.flags and (_too_short(segment) or _without_speech(segment, judged))
+        else segment
+        for segment in segments
     ]
 
 

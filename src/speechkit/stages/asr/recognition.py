@@ -1,4 +1,4 @@
-"""One utterance while it is transcribed: its windows, what was heard in them, and what was not."""
+"""The transcription of one utterance: its windows, its transcript, and the holes in that."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from speechkit.stages.asr.windows import (
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
-MOSTLY = 0.9  # of a window decoded in vain: what is as much the same is decoded in parts
-PART = 0.6  # of the length, at most
-ONE_LANGUAGE = 12.0  # seconds in which the language is taken not to change, and still is told
-LEAST_AGAIN = 2.0  # seconds of a hole that is worth another attempt after the first
+MOSTLY = 0.9  # overlap with a window decoded in vain above which a hole is decoded in parts
+PART = 0.6  # longest part, as a share of the hole
+ONE_LANGUAGE = 12.0  # seconds: too short for a change of language, long enough to detect it
+LEAST_AGAIN = 2.0  # seconds: the shortest hole worth an attempt after the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,17 @@ class Attempt:
 
 
 class Listening:
-    """``told``: where an earlier stage has found speech; None: all is decoded. ``judged``: where
-    our own VAD has. ``language``: where it is known. ``turns``: those of the input's segments that
-    carry keys."""
+    """The transcription of ``waveform``.
+
+    ``given_speech``: speech from an earlier stage; None to decode everything. ``judged``: speech
+    that asr's VAD hears. ``language``: of the utterance, if known. ``turns``: the input's segments
+    with keys to carry over. Spans are in seconds.
+    """
 
     def __init__(
         self,
         waveform: Waveform,
-        told: Sequence[Span] | None,
+        given_speech: Sequence[Span] | None,
         judged: Sequence[Span],
         language: str | None = None,
         turns: Turns = NO_TURNS,
@@ -56,16 +59,18 @@ class Listening:
         self._waveform = waveform
         self._language = language
         self.seconds = len(waveform) / SAMPLE_RATE
-        self._everywhere = told is None
+        self._everywhere = given_speech is None
         self._judged = judged
-        self.speech = united(judged if told is None else told, self.seconds)
+        self.speech = united(judged if given_speech is None else given_speech, self.seconds)
         self.transcript = Transcript(self.speech, turns)
         self._tried: list[Span] = []
         self._fills = 0
 
     def windows(self, engine: AsrEngine, *, apart: bool = False) -> list[Attempt]:
-        """All there is to decode, in windows as the engine takes them; ``apart``: short ones of
-        their own, of which each may be in another language."""
+        """The windows for a first decoding, with lengths that suit the engine.
+
+        ``apart``: short separate windows, each of which may be in another language.
+        """
         longest = min(engine.max_window, ONE_LANGUAGE) if apart else engine.max_window
         if self._everywhere:
             spans = [(0.0, self.seconds)]
@@ -79,7 +84,7 @@ class Listening:
         return [Attempt(window) for window in windows]
 
     def holes(self, longest: float) -> list[Attempt]:
-        """What to decode once more, each hole by itself."""
+        """Attempts to decode the holes of the transcript, each hole by itself."""
         least = LEAST_AGAIN if self._fills else 0.0
         self._fills += 1
         return [
@@ -90,8 +95,8 @@ class Listening:
         ]
 
     def turns(self, longest: float) -> list[Attempt]:
-        """What to decode once more, turn by turn: texts without word times that nobody can cut
-        between turns."""
+        """Attempts to decode texts again turn by turn, because without word times they can't be
+        divided between turns."""
         return [
             Attempt(Window((piece,)), piece)
             for spans in self.transcript.take_out_undivided()
@@ -138,7 +143,7 @@ class Listening:
         return cut(self._waveform, SAMPLE_RATE, span, longest, self.speech)
 
 
-def _mostly(one: Span, other: Span) -> bool:
-    """Whether both are about the same."""
-    longer = max(one[1] - one[0], other[1] - other[0])
-    return overlap([one], [other]) >= MOSTLY * longer
+def _mostly(span: Span, other: Span) -> bool:
+    """Whether two spans are about the same."""
+    longer = max(span[1] - span[0], other[1] - other[0])
+    return overlap([span], [other]) >= MOSTLY * longer

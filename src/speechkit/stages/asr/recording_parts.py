@@ -1,4 +1,4 @@
-"""A recording on its way through recognition: in parts that fit the memory, cut at pauses."""
+"""The transcription of a recording in parts that fit into memory, cut at pauses."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
     from speechkit.io.audio import Audio
 
-LOOK, CUT_BY = 80.0, 60.0  # seconds at the end of a stretch, and of those where it is cut
+LOOK = 80.0  # seconds at the end of a stretch in which a cut is sought
+CUT_BY = 60.0  # first seconds of those, which the cut must lie in
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What was heard in a part that begins ``start`` seconds into the recording, in its time."""
+    """The transcript of a part; ``start`` in seconds of the recording, other times from there."""
 
     start: float
     text: str
@@ -36,21 +37,22 @@ class Part:
 class Parts:
     """While `advance` returns True, `begin` decoding the audio it has read, and `keep` the results.
 
-    ``told``: the speech that an earlier stage has found, in seconds of the recording; None: all is
-    decoded. ``turns``: those of its segments that carry keys. ``languages`` counts words.
+    ``given_speech``: speech from an earlier stage, in seconds of the recording; None to decode
+    everything. ``turns``: its segments with keys to carry over. ``languages``: number of words by
+    language.
     """
 
     def __init__(
         self,
         recording: Audio,
-        told: Sequence[Span] | None,
+        given_speech: Sequence[Span] | None,
         turns: Turns = NO_TURNS,
         *,
         apart: bool,
     ) -> None:
         self.heard: list[Part] = []
         self.languages: Counter[str] = Counter()
-        self._told = told
+        self._given_speech = given_speech
         self._turns = turns
         self._apart = apart
         self._stretches = recording.stretches()
@@ -65,7 +67,7 @@ class Parts:
         return most[0][0] if most else None
 
     def advance(self) -> bool:
-        """Reads on: the next stretch, after what was cut off the one before."""
+        """Read the next stretch, after the rest of the one before. Return False at the end."""
         stretch = next(self._stretches, None)
         if stretch is None:
             return False
@@ -77,7 +79,7 @@ class Parts:
 
     @property
     def raised(self) -> Waveform:
-        """What was read, as loud as a VAD wants it."""
+        """The audio read so far, at a loudness for the VAD."""
         return raised(self._waveform, self._peak)
 
     @property
@@ -85,28 +87,30 @@ class Parts:
         return len(self._waveform) / SAMPLE_RATE
 
     def begin(self, judged: Sequence[Span]) -> Listening:
-        """A part of what was read, all of it at the recording's end. ``judged``: where our own VAD
-        hears speech in it."""
+        """Begin a part of the audio read so far; at the end of the recording, all of it.
+
+        ``judged``: speech that asr's VAD hears in the audio.
+        """
         start = self._start / SAMPLE_RATE
-        told = self._told
-        if told is not None:
-            told = [(first - start, last - start) for first, last in told]
+        given_speech = self._given_speech
+        if given_speech is not None:
+            given_speech = [(first - start, last - start) for first, last in given_speech]
         end = self.seconds
         if self._left:
             look = (max(0.0, end - LOOK), end)
-            speech = judged if told is None else told
+            speech = judged if given_speech is None else given_speech
             end = cut(self._waveform, SAMPLE_RATE, look, CUT_BY, speech)[0][1]
         samples = round(end * SAMPLE_RATE)
         part, self._waveform = self._waveform[:samples], self._waveform[samples:]
         self._start += samples
         judged = [(first, min(last, end)) for first, last in judged if first < end]
         language = None if self._apart else self.language
-        return Listening(part, told, judged, language, self._turns.since(start))
+        return Listening(part, given_speech, judged, language, self._turns.since(start))
 
     def keep(self, listening: Listening) -> None:
         transcript = listening.transcript
-        # Whatever times an engine has made up: later stages take segments in order of time alone.
-        segments = sorted(listening.segments(), key=lambda one: one.start)
+        # Later stages need segments in order of time, even if an engine invents times.
+        segments = sorted(listening.segments(), key=lambda segment: segment.start)
         self.languages += transcript.languages
         self.heard.append(
             Part(

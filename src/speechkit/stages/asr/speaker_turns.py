@@ -1,4 +1,4 @@
-"""Turns: segments of the input that carry keys of their own, a speaker above all."""
+"""Turns: segments of the input with keys to carry over, such as a speaker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Extra = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Seconds of the utterance, and the keys that the input's segment carries."""
+    """A segment of the input: its times in seconds of the utterance, and its keys to carry over."""
 
     start: float
     end: float
@@ -21,7 +21,7 @@ class Turn:
 
 
 class Turns:
-    """Turns in order of time that don't overlap: the one that began first goes on to its end."""
+    """Turns in order of time, without overlap: of two, the first keeps its end."""
 
     def __init__(self, turns: Iterable[Turn] = ()) -> None:
         self._turns: list[Turn] = []
@@ -31,7 +31,7 @@ class Turns:
                 self._turns.append(replace(turn, start=start))
 
     def since(self, seconds: float) -> Turns:
-        """The turns that end later, on a clock that starts then."""
+        """The turns that end after ``seconds``, with times from there."""
         return Turns(
             replace(turn, start=turn.start - seconds, end=turn.end - seconds)
             for turn in self._turns
@@ -39,19 +39,19 @@ class Turns:
         )
 
     def extra_at(self, start: float, end: float) -> Extra:
-        """The keys of the turn that a word overlaps most, or of the nearest where it overlaps none.
+        """The keys of the turn with the most overlap, or of the nearest turn without overlap.
 
-        Empty where there are no turns.
+        Empty if there are no turns.
         """
         if not self._turns:
             return {}
         first, last = self._range(start, end)
         near = self._turns[max(0, first - 1) : last + 1]
-        # Of a turn that doesn't overlap this is the distance, below 0.
+        # For a turn without overlap, this is the negative distance.
         return max(near, key=lambda turn: min(turn.end, end) - max(turn.start, start)).extra
 
     def changes(self, start: float, end: float) -> list[float]:
-        """The times in a span at which the keys change: half-way between one turn and the next."""
+        """The times in a span at which the keys change, half-way between two turns."""
         first, last = self._range(start, end)
         turns: Sequence[Turn] = self._turns[first:last]
         return [
@@ -61,7 +61,7 @@ class Turns:
         ]
 
     def _range(self, start: float, end: float) -> tuple[int, int]:
-        """The indices of the first turn that overlaps a span, and of the one after the last."""
+        """The range of indices of the turns that overlap a span."""
         first = bisect_right(self._turns, start, key=lambda turn: turn.end)
         return first, bisect_left(self._turns, end, key=lambda turn: turn.start)
 

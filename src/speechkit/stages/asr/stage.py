@@ -30,14 +30,17 @@ from speechkit.stages.asr.speaker_turns import NO_TURNS, Turn, Turns
 from speechkit.stages.asr.windows import Span
 from speechkit.stages.vad.segmentation import DEFAULTS, speech_segments
 
-ATTEMPTS = 2  # at speech that no words were heard in, beside the first
-JUDGE = "silero"  # tells where speech is, for less than a hundredth of what recognising it takes
+ATTEMPTS = 2  # further attempts at speech without words
+JUDGE = "silero"  # VAD that checks transcripts, in less than 1 % of the time of recognition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsrOptions:
-    """``words``, ``chars``: their times in the output. ``engine_options``: of the engine's
-    `EngineOptions` those that are set."""
+    """Options of the asr stage.
+
+    ``words``, ``chars``: whether the output has their times. ``engine_options``: the options set
+    among those of the engine's `EngineOptions`.
+    """
 
     engine: str = "faster-whisper"
     model: str | None = None
@@ -77,11 +80,11 @@ class AsrProcessor(Processor):
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
         apart = self.options.languages_change
         recordings = [
-            Parts(loaded.data, _told_speech(loaded), _turns(loaded), apart=apart)
+            Parts(loaded.data, _given_speech(loaded), _turns(loaded), apart=apart)
             for loaded in batch
         ]
-        while going := [parts for parts in recordings if parts.advance()]:
-            listenings = self._listenings(going)
+        while unfinished := [parts for parts in recordings if parts.advance()]:
+            listenings = self._listenings(unfinished)
             windows = [listening.windows(self._engine, apart=apart) for listening in listenings]
             self._listen(listenings, windows)
             for _ in range(ATTEMPTS):
@@ -89,7 +92,7 @@ class AsrProcessor(Processor):
                 if not any(holes):
                     break
                 self._listen(listenings, holes)
-            for parts, listening in zip(going, listenings, strict=True):
+            for parts, listening in zip(unfinished, listenings, strict=True):
                 parts.keep(listening)
         for loaded, parts in zip(batch, recordings, strict=True):
             yield [self._line(loaded, parts)]
@@ -101,8 +104,11 @@ class AsrProcessor(Processor):
         return max(seconds, self._engine.least_window)
 
     def _listenings(self, recordings: Sequence[Parts]) -> list[Listening]:
-        """Where an earlier stage hasn't said where speech is, all is decoded; the judge then says
-        what of it must come out as words."""
+        """Begin the next part of each recording.
+
+        Without speech from an earlier stage, everything is decoded, and the judge tells which
+        stretches must give words.
+        """
         probabilities = self._judge.probabilities([parts.raised for parts in recordings])
         return [
             parts.begin(speech_segments(frames, self._judge.hop, parts.seconds, DEFAULTS[JUDGE]))
@@ -121,12 +127,12 @@ class AsrProcessor(Processor):
         self, listenings: Sequence[Listening], attempts: Sequence[Sequence[Attempt]]
     ) -> None:
         clips = (
-            [listening.clip(attempt) for attempt in its_attempts]
-            for listening, its_attempts in zip(listenings, attempts, strict=True)
+            [listening.clip(attempt) for attempt in row]
+            for listening, row in zip(listenings, attempts, strict=True)
         )
         heard = self._engine.transcribe(clips)
-        for listening, its_attempts, hypotheses in zip(listenings, attempts, heard, strict=True):
-            for attempt, hypothesis in zip(its_attempts, hypotheses, strict=True):
+        for listening, row, hypotheses in zip(listenings, attempts, heard, strict=True):
+            for attempt, hypothesis in zip(row, hypotheses, strict=True):
                 listening.take(attempt, hypothesis)
 
     def _line(self, loaded: Loaded, parts: Parts) -> Record:
@@ -174,7 +180,7 @@ def _word(key: str, word: Word, offset: float) -> dict[str, Any]:
 
 
 def _times(start: float, end: float, offset: float) -> dict[str, float]:
-    """Of the utterance, in the file's seconds."""
+    """Times of the utterance as keys, in seconds of the file."""
     return {"start": round(offset + start, 3), "end": round(offset + max(start, end), 3)}
 
 
@@ -182,8 +188,8 @@ def _gaps(parts: Parts, offset: float) -> list[dict[str, float]]:
     return [_times(*gap, part.start + offset) for part in parts.heard for gap in part.gaps]
 
 
-def _told_speech(loaded: Loaded) -> list[Span] | None:
-    """The speech that an earlier stage has found, in seconds of the utterance."""
+def _given_speech(loaded: Loaded) -> list[Span] | None:
+    """The segments of an earlier stage, in seconds of the utterance; None without any."""
     segments = loaded.utterance.record.get("segments")
     if segments is None:
         return None
@@ -192,7 +198,7 @@ def _told_speech(loaded: Loaded) -> list[Span] | None:
 
 
 def _turns(loaded: Loaded) -> Turns:
-    """The segments of an earlier stage, where any of them carries a key of its own."""
+    """The segments of an earlier stage as turns, if any has keys to carry over."""
     segments = loaded.utterance.record.get("segments") or ()
     extras = [keys.carried_over(segment) for segment in segments]
     if not any(extras):
@@ -205,7 +211,10 @@ def _turns(loaded: Loaded) -> Turns:
 
 
 def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
-    """Raises `UsageError` for options that the engine lacks, `EngineMissing` without its model."""
+    """Return the asr stage.
+
+    Raises `UsageError` for options that the engine lacks, `EngineMissing` without its model.
+    """
     info = registry.find("asr", options.engine)
     hardware = hardware or Hardware()
     _require_taken(info, options, hardware)
@@ -246,7 +255,7 @@ def _engine(
 
 
 def _pinned(info: EngineInfo, options: AsrOptions) -> dict[str, Any]:
-    """The options that a run is recognised by."""
+    """The options that a resumed run must share."""
     pinned = asdict(options)
     del pinned["engine_options"]
     return {**pinned, "decoding": registry.pinned(info, options.engine_options)}

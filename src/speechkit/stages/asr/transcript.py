@@ -1,4 +1,4 @@
-"""The transcript of one utterance, put together from what an engine heard in its windows."""
+"""The transcript of one utterance, assembled from the hypotheses for its windows."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from speechkit.stages.asr.coverage import suspicious, unheard
 from speechkit.stages.asr.speaker_turns import NO_TURNS, Extra, Turns
 from speechkit.stages.asr.windows import Span, Window, within_a_stretch, within_speech
 
-PAUSE = 0.5  # seconds; a longer one parts two segments
+PAUSE = 0.5  # seconds: the shortest pause that separates segments
 SENTENCE_END = (".", "?", "!", "。", "？", "！", "।", "؟", "…")
 ABBREVIATION = 4  # characters of the longest, with its dot
 PUNCTUATION = string.punctuation + "。？！、，…“”«»"
-CLOSING = "\"'”’»)]}"  # may stand behind a sentence's end
+CLOSING = "\"'”’»)]}"  # characters that may follow the end of a sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A word at its place in the utterance, and the segment that the engine heard it in; all of
-    the segment's text, where the engine tells no word times."""
+    """A word at its place in the utterance, with the engine's segment as its ``source``.
+
+    If the engine returns no word times, the "word" is the text of the whole segment.
+    """
 
     word: Word
     source: Segment
@@ -33,17 +35,17 @@ class Said:
         return (self.word.start + self.word.end) / 2
 
     def echoes(self, other: Said) -> bool:
-        """Whether it is the same word, heard a second time."""
-        one, two = (said.word.text.casefold().strip(PUNCTUATION) for said in (self, other))
+        """Whether it is the same word, decoded twice."""
+        text, other_text = (said.word.text.casefold().strip(PUNCTUATION) for said in (self, other))
         overlaps = self.word.start < other.word.end and other.word.start < self.word.end
-        return one == two and overlaps
+        return text == other_text and overlaps
 
     def at(self, start: float, end: float) -> Said:
         return replace(self, word=replace(self.word, start=start, end=end))
 
 
 class Transcript:
-    """The words of an utterance. ``speech``: where VAD found some. Times in its seconds."""
+    """The words of an utterance. ``speech``: spans of speech. All times in seconds of it."""
 
     def __init__(self, speech: Sequence[Span], turns: Turns = NO_TURNS) -> None:
         self._speech = speech
@@ -52,25 +54,27 @@ class Transcript:
 
     @property
     def languages(self) -> Counter[str]:
-        """How many words are in which, as far as the engine tells."""
-        return Counter(one.source.language for one in self._said if one.source.language)
+        """The number of words by language, if the engine tells it."""
+        return Counter(said.source.language for said in self._said if said.source.language)
 
     def language_at(self, time: float) -> str | None:
-        """Of the nearest word whose language is known."""
-        known = [one for one in self._said if one.source.language]
-        nearest = min(known, key=lambda one: abs(one.middle - time), default=None)
+        """The language of the nearest word with a known one."""
+        known = [said for said in self._said if said.source.language]
+        nearest = min(known, key=lambda said: abs(said.middle - time), default=None)
         return nearest.source.language if nearest else None
 
     @property
     def text(self) -> str:
-        return text_of(one.word for one in self._said)
+        return text_of(said.word for said in self._said)
 
     def add(self, window: Window, hypothesis: Hypothesis) -> None:
         self._said += self._placed(window, hypothesis)
 
     def fill(self, hole: Span, window: Window, hypothesis: Hypothesis) -> None:
-        """Puts the words that were heard in ``hole`` by itself in the place of those that stand
-        there, if they say more and are as little in doubt."""
+        """Replace the words in ``hole`` by those of a separate decoding, if these say more.
+
+        Doubtful words don't replace words without doubt.
+        """
         start, end = hole
         before, old, after = _divided(self._said, hole)
         beside = [*before[-1:], *after[:1]]
@@ -83,14 +87,17 @@ class Transcript:
             self._said = [*before, *new, *after]
 
     def unheard(self) -> list[Span]:
-        return unheard([one.word for one in self._said], self._speech)
+        return unheard([said.word for said in self._said], self._speech)
 
     def suspicious(self) -> list[Span]:
-        return suspicious([one.word for one in self._said], self._speech)
+        return suspicious([said.word for said in self._said], self._speech)
 
     def segments(self) -> list[Segment]:
-        """Cut at pauses, at sentence ends, between turns with other keys and where the engine's own
-        end; placed by their words."""
+        """The words in segments, with the times of their words.
+
+        Segments end at pauses, at the ends of sentences, between turns with different keys and at
+        the ends of the engine's segments.
+        """
         groups: list[tuple[Extra, list[Said]]] = []
         for said in self._said:
             extra = self._turns.extra_at(said.word.start, said.word.end)
@@ -101,8 +108,10 @@ class Transcript:
         return [_segment(group, extra) for extra, group in groups]
 
     def take_out_undivided(self) -> list[list[Span]]:
-        """Removes each text without word times that stands over turns with other keys, and returns
-        its spans, one for each of them."""
+        """Remove texts without word times that extend over turns with different keys.
+
+        Returns the spans of each such text, one per turn.
+        """
         spans = {
             at: self._by_turn(said.word.start, said.word.end)
             for at, said in enumerate(self._said)
@@ -146,15 +155,15 @@ def _divided(words: Sequence[Said], hole: Span) -> tuple[list[Said], list[Said],
 
 
 def _in_doubt(said: Sequence[Said]) -> bool:
-    return any(one.source.flags for one in said)
+    return any(word.source.flags for word in said)
 
 
 def _size(said: Sequence[Said]) -> int:
-    return sum(size_of(one.word.text) for one in said)
+    return sum(size_of(word.word.text) for word in said)
 
 
 def _parts(before: Said, after: Said) -> bool:
-    """Whether a segment ends between the two."""
+    """Whether a segment ends between two words."""
     return (
         before.source is not after.source
         or after.word.start - before.word.end >= PAUSE
@@ -163,7 +172,7 @@ def _parts(before: Said, after: Said) -> bool:
 
 
 def _ends_sentence(text: str) -> bool:
-    """Not after what may be an abbreviation: Mr., Dr., U.S."""
+    """Whether a word ends a sentence; possible abbreviations (Mr., Dr., U.S.) don't."""
     text = text.rstrip(CLOSING)
     abbreviates = text.endswith(".") and text[:1].isupper() and len(text) <= ABBREVIATION
     return text.endswith(SENTENCE_END) and not abbreviates

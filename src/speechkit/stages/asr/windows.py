@@ -1,4 +1,4 @@
-"""Which stretches of a recording an ASR engine is given at a time, and where its times lie.
+"""The windows of a recording that an ASR engine decodes, and the times in them.
 
 A span is (start, end) in seconds of the utterance.
 """
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 Span = tuple[float, float]
 
-JOIN = 2.0  # seconds; speech closer together than this is decoded with the pause between
+JOIN = 2.0  # seconds: shorter pauses are decoded with the speech around them
 PAD = 0.5  # seconds of audio kept before and after speech; at most half of `JOIN`
-PAUSE = 0.1  # seconds without speech in which to cut rather than at the quietest frame
-FRAME = 0.02  # seconds over which loudness is measured to find a place to cut
+PAUSE = 0.1  # seconds: the shortest pause for a cut, instead of the quietest frame
+FRAME = 0.02  # seconds: the frames for the search of the quietest one
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Pieces of an utterance, spans of it, that are decoded as one."""
+    """Spans of an utterance that are decoded together."""
 
     pieces: tuple[Span, ...]
 
@@ -38,8 +38,11 @@ class Window:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def place(self, start: float, end: float) -> Span:
-        """Where a word of the window lies in the utterance: all of it in the piece that holds its
-        middle, since no word has a pause in it, though an aligner gives it the silence before."""
+        """The span in the utterance of a word of the window.
+
+        The word lies entirely in the piece with its middle, because words contain no pauses, even
+        if an aligner adds the silence before them.
+        """
         middle = (start + end) / 2
         before = 0.0
         for first, last in self.pieces:
@@ -54,7 +57,7 @@ class Window:
 
 
 def within_speech(start: float, end: float, speech: Sequence[Span]) -> Span:
-    """The stretch without the pauses at its ends; all of it where it holds no speech.
+    """The span without the pauses at its ends; unchanged if it contains no speech.
 
     ``speech`` in order of time.
     """
@@ -65,8 +68,10 @@ def within_speech(start: float, end: float, speech: Sequence[Span]) -> Span:
 
 
 def within_a_stretch(start: float, end: float, speech: Sequence[Span]) -> Span:
-    """As `within_speech` for a word, which no pause is in: what lies in the stretch of speech that
-    holds most of it."""
+    """The part of a word's span in the stretch of speech that contains most of it.
+
+    Words contain no pauses. Without speech, the span is unchanged.
+    """
     inside = overlapping(start, end, speech)
     if not inside:
         return start, end
@@ -75,13 +80,13 @@ def within_a_stretch(start: float, end: float, speech: Sequence[Span]) -> Span:
 
 
 def overlapping(start: float, end: float, speech: Sequence[Span]) -> Sequence[Span]:
-    """The stretches of speech that the span has a part in."""
-    first = bisect_right(speech, start, key=lambda one: one[1])
-    return speech[first : bisect_left(speech, end, key=lambda one: one[0])]
+    """The stretches of speech that overlap the span."""
+    first = bisect_right(speech, start, key=lambda span: span[1])
+    return speech[first : bisect_left(speech, end, key=lambda span: span[0])]
 
 
 def packed(pieces: Iterable[Span], longest: float) -> list[Window]:
-    """The pieces, in order, in as few windows of ``longest`` seconds at most."""
+    """The pieces in order, in windows of at most ``longest`` seconds, as few as possible."""
     windows: list[list[Span]] = []
     room = 0.0
     for start, end in pieces:
@@ -94,23 +99,23 @@ def packed(pieces: Iterable[Span], longest: float) -> list[Window]:
 
 
 def united(segments: Iterable[Span], duration: float) -> list[Span]:
-    """The segments in order of time, those that overlap as one, without what lies outside."""
-    found: list[Span] = []
+    """The segments in order of time, joined where they overlap, and clipped to the duration."""
+    union: list[Span] = []
     for start, end in sorted((max(start, 0.0), min(end, duration)) for start, end in segments):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        if union and start <= union[-1][1]:
+            union[-1] = (union[-1][0], max(end, union[-1][1]))
         elif start < end:
-            found.append((start, end))
-    return found
+            union.append((start, end))
+    return union
 
 
-def overlap(one: Sequence[Span], other: Sequence[Span]) -> float:
-    """Seconds that lie in both, each as `united` gives it."""
+def overlap(spans: Sequence[Span], others: Sequence[Span]) -> float:
+    """The seconds that lie in both; each in the form that `united` returns."""
     total = 0.0
     i = j = 0
-    while i < len(one) and j < len(other):
-        total += max(0.0, min(one[i][1], other[j][1]) - max(one[i][0], other[j][0]))
-        if one[i][1] < other[j][1]:
+    while i < len(spans) and j < len(others):
+        total += max(0.0, min(spans[i][1], others[j][1]) - max(spans[i][0], others[j][0]))
+        if spans[i][1] < others[j][1]:
             i += 1
         else:
             j += 1
@@ -118,7 +123,10 @@ def overlap(one: Sequence[Span], other: Sequence[Span]) -> float:
 
 
 def around_speech(speech: Sequence[Span], duration: float) -> list[Span]:
-    """The speech, as `united` gives it, with the pauses below `JOIN` and `PAD` on either side."""
+    """The speech with pauses shorter than `JOIN` filled, and `PAD` seconds on either side.
+
+    ``speech`` in the form that `united` returns.
+    """
     joined: list[Span] = []
     for start, end in speech:
         if joined and start - joined[-1][1] < JOIN:
@@ -131,10 +139,10 @@ def around_speech(speech: Sequence[Span], duration: float) -> list[Span]:
 def cut(
     waveform: Waveform, sample_rate: int, window: Span, longest: float, speech: Sequence[Span]
 ) -> list[Span]:
-    """The window in contiguous pieces of ``longest`` seconds at most.
+    """The window in contiguous pieces of at most ``longest`` seconds.
 
-    Each cut lies in the second half of what is allowed: in the middle of the longest pause there,
-    or in the quietest `FRAME` where the speech has none.
+    Each cut lies in the second half of the longest possible piece: in the middle of the longest
+    pause there or, without a pause, in the quietest `FRAME`.
     """
     start, end = window
     pieces: list[Span] = []
@@ -147,9 +155,9 @@ def cut(
 
 
 def _longest_pause(window: Span, speech: Sequence[Span]) -> float | None:
-    """The middle of the longest pause in the window, None where it has none."""
+    """The middle of the longest pause in the window, None without a pause."""
     start, end = window
-    inside = [one for one in speech if one[1] > start and one[0] < end]
+    inside = [span for span in speech if span[1] > start and span[0] < end]
     edges = [(start, start), *inside, (end, end)]
     pauses = [(min(b[0], end) - max(a[1], start), a[1], b[0]) for a, b in pairwise(edges)]
     length, first, last = max(pauses)

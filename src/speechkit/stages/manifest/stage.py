@@ -1,4 +1,4 @@
-"""Building manifests: what the headers of audio files say."""
+"""The manifest stage: properties of audio files, from their headers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class ManifestProcessor(Processor):
         end = utterance.offset + (utterance.duration or 0.0)
         if utterance.offset >= info.duration or end > info.duration + audio.SLACK:
             raise AudioTruncated(
-                f"{utterance.audio}: {info.duration:.2f} s long, but asked for up to {end:g} s"
+                f"{utterance.audio}: is {info.duration:.2f} s long, but the manifest asks for up "
+                f"to {end:g} s"
             )
         return Loaded(utterance, info, info.duration)
 
@@ -41,7 +42,7 @@ class ManifestProcessor(Processor):
                 "sample_rate": info.sample_rate,
                 "channels": info.channels,
             }
-            # A header takes back no doubt that decoding has raised.
+            # A header doesn't remove flags that decoding has set.
             flags = [*keys.flags_of(utterance.record), *info.flags]
             yield [keys.with_results(utterance.record, "manifest", results, flags)]
 
@@ -50,7 +51,7 @@ def manifest_stage(track: str | None = None) -> Stage:
     return Stage(
         name="manifest",
         processor=ManifestProcessor(track),
-        batch_audio=math.inf,  # it reads headers, which cost the same whatever the length
+        batch_audio=math.inf,  # reading a header takes the same time at any length
         options={"track": track},
         result_keys=("duration", "sample_rate", "channels"),
         batch_utterances=100,

@@ -1,4 +1,4 @@
-"""Fits a k-means to the features of speech: what makes units of them."""
+"""Training of a quantizer: a k-means fitted to the features of speech."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SEED = 1  # of the order in which utterances are drawn
+SEED = 1  # of the random order of utterances
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """``inertia``: the mean squared distance of a frame to its centroid."""
+    """The result of a training. ``inertia``: mean squared distance of frames to their centroids."""
 
     quantizer: str
     clusters: int
@@ -47,15 +47,15 @@ def train_quantizer(
     most_frames: int,
     progress: Listener | None = None,
 ) -> Training:
-    """Writes ``centroids`` [clusters, width] to ``target``. The same input gives the same ones.
+    """Fit a k-means and write its ``centroids`` [clusters, width] to ``target``.
 
-    Raises `UsageError` where there are fewer frames than clusters.
+    The same input gives the same centroids. Raises `UsageError` for fewer frames than clusters.
     """
     import numpy as np
 
     from speechkit.engines.s2s import kmeans
 
-    utterances = list(inputs)  # all of them, or a `ManifestError` before any work
+    utterances = list(inputs)  # raises `ManifestError` before any work
     configured, options = prepared(options, hardware)
     engine: S2sEngine = configured.build()
     parts, failed = _features(engine, options, utterances, most_frames, progress)
@@ -78,7 +78,7 @@ def _features(
     most_frames: int,
     progress: Listener | None,
 ) -> tuple[list[NDArray[np.float32]], int]:
-    """Features of utterances in a random order, until there are enough frames; and the number of
+    """The features of utterances in random order, until there are enough frames, and the number of
     utterances that failed."""
     random.Random(SEED).shuffle(utterances)  # noqa: S311
     parts: list[NDArray[np.float32]] = []

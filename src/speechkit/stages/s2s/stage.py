@@ -1,4 +1,4 @@
-"""Speech to speech by way of discrete units, and either half alone."""
+"""The s2s stage: speech to speech through discrete units, or either half alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_window
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
-FRAME_SECONDS = 0.02  # about what a unit without a stated duration lasts, for time limits alone
+FRAME_SECONDS = 0.02  # assumed length of a frame, for time limits only
 
 
 _ENCODER_OPTIONS = ("model", "layer", "quantizer", "max_window", "compute_type")
@@ -40,8 +40,11 @@ _VOCODER_OPTIONS = ("vocoder", "vocoder_config", "speaker", "style")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speech:
-    """How units become audio files. ``durations``: "predict" or "keep", None: predicted where the
-    vocoder can. ``audio_root``: the folder whose tree is mirrored, None: that of all input."""
+    """The conversion of units to audio files in ``folder``.
+
+    ``durations``: "predict" or "keep"; None to predict if the vocoder can. ``audio_root``: folder
+    whose tree is mirrored; None for the common folder of all input. ``form``: the audio format.
+    """
 
     vocoder: str
     vocoder_config: str
@@ -55,9 +58,13 @@ class Speech:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S2sOptions:
-    """``model``, ``layer`` and ``quantizer`` make units; None where units come in. ``speech`` is
-    None where units go out. ``keep_repeats``: units one a frame. ``engine_options``: of the
-    engine's `EngineOptions` those that are set."""
+    """Options of the s2s stage.
+
+    ``model``, ``layer`` and ``quantizer``: for speech to units; None if the input is units.
+    ``speech``: for units to speech; None if the output is units. ``keep_repeats``: a unit for every
+    frame. ``max_window`` in seconds, 0 for the model's default. ``engine_options``: the options set
+    among those of the engine's `EngineOptions`.
+    """
 
     engine: str = "transformers"
     model: str | None = None
@@ -112,24 +119,23 @@ class S2sProcessor(Processor):
         self._engine = engine.build()
         speech = self.options.speech
         if speech and speech.durations == "predict" and not self._engine.predicts_durations:
-            raise UsageError("--durations predict: this vocoder predicts none; take keep")
+            raise UsageError("--durations predict: this vocoder can't; use keep")
 
     def load(self, utterance: Utterance) -> Loaded:
         if not self._takes_units:
             return load_audio(utterance, self.options.channel, self.options.track)
         units = utterance.record["units"]
         if not units:
-            raise UnitsInvalid("no units at all")
+            raise UnitsInvalid("the list of units is empty")
         durations = utterance.record.get("unit_durations") or [1] * len(units)
         frames = sum(durations)
         return Loaded(utterance, Units(tuple(units), tuple(durations)), frames * FRAME_SECONDS)
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
-        found = self._units(batch)
-        for loaded, units in zip(batch, found, strict=True):
+        for loaded, units in zip(batch, self._units(batch), strict=True):
             if units is None:
                 raise AudioTooShort(
-                    f"{loaded.data.samples} samples at 16 kHz, and the model's first frame takes "
+                    f"{loaded.data.samples} samples at 16 kHz, and the model's first frame needs "
                     f"{self._engine.shortest}"
                 )
             yield [self._line(loaded, units)]
@@ -138,7 +144,7 @@ class S2sProcessor(Processor):
         return self._engine.device_use()
 
     def _units(self, batch: Sequence[Loaded]) -> Iterator[Units | None]:
-        """None for what is too short to have any."""
+        """The units of each utterance; None for audio shorter than a frame."""
         if self._takes_units:
             yield from (loaded.data for loaded in batch)
             return
@@ -153,11 +159,11 @@ class S2sProcessor(Processor):
         results: Record = {}
         flags: Sequence[str] | None = None
         if not self._takes_units:
-            shown = _one_a_frame(units) if self.options.keep_repeats else units
+            written = _unit_per_frame(units) if self.options.keep_repeats else units
             results = {
                 "duration": loaded.utterance.duration or loaded.seconds,
-                "units": list(shown.units),
-                "unit_durations": list(shown.durations),
+                "units": list(written.units),
+                "unit_durations": list(written.durations),
             }
             flags = loaded.data.flags
         if self.options.speech:
@@ -175,14 +181,17 @@ class S2sProcessor(Processor):
         return self._engine.synthesise(units, predict=predict[speech.durations])
 
 
-def _one_a_frame(units: Units) -> Units:
+def _unit_per_frame(units: Units) -> Units:
     pairs = zip(units.units, units.durations, strict=True)
     frames = tuple(unit for unit, duration in pairs for _ in range(duration))
     return replace(units, units=frames, durations=(1,) * len(frames))
 
 
 def s2s_stage(options: S2sOptions, hardware: Hardware | None = None) -> Stage:
-    """Raises `UsageError` for options that the engine lacks, `EngineMissing` without its files."""
+    """Return the s2s stage.
+
+    Raises `UsageError` for options that the engine lacks, `EngineMissing` without its files.
+    """
     hardware = hardware or Hardware()
     engine, options = prepared(options, hardware)
     info = engine.info
@@ -204,15 +213,15 @@ def s2s_stage(options: S2sOptions, hardware: Hardware | None = None) -> Stage:
 
 
 def pinned_options(info: EngineInfo, options: S2sOptions) -> dict[str, Any]:
-    """The options that a run is recognised by."""
+    """The options that a resumed run must share."""
     pinned = asdict(options)
     del pinned["engine_options"]
-    # Runs of every engine have this key.
+    # The identity of a run has this key with every engine.
     return {**pinned, "allow_reinit": False, **registry.pinned(info, options.engine_options)}
 
 
 def prepared(options: S2sOptions, hardware: Hardware) -> tuple[Engine, S2sOptions]:
-    """The engine, and the options with the path of every file.
+    """Return the engine, and the options with the path of every file.
 
     Raises `UsageError` for options that the engine lacks, `EngineMissing` without its files.
     """

@@ -1,4 +1,4 @@
-"""From speech probabilities of frames to speech segments."""
+"""Speech segments from the speech probabilities of frames."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SegmentationOptions:
-    """How probabilities become segments; times in seconds. Raises UsageError if out of range.
+    """The options of segmentation; times in seconds. Raises `UsageError` for values out of range.
 
-    Speech begins at a frame of at least ``threshold`` and lasts until one below
-    ``threshold - hysteresis``. Pauses shorter than ``min_silence`` are then closed, stretches
-    shorter than ``min_speech`` dropped, ``pad`` added on both sides (two segments share a gap too
-    short for both pads), and what is longer than ``max_segment`` is cut.
+    Speech begins at a frame of at least ``threshold`` and ends before a frame below
+    ``threshold - hysteresis``. Then pauses shorter than ``min_silence`` are closed, stretches
+    shorter than ``min_speech`` are dropped, and ``pad`` is added on both sides; two segments share
+    a gap too short for both pads. Finally segments longer than ``max_segment`` are cut.
     """
 
     threshold: float
@@ -55,15 +55,16 @@ def _require(holds: bool, name: str, value: float, limits: str) -> None:
         raise UsageError(f"VAD option {name} is {value}: it has to be {limits}.")
 
 
-# Chosen by cross-validation over all labelled recordings at hand, a second missed for four too much
-# (scripts/bench/vad_accuracy.py --choose). What they trade:
-# - Threshold up: fewer false alarms, but faint and distant words and telephone speech go first.
-# - Hysteresis up: distant speech holds together, but below 0.4 `ten` hears speech in any noise.
-# - Pauses of a fifth of a second end a segment, as annotators hear them; recognisers that want
-#   whole sentences do better with min_silence 0.5 and pad 0.2. (`asr` pads and joins by itself.)
-# - min_speech keeps short words; clicks of that length come with them. A frame of `silero` is so
-#   long that 0.1 loses next to none of them.
-# - Half a minute is what most recognisers take at once.
+# Chosen by cross-validation over all labelled recordings, where a missed second weighs as much as
+# four false ones (scripts/bench/vad_accuracy.py --choose). The trade-offs:
+# - A higher threshold gives fewer false alarms, but first loses faint, distant and
+#   telephone speech.
+# - A higher hysteresis joins distant speech, but below 0.4 `ten` hears speech in any noise.
+# - A pause of 0.2 s ends a segment, as annotators hear it. Recognisers that need whole sentences do
+#   better with min_silence 0.5 and pad 0.2. (`asr` itself pads and joins.)
+# - min_speech keeps short words, and with them clicks of that length. The frames of `silero` are so
+#   long that 0.1 loses almost no words.
+# - Most recognisers decode at most 30 s at once.
 DEFAULTS: dict[str, SegmentationOptions] = {
     "ten": SegmentationOptions(
         threshold=0.45,
@@ -85,7 +86,7 @@ DEFAULTS: dict[str, SegmentationOptions] = {
 
 
 def defaults(engine: str) -> SegmentationOptions:
-    """The values that suit an engine; those of `ten` for an engine of another package."""
+    """The default options of an engine; those of `ten` for an engine of another package."""
     return DEFAULTS.get(engine, DEFAULTS["ten"])
 
 
@@ -130,10 +131,10 @@ def speech_segments(
 def _runs(
     probabilities: NDArray[np.float32], enter: float, leave: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First frame and frame past the end of each stretch of speech.
+    """The first frame of each stretch of speech, and the frame after its last: two arrays.
 
-    A frame between the two thresholds is what the last one outside them was: 1 at or above
-    ``enter``, 0 below ``leave``, 0 before any.
+    A frame is speech at or above ``enter``, and none below ``leave``. A frame between these is
+    what the last frame outside of them was, and no speech before any.
     """
     import numpy as np
 
@@ -151,10 +152,10 @@ def _cuts(
     stop: float,
     options: SegmentationOptions,
 ) -> list[float]:
-    """Where to cut ``start``..``stop`` so that no piece is longer than ``max_segment``.
+    """The times at which to cut ``start``..``stop`` into pieces of at most ``max_segment``.
 
-    Each cut is the middle of the quietest frame (the last of equals) in the second half of what
-    is allowed, and leaves no rest shorter than ``min_speech``.
+    Each cut is the middle of the frame with the lowest probability (the last of equals) in the
+    second half of the longest possible piece, and leaves no rest shorter than ``min_speech``.
     """
     import numpy as np
 

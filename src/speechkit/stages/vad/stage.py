@@ -20,9 +20,13 @@ from speechkit.stages.vad.speech_frames import probabilities
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VadOptions:
-    """``emit``: ``recordings`` (a line each, with its segments) or ``segments`` (a line each).
-    ``segmentation`` None: the engine's own. ``engine_options``: of the engine's `EngineOptions`
-    those that are set."""
+    """Options of the vad stage.
+
+    ``emit``: ``recordings`` for a line per recording with its segments, ``segments`` for a line per
+    segment. ``segmentation``: None for the engine's default. ``probabilities``: whether lines have
+    those of their frames. ``engine_options``: the options set among those of the engine's
+    `EngineOptions`.
+    """
 
     engine: str = "ten"
     segmentation: SegmentationOptions | None = None
@@ -74,6 +78,7 @@ class VadProcessor(Processor):
 
 
 def vad_stage(options: VadOptions) -> Stage:
+    """Return the vad stage. Raises `UsageError` for options that the engine lacks."""
     info = registry.find("vad", options.engine)
     engine = registry.configure(info, options.engine_options)
     if options.segmentation is None:
@@ -92,7 +97,7 @@ def vad_stage(options: VadOptions) -> Stage:
 
 
 def choose_engine() -> tuple[str, str | None]:
-    """The engine ``auto`` stands for, and why it is not the first choice."""
+    """The engine for ``auto``, and the reason if it isn't the first choice."""
     lacking = registry.check(registry.find("vad", "ten"))
     return ("ten", None) if lacking is None else ("silero", lacking)
 
