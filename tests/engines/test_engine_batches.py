@@ -51,7 +51,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_that_remembered(
 def test_what_does_not_fit_alone_is_an_error_of_its_own() -> None:
     device = Crowded(0)
     with pytest.raises(OutOfMemory, match="even alone: CUDA out of memory"):
-        device.batches(4).run([1], device.compute)
+        device.batches(4).map_halving([1], device.compute)
 
 
 def test_other_errors_pass() -> None:
