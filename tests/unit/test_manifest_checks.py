@@ -217,15 +217,15 @@ def test_asr_writes_what_it_takes_whatever_an_engine_has_heard(
 ) -> None:
     parts = Parts(silence, told, apart=False)
     assert parts.advance()
-    listening = parts.begin(united(judged, 10.0))
-    listening.take(Attempt(Window(((0.0, 10.0),))), Hypothesis(tuple(heard)))
-    listening.take(Attempt(Window(((2.0, 6.0),)), (2.0, 6.0)), Hypothesis(tuple(heard)))
-    parts.keep(listening)
+    recognition = parts.begin(united(judged, 10.0))
+    recognition.take(Attempt(Window(((0.0, 10.0),))), Hypothesis(tuple(heard)))
+    recognition.take(Attempt(Window(((2.0, 6.0),)), (2.0, 6.0)), Hypothesis(tuple(heard)))
+    parts.keep(recognition)
     options = AsrOptions(engine="pocketsphinx", words=True, chars=True)
     engine = registry.configure(registry.find("asr", options.engine), {})
     processor = AsrProcessor(options, engine, one_by_one=False)
     utterance = Utterance(0, "/a.wav", offset, record={"audio_filepath": "/a.wav"})
-    line = processor._line(Loaded(utterance, silence, 10.0), parts)
+    line = processor._record(Loaded(utterance, silence, 10.0), parts)
     assert fault(line) is None
     recordings([line], tree_of(AudioSurvey("", alike=False, apart=False)))
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from speechkit.engines.protocols import SAMPLE_RATE
-from speechkit.stages.asr.recognition import ONE_LANGUAGE, Listening
+from speechkit.stages.asr.recognition import ONE_LANGUAGE, Recognition
 
 
 @dataclass
 class Windows:
-    """What a `Listening` asks of an engine."""
+    """What a `Recognition` asks of an engine."""
 
     max_window: float = 30.0
     least_window: float = 30.0
@@ -23,7 +23,7 @@ SILENCE = np.zeros(25 * SAMPLE_RATE, np.float32)
 
 
 def test_speech_shares_a_window_but_where_each_may_be_in_another_language() -> None:
-    one = Listening(SILENCE, SPEECH, SPEECH)
+    one = Recognition(SILENCE, SPEECH, SPEECH)
     (together,) = one.windows(Windows())  # type: ignore[arg-type]
     assert together.window.pieces == ((0.5, 13.5), (19.5, 24.5))
     apart = [each.window.pieces for each in one.windows(Windows(), apart=True)]  # type: ignore[arg-type]
@@ -31,7 +31,7 @@ def test_speech_shares_a_window_but_where_each_may_be_in_another_language() -> N
 
 
 def test_without_vad_all_is_decoded() -> None:
-    one = Listening(SILENCE, None, SPEECH)
+    one = Recognition(SILENCE, None, SPEECH)
     (whole,) = one.windows(Windows())  # type: ignore[arg-type]
     assert whole.window.pieces == ((0.0, 25.0),)
     parts = [each.window.pieces[0] for each in one.windows(Windows(), apart=True)]  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.records import Hypothesis, Segment, Word
-from speechkit.stages.asr.recognition import Attempt, Listening
+from speechkit.stages.asr.recognition import Attempt, Recognition
 from speechkit.stages.asr.speaker_turns import NO_TURNS, Turn, Turns
 from speechkit.stages.asr.transcript import Transcript
 from speechkit.stages.asr.windows import Window
@@ -89,17 +89,17 @@ def test_a_recording_in_parts_keeps_its_turns() -> None:
     assert NO_TURNS.since(4.0).extra_at(0.0, 1.0) == {}
 
 
-def listening(turns: Turns, text: str = "all that both have said") -> Listening:
+def recognition(turns: Turns, text: str = "all that both have said") -> Recognition:
     """An engine without word times has heard one text over all of it."""
     waveform = np.zeros(10 * SAMPLE_RATE, np.float32)
-    result = Listening(waveform, [(0.0, 10.0)], [(0.0, 10.0)], turns=turns)
+    result = Recognition(waveform, [(0.0, 10.0)], [(0.0, 10.0)], turns=turns)
     result.take(Attempt(WHOLE), Hypothesis((Segment(0.0, 10.0, text),)))
     return result
 
 
 def test_a_text_without_word_times_is_decoded_again_turn_by_turn() -> None:
     pause = Turns([Turn(0.5, 4.0, A), Turn(5.0, 9.0, B)])
-    both = listening(pause)
+    both = recognition(pause)
     attempts = both.turns(30.0)
     assert [attempt.window.pieces for attempt in attempts] == [((0.0, 4.5),), ((4.5, 10.0),)]
     for attempt, text in zip(attempts, ("what A has said", "what B has"), strict=True):
@@ -111,4 +111,4 @@ def test_a_text_without_word_times_is_decoded_again_turn_by_turn() -> None:
 
 def test_nothing_is_decoded_again_where_no_keys_differ() -> None:
     for turns in (NO_TURNS, Turns([Turn(0.0, 5.0, A), Turn(5.0, 10.0, A)])):
-        assert listening(turns).turns(30.0) == []
+        assert recognition(turns).turns(30.0) == []

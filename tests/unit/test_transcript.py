@@ -65,7 +65,7 @@ def test_a_hole_is_filled_in_its_place() -> None:
     ((start, end),) = transcript.unheard()
     assert (start, end) == (3.0, 6.0)
     window = Window(((2.7, 6.3),))
-    transcript.fill((start, end), window, heard(segment("what was lost in between", 0.3, 3.3)))
+    transcript.improve((start, end), window, heard(segment("what was lost in between", 0.3, 3.3)))
     assert transcript.text == "first of all what was lost in between and last"
     assert transcript.unheard() == []
 
@@ -75,7 +75,7 @@ def test_what_is_heard_beside_a_hole_is_no_second_time_there() -> None:
     transcript.add(WHOLE, heard(segment("one two three", 0.0, 1.5)))
     ((start, end),) = transcript.unheard()
     again = segment("three four five six seven eight nine ten", 0.0, 4.8)
-    transcript.fill((start, end), Window(((1.2, 6.0),)), heard(again))
+    transcript.improve((start, end), Window(((1.2, 6.0),)), heard(again))
     assert transcript.text == "one two three four five six seven eight nine ten"
 
 
@@ -83,22 +83,22 @@ def test_less_than_is_there_fills_no_hole() -> None:
     transcript = Transcript([(0.0, 9.0)])
     transcript.add(WHOLE, heard(segment("a stretched text", 0.0, 9.0)))
     before = told(transcript)
-    transcript.fill((0.0, 9.0), WHOLE, heard(segment("you", 0.0, 9.0)))
-    transcript.fill((0.0, 9.0), WHOLE, Hypothesis())
+    transcript.improve((0.0, 9.0), WHOLE, heard(segment("you", 0.0, 9.0)))
+    transcript.improve((0.0, 9.0), WHOLE, Hypothesis())
     assert told(transcript) == before
 
 
 def test_other_punctuation_fills_no_hole() -> None:
     transcript = Transcript([(0.0, 2.0)])
     transcript.add(WHOLE, heard(segment("ask not", 0.0, 2.0)))
-    transcript.fill((0.0, 2.0), Window(((0.0, 2.5),)), heard(segment("Ask not!", 0.0, 2.0)))
+    transcript.improve((0.0, 2.0), Window(((0.0, 2.5),)), heard(segment("Ask not!", 0.0, 2.0)))
     assert transcript.text == "ask not"
 
 
 def test_what_fills_a_hole_stays_in_it() -> None:
     transcript = Transcript([(0.0, 6.0)])
     transcript.add(WHOLE, heard(segment("first of all", 0.0, 2.0), segment("and last", 4.0, 6.0)))
-    transcript.fill((2.0, 4.0), Window(((1.5, 4.5),)), heard(segment("in between", 0.0, 3.0)))
+    transcript.improve((2.0, 4.0), Window(((1.5, 4.5),)), heard(segment("in between", 0.0, 3.0)))
     assert told(transcript) == [
         (0.0, 2.0, "first of all"),
         (2.0, 4.0, "in between"),
@@ -153,9 +153,9 @@ def test_no_doubt_takes_the_place_of_what_is_sure() -> None:
     transcript = Transcript([(0.0, 9.0)])
     transcript.add(WHOLE, heard(segment("so it", 0.0, 1.0)))
     doubted = segment("never mind all of that", 1.2, 8.8, flags=("doubtful",))
-    transcript.fill((0.4, 9.0), WHOLE, heard(doubted))
+    transcript.improve((0.4, 9.0), WHOLE, heard(doubted))
     assert transcript.text == "so it"
-    transcript.fill((1.0, 9.0), WHOLE, heard(doubted))
+    transcript.improve((1.0, 9.0), WHOLE, heard(doubted))
     assert transcript.text == "so it never mind all of that"
 
 

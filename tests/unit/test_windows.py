@@ -15,7 +15,7 @@ from speechkit.stages.asr.windows import (
     PAUSE,
     Window,
     around_speech,
-    cut,
+    cut_at_pauses,
     overlap,
     packed,
     united,
@@ -63,7 +63,7 @@ def test_close_speech_is_joined_and_padded() -> None:
 @pytest.mark.parametrize(("start", "end"), [(0.0, 100.0), (3.25, 64.9), (0.0, 30.01), (5.0, 20.0)])
 def test_a_long_window_is_cut_without_loss(start: float, end: float) -> None:
     noise = np.random.default_rng(3).normal(0, 0.1, 100 * RATE).astype(np.float32)
-    pieces = cut(noise, RATE, (start, end), 30.0, [(0.0, 100.0)])
+    pieces = cut_at_pauses(noise, RATE, (start, end), 30.0, [(0.0, 100.0)])
     assert pieces[0][0] == start
     assert pieces[-1][1] == end
     assert all(a[1] == b[0] for a, b in itertools.pairwise(pieces))
@@ -78,7 +78,7 @@ def test_cuts_go_through_no_speech_where_there_are_pauses(
     segments, duration = case
     spans = united(segments, duration)
     noise = np.random.default_rng(3).normal(0, 0.1, round(duration * RATE)).astype(np.float32)
-    pieces = cut(noise, RATE, (0.0, duration), longest, spans)
+    pieces = cut_at_pauses(noise, RATE, (0.0, duration), longest, spans)
     assert (pieces[0][0], pieces[-1][1]) == (0.0, duration)
     assert all(a[1] == b[0] for a, b in itertools.pairwise(pieces))
     assert all(b - a <= longest + 1e-6 for a, b in pieces)
@@ -95,7 +95,7 @@ def test_cuts_lie_at_the_quietest_place_without_a_pause() -> None:
     pauses = [(22.0, 22.3), (47.5, 47.7), (70.1, 70.3)]
     for start, end in pauses:
         waveform[int(start * RATE) : int(end * RATE)] *= 0.01
-    cuts = [end for _, end in cut(waveform, RATE, (0.0, 90.0), 30.0, [(0.0, 90.0)])][:-1]
+    cuts = [end for _, end in cut_at_pauses(waveform, RATE, (0.0, 90.0), 30.0, [(0.0, 90.0)])][:-1]
     assert len(cuts) == 3
     assert all(start <= at <= end for at, (start, end) in zip(cuts, pauses, strict=True))
 

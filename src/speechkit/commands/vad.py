@@ -68,10 +68,10 @@ class SegmentFlags:
         """Return the options, with the engine's defaults for None. Raises `UsageError`."""
         from dataclasses import asdict, replace
 
-        from speechkit.stages.vad.segmentation import defaults
+        from speechkit.stages.vad.segmentation import default_segmentation
 
         changed = {name: value for name, value in asdict(self).items() if value is not None}
-        return replace(defaults(engine), **changed)
+        return replace(default_segmentation(engine), **changed)
 
 
 @takes(

@@ -17,7 +17,7 @@ from speechkit.stages.asr.windows import (
     Span,
     Window,
     around_speech,
-    cut,
+    cut_at_pauses,
     overlap,
     packed,
     united,
@@ -40,7 +40,7 @@ class Attempt:
     hole: Span | None = None
 
 
-class Listening:
+class Recognition:
     """The transcription of ``waveform``.
 
     ``given_speech``: speech from an earlier stage; None to decode everything. ``judged``: speech
@@ -137,10 +137,10 @@ class Listening:
         if attempt.hole is None:
             self.transcript.add(attempt.window, hypothesis)
         else:
-            self.transcript.fill(attempt.hole, attempt.window, hypothesis)
+            self.transcript.improve(attempt.hole, attempt.window, hypothesis)
 
     def _cut(self, span: Span, longest: float) -> list[Span]:
-        return cut(self._waveform, SAMPLE_RATE, span, longest, self.speech)
+        return cut_at_pauses(self._waveform, SAMPLE_RATE, span, longest, self.speech)
 
 
 def _mostly(span: Span, other: Span) -> bool:

@@ -11,9 +11,9 @@ import numpy as np
 
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.records import Segment
-from speechkit.stages.asr.recognition import Listening
+from speechkit.stages.asr.recognition import Recognition
 from speechkit.stages.asr.speaker_turns import NO_TURNS, Turns
-from speechkit.stages.asr.windows import Span, cut
+from speechkit.stages.asr.windows import Span, cut_at_pauses
 from speechkit.stages.vad.speech_frames import peak_of, raised
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Parts:
     def seconds(self) -> float:
         return len(self._waveform) / SAMPLE_RATE
 
-    def begin(self, judged: Sequence[Span]) -> Listening:
+    def begin(self, judged: Sequence[Span]) -> Recognition:
         """Begin a part of the audio read so far; at the end of the recording, all of it.
 
         ``judged``: speech that asr's VAD hears in the audio.
@@ -99,22 +99,22 @@ class Parts:
         if self._left:
             look = (max(0.0, end - LOOK), end)
             speech = judged if given_speech is None else given_speech
-            end = cut(self._waveform, SAMPLE_RATE, look, CUT_BY, speech)[0][1]
+            end = cut_at_pauses(self._waveform, SAMPLE_RATE, look, CUT_BY, speech)[0][1]
         samples = round(end * SAMPLE_RATE)
         part, self._waveform = self._waveform[:samples], self._waveform[samples:]
         self._start += samples
         judged = [(first, min(last, end)) for first, last in judged if first < end]
         language = None if self._apart else self.language
-        return Listening(part, given_speech, judged, language, self._turns.since(start))
+        return Recognition(part, given_speech, judged, language, self._turns.since(start))
 
-    def keep(self, listening: Listening) -> None:
-        transcript = listening.transcript
+    def keep(self, recognition: Recognition) -> None:
+        transcript = recognition.transcript
         # Later stages need segments in order of time, even if an engine invents times.
-        segments = sorted(listening.segments(), key=lambda segment: segment.start)
+        segments = sorted(recognition.segments(), key=lambda segment: segment.start)
         self.languages += transcript.languages
         self.heard.append(
             Part(
-                self._start / SAMPLE_RATE - listening.seconds,
+                self._start / SAMPLE_RATE - recognition.seconds,
                 transcript.text,
                 tuple(segments),
                 tuple(transcript.unheard()),

@@ -24,7 +24,7 @@ from speechkit.records import Record, Segment, Utterance, Word
 from speechkit.runtime.batching import MOST
 from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
 from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_windows, plan_workers
-from speechkit.stages.asr.recognition import Attempt, Listening
+from speechkit.stages.asr.recognition import Attempt, Recognition
 from speechkit.stages.asr.recording_parts import Parts
 from speechkit.stages.asr.speaker_turns import NO_TURNS, Turn, Turns
 from speechkit.stages.asr.windows import Span
@@ -84,18 +84,18 @@ class AsrProcessor(Processor):
             for loaded in batch
         ]
         while unfinished := [parts for parts in recordings if parts.advance()]:
-            listenings = self._listenings(unfinished)
-            windows = [listening.windows(self._engine, apart=apart) for listening in listenings]
-            self._listen(listenings, windows)
+            recognitions = self._recognitions(unfinished)
+            windows = [each.windows(self._engine, apart=apart) for each in recognitions]
+            self._recognise(recognitions, windows)
             for _ in range(ATTEMPTS):
-                holes = [listening.holes(self._engine.max_window) for listening in listenings]
+                holes = [recognition.holes(self._engine.max_window) for recognition in recognitions]
                 if not any(holes):
                     break
-                self._listen(listenings, holes)
-            for parts, listening in zip(unfinished, listenings, strict=True):
-                parts.keep(listening)
+                self._recognise(recognitions, holes)
+            for parts, recognition in zip(unfinished, recognitions, strict=True):
+                parts.keep(recognition)
         for loaded, parts in zip(batch, recordings, strict=True):
-            yield [self._line(loaded, parts)]
+            yield [self._record(loaded, parts)]
 
     def device_use(self) -> DeviceUse | None:
         return self._engine.device_use()
@@ -103,7 +103,7 @@ class AsrProcessor(Processor):
     def weight(self, seconds: float) -> float:
         return max(seconds, self._engine.least_window)
 
-    def _listenings(self, recordings: Sequence[Parts]) -> list[Listening]:
+    def _recognitions(self, recordings: Sequence[Parts]) -> list[Recognition]:
         """Begin the next part of each recording.
 
         Without speech from an earlier stage, everything is decoded, and the judge tells which
@@ -115,27 +115,27 @@ class AsrProcessor(Processor):
             for parts, frames in zip(recordings, probabilities, strict=True)
         ]
 
-    def _listen(
-        self, listenings: Sequence[Listening], attempts: Sequence[Sequence[Attempt]]
+    def _recognise(
+        self, recognitions: Sequence[Recognition], attempts: Sequence[Sequence[Attempt]]
     ) -> None:
-        self._decode(listenings, attempts)
-        turns = [listening.turns(self._engine.max_window) for listening in listenings]
+        self._decode(recognitions, attempts)
+        turns = [recognition.turns(self._engine.max_window) for recognition in recognitions]
         if any(turns):
-            self._decode(listenings, turns)
+            self._decode(recognitions, turns)
 
     def _decode(
-        self, listenings: Sequence[Listening], attempts: Sequence[Sequence[Attempt]]
+        self, recognitions: Sequence[Recognition], attempts: Sequence[Sequence[Attempt]]
     ) -> None:
         clips = (
-            [listening.clip(attempt) for attempt in row]
-            for listening, row in zip(listenings, attempts, strict=True)
+            [recognition.clip(attempt) for attempt in row]
+            for recognition, row in zip(recognitions, attempts, strict=True)
         )
         heard = self._engine.transcribe(clips)
-        for listening, row, hypotheses in zip(listenings, attempts, heard, strict=True):
+        for recognition, row, hypotheses in zip(recognitions, attempts, heard, strict=True):
             for attempt, hypothesis in zip(row, hypotheses, strict=True):
-                listening.take(attempt, hypothesis)
+                recognition.take(attempt, hypothesis)
 
-    def _line(self, loaded: Loaded, parts: Parts) -> Record:
+    def _record(self, loaded: Loaded, parts: Parts) -> Record:
         offset = loaded.utterance.offset
         segments = [
             (part.start + offset, segment) for part in parts.heard for segment in part.segments

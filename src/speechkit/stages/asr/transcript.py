@@ -70,7 +70,7 @@ class Transcript:
     def add(self, window: Window, hypothesis: Hypothesis) -> None:
         self._said += self._placed(window, hypothesis)
 
-    def fill(self, hole: Span, window: Window, hypothesis: Hypothesis) -> None:
+    def improve(self, hole: Span, window: Window, hypothesis: Hypothesis) -> None:
         """Replace the words in ``hole`` by those of a separate decoding, if these say more.
 
         Doubtful words don't replace words without doubt.

@@ -136,7 +136,7 @@ def around_speech(speech: Sequence[Span], duration: float) -> list[Span]:
     return [(max(0.0, start - PAD), min(duration, end + PAD)) for start, end in joined]
 
 
-def cut(
+def cut_at_pauses(
     waveform: Waveform, sample_rate: int, window: Span, longest: float, speech: Sequence[Span]
 ) -> list[Span]:
     """The window in contiguous pieces of at most ``longest`` seconds.

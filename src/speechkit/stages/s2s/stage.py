@@ -138,7 +138,7 @@ class S2sProcessor(Processor):
                     f"{loaded.data.samples} samples at 16 kHz, and the model's first frame needs "
                     f"{self._engine.shortest}"
                 )
-            yield [self._line(loaded, units)]
+            yield [self._record(loaded, units)]
 
     def device_use(self) -> DeviceUse | None:
         return self._engine.device_use()
@@ -155,7 +155,7 @@ class S2sProcessor(Processor):
         encoded = iter(self._engine.encode(waveforms) if waveforms else [])
         yield from (next(encoded) if can else None for can in long_enough)
 
-    def _line(self, loaded: Loaded, units: Units) -> Record:
+    def _record(self, loaded: Loaded, units: Units) -> Record:
         results: Record = {}
         flags: Sequence[str] | None = None
         if not self._takes_units:

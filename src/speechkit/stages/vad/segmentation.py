@@ -85,7 +85,7 @@ DEFAULTS: dict[str, SegmentationOptions] = {
 }
 
 
-def defaults(engine: str) -> SegmentationOptions:
+def default_segmentation(engine: str) -> SegmentationOptions:
     """The default options of an engine; those of `ten` for an engine of another package."""
     return DEFAULTS.get(engine, DEFAULTS["ten"])
 

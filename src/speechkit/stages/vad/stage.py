@@ -14,7 +14,11 @@ from speechkit.engines.registry import Engine
 from speechkit.io import manifest
 from speechkit.records import Record, Utterance
 from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
-from speechkit.stages.vad.segmentation import SegmentationOptions, defaults, speech_segments
+from speechkit.stages.vad.segmentation import (
+    SegmentationOptions,
+    default_segmentation,
+    speech_segments,
+)
 from speechkit.stages.vad.speech_frames import probabilities
 
 
@@ -63,9 +67,9 @@ class VadProcessor(Processor):
             if self.options.emit == "segments":
                 yield list(_segment_lines(loaded, shifted))
             else:
-                yield [self._line(loaded, shifted, frames)]
+                yield [self._record(loaded, shifted, frames)]
 
-    def _line(self, loaded: Loaded, segments: list[tuple[float, float]], frames: Any) -> Record:
+    def _record(self, loaded: Loaded, segments: list[tuple[float, float]], frames: Any) -> Record:
         results: Record = {
             "duration": loaded.utterance.duration or loaded.seconds,
             "segments": [{"start": start, "end": end} for start, end in segments],
@@ -82,7 +86,7 @@ def vad_stage(options: VadOptions) -> Stage:
     info = registry.find("vad", options.engine)
     engine = registry.configure(info, options.engine_options)
     if options.segmentation is None:
-        options = replace(options, segmentation=defaults(options.engine))
+        options = replace(options, segmentation=default_segmentation(options.engine))
     pinned = asdict(options)
     del pinned["engine_options"]
     return Stage(
