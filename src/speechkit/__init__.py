@@ -10,6 +10,7 @@ All names are imported at their first use: ``import speechkit`` takes millisecon
 from __future__ import annotations
 
 from speechkit.telemetry_off import switch_off
+from speechkit.version import __version__ as __version__
 
 # No import of the standard library here: `python -m speechkit` would import it from the current
 # folder, which `__main__` has not removed from the path yet.
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from speechkit.stages.s2s.stage import s2s_stage as s2s_stage
     from speechkit.stages.vad.stage import VadOptions as VadOptions
     from speechkit.stages.vad.stage import vad_stage as vad_stage
-
-__version__ = "0.1.0"
 
 _MODULES = {
     "speechkit.errors": ("Drained", "SpeechkitError"),

@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from speechkit import __version__
 from speechkit.commands.console import LogFormatter, say
 from speechkit.commands.help import Commands, CommandTable, Entry
 from speechkit.commands.options import Option
 from speechkit.errors import SpeechkitError
 from speechkit.io.file_names import shown
+from speechkit.version import __version__
 
 COMMANDS = CommandTable(
     {

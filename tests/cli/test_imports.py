@@ -31,7 +31,7 @@ LAYERS = [
     {"compat"},
     {"formats"},
     {"io"},
-    {"keys", "records", "errors", "telemetry_off"},
+    {"keys", "records", "errors", "telemetry_off", "version"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 #: Inside a package, in the same order; what is not named stands below.

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import speechkit
 from speechkit.cluster.run_record import Array, RunPlan, RunRecord, run_owner
 from speechkit.cluster.status import Status
 from speechkit.io import slurm
@@ -145,6 +144,6 @@ def _variables(plan: RunPlan) -> dict[str, str]:
 
 def _scripts() -> Path:
     """The folder of the batch scripts, in the checkout or the installation."""
-    above = Path(speechkit.__file__).parents
+    above = Path(__file__).parents[1:]
     checkout = above[2] / "slurm"
     return checkout if checkout.is_dir() else above[4] / "share" / "speechkit" / "slurm"

@@ -22,11 +22,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from speechkit import __version__
 from speechkit.engines import model_catalogue, plugins, registry
 from speechkit.engines.engine_info import STAGES, EngineInfo
 from speechkit.io import hardware
 from speechkit.io.packaged_models import user_cache
+from speechkit.version import __version__
 
 DEFAULT_PIPELINE = ("vad", "asr")  # stages, with their default engines
 

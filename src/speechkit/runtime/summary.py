@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import speechkit
 from speechkit.engines.protocols import DeviceUse
 from speechkit.io.journal import error_type, flags_of
 from speechkit.runtime.export import Written
+from speechkit.version import __version__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,5 +94,5 @@ def device_account(uses: Sequence[DeviceUse], wall_seconds: float) -> dict[str, 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
     """The versions of speechkit, Python and these distributions."""
-    ours = {"speechkit": speechkit.__version__, "python": platform.python_version()}
+    ours = {"speechkit": __version__, "python": platform.python_version()}
     return ours | {name: importlib.metadata.version(name) for name in packages}
