@@ -82,9 +82,12 @@ def main() -> None:
     parser.add_argument("--gpus", nargs="*", default=())
     given = parser.parse_args()
     stage = Stage(
-        "hazard", _task(not given.batched, given.opening), given.batch_audio, {"b": given.batched}
+        name="hazard",
+        processor=_processor(not given.batched, given.opening),
+        batch_audio=given.batch_audio,
+        options={"b": given.batched},
     )
-    pool = PoolOptions(given.workers, 1, given.time_limit, gpus=tuple(given.gpus))
+    pool = PoolOptions(workers=given.workers, time_limit=given.time_limit, gpus=tuple(given.gpus))
     options = RunOptions(output=given.output, pool=pool)
     try:
         with Inputs([given.input]) as inputs, StopRequest(signals=True) as stop:
@@ -98,7 +101,7 @@ def main() -> None:
     sys.exit(summary.exit_code)
 
 
-def _task(one_by_one: bool, opening: str | None) -> HazardProcessor:
+def _processor(one_by_one: bool, opening: str | None) -> HazardProcessor:
     """Of the importable module, not of ``__main__``, so that it can be load_inert elsewhere."""
     import hazard
 

@@ -32,7 +32,7 @@ _SLURM_REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SplitStatus:
     """The status of a split.
 

@@ -28,7 +28,7 @@ from speechkit.io import slurm
 from speechkit.io.slurm import Queued
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The status of a run.
 

@@ -54,7 +54,7 @@ class Folder:
     writable: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
     """The results of an examination; memory in bytes."""
 

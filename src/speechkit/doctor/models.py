@@ -12,7 +12,7 @@ from speechkit.errors import EngineMissing, UsageError
 from speechkit.io.checksums import hash_like
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListedModel:
     """A model that has a name.
 
@@ -60,13 +60,13 @@ def _listed(known: KnownModel) -> ListedModel:
     path = model_catalogue.here(info, known.name)
     get = f"speechkit models get {known.name} --engine {known.engine}"
     return ListedModel(
-        known.name,
-        known.engine,
-        int(known.size),
-        known.licence,
-        str(path) if path else None,
-        model_catalogue.is_packaged(info, known.name),
-        known.packaged.install if known.packaged else get,
+        name=known.name,
+        engine=known.engine,
+        size=int(known.size),
+        licence=known.licence,
+        path=str(path) if path else None,
+        packaged=model_catalogue.is_packaged(info, known.name),
+        get=known.packaged.install if known.packaged else get,
     )
 
 

@@ -171,7 +171,13 @@ def _pool_options(worker_plan: WorkerPlan, options: JobOptions) -> PoolOptions:
         raise UsageError("--workers: --devices starts one per GPU; leave it out")
     workers = options.workers or worker_plan.workers or cpus
     threads = worker_plan.threads or max(1, cpus // workers)
-    return PoolOptions(workers, threads, options.time_limit, worker_plan.loaders, worker_plan.gpus)
+    return PoolOptions(
+        workers=workers,
+        threads=threads,
+        time_limit=options.time_limit,
+        loaders=worker_plan.loaders,
+        gpus=worker_plan.gpus,
+    )
 
 
 def _export(inputs: Inputs, options: JobOptions) -> Export | None:

@@ -49,7 +49,7 @@ AWAKE_SECONDS = 1.0  # longest interval that counts: in a longer one this proces
 DEATHS_IN_A_ROW = 10  # deaths without a result between them, for which no utterance is at fault
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOptions:
     """``time_limit``: seconds of work allowed per second of audio, where audio shorter than 3 s
     counts as 3 s; 0 for no limit. ``threads``, ``loaders``, ``gpus``: as in `stage.WorkerPlan`."""

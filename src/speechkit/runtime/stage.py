@@ -68,7 +68,7 @@ class WorkerPlan:
     gpus: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """A stage, ready to run.
 

@@ -19,7 +19,7 @@ class Fault:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MergeSummary:
     """The outcome of a merge; ``proven``: the results were held against a manifest."""
 

@@ -64,7 +64,7 @@ class SplitOptions:
             raise UsageError(f"{self.input}: not a manifest ({', '.join(SUFFIXES)})")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SplitSummary:
     """Seconds are those stated by the manifest; ``shortest`` and ``longest`` are single splits."""
 
