@@ -219,7 +219,7 @@ def test_input_is_never_overwritten(
         (["--units-only", "--from-units"], "exclude each other"),
         (["--model", "m.pt", "--layer", 1, "--quantizer", "k.npz"], "--vocoder: needed"),
         (["--from-units", "--model", "m.pt", "--vocoder", "g.pt"], "--model: not needed"),
-        (["--from-units", "--vocoder", "g.pt"], "needs a folder: --output-dir"),
+        (["--from-units", "--vocoder", "g.pt"], "--output-dir: needed for the speech"),
         (
             ["--from-units", "--vocoder", "g.pt", "--output-dir", "o"],
             "--vocoder .*g.pt: no such file",

@@ -49,7 +49,7 @@ def test_each_split_once(speechkit: Any, folder: Path, unsplit: Callable[[str], 
         (("--split", 0, "--", "--restart"), "--restart: is not for a split"),
         (("--split", 0, "--", "talks"), "talks: the input is the split"),
         (("--split", 0, "--", "--threshold", "x"), "threshold"),
-        (("--split", 0, "--output-dir", "splits"), "would be written over"),
+        (("--split", 0, "--output-dir", "splits"), "would overwrite their input"),
         (("--split", 0, "--input-dir", "gone"), "the stage before has not finished this split"),
     ],
 )

@@ -122,7 +122,7 @@ class SpeechFlags:
 
         assert self.vocoder
         if folder is None:
-            raise UsageError("--output-dir: needed, as the folder for the speech")
+            raise UsageError("--output-dir: needed for the speech files")
         for source in map(Path, sources):
             if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
                 raise UsageError(
