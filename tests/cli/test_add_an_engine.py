@@ -96,6 +96,16 @@ BROKEN = {
     "leaving.py": "raise SystemExit(7)",
     "taken.py": "from speechkit.engines.asr.whisper import INFO",
     "nothing.py": "INFO = 'an engine'",
+    "loose.py": "from speechkit.engines.engine_info import EngineInfo\n"
+    "print('noise')\n"
+    "INFO = EngineInfo(stage='asr', name='theirs', target='x:X', options=dict)",
+    "mapped.py": "from dataclasses import dataclass\n"
+    "from speechkit.engines.engine_info import EngineInfo\n"
+    "from speechkit.engines.options import EngineOptions, option\n"
+    "@dataclass(frozen=True, slots=True, kw_only=True)\n"
+    "class Options(EngineOptions):\n"
+    "    weights: dict[str, int] = option(None, help='No text is one.')\n"
+    "INFO = EngineInfo(stage='asr', name='theirs', target='x:X', options=Options)",
 }
 
 
@@ -106,6 +116,8 @@ BROKEN = {
         ("leaving", "7"),
         ("taken", "speechkit has an asr engine named whisper"),
         ("nothing", "its entry point names no EngineInfo but 'an engine'"),
+        ("loose", "its options are no EngineOptions but <class 'dict'>"),
+        ("mapped", "its option weights is of the type dict[str, int] and has no parse"),
     ],
 )
 def test_a_broken_package_costs_only_itself(

@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def _processor(one_by_one: bool, opening: str | None) -> HazardProcessor:
-    """Of the importable module, not of ``__main__``, so that it can be load_inert elsewhere."""
+    """Of the importable module, not of ``__main__``, so that it can be unpickled elsewhere."""
     import hazard
 
     processor: HazardProcessor = hazard.HazardProcessor(one_by_one, opening)

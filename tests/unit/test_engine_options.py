@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from speechkit import keys, stages
 from speechkit.commands.engine_options import EngineGroup, engine_options
 from speechkit.engines import model_catalogue, registry
 from speechkit.engines.engine_info import STAGES, EngineInfo
@@ -34,6 +35,22 @@ def test_every_option_has_help_and_a_default_among_its_choices(info: EngineInfo)
     if info.hub:
         assert info.weights
         assert info.takes("model")
+
+
+def test_a_switch_that_is_not_set_is_not_given() -> None:
+    """As ``no-cuda-graphs: false`` in a configuration, for whatever engine."""
+    group = EngineGroup("asr")
+    group.parameters(frozenset())
+    assert group.value({"no_cuda_graphs": False, "language": None}) == {}
+    assert group.value({"no_cuda_graphs": True}) == {"cuda_graphs": False}
+    assert group.value({"timestamps": False}) == {"timestamps": False}
+
+
+def test_the_stages_and_their_default_engines_are_the_same_everywhere() -> None:
+    assert tuple(stage.name for stage in stages.STAGES) == keys.STAGES
+    assert set(STAGES) < set(keys.STAGES)
+    for stage, options in {"asr": AsrOptions(), "vad": VadOptions(), "s2s": S2sOptions()}.items():
+        assert options.engine == registry.default(stage)
 
 
 def test_a_run_of_asr_is_recognised_by_what_pins_it(tmp_path: Path) -> None:

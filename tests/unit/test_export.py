@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from speechkit.io import manifest
 from speechkit.io.audio_survey import Surveyor, normal
 from speechkit.records import Record
 from speechkit.runtime.export import Export, Results, Written
+from speechkit.runtime.output_tree import claim, owner_path
 from speechkit.runtime.recordings import tree_of
 
 ASR_FORMATS = formats_of("asr")
@@ -259,6 +261,16 @@ def test_every_spelling_of_a_path_is_one_recording(tmp_path: Path) -> None:
         export([heard("//d/x.wav"), heard("/y/x.wav")], tmp_path, "srt")
     written([heard("/t/talk"), heard("/t/talk.srt")], tmp_path / "out", "srt")
     assert tree(tmp_path / "out") == ["talk.srt", "talk.srt.srt"]
+
+
+def test_an_owner_is_known_in_any_order_of_keys(tmp_path: Path) -> None:
+    """Such as that of a version that wrote them in another one."""
+    owner = {"stage": "s2s", "speech": {"form": "wav", "style": None}, "allow_reinit": False}
+    turned = dict(reversed(owner.items()))
+    owner_path(tmp_path, "s2s").write_text(json.dumps(turned, indent=1) + "\n")
+    assert not claim(tmp_path, "s2s", owner, restart=False)
+    with pytest.raises(OutputConflict, match="output of another run"):
+        claim(tmp_path, "s2s", {**owner, "allow_reinit": True}, restart=False)
 
 
 def test_an_owner_that_is_no_file(tmp_path: Path) -> None:

@@ -56,6 +56,38 @@ def test_errors_are_raised_and_nothing_is_printed(
     assert capfd.readouterr() == ("", "")
 
 
+def test_sources_are_whatever_yields_paths(talks: Path, tmp_path: Path) -> None:
+    stage = speechkit.manifest_stage()
+    options = speechkit.JobOptions(output=tmp_path / "out.jsonl")
+    assert speechkit.run(stage, talks.glob("*.flac"), options).utterances == 2
+    with pytest.raises(UsageError, match="sources are a list"):
+        speechkit.run(stage, str(talks))
+    with pytest.raises(UsageError, match="there are no sources"):
+        speechkit.run(stage, [])
+
+
+def test_a_listener_that_fails_loses_nothing(talks: Path, tmp_path: Path) -> None:
+    def fail(progress: speechkit.Progress) -> None:
+        if progress.done:
+            raise ArithmeticError("listener")
+
+    output = tmp_path / "out.jsonl"
+    options = speechkit.JobOptions(output=output, workers=1)
+    with pytest.raises(ArithmeticError):
+        speechkit.run(speechkit.manifest_stage(), [talks], options, progress=fail)
+    assert Path(f"{output}.part").read_text().count("audio_filepath") >= 1
+
+
+def test_workers_outlive_the_thread_that_started_them(talks: Path) -> None:
+    """Until the iterator is closed."""
+    records = speechkit.results(speechkit.vad_stage(speechkit.VadOptions(engine="silero")), [talks])
+    first: list[dict[str, object]] = []
+    thread = threading.Thread(target=lambda: first.append(next(records)))
+    thread.start()
+    thread.join()
+    assert not [record for record in [*first, *records] if "error" in record]
+
+
 def test_a_cancelled_run_goes_on(talks: Path, tmp_path: Path) -> None:
     cancel = threading.Event()
     stage = speechkit.vad_stage(speechkit.VadOptions(engine="silero"))

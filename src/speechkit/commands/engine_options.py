@@ -32,8 +32,7 @@ class EngineOption:
 
         A switch that is on by default has only the ``no-`` form, unless it is negatable.
         """
-        on = self.type is bool and self.info.default is True and not self.info.negatable
-        return f"{'no-' if on else ''}{self.name.replace('_', '-')}"
+        return f"{'no-' if self._switches_off else ''}{self.name.replace('_', '-')}"
 
     @property
     def parameter_name(self) -> str:
@@ -52,8 +51,17 @@ class EngineOption:
         kind = str if self.info.parse else self.type
         return parameter(self.parameter_name, Annotated[Union[kind, None], option], None)  # noqa: UP007
 
+    @property
+    def _switches_off(self) -> bool:
+        return self.type is bool and self.info.default is True and not self.info.negatable
+
+    def is_given(self, value: Any) -> bool:
+        """A switch that is not set, as in a configuration, is as good as absent."""
+        plain_switch = self.type is bool and not self.info.negatable
+        return value is not None and not (plain_switch and value is False)
+
     def value(self, given: Any) -> Any:
-        if self.flag.startswith("no-") and self.type is bool:
+        if self._switches_off:
             return False
         if not self.info.parse:
             return given
@@ -95,7 +103,7 @@ class EngineGroup:
         return {
             self._options[name].name: self._options[name].value(value)
             for name, value in values.items()
-            if value is not None
+            if self._options[name].is_given(value)
         }
 
 
@@ -114,16 +122,6 @@ def engine_options(stage: str) -> list[EngineOption]:
                 continue
             options[name] = EngineOption(name, first.info, kind, (*first.engines, info.name))
     return list(options.values())
-
-
-def _is_reserved(option: EngineOption, reserved: frozenset[str]) -> bool:
-    if option.parameter_name not in reserved:
-        return False
-    log.warning(
-        "--%s of the engine %s: left out, because every engine has an option of this name",
-        *(option.flag, _listed(option.engines)),
-    )
-    return True
 
 
 def _without_none(annotation: Any) -> Any:

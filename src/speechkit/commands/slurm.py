@@ -249,9 +249,12 @@ def _stated(context: typer.Context, stage: str, options: list[str]) -> typer.Con
 
 
 def _leaves_batch_size(stated: typer.Context, stage: str) -> bool:
-    """Whether the engine may run on a GPU with a batch size, and the options leave that open."""
+    """Whether a batch size for a GPU's memory is to be chosen: only for ASR, and only where the
+    options leave it open."""
     from speechkit.engines import registry
 
+    if stage != "asr":
+        return False
     source = stated.get_parameter_source("batch_size")
     if source is None or source.name != "DEFAULT" or stated.params["device"] == "cpu":
         return False

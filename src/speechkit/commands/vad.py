@@ -18,6 +18,7 @@ from speechkit.commands.options import (
     takes,
 )
 from speechkit.engines import registry
+from speechkit.errors import EngineMissing
 from speechkit.formats import formats_of
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def vad(
     from speechkit.stages.vad.stage import VadOptions, choose_engine, vad_stage
 
     require_choice(emit, EMITS, "--emit")
+    if engine not in ENGINES and (reason := registry.problem(engine)):
+        raise EngineMissing(reason)
     if require_choice(engine, ENGINES, "--engine") == "auto":
         engine, reason = choose_engine()
         if reason:

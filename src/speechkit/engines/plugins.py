@@ -6,16 +6,22 @@ itself: it is left out, and the reason is one sentence that names its package.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
+import sys
+import types
 from collections.abc import Sequence
 from importlib import metadata
+from typing import Union, get_args, get_origin, get_type_hints
 
 from speechkit.engines.engine_info import STAGES, EngineInfo
+from speechkit.engines.options import EngineOptions, declared
 
 log = logging.getLogger(__name__)
 
 GROUP = "speechkit.engines"
+PLAIN_TYPES = {str, int, float, bool, type(None)}  # of options that need no parse
 
 
 @functools.cache
@@ -32,7 +38,8 @@ def _loaded(own: Sequence[EngineInfo]) -> tuple[dict[str, EngineInfo], dict[str,
     for entry in sorted(_entry_points(), key=lambda one: (one.name, one.value)):
         package = entry.dist.name if entry.dist else entry.value
         try:
-            info = entry.load()
+            with contextlib.redirect_stdout(sys.stderr):  # stdout is for data alone
+                info = entry.load()
             _require_usable(info, taken)
         except (Exception, SystemExit) as e:  # another package's code can raise anything
             reason = str(e) or type(e).__name__
@@ -55,6 +62,22 @@ def _require_usable(info: object, taken: dict[tuple[str, str], str]) -> None:
         raise ValueError(f"its stage is {info.stage!r}, none of {', '.join(STAGES)}")
     if holder := taken.get((info.stage, info.name)):
         raise ValueError(f"{holder} has an {info.stage} engine named {info.name}")
+    if info.options is not None:
+        _require_options(info.options)
+
+
+def _require_options(options: object) -> None:
+    """Raises TypeError for options that the command line can't offer."""
+    if not (isinstance(options, type) and issubclass(options, EngineOptions)):
+        raise TypeError(f"its options are no EngineOptions but {options!r}")
+    kinds = get_type_hints(options)
+    for name, info in declared(options).items():
+        kind = kinds[name]
+        alternatives = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+        if not info.parse and not {*alternatives} <= PLAIN_TYPES:
+            raise TypeError(f"its option {name} is of the type {kind} and has no parse")
+        if not all(isinstance(choice, str) for choice in info.choices):
+            raise TypeError(f"the choices of its option {name} are no strings")
 
 
 def engines(own: Sequence[EngineInfo]) -> list[EngineInfo]:

@@ -55,9 +55,14 @@ def find(stage: str, name: str) -> EngineInfo:
     for info in plugins.engines(ENGINES):
         if (info.stage, info.name) == (stage, name):
             return info
-    if reason := plugins.problem(name, ENGINES):
+    if reason := problem(name):
         raise EngineMissing(reason)
     raise UsageError(f"no {stage} engine {name!r}; there are: {', '.join(names(stage))}")
+
+
+def problem(name: str) -> str | None:
+    """The reason why another package's engine of this name is left out."""
+    return plugins.problem(name, ENGINES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,8 @@ def require_installed(info: EngineInfo) -> None:
             importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             raise EngineMissing(
-                f"engine {info.name}: {package} is not installed; install it with: {info.install}"
+                f"engine {info.name}: {package} is not installed; "
+                f"install it with: {info.install or f'pip install {package}'}"
             ) from None
 
 

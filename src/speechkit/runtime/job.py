@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,20 +43,20 @@ class JobOptions:
     Without a folder, a single format is emitted instead of the manifest.
     """
 
-    output: str | None = None
+    output: str | os.PathLike[str] | None = None
     workers: int = 0
     limit: int | None = None
     retry_failed: bool = False
     restart: bool = False
     time_limit: float = 20.0
     formats: Sequence[Format] = ()
-    text_folder: Path | None = None
+    text_folder: str | os.PathLike[str] | None = None
     one_file: bool = False
 
 
 def run(
     stage: Stage,
-    sources: Sequence[Source],
+    sources: Iterable[Source],
     options: JobOptions | None = None,
     *,
     emit: Callable[[str], object] | None = None,
@@ -68,16 +68,18 @@ def run(
 
     ``sources``: audio files, folders, manifests, or ``-`` for a manifest on stdin. ``emit``
     receives the results as text if there is no output: JSON lines as they come, in input order, or
-    the text of the single format at the end. ``progress`` is called in this thread after each
-    utterance. Setting ``cancel`` from any thread stops the run within seconds, with `Drained`; the
-    same call resumes it if it has an output. ``signals``: SIGTERM, SIGUSR1 and SIGINT do the same.
-    Use it only in the main thread of a program that ends after the run.
+    the text of the single format at the end. ``progress`` is called in this thread, at the
+    start and after each utterance. Setting ``cancel`` from any thread stops the computation within
+    seconds, with `Drained`; the same call resumes it if it has an output. ``signals``: SIGTERM,
+    SIGUSR1 and SIGINT do the same. Use it only in the main thread of a program that ends after the
+    run.
 
     Raises the fatal errors of the error tree (`SpeechkitError`). The error of an utterance is in
     its record.
     """
-    options = _checked(stage, sources, options or JobOptions())
-    with stage.inputs(_names(sources), limit=options.limit) as inputs:
+    names = _names(sources)
+    options = _checked(stage, names, options or JobOptions())
+    with stage.inputs(names, limit=options.limit) as inputs:
         export = _export(inputs, options)
         with export.claimed() if export else nullcontext():
             with StopRequest(cancel, signals=signals) as stop:
@@ -87,7 +89,7 @@ def run(
                         emit(text)
             summary = runner.summary()
             if export and options.output:
-                output = options.output
+                output = str(options.output)
                 written = export.write(lambda: manifest.read_records(output))
                 return replace(summary, written=written)
             return summary
@@ -95,7 +97,7 @@ def run(
 
 def results(
     stage: Stage,
-    sources: Sequence[Source],
+    sources: Iterable[Source],
     options: JobOptions | None = None,
     *,
     progress: Listener | None = None,
@@ -107,32 +109,38 @@ def results(
     the iterator stops the workers. With an output, `run` writes it first, and the records are read
     from it. Raises as `run`.
     """
-    options = _checked(stage, sources, options or JobOptions())
+    names = _names(sources)
+    options = _checked(stage, names, options or JobOptions())
     if options.formats:
         raise UsageError("results yields records; call run for text formats")
     if options.output is not None:
-        run(stage, sources, options, progress=progress, cancel=cancel)
-        yield from manifest.read_records(options.output)
+        run(stage, names, options, progress=progress, cancel=cancel)
+        yield from manifest.read_records(str(options.output))
         return
-    with stage.inputs(_names(sources), limit=options.limit) as inputs, StopRequest(cancel) as stop:
+    with stage.inputs(names, limit=options.limit) as inputs, StopRequest(cancel) as stop:
         runner = Runner(stage, inputs, _run_options(stage, options), stop, progress)
         for lines in runner.stream():
             yield from map(json.loads, lines)
 
 
-def _names(sources: Sequence[Source]) -> list[str]:
-    return [os.fspath(source) for source in sources]
+def _names(sources: Iterable[Source]) -> list[str]:
+    if isinstance(sources, str | os.PathLike):
+        raise UsageError(f"{os.fspath(sources)}: sources are a list, of one too")
+    names = [os.fspath(source) for source in sources]
+    if not names:
+        raise UsageError("there are no sources")
+    return names
 
 
-def _checked(stage: Stage, sources: Sequence[Source], options: JobOptions) -> JobOptions:
+def _checked(stage: Stage, sources: Sequence[str], options: JobOptions) -> JobOptions:
     """Return the options, with the output that a folder implies. Raises `UsageError`."""
     if options.text_folder is None:
         _require_no_folder(options)
-    output = options.output
+    output = None if options.output is None else os.fspath(options.output)
     if output is not None:
         _require_manifest_name(output)
     elif options.text_folder is not None:
-        output = str(options.text_folder / f"{stage.name}.jsonl")
+        output = str(Path(options.text_folder, f"{stage.name}.jsonl"))
     if output is None and (options.retry_failed or options.restart):
         raise UsageError("--retry-failed and --restart need an output file (-o)")
     if output and Path(output).resolve() in [Path(source).resolve() for source in sources]:
@@ -158,7 +166,7 @@ def _require_manifest_name(output: str) -> None:
 
 def _run_options(stage: Stage, options: JobOptions) -> RunOptions:
     return RunOptions(
-        output=options.output,
+        output=None if options.output is None else str(options.output),
         pool=_pool_options(stage.worker_plan, options),
         retry_failed=options.retry_failed,
         restart=options.restart,
@@ -183,11 +191,12 @@ def _pool_options(worker_plan: WorkerPlan, options: JobOptions) -> PoolOptions:
 def _export(inputs: Inputs, options: JobOptions) -> Export | None:
     if not (options.formats and options.text_folder and options.output):
         return None
-    joined = manifest.manifest_stem(options.output) if options.one_file else None
+    output = str(options.output)
+    joined = manifest.manifest_stem(output) if options.one_file else None
     return Export(
         inputs,
-        options.output,
-        options.text_folder,
+        output,
+        Path(options.text_folder),
         options.formats,
         joined=joined,
         restart=options.restart,

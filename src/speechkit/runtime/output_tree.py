@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from speechkit.errors import ManifestError, OutputConflict, UsageError
-from speechkit.io import atomic, manifest, safe_open
+from speechkit.io import atomic, manifest, safe_open, typed_json
 from speechkit.io.audio_survey import AudioSurvey, Surveyor, joined, normal
 from speechkit.io.file_names import MOST_BYTES, shorten, shown
 from speechkit.io.inputs import Inputs
@@ -132,21 +132,28 @@ def claim(folder: str | Path, kind: str, owner: Mapping[str, Any], *, restart: b
     owner. ``restart`` takes the folder from another owner; without it, raises `OutputConflict`.
     """
     path = owner_path(folder, kind)
-    text = (json.dumps(owner, indent=1) + "\n").encode()
     with atomic.output_errors(path):
         try:
             present: bytes | None = safe_open.read_bounded(path, _MOST_OWNER)
         except FileNotFoundError:
             present = None
-        if present == text:
+        if present is not None and _is_owner(present, owner):
             return False
         if present is not None and not restart:
             raise OutputConflict(
                 f"{shown(folder)}: holds the output of another run ({shown(path.name)} says "
                 "which); name another --output-dir, or replace it with --restart"
             )
-        atomic.write_text(path, text.decode())
+        atomic.write_text(path, json.dumps(owner, indent=1) + "\n")
     return True
+
+
+def _is_owner(text: bytes, owner: Mapping[str, Any]) -> bool:
+    """Whether the text names this owner, in whatever order of keys."""
+    try:
+        return bool(typed_json.parse(text) == json.loads(json.dumps(owner)))
+    except ValueError:
+        return False
 
 
 def require_distinct_names(tree: OutputTree, utterances: Iterable[Utterance]) -> None:

@@ -152,8 +152,9 @@ class Runner:
             for outcomes in self._outcomes(todo, stall_ends):
                 for outcome in outcomes:
                     journal.append(outcome.index, outcome.lines)
-                    self._count(outcome, meter)
                 journal.flush()
+                for outcome in outcomes:  # a listener's exception then loses nothing
+                    self._count(outcome, meter)
         except Stalled as e:
             journal.mark_stalled(e.utterances)
             raise

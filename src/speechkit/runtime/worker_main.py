@@ -59,7 +59,7 @@ def main() -> None:
     os.dup2(2, 1)  # output of libraries must not mix with the data on stdout
     faulthandler.enable()
     faulthandler.register(STACKS_SIGNAL, file=int(sys.argv[2]))
-    if sys.platform == "linux":
+    if sys.platform == "linux" and sys.argv[3] == "process":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     connection = Connection(int(sys.argv[1]))
     batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()

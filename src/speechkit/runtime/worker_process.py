@@ -70,7 +70,7 @@ class WorkerProcess:
             before = signal.pthread_sigmask(signal.SIG_BLOCK, DRAIN_SIGNALS)
             try:
                 process = subprocess.Popen(
-                    interpreter.command(PROGRAM, str(theirs.fileno()), str(its_stacks)),
+                    interpreter.command(PROGRAM, str(theirs.fileno()), str(its_stacks), _starter()),
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno(), its_stacks],
                     env=environment,
@@ -115,3 +115,10 @@ class WorkerProcess:
             while message is not None:
                 message = self.outbox.get()
                 self.connection.send(message)
+
+
+def _starter() -> str:
+    """``process`` where the worker may be bound to the life of the thread that starts it: the
+    kernel's signal of a parent's death comes when that thread ends."""
+    in_main = threading.current_thread() is threading.main_thread()
+    return "process" if in_main else "thread"
