@@ -36,6 +36,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     done = subprocess.run(
         [*pip, "--no-index", "--target", str(site), str(source)],
+        env={name: value for name, value in os.environ.items() if not name.startswith("PIP_")},
         capture_output=True,
         text=True,
         check=False,
