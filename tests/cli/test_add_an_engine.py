@@ -28,7 +28,8 @@ def block(language: str) -> str:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The variable that lets Python find the page's package, installed by pip."""
+    """The variable that lets Python find the page's package, installed by pip with the setuptools
+    that all engines bring."""
     source = tmp_path_factory.mktemp("source")
     (source / "pyproject.toml").write_text(block("toml"))
     (source / "small_vocabulary.py").write_text(block("python"))
@@ -45,6 +46,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return entrypointkit.path(site)
 
 
+@pytest.mark.slow
 def test_it_transcribes(speechkit: Any, installed: dict[str, str]) -> None:
     install, command = block("sh").splitlines()
     assert install == "pip install ."
@@ -53,6 +55,7 @@ def test_it_transcribes(speechkit: Any, installed: dict[str, str]) -> None:
     assert record["pred_text"] == DIGITS
 
 
+@pytest.mark.slow
 def test_its_option_pins_the_run(speechkit: Any, installed: dict[str, str], tmp_path: Path) -> None:
     audio = ROOT / "examples" / "digits" / "awb-slow.flac"
     command = ["asr", audio, "--engine", "small-vocabulary", "-o", tmp_path / "out.jsonl"]
@@ -68,6 +71,7 @@ def test_its_option_pins_the_run(speechkit: Any, installed: dict[str, str], tmp_
     assert "vocabulary one,two, now one" in done.err
 
 
+@pytest.mark.slow
 def test_help_and_refusals_know_it(speechkit: Any, installed: dict[str, str]) -> None:
     text = speechkit("asr", "--help", env=installed).out.decode()
     assert "faster-whisper|nemo|pocketsphinx|whisper|small-vocabulary" in text
@@ -81,6 +85,7 @@ def test_help_and_refusals_know_it(speechkit: Any, installed: dict[str, str]) ->
     assert "--device: not for the engine small-vocabulary" in refused.err
 
 
+@pytest.mark.slow
 def test_doctor_lists_it_and_the_broken_ones(
     speechkit: Any, installed: dict[str, str], tmp_path: Path
 ) -> None:

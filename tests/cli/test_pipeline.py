@@ -75,7 +75,7 @@ def test_one_worker_and_two_give_the_same_bytes(
         ("vad", "--engine", "silero", "--probabilities", examples),
         ("vad", "--emit", "segments", examples),
         ("manifest", examples),
-        (*ASR, recordings),
+        (*ASR, recordings, "--limit", 4),
     ):
         one = speechkit(*command, "--workers", 1).out
         two = speechkit(*command, "--workers", 2).out

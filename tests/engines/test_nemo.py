@@ -95,7 +95,7 @@ def test_many_files_by_each_loader(
     tmp_path: Path,
 ) -> None:
     """None hangs (it takes 15 s), none leaves anything behind."""
-    count = 300 if loader == "direct" else 80
+    count = 200 if loader == "direct" else 60
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     out = tmp_path / "out.jsonl"

@@ -122,8 +122,8 @@ def test_every_word_is_understood_by_both_engines(heard: dict[str, list[dict[str
 def test_the_batch_changes_no_text(
     engine: str, asr: Asr, heard: dict[str, list[dict[str, Any]]], sentences: list[Path]
 ) -> None:
-    found = asr(engine, *sentences, "--batch-size", 3, "--language", "en")
-    assert texts(found) == texts(heard[engine])
+    found = asr(engine, *sentences[:5], "--batch-size", 3, "--language", "en")
+    assert texts(found) == texts(heard[engine][:5])
 
 
 def require_order(record: dict[str, Any]) -> None:

@@ -137,6 +137,7 @@ print(ticks > 10, max(progresses))
 """
 
 
+@pytest.mark.slow
 def test_a_thread_transcribes_while_the_main_one_goes_on(talks: Path, tmp_path: Path) -> None:
     files = [str(file) for file in sorted(talks.glob("*.flac"))[:2]]
     output = tmp_path / "out.jsonl"
@@ -166,6 +167,7 @@ def test_importing_it_is_light() -> None:
         _ = speechkit.nothing  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_page_run(talks: Path, tmp_path: Path) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert len(blocks) == 3
