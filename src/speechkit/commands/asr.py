@@ -8,26 +8,19 @@ from speechkit.commands.asr_options import SubtitleFlags
 from speechkit.commands.completion import model_names
 from speechkit.commands.device_options import DeviceFlags
 from speechkit.commands.engine_options import EngineGroup
+from speechkit.commands.format_options import FormatFlags, format_flags
 from speechkit.commands.options import (
     AudioFlags,
     EngineOption,
-    FormatFlags,
     InputsArgument,
     RunFlags,
-    format_option,
     in_section,
     takes,
 )
 from speechkit.engines import registry
-from speechkit.formats import formats_of, need_words
+from speechkit.formats import need_words
 
 TranscriptOption = in_section("Transcript")
-FormatOption = Annotated[list[str] | None, format_option(formats_of("asr"))]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AsrFormatFlags(FormatFlags):
-    format: FormatOption = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +60,7 @@ class RecognitionFlags:
     recognition=RecognitionFlags,
     audio=AudioFlags,
     run=RunFlags,
-    formats=AsrFormatFlags,
+    formats=format_flags("asr"),
     subtitles=SubtitleFlags,
     engine_options=EngineGroup("asr"),
     device=DeviceFlags,
@@ -79,7 +72,7 @@ def asr(
     audio: AudioFlags,
     engine_options: Mapping[str, Any],
     device: DeviceFlags,
-    formats: AsrFormatFlags,
+    formats: FormatFlags,
     subtitles: SubtitleFlags,
     run: RunFlags,
 ) -> int:

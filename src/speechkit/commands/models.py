@@ -10,6 +10,7 @@ import typer
 
 from speechkit.commands.console import say, show
 from speechkit.commands.options import DebugOption, Option
+from speechkit.engines import registry
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -20,7 +21,7 @@ EngineOption = Annotated[
         help="Engine of the models: faster-whisper, whisper, nemo, or transformers (s2s).",
     ),
 ]
-DEFAULT = "faster-whisper"
+DEFAULT = registry.default("asr")
 
 
 @app.callback()

@@ -182,39 +182,6 @@ class RunFlags:
     debug: DebugOption = False
 
 
-def format_option(formats: Iterable[str]) -> Any:
-    """``--format`` of a stage, with the formats that its results can be rendered in."""
-    return Option(
-        "--format",
-        "-f",
-        section="Text formats",
-        choices=["jsonl", *formats],
-        help="Write this format as well (repeatable). It goes to --output-dir, or to stdout "
-        "instead of the manifest if no output option is given.",
-    )
-
-
-FormatSection = in_section("Text formats")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FormatFlags:
-    """Text files beside the manifest. A stage narrows ``format`` to its own formats."""
-
-    format: Annotated[list[str] | None, format_option(())] = None
-    output_dir: Annotated[
-        Path | None,
-        FormatSection(
-            metavar="DIR",
-            help="Folder for the formats, with one file per recording in the tree of the input. "
-            "Also for the manifest, unless -o is given.",
-        ),
-    ] = None
-    one_file: Annotated[
-        bool, FormatSection("--one-file", help="Write one file for all recordings.")
-    ] = False
-
-
 class Group(Protocol):
     """Options that a command receives as a single value."""
 

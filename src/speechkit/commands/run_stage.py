@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from speechkit.commands.console import conclude, print_text
-from speechkit.commands.options import FormatFlags, RunFlags, require_choice
+from speechkit.commands.format_options import FormatFlags
+from speechkit.commands.options import RunFlags, require_choice
 
 if TYPE_CHECKING:
     from speechkit.formats.cues import Layout

@@ -7,28 +7,20 @@ from typing import Annotated, Any
 
 from speechkit.commands.device_options import DeviceFlags
 from speechkit.commands.engine_options import EngineGroup
+from speechkit.commands.format_options import FormatFlags, format_flags
 from speechkit.commands.options import (
     AudioFlags,
     EngineOption,
-    FormatFlags,
     InputsArgument,
     RunFlags,
-    format_option,
     in_section,
     takes,
 )
 from speechkit.commands.s2s_options import QuantizerFlags, SpeechFlags, UnitFlags, given
 from speechkit.engines import registry
 from speechkit.errors import UsageError
-from speechkit.formats import formats_of
 
 HalfOption = in_section("Either half alone")
-FormatOption = Annotated[list[str] | None, format_option(formats_of("s2s"))]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class S2sFormatFlags(FormatFlags):
-    format: FormatOption = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +54,7 @@ class DirectionFlags:
     units=UnitFlags,
     speech=SpeechFlags,
     quantizer=QuantizerFlags,
-    formats=S2sFormatFlags,
+    formats=format_flags("s2s"),
     engine_options=EngineGroup("s2s"),
     device=DeviceFlags,
 )
@@ -76,7 +68,7 @@ def s2s(
     quantizer: QuantizerFlags,
     engine_options: Mapping[str, Any],
     device: DeviceFlags,
-    formats: S2sFormatFlags,
+    formats: FormatFlags,
     run: RunFlags,
 ) -> int:
     """Convert speech to discrete units and back to speech, or do either half.

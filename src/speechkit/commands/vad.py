@@ -6,34 +6,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from speechkit.commands.console import say
 from speechkit.commands.engine_options import EngineGroup
+from speechkit.commands.format_options import FormatFlags, format_flags
 from speechkit.commands.options import (
     AudioFlags,
     EngineOption,
-    FormatFlags,
     InputsArgument,
     RunFlags,
-    format_option,
     in_section,
     require_choice,
     takes,
 )
 from speechkit.engines import registry
 from speechkit.errors import EngineMissing
-from speechkit.formats import formats_of
 
 if TYPE_CHECKING:
     from speechkit.stages.vad.segmentation import SegmentationOptions
 
 ENGINES = (*registry.names("vad"), "auto")
 EMITS = ("recordings", "segments")
-FormatOption = Annotated[list[str] | None, format_option(formats_of("vad"))]
 SegmentOption = in_section("Speech segments")
 ResultOption = in_section("Results")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VadFormatFlags(FormatFlags):
-    format: FormatOption = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +70,7 @@ class SegmentFlags:
 @takes(
     audio=AudioFlags,
     run=RunFlags,
-    formats=VadFormatFlags,
+    formats=format_flags("vad"),
     segments=SegmentFlags,
     engine_options=EngineGroup("vad"),
 )
@@ -105,7 +97,7 @@ def vad(
     audio: AudioFlags,
     segments: SegmentFlags,
     engine_options: Mapping[str, Any],
-    formats: VadFormatFlags,
+    formats: FormatFlags,
     run: RunFlags,
 ) -> int:
     """Find speech in recordings.

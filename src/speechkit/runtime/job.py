@@ -78,18 +78,18 @@ def run(
     its record.
     """
     names = _names(sources)
-    options = _checked(stage, names, options or JobOptions())
+    options = options or JobOptions()
+    output = _output(stage, names, options)
     with stage.inputs(names, limit=options.limit) as inputs:
-        export = _export(inputs, options)
+        export = _export(inputs, options, output)
         with export.claimed() if export else nullcontext():
             with StopRequest(cancel, signals=signals) as stop:
-                runner = Runner(stage, inputs, _run_options(stage, options), stop, progress)
-                for text in _texts(runner, inputs, options):
+                runner = Runner(stage, inputs, _run_options(stage, options, output), stop, progress)
+                for text in _texts(runner, inputs, options, output):
                     if emit:
                         emit(text)
             summary = runner.summary()
-            if export and options.output:
-                output = str(options.output)
+            if export and output:
                 written = export.write(lambda: manifest.read_records(output))
                 return replace(summary, written=written)
             return summary
@@ -110,15 +110,16 @@ def results(
     from it. Raises as `run`.
     """
     names = _names(sources)
-    options = _checked(stage, names, options or JobOptions())
+    options = options or JobOptions()
+    output = _output(stage, names, options)
     if options.formats:
         raise UsageError("results yields records; call run for text formats")
-    if options.output is not None:
+    if output is not None:
         run(stage, names, options, progress=progress, cancel=cancel)
-        yield from manifest.read_records(str(options.output))
+        yield from manifest.read_records(output)
         return
     with stage.inputs(names, limit=options.limit) as inputs, StopRequest(cancel) as stop:
-        runner = Runner(stage, inputs, _run_options(stage, options), stop, progress)
+        runner = Runner(stage, inputs, _run_options(stage, options, None), stop, progress)
         for lines in runner.stream():
             yield from map(json.loads, lines)
 
@@ -132,8 +133,8 @@ def _names(sources: Iterable[Source]) -> list[str]:
     return names
 
 
-def _checked(stage: Stage, sources: Sequence[str], options: JobOptions) -> JobOptions:
-    """Return the options, with the output that a folder implies. Raises `UsageError`."""
+def _output(stage: Stage, sources: Sequence[str], options: JobOptions) -> str | None:
+    """The output manifest, in the folder of text files if none is named. Raises `UsageError`."""
     if options.text_folder is None:
         _require_no_folder(options)
     output = None if options.output is None else os.fspath(options.output)
@@ -145,7 +146,7 @@ def _checked(stage: Stage, sources: Sequence[str], options: JobOptions) -> JobOp
         raise UsageError("--retry-failed and --restart need an output file (-o)")
     if output and Path(output).resolve() in [Path(source).resolve() for source in sources]:
         raise UsageError(f"-o {output}: is an input too; name another output")
-    return replace(options, output=output)
+    return output
 
 
 def _require_no_folder(options: JobOptions) -> None:
@@ -164,9 +165,9 @@ def _require_manifest_name(output: str) -> None:
         raise UsageError(f"-o {output}: a file's name has {MOST_BYTES} bytes at most")
 
 
-def _run_options(stage: Stage, options: JobOptions) -> RunOptions:
+def _run_options(stage: Stage, options: JobOptions, output: str | None) -> RunOptions:
     return RunOptions(
-        output=None if options.output is None else str(options.output),
+        output=output,
         pool=_pool_options(stage.worker_plan, options),
         retry_failed=options.retry_failed,
         restart=options.restart,
@@ -188,10 +189,9 @@ def _pool_options(worker_plan: WorkerPlan, options: JobOptions) -> PoolOptions:
     )
 
 
-def _export(inputs: Inputs, options: JobOptions) -> Export | None:
-    if not (options.formats and options.text_folder and options.output):
+def _export(inputs: Inputs, options: JobOptions, output: str | None) -> Export | None:
+    if not (options.formats and options.text_folder and output):
         return None
-    output = str(options.output)
     joined = manifest.manifest_stem(output) if options.one_file else None
     return Export(
         inputs,
@@ -203,10 +203,12 @@ def _export(inputs: Inputs, options: JobOptions) -> Export | None:
     )
 
 
-def _texts(runner: Runner, inputs: Inputs, options: JobOptions) -> Iterator[str]:
+def _texts(
+    runner: Runner, inputs: Inputs, options: JobOptions, output: str | None
+) -> Iterator[str]:
     """Run the stage and yield the text to emit."""
-    if options.output is not None:
-        runner.write(Path(options.output))
+    if output is not None:
+        runner.write(Path(output))
     elif options.formats:
         tree = tree_of(survey_inputs(inputs))
         records = [json.loads(line) for lines in runner.stream() for line in lines]

@@ -42,7 +42,7 @@ class AsrOptions:
     among those of the engine's `EngineOptions`.
     """
 
-    engine: str = "faster-whisper"
+    engine: str = registry.default("asr")
     model: str | None = None
     words: bool = False
     chars: bool = False

@@ -66,7 +66,7 @@ class S2sOptions:
     among those of the engine's `EngineOptions`.
     """
 
-    engine: str = "transformers"
+    engine: str = registry.default("s2s")
     model: str | None = None
     layer: int | None = None
     quantizer: str | None = None

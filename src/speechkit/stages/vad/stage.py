@@ -32,7 +32,7 @@ class VadOptions:
     `EngineOptions`.
     """
 
-    engine: str = "ten"
+    engine: str = registry.default("vad")
     segmentation: SegmentationOptions | None = None
     emit: str = "recordings"
     probabilities: bool = False
