@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from speechkit.records import Hypothesis, Units
@@ -33,14 +33,16 @@ class VadEngine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeviceUse:
-    """Where an engine works; ``seconds`` of its work so far. ``reinitialised``: weights it has
-    made anew, at random, in the place of a checkpoint's."""
+    """Where an engine works; ``seconds`` of its work so far, and of its ``parts`` by name, such as
+    features, encoder and decoder. ``reinitialised``: weights it has made anew, at random, in the
+    place of a checkpoint's."""
 
     device: str
     compute_type: str
     batch_size: int
     seconds: float
     reinitialised: tuple[str, ...] = ()
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 EACH = "each"  # among the names of a language option: the language of each clip is its own
