@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, islice, takewhile
 from pathlib import Path
 
 from speechkit.records import Utterance
@@ -16,27 +17,66 @@ UNKNOWN_SECONDS = 10.0  # assumed for an utterance without a stated duration
 SMALL = 100_000  # bytes of a file, 3 s of plain samples, below which its header isn't read
 
 
-def batches(
-    utterances: Iterable[Utterance], batch_audio: float, most: int = MOST
-) -> Iterator[tuple[Utterance, ...]]:
-    """Yield batches of at most ``batch_audio`` seconds (or one utterance) and ``most`` utterances.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSizes:
+    """The number of utterances in each batch of a run.
 
-    Within each window the longest utterances come first, so that workers finish together and the
-    members of a batch have similar lengths. With ``batch_audio`` infinite, no header is read.
+    ``most``: in any batch. ``least``: in the first batches and the last, where batches grow and
+    shrink; None for batches of ``most`` throughout. ``total``: utterances of the run.
+    """
+
+    most: int = MOST
+    least: int | None = None
+    total: int = 0
+    workers: int = 1
+
+    def of(self, number: int, before: int) -> int:
+        """The size of the batch of this ``number``, with ``before`` utterances in those before it.
+
+        No batch exceeds a worker's share of the input. The first batches double, so that the
+        workers soon have something to compute. The last ones are half a worker's share of the rest,
+        so that all workers end at about the same time (guided self-scheduling: Polychronopoulos and
+        Kuck, 1987).
+        """
+        if self.least is None:
+            return self.most
+        most = max(1, min(self.most, math.ceil(self.total / self.workers)))
+        grown = min(self.least * 2.0 ** (number // self.workers), most)
+        if self.workers == 1:
+            return int(grown)
+        share = math.ceil((self.total - before) / (2 * self.workers))
+        return int(max(min(self.least, most), min(grown, share)))
+
+
+EQUAL = BatchSizes()
+
+
+def batches(
+    utterances: Iterable[Utterance], batch_audio: float, sizes: BatchSizes = EQUAL
+) -> Iterator[tuple[Utterance, ...]]:
+    """Yield batches of at most ``batch_audio`` seconds (or one utterance), in these ``sizes``.
+
+    Smaller batches have less audio in proportion. Within each window the longest utterances come
+    first, so that workers finish together and the members of a batch have similar lengths. With
+    ``batch_audio`` infinite, no header is read.
     """
     source = iter(utterances)
     measure = seconds if math.isfinite(batch_audio) else _unmeasured
+    number = before = 0
     while window := [(measure(utterance), utterance) for utterance in islice(source, WINDOW)]:
         window.sort(key=lambda pair: pair[0], reverse=True)
-        batch: list[Utterance] = []
-        held = 0.0
-        for length, utterance in window:
-            if batch and (held + length > batch_audio or len(batch) == most):
-                yield tuple(batch)
-                batch, held = [], 0.0
-            batch.append(utterance)
-            held += length
-        yield tuple(batch)
+        while window:
+            most = sizes.of(number, before)
+            count = _fitting(window[:most], batch_audio * most / sizes.most)
+            yield tuple(utterance for _, utterance in window[:count])
+            window = window[count:]
+            number, before = number + 1, before + count
+
+
+def _fitting(measured: Sequence[tuple[float, Utterance]], most_audio: float) -> int:
+    """The number of utterances, from the first on, with at most ``most_audio``; at least one."""
+    held = accumulate(length for length, _ in measured)
+    return max(1, sum(1 for _ in takewhile(lambda audio: audio <= most_audio, held)))
 
 
 def seconds(utterance: Utterance) -> float:

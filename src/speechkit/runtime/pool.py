@@ -34,14 +34,13 @@ from speechkit.runtime.messages import (
     Ready,
     error_outcome,
 )
-from speechkit.runtime.stage import Processor
+from speechkit.runtime.stage import BATCHES_HELD, Processor
 from speechkit.runtime.worker_process import WorkerProcess
 
 log = logging.getLogger(__name__)
 
 Batch = tuple[Utterance, ...]
 
-AHEAD = 2  # batches that a worker holds: the current one and the next
 DRAIN_SECONDS = 6.0  # time limit of a drain, for the utterances that have begun
 STOP_SECONDS = 3.0  # time limit for the end of a worker without work
 POLL_SECONDS = 0.2  # interval between checks of deadlines and of the drain
@@ -127,11 +126,11 @@ class Pool:
         while True:
             again = bool(self._again)
             worker = min(
-                self._workers, key=lambda w: len(w.batches) + AHEAD * w.alone, default=None
+                self._workers, key=lambda w: len(w.batches) + BATCHES_HELD * w.alone, default=None
             )
             if worker is None or (worker.batches and len(self._workers) < self._options.workers):
                 worker = None
-            elif worker.alone or len(worker.batches) >= (1 if again else AHEAD):
+            elif worker.alone or len(worker.batches) >= (1 if again else BATCHES_HELD):
                 return
             batch = self._again.popleft() if again else next(batches, None)
             if batch is None:

@@ -19,7 +19,7 @@ from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, part_path
 from speechkit.io.output_status import finished_run
 from speechkit.io.run_identity import RunIdentity
-from speechkit.runtime.batching import batches
+from speechkit.runtime.batching import BatchSizes, batches
 from speechkit.runtime.earlier_results import drop_invalid, take_over
 from speechkit.runtime.messages import Outcome
 from speechkit.runtime.pool import Batch, Pool, PoolOptions
@@ -66,6 +66,7 @@ class Runner:
         self._scan = inputs.scan()
         self._done = self._resumed = 0
         self._audio_seconds = 0.0
+        self._first_result: float | None = None  # seconds after the start
         self._tally = Tally()
         self._uses: list[DeviceUse] = []
 
@@ -131,6 +132,7 @@ class Runner:
             flags=tally["flags"],
             audio_seconds=round(audio, 3),
             wall_seconds=round(wall, 3),
+            first_result_seconds=self._first_result,
             real_time_factor=round(wall / audio, 6) if audio else None,
             peak_memory=peak_memory(),
             workers=self._options.pool.workers,
@@ -176,11 +178,13 @@ class Runner:
         stall_ends: Callable[[int], bool] | None = None,
     ) -> Iterator[list[Outcome]]:
         stage = self._stage
-        whole = batches(
-            islice(self._inputs, self._scan.count),
-            stage.batch_audio,
-            stage.batch_utterances,
+        sizes = BatchSizes(
+            most=stage.batch_utterances,
+            least=stage.least_utterances,
+            total=self._scan.count,
+            workers=self._options.pool.workers,
         )
+        whole = batches(islice(self._inputs, self._scan.count), stage.batch_audio, sizes)
         stage.processor.survey(self._inputs, restart=self._options.restart)
         aside = temporary_folder.folder(stage.scratch) if stage.scratch else nullcontext()
         with aside as folder, self._stop.gently():
@@ -190,6 +194,8 @@ class Runner:
         self._uses = pool.uses
 
     def _count(self, outcome: Outcome, meter: Meter) -> None:
+        if not self._done:
+            self._first_result = round(time.monotonic() - self._started, 3)
         self._done += 1
         self._audio_seconds += outcome.seconds
         if outcome.traceback:

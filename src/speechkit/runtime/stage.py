@@ -12,6 +12,8 @@ from speechkit.io.inputs import Inputs
 from speechkit.records import Record, Utterance
 from speechkit.runtime.batching import MOST
 
+BATCHES_HELD = 2  # by a worker: the current one and the next
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -27,12 +29,19 @@ class Processor(Protocol):
 
     one_by_one: bool  # compute is given single utterances; a crash then costs exactly one
 
+    def prepare(self) -> None:
+        """Build what `load` needs, before `open`. Raises like that."""
+        return
+
     def open(self) -> None:
         """Build the engine. Raises `EngineMissing` or `EngineFailed`."""
         ...
 
     def load(self, utterance: Utterance) -> Loaded:
-        """Read the audio of an utterance. Raises an `UtteranceError`."""
+        """Read the audio of an utterance, and do what needs no engine. Raises an `UtteranceError`.
+
+        Several threads call it at once, while `open` and `compute` run.
+        """
         ...
 
     def compute(self, batch: Sequence[Loaded]) -> Iterable[Sequence[Record]]:
@@ -74,7 +83,8 @@ class Stage:
 
     ``options``: all options that the results depend on; a resumed run must have the same ones.
     ``batch_audio``: seconds of audio in a batch. ``batch_utterances``: the most utterances in a
-    batch. ``packages``: distributions with versions in the summary. ``result_keys``: keys of every
+    batch. ``least_utterances``: the least in the first and last batches (`batching.BatchSizes`).
+    ``packages``: distributions with versions in the summary. ``result_keys``: keys of every
     successful record. ``error_keys``: keys of a failed record beside its error. ``cuts``: an
     utterance gives any number of lines, segments with it as their ``parent``; otherwise one line.
     ``stalls``: its engine may hang on any input, so that the first stall ends the run instead of
@@ -91,6 +101,7 @@ class Stage:
     error_keys: Record = field(default_factory=dict)
     cuts: bool = False
     batch_utterances: int = MOST
+    least_utterances: int | None = None
     worker_plan: WorkerPlan = WorkerPlan()
     stalls: bool = False
     scratch: Path | None = None

@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechkit.engines.engine_info import EngineInfo
+from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.io import model_files
 from speechkit.io.hardware import gpus, granted_cpus, granted_memory
-from speechkit.runtime.stage import WorkerPlan
+from speechkit.runtime.stage import BATCHES_HELD, WorkerPlan
 
 WORKER_BYTES = 1 << 30  # of a worker's libraries and audio, without its model
 MODEL_COPIES = 2  # of the weights, while they are loaded
-# Twice the windows that a device computes at once: it computes one half while the features of the
-# other half are made.
-DEVICE_WINDOWS = 128
+# Windows in a batch for a device: several times those that it computes at once, so that it seldom
+# computes fewer because a batch ends.
+DEVICE_WINDOWS = 512
+TIMES_AT_ONCE = 4
+LEAST_WINDOWS = 32  # in the first batches and the last: a device computes fewer hardly faster
 WINDOW_SECONDS = 30.0  # about the length of a window of batched ASR models
-MOST_LOADERS = 8  # threads that decode audio for one device
+SECOND_BYTES = 4 * SAMPLE_RATE  # of decoded audio
+AUDIO_MEMORY = 0.25  # share of the memory granted, for the batches that the workers hold
+MOST_LOADERS = 16  # threads that decode audio for one device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +62,21 @@ def plan_workers(info: EngineInfo, hardware: Hardware, model: Path | None) -> Wo
 
 
 def batch_windows(info: EngineInfo, hardware: Hardware) -> int:
-    """The number of windows in a batch of utterances.
+    """The most windows in a batch of utterances.
 
-    It is small on CPUs, so that the batches divide evenly between them.
+    They are few on CPUs, so that the batches divide evenly between them.
     """
-    if _has_accelerator(hardware.device):
-        return 2 * hardware.batch_size or DEVICE_WINDOWS
-    return hardware.batch_size or info.cpu_windows
+    if not _has_accelerator(hardware.device):
+        return hardware.batch_size or info.cpu_windows
+    held = BATCHES_HELD * max(1, len(hardware.gpus))
+    fitting = int(granted_memory() * AUDIO_MEMORY / (held * WINDOW_SECONDS * SECOND_BYTES))
+    return max(1, min(TIMES_AT_ONCE * hardware.batch_size or DEVICE_WINDOWS, fitting))
+
+
+def least_windows(info: EngineInfo, hardware: Hardware) -> int:
+    """The windows in the first and the last batches of a run; on a CPU, all are of one size."""
+    most = batch_windows(info, hardware)
+    return min(LEAST_WINDOWS, most) if _has_accelerator(hardware.device) else most
 
 
 def _has_accelerator(device: str) -> bool:

@@ -23,7 +23,13 @@ from speechkit.io.model_files import nearby
 from speechkit.records import Record, Segment, Utterance, Word
 from speechkit.runtime.batching import MOST
 from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
-from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_windows, plan_workers
+from speechkit.runtime.worker_plan import (
+    WINDOW_SECONDS,
+    Hardware,
+    batch_windows,
+    least_windows,
+    plan_workers,
+)
 from speechkit.stages.asr.recognition import Attempt, Recognition
 from speechkit.stages.asr.recording_parts import Parts
 from speechkit.stages.asr.speaker_turns import NO_TURNS, Turn, Turns
@@ -234,6 +240,7 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
         result_keys=("pred_text", "segments"),
         error_keys={"pred_text": ""},
         batch_utterances=windows if info.batched else MOST,
+        least_utterances=least_windows(info, hardware) if info.batched else None,
         worker_plan=plan_workers(info, hardware, folder),
         stalls=info.stalls,
         scratch=Path(tempfile.gettempdir()) if info.temporary else None,

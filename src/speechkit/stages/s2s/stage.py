@@ -26,7 +26,13 @@ from speechkit.runtime.output_tree import (
     survey_whole_manifest,
 )
 from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
-from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_windows, plan_workers
+from speechkit.runtime.worker_plan import (
+    WINDOW_SECONDS,
+    Hardware,
+    batch_windows,
+    least_windows,
+    plan_workers,
+)
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
@@ -206,6 +212,7 @@ def s2s_stage(options: S2sOptions, hardware: Hardware | None = None) -> Stage:
         packages=info.packages,
         result_keys=("units",) if speech is None else ("audio_filepath_out",),
         batch_utterances=windows,
+        least_utterances=least_windows(info, hardware),
         worker_plan=plan_workers(info, hardware, Path(weights) if weights else None),
         scratch=Path(speech.folder) if speech else None,
         inputs=UnitInputs if options.model is None else Inputs,
