@@ -76,24 +76,28 @@ def test_no_batch_has_more_utterances_than_asked_for(count: int, most: int) -> N
     assert sum(map(len, made)) == count
 
 
-def sizes_of(total: int, sizes: BatchSizes) -> list[int]:
-    return [len(batch) for batch in batches(utterances([1.0] * total), 1e6, sizes)]
+ON_CPU = BatchSizes(most=8, least=4)
+ON_DEVICE = BatchSizes(most=512, least=32, guided=True)
+
+
+def sizes_of(total: int, workers: int, sizes: BatchSizes) -> list[int]:
+    given = utterances([1.0] * total)
+    return [len(batch) for batch in batches(given, 1e6, sizes, total=total, workers=workers)]
 
 
 @pytest.mark.parametrize(
     ("total", "workers", "expected"),
-    [(1, 4, [1]), (3, 4, [1, 1, 1]), (16, 4, [4] * 4), (16, 1, [8, 8]), (20, 2, [8, 8, 4])],
+    [(1, 4, [1]), (6, 4, [4, 2]), (10, 2, [5, 5]), (16, 4, [4] * 4), (20, 2, [8, 8, 4])],
 )
 def test_few_utterances_are_spread_over_the_workers(
     total: int, workers: int, expected: list[int]
 ) -> None:
     """As on a CPU, where many come in batches of one size."""
-    assert sizes_of(total, BatchSizes(most=8, least=8, total=total, workers=workers)) == expected
+    assert sizes_of(total, workers, ON_CPU) == expected
 
 
 def test_batches_for_a_device_grow_from_a_small_one() -> None:
-    sizes = sizes_of(3000, BatchSizes(most=512, least=32, total=3000))
-    assert sizes == [32, 64, 128, 256, 512, 32, 512, 512, 512, 440]
+    assert sizes_of(3000, 1, ON_DEVICE) == [32, 64, 128, 256, 512, 32, 512, 512, 512, 440]
 
 
 def ends(sizes: list[int], paces: list[float]) -> list[float]:
@@ -115,12 +119,11 @@ def ends(sizes: list[int], paces: list[float]) -> list[float]:
 def test_devices_end_together(total: int, devices: int) -> None:
     """Within the time of three small batches, though they differ in speed."""
     paces = [0.009 + 0.002 * at / devices for at in range(devices)]
-    sizes = BatchSizes(most=512, least=32, total=total, workers=devices)
-    last = ends(sizes_of(total, sizes), paces)
+    last = ends(sizes_of(total, devices, ON_DEVICE), paces)
     assert max(last) - min(last) <= 3 * 32 * max(paces)
 
 
 def test_smaller_batches_have_less_audio() -> None:
     given = utterances([100.0] * 64)
-    made = list(batches(given, 512 * 30.0, BatchSizes(most=512, least=32, total=64, workers=2)))
+    made = list(batches(given, 512 * 30.0, ON_DEVICE, total=64, workers=2))
     assert [len(batch) for batch in made] == [9] * 7 + [1]  # 960 s at most

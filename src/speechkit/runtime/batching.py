@@ -12,47 +12,52 @@ from pathlib import Path
 from speechkit.records import Utterance
 
 WINDOW = 1024  # utterances sorted together: limits the memory and the reordering of a run
-MOST = 256  # utterances in a batch, unless the stage sets a lower limit
+MOST = 256  # utterances in a batch, unless the stage sets another limit
+MOST_DOUBLINGS = 20  # of the size of batches
 UNKNOWN_SECONDS = 10.0  # assumed for an utterance without a stated duration
 SMALL = 100_000  # bytes of a file, 3 s of plain samples, below which its header isn't read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSizes:
-    """The number of utterances in each batch of a run.
+    """The number of utterances in a batch: ``most`` and, but for what is left over, ``least``.
 
-    ``most``: in any batch. ``least``: in the first batches and the last, where batches grow and
-    shrink; None for batches of ``most`` throughout. ``total``: utterances of the run.
+    ``guided``: batches grow at the beginning of a run, and shrink towards its end; otherwise all
+    are of one size, between ``least`` and ``most``. ``least`` is None for batches of ``most``.
     """
 
     most: int = MOST
     least: int | None = None
-    total: int = 0
-    workers: int = 1
+    guided: bool = False
 
-    def of(self, number: int, before: int) -> int:
-        """The size of the batch of this ``number``, with ``before`` utterances in those before it.
+    def of(self, number: int, before: int, total: int, workers: int) -> int:
+        """The size of the batch of this ``number`` in a run of ``total`` utterances, with
+        ``before`` of them in the batches before it.
 
-        No batch exceeds a worker's share of the input. The first batches double, so that the
-        workers soon have something to compute. The last ones are half a worker's share of the rest,
-        so that all workers end at about the same time (guided self-scheduling: Polychronopoulos and
+        No batch exceeds a worker's share of the input. Guided ones double at first, so that the
+        workers soon have something to compute. Later they are half a worker's share of the rest, so
+        that all workers end at about the same time (guided self-scheduling: Polychronopoulos and
         Kuck, 1987).
         """
         if self.least is None:
             return self.most
-        most = max(1, min(self.most, math.ceil(self.total / self.workers)))
-        grown = min(self.least * 2.0 ** (number // self.workers), most)
-        if self.workers == 1:
-            return int(grown)
-        share = math.ceil((self.total - before) / (2 * self.workers))
-        return int(max(min(self.least, most), min(grown, share)))
+        sizes = [self.most, math.ceil(total / workers)]
+        if self.guided:
+            sizes.append(self.least * 2 ** min(number // workers, MOST_DOUBLINGS))
+            sizes += [math.ceil((total - before) / (2 * workers))] if workers > 1 else []
+        return max(self.least, min(sizes))
 
 
 EQUAL = BatchSizes()
 
 
 def batches(
-    utterances: Iterable[Utterance], batch_audio: float, sizes: BatchSizes = EQUAL
+    utterances: Iterable[Utterance],
+    batch_audio: float,
+    sizes: BatchSizes = EQUAL,
+    *,
+    total: int = 0,
+    workers: int = 1,
 ) -> Iterator[tuple[Utterance, ...]]:
     """Yield batches of at most ``batch_audio`` seconds (or one utterance), in these ``sizes``.
 
@@ -66,7 +71,7 @@ def batches(
     while window := [(measure(utterance), utterance) for utterance in islice(source, WINDOW)]:
         window.sort(key=lambda pair: pair[0], reverse=True)
         while window:
-            most = sizes.of(number, before)
+            most = sizes.of(number, before, total, workers)
             count = _fitting(window[:most], batch_audio * most / sizes.most)
             yield tuple(utterance for _, utterance in window[:count])
             window = window[count:]

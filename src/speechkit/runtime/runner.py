@@ -19,7 +19,7 @@ from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, part_path
 from speechkit.io.output_status import finished_run
 from speechkit.io.run_identity import RunIdentity
-from speechkit.runtime.batching import BatchSizes, batches
+from speechkit.runtime.batching import batches
 from speechkit.runtime.earlier_results import drop_invalid, take_over
 from speechkit.runtime.messages import Outcome
 from speechkit.runtime.pool import Batch, Pool, PoolOptions
@@ -178,13 +178,13 @@ class Runner:
         stall_ends: Callable[[int], bool] | None = None,
     ) -> Iterator[list[Outcome]]:
         stage = self._stage
-        sizes = BatchSizes(
-            most=stage.batch_utterances,
-            least=stage.least_utterances,
+        whole = batches(
+            islice(self._inputs, self._scan.count),
+            stage.batch_audio,
+            stage.batch_sizes,
             total=self._scan.count,
             workers=self._options.pool.workers,
         )
-        whole = batches(islice(self._inputs, self._scan.count), stage.batch_audio, sizes)
         stage.processor.survey(self._inputs, restart=self._options.restart)
         aside = temporary_folder.folder(stage.scratch) if stage.scratch else nullcontext()
         with aside as folder, self._stop.gently():

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
 from speechkit.io.inputs import Inputs
 from speechkit.records import Record, Utterance
-from speechkit.runtime.batching import MOST
+from speechkit.runtime.batching import EQUAL, BatchSizes
 
 BATCHES_HELD = 2  # by a worker: the current one and the next
 
@@ -82,8 +82,7 @@ class Stage:
     """A stage, ready to run.
 
     ``options``: all options that the results depend on; a resumed run must have the same ones.
-    ``batch_audio``: seconds of audio in a batch. ``batch_utterances``: the most utterances in a
-    batch. ``least_utterances``: the least in the first and last batches (`batching.BatchSizes`).
+    ``batch_audio``: seconds of audio in a batch. ``batch_sizes``: utterances in a batch.
     ``packages``: distributions with versions in the summary. ``result_keys``: keys of every
     successful record. ``error_keys``: keys of a failed record beside its error. ``cuts``: an
     utterance gives any number of lines, segments with it as their ``parent``; otherwise one line.
@@ -100,8 +99,7 @@ class Stage:
     result_keys: Sequence[str] = ()
     error_keys: Record = field(default_factory=dict)
     cuts: bool = False
-    batch_utterances: int = MOST
-    least_utterances: int | None = None
+    batch_sizes: BatchSizes = EQUAL
     worker_plan: WorkerPlan = WorkerPlan()
     stalls: bool = False
     scratch: Path | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from speechkit.engines.engine_info import EngineInfo
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.io import model_files
 from speechkit.io.hardware import gpus, granted_cpus, granted_memory
+from speechkit.runtime.batching import BatchSizes
 from speechkit.runtime.stage import BATCHES_HELD, WorkerPlan
 
 WORKER_BYTES = 1 << 30  # of a worker's libraries and audio, without its model
@@ -61,22 +63,19 @@ def plan_workers(info: EngineInfo, hardware: Hardware, model: Path | None) -> Wo
     return WorkerPlan(workers=max(1, min(cpus, fitting)), threads=0, loaders=1)
 
 
-def batch_windows(info: EngineInfo, hardware: Hardware) -> int:
-    """The most windows in a batch of utterances.
+def batch_sizes(info: EngineInfo, hardware: Hardware) -> BatchSizes:
+    """The number of windows in a batch of utterances.
 
-    They are few on CPUs, so that the batches divide evenly between them.
+    It is small on CPUs, so that the batches divide evenly between them. On devices, the memory
+    granted limits it.
     """
     if not _has_accelerator(hardware.device):
-        return hardware.batch_size or info.cpu_windows
+        most = hardware.batch_size or info.cpu_windows
+        return BatchSizes(most=most, least=math.ceil(most / 2))
     held = BATCHES_HELD * max(1, len(hardware.gpus))
     fitting = int(granted_memory() * AUDIO_MEMORY / (held * WINDOW_SECONDS * SECOND_BYTES))
-    return max(1, min(TIMES_AT_ONCE * hardware.batch_size or DEVICE_WINDOWS, fitting))
-
-
-def least_windows(info: EngineInfo, hardware: Hardware) -> int:
-    """The windows in the first and the last batches of a run; on a CPU, all are of one size."""
-    most = batch_windows(info, hardware)
-    return min(LEAST_WINDOWS, most) if _has_accelerator(hardware.device) else most
+    most = max(1, min(TIMES_AT_ONCE * hardware.batch_size or DEVICE_WINDOWS, fitting))
+    return BatchSizes(most=most, least=min(LEAST_WINDOWS, most), guided=True)
 
 
 def _has_accelerator(device: str) -> bool:

@@ -21,15 +21,9 @@ from speechkit.engines.protocols import (
 from speechkit.engines.registry import Engine
 from speechkit.io.model_files import nearby
 from speechkit.records import Record, Segment, Utterance, Word
-from speechkit.runtime.batching import MOST
+from speechkit.runtime.batching import EQUAL
 from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
-from speechkit.runtime.worker_plan import (
-    WINDOW_SECONDS,
-    Hardware,
-    batch_windows,
-    least_windows,
-    plan_workers,
-)
+from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_sizes, plan_workers
 from speechkit.stages.asr.recognition import Attempt, Recognition
 from speechkit.stages.asr.recording_parts import Parts
 from speechkit.stages.asr.speaker_turns import NO_TURNS, Turn, Turns
@@ -230,17 +224,16 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
         options = replace(options, model=options.model or info.model)
         folder = model_catalogue.locate(info, options.model or "", offline=hardware.offline)
     engine = _engine(info, options, hardware, folder)
-    windows = batch_windows(info, hardware)
+    sizes = batch_sizes(info, hardware)
     return Stage(
         name="asr",
         processor=AsrProcessor(options, engine, not info.batched, hardware.model_copies),
-        batch_audio=info.batch_audio or windows * WINDOW_SECONDS,
+        batch_audio=info.batch_audio or sizes.most * WINDOW_SECONDS,
         options=_pinned(info, options),
         packages=info.packages,
         result_keys=("pred_text", "segments"),
         error_keys={"pred_text": ""},
-        batch_utterances=windows if info.batched else MOST,
-        least_utterances=least_windows(info, hardware) if info.batched else None,
+        batch_sizes=sizes if info.batched else EQUAL,
         worker_plan=plan_workers(info, hardware, folder),
         stalls=info.stalls,
         scratch=Path(tempfile.gettempdir()) if info.temporary else None,
