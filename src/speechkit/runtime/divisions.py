@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 
-from speechkit.errors import UtteranceError
 from speechkit.io import typed_json
+from speechkit.io.manifest_checks import fault
 from speechkit.records import Division, Part, Record, Utterance
 from speechkit.runtime.messages import Outcome, error_outcome, success_outcome
 from speechkit.runtime.stage import Processor
@@ -66,9 +67,12 @@ class Divisions:
         results = [json.loads(divided.results[number]) for number in range(divided.division.parts)]
         try:
             records = self._processor.join(divided.utterance, divided.division, results)
+            for problem in filter(None, map(fault, records)):  # an earlier run's are easy to forge
+                raise ValueError(f"the results of its parts don't fit together: {problem}")
             return success_outcome(divided.utterance, records, 0.0)  # the parts told their seconds
-        except UtteranceError as e:
-            return error_outcome(divided.utterance, e, self._error_keys)
+        except Exception as e:
+            error = traceback.format_exc()
+            return error_outcome(divided.utterance, e, self._error_keys, error)
 
 
 def dump(division: Division) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import SpeechkitError, UtteranceError
-from speechkit.records import Utterance
+from speechkit.records import Division, Utterance
 from speechkit.runtime import worker_errors
 from speechkit.runtime.batching import batches as batched
 from speechkit.runtime.divisions import Divisions
@@ -175,10 +175,7 @@ class Pool:
                 worker.batches[0].pop((message.index, message.part))
                 return self._with_whole(message)
             case Divided():
-                utterance = worker.batches[0].pop((message.index, None))
-                parts = self._divisions.begin(utterance, message.division)
-                stage = self._stage
-                self._parts += batched(parts, stage.batch_audio, stage.batch_utterances)
+                self._divide(worker.batches[0].pop((message.index, None)), message.division)
                 return [message]
             case Begun():
                 worker.begun = message.keys
@@ -193,6 +190,10 @@ class Pool:
                 log.debug(message.traceback)
                 self._fatal = message.error
         return []
+
+    def _divide(self, utterance: Utterance, division: Division) -> None:
+        parts = self._divisions.begin(utterance, division)
+        self._parts += batched(parts, self._stage.batch_audio, self._stage.batch_utterances)
 
     def _with_whole(self, outcome: Outcome) -> list[Answer]:
         """The outcome and, if it was the last that its divided utterance needed, that one's."""
