@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
 from speechkit.io.inputs import Inputs
-from speechkit.records import Record, Utterance
-from speechkit.runtime.batching import EQUAL, BatchSizes
+from speechkit.records import Division, Record, Utterance
+from speechkit.runtime.batching import EQUAL, BatchSizes, batches
 
 BATCHES_HELD = 2  # by a worker: the current one and the next
 
@@ -44,9 +44,25 @@ class Processor(Protocol):
         """
         ...
 
+    def divide(self, loaded: Loaded) -> Division | None:
+        """How a long utterance is divided, so that all workers share it; None to compute it whole.
+
+        Depends on nothing but the utterance and the kind of device.
+        """
+        return None
+
     def compute(self, batch: Sequence[Loaded]) -> Iterable[Sequence[Record]]:
-        """Return the output records of each utterance, in the order of the batch."""
+        """Return the output records of each utterance, in the order of the batch.
+
+        A part of an utterance has one record, which only `join` reads.
+        """
         ...
+
+    def join(
+        self, utterance: Utterance, division: Division, results: Sequence[Record]
+    ) -> Sequence[Record]:
+        """Return the output records of a divided utterance, from the results of its parts."""
+        return results
 
     def weight(self, seconds: float) -> float:
         """The seconds of audio by which the time limit of an utterance is computed."""
@@ -104,6 +120,12 @@ class Stage:
     stalls: bool = False
     scratch: Path | None = None
     inputs: type[Inputs] = Inputs
+
+    def batches(
+        self, utterances: Iterable[Utterance], total: int, workers: int
+    ) -> Iterator[tuple[Utterance, ...]]:
+        """The batches in which ``workers`` processes share a ``total`` of utterances."""
+        return batches(utterances, self.batch_audio, self.batch_sizes, total=total, workers=workers)
 
 
 def load_audio(utterance: Utterance, channel: int | None, track: str | None) -> Loaded:

@@ -24,6 +24,9 @@ LEAST_WINDOWS = 32  # in the first batches and the last: a device computes fewer
 WINDOW_SECONDS = 30.0  # about the length of a window of batched ASR models
 SECOND_BYTES = 4 * SAMPLE_RATE  # of decoded audio
 AUDIO_MEMORY = 0.25  # share of the memory granted, for the batches that the workers hold
+# Seconds of the longest part of a divided recording. On CPUs, parts give every worker its share; a
+# device takes an hour in seconds, so that they only keep what is done from a kill.
+CPU_PART, DEVICE_PART = 150.0, 600.0
 MOST_LOADERS = 16  # threads that decode audio for one device
 
 
@@ -76,6 +79,12 @@ def batch_sizes(info: EngineInfo, hardware: Hardware) -> BatchSizes:
     fitting = int(granted_memory() * AUDIO_MEMORY / (held * WINDOW_SECONDS * SECOND_BYTES))
     most = max(1, min(TIMES_AT_ONCE * hardware.batch_size or DEVICE_WINDOWS, fitting))
     return BatchSizes(most=most, least=min(LEAST_WINDOWS, most), guided=True)
+
+
+def part_seconds(info: EngineInfo, hardware: Hardware) -> float:
+    """The seconds of the longest part of a recording that is divided."""
+    on_device = info.takes("device") and _has_accelerator(hardware.device)
+    return DEVICE_PART if on_device else CPU_PART
 
 
 def _has_accelerator(device: str) -> bool:
