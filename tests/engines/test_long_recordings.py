@@ -43,7 +43,6 @@ def spoken(file: Path, segments: Any = None, **own: float) -> Utterance:
 
 
 def heard(processor: Processor, file: Path) -> dict[str, Any]:
-    processor.prepare()
     processor.open()
     (records,) = processor.compute([processor.load(spoken(file))])
     (record,) = records
@@ -57,7 +56,6 @@ def heard_in_parts(
     """In parts of 4 to 6 seconds, the last one first."""
     monkeypatch.setattr(recording_parts, "SEAM", 2.0)
     processor.part_seconds = 6.0
-    processor.prepare()
     processor.open()
     division = processor.divide(processor.load(utterance))
     assert division
@@ -141,7 +139,6 @@ def test_the_language_of_a_recording_is_settled_before_its_parts_are(
 ) -> None:
     processor = whisper(whispers)
     processor.part_seconds = 6.0
-    processor.prepare()
     processor.open()
     told = processor.divide(processor.load(spoken(talk)))
     assert told

@@ -29,10 +29,6 @@ class Processor(Protocol):
 
     one_by_one: bool  # compute is given single utterances; a crash then costs exactly one
 
-    def prepare(self) -> None:
-        """Build what `load` needs, before `open`. Raises like that."""
-        return
-
     def open(self) -> None:
         """Build the engine. Raises `EngineMissing` or `EngineFailed`."""
         ...

@@ -70,10 +70,9 @@ def main() -> None:
         return
     audio = Waiting()
     load = _loader(processor, loaders, audio)
+    threading.Thread(target=_receive, args=(connection, batches, load), daemon=True).start()
     runner = _Runner(connection)
     try:
-        processor.prepare()
-        threading.Thread(target=_receive, args=(connection, batches, load), daemon=True).start()
         processor.open()
     except Exception as e:
         error = e if isinstance(e, SpeechkitError) else EngineFailed(f"can't start: {e!r}")
