@@ -265,7 +265,7 @@ def test_memory_that_runs_out(
     forward = crowded._model.forward
 
     def full(*args: Any, **more: Any) -> Any:
-        if len(more["input_signal"]) > fits:
+        if len(more["processed_signal"]) > fits:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return forward(*args, **more)
 

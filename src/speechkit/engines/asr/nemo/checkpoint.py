@@ -16,11 +16,18 @@ from omegaconf import OmegaConf, open_dict
 
 from speechkit.compat import fairseq_checkpoint, home_folder
 from speechkit.compat.archives import unpacked
+from speechkit.compat.deferred_imports import deferred
 from speechkit.engines.asr.nemo import configuration
 from speechkit.engines.asr.nemo.prompts import is_attention_decoder
 from speechkit.errors import EngineMissing
 
 WINDOW_STRIDE = 0.01  # seconds, of preprocessors that don't say
+#: What NeMo and lightning import for training, for metrics, and for other tasks.
+UNUSED = (
+    *("torch._dynamo", "pytorch_lightning", "transformers", "datasets", "pandas", "sklearn"),
+    *("scipy.signal", "scipy.optimize"),
+    "nemo.collections.asr.modules.transformer_encoder",  # which compiles its attention
+)
 MAX_SYMBOLS = 10  # a frame, of a transducer; NeMo's own default, which many checkpoints undo
 
 
@@ -53,6 +60,11 @@ def restore(path: Path, device: torch.device) -> Any:
 
 def _restored(folder: Path, device: torch.device) -> Any:
     config = configuration.read(folder)
+    with deferred(UNUSED):
+        return _restored_by_nemo(config, folder, device)
+
+
+def _restored_by_nemo(config: dict[str, Any], folder: Path, device: torch.device) -> Any:
     from hydra.utils import get_class
     from nemo.core.connectors.save_restore_connector import SaveRestoreConnector
 
@@ -142,8 +154,20 @@ def set_decoding(model: Any, *, timestamps: bool, cuda_graphs: bool) -> None:
                 beam.allow_cuda_graphs = cuda_graphs
         if not is_attention_decoder(model):
             decoding.compute_timestamps = timestamps
+            if decoding.get("strategy") == "greedy":  # the same, one by one and on the CPU
+                decoding.strategy = "greedy_batch"
     quietly = {"verbose": False} if "verbose" in _parameters(model.change_decoding_strategy) else {}
     model.change_decoding_strategy(decoding, **quietly)
+
+
+def lower(model: Any, dtype: torch.dtype) -> None:
+    """Convert the weights to this precision, but for the features', as NeMo's scripts do."""
+    for name, child in model.named_children():
+        if name != "preprocessor":
+            child.to(dtype)
+    sentinel = "dtype_sentinel_tensor"  # the precision of the preprocessor's output
+    if hasattr(model.preprocessor, sentinel):
+        setattr(model.preprocessor, sentinel, getattr(model.preprocessor, sentinel).to(dtype))
 
 
 def sample_rate(model: Any) -> int:

@@ -1,0 +1,91 @@
+"""Batches through a model's own parts, without the loaders and the set-up of `transcribe()`.
+
+For models of CTC and transducers, hybrids and those conditioned on a language among them. What they
+give is what `transcribe()` gives.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from speechkit.engines.asr.nemo import prompts
+
+if TYPE_CHECKING:
+    from speechkit.engines.protocols import Waveform
+
+#: Windows that a transducer's decoder takes at once. Its CUDA graph has a fixed number of rows, and
+#: is captured again for a batch with more.
+DECODER_ROWS = 128
+
+
+class Forward:
+    """Maps windows at the model's sample rate to NeMo's hypotheses."""
+
+    def __init__(self, model: Any, language: str | None) -> None:
+        self._model = model
+        self._device = next(model.parameters()).device
+        self._prompt = prompts.index(model, language)
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        featurizer: Any = getattr(model.preprocessor, "featurizer", None)
+        if hasattr(featurizer, "pad_to"):
+            featurizer.pad_to = 0  # as in transcribe()
+
+    @property
+    def parts(self) -> Mapping[str, float]:
+        """Seconds of each part of the work so far."""
+        return self._seconds
+
+    @torch.inference_mode()
+    def __call__(self, windows: Sequence[Waveform]) -> list[Any]:
+        with self._timed("features"):
+            signals, lengths = self._padded(windows)
+            features, lengths = self._model.preprocessor(input_signal=signals, length=lengths)
+        with self._timed("encoder"):
+            options = {}
+            if self._prompt is not None:
+                options["prompt_indices"] = torch.full_like(lengths, self._prompt)
+            encoded, lengths, *_ = self._model.forward(
+                processed_signal=features, processed_signal_length=lengths, **options
+            )
+        with self._timed("decoder"):
+            return self._decoded(encoded, lengths)
+
+    def _padded(self, windows: Sequence[Waveform]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(windows, samples of the longest), and the number of samples of each, on the device."""
+        lengths = torch.tensor([len(window) for window in windows])
+        shape = len(windows), int(lengths.max())
+        signals = torch.zeros(shape, pin_memory=self._device.type == "cuda")
+        for row, window in zip(signals, windows, strict=True):
+            row[: len(window)] = torch.from_numpy(window)
+        return signals.to(self._device, non_blocking=True), lengths.to(self._device)
+
+    def _decoded(self, encoded: torch.Tensor, lengths: torch.Tensor) -> list[Any]:
+        decoding = self._model.decoding
+        if not hasattr(self._model, "joint"):
+            found = decoding.ctc_decoder_predictions_tensor(
+                encoded, decoder_lengths=lengths, return_hypotheses=True
+            )
+            return list(found)
+        return [
+            hypothesis
+            for rows, row_lengths in zip(
+                encoded.split(DECODER_ROWS), lengths.split(DECODER_ROWS), strict=True
+            )
+            for hypothesis in decoding.rnnt_decoder_predictions_tensor(
+                rows, row_lengths, return_hypotheses=True
+            )
+        ]
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        self._seconds[part] += time.monotonic() - began
