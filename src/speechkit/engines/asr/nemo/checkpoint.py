@@ -19,7 +19,7 @@ from speechkit.compat.archives import unpacked
 from speechkit.compat.deferred_imports import deferred
 from speechkit.engines.asr.nemo import configuration
 from speechkit.engines.asr.nemo.prompts import is_attention_decoder
-from speechkit.errors import EngineMissing
+from speechkit.errors import EngineMissing, UsageError
 
 WINDOW_STRIDE = 0.01  # seconds, of preprocessors that don't say
 #: What NeMo and lightning import for training, for metrics, and for other tasks.
@@ -28,6 +28,7 @@ UNUSED = (
     *("scipy.signal", "scipy.optimize"),
     "nemo.collections.asr.modules.transformer_encoder",  # which compiles its attention
 )
+POSITIONS = 5000  # frames, NeMo's default; its encoders make more as they are needed
 MAX_SYMBOLS = 10  # a frame, of a transducer; NeMo's own default, which many checkpoints undo
 
 
@@ -158,6 +159,22 @@ def set_decoding(model: Any, *, timestamps: bool, cuda_graphs: bool) -> None:
                 decoding.strategy = "greedy_batch"
     quietly = {"verbose": False} if "verbose" in _parameters(model.change_decoding_strategy) else {}
     model.change_decoding_strategy(decoding, **quietly)
+    separators = getattr(model.decoding, "segment_seperators", None)
+    if separators is not None:  # looked up for each word: half the time of timestamps in OmegaConf
+        model.decoding.segment_seperators = list(separators)
+
+
+def attend_locally(model: Any, frames: int) -> None:
+    """Limit the encoder's attention to ``frames`` on each side, whose memory and time grow with a
+    window's length and not with its square. Raise `UsageError` where it has no such attention."""
+    encoder = model.encoder
+    attends_to_all = list(getattr(encoder, "att_context_size", ())) == [-1, -1]
+    if getattr(encoder, "self_attention_model", "") != "rel_pos" or not attends_to_all:
+        raise UsageError("--local-attention: only for Conformers that attend to the whole window")
+    with open_dict(encoder._cfg):
+        encoder._cfg.setdefault("pos_emb_max_len", POSITIONS)
+    model.change_attention_model("rel_pos_local_attn", [frames, frames])
+    model.change_subsampling_conv_chunking_factor(1)  # as far as the convolution's limits ask
 
 
 def lower(model: Any, dtype: torch.dtype) -> None:

@@ -5,6 +5,7 @@ A model gets mono waveforms of a safe length, and never a file of the user's.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -49,8 +50,10 @@ class Nemo:
         checkpoint.set_decoding(
             self._model, timestamps=self._timestamps, cuda_graphs=options.cuda_graphs
         )
+        if options.local_attention:
+            checkpoint.attend_locally(self._model, options.local_attention)
         self._recognise = self._recogniser(options)
-        self._batches = self._padded_batches(options.batch_size)
+        self._batches = self._padded_batches(options)
         self._seconds = 0.0
 
     def device_use(self) -> DeviceUse:
@@ -92,7 +95,8 @@ class Nemo:
     def _recogniser(self, options: NemoOptions) -> Forward | Transcribe:
         if options.dataloader == "direct" and not self._attends:
             checkpoint.lower(self._model, self._dtype)
-            return Forward(self._model, options.language)
+            frames = math.ceil(self.max_window / checkpoint.seconds_a_frame(self._model)) + 1
+            return Forward(self._model, options.language, frames)
         return Transcribe(
             self._model,
             options.language,
@@ -101,9 +105,10 @@ class Nemo:
             timestamps=self._timestamps,
         )
 
-    def _padded_batches(self, windows: int) -> PaddedBatches:
-        """At most ``windows`` of full length; 0: as many as the memory holds, more of shorter."""
-        full = windows or self._full_windows()
+    def _padded_batches(self, options: NemoOptions) -> PaddedBatches:
+        """By the number of windows asked for, or by memory: as many full ones, and more shorter."""
+        windows = options.batch_size
+        full = windows or self._full_windows(options.local_attention)
         if not windows:
             windows = MOST_WINDOWS if self._device.type == "cuda" else full
         return PaddedBatches(
@@ -121,12 +126,13 @@ class Nemo:
         window = np.pad(window, (0, max(0, round(least * self._rate) - len(window))))
         return np.ascontiguousarray(window, dtype=np.float32)
 
-    def _full_windows(self) -> int:
+    def _full_windows(self, local_attention: int) -> int:
         """How many fit at once, from the bytes of one at the encoder's widest layer."""
         encoder = self._model.cfg.encoder
         frames = self.max_window / checkpoint.seconds_a_frame(self._model)
         width = int(encoder.get("d_model", 512))
-        layer = frames * 32 * width + 3 * int(encoder.get("n_heads", 8)) * frames**2
+        attended = min(frames, 2 * local_attention or frames)
+        layer = frames * 32 * width + 3 * int(encoder.get("n_heads", 8)) * frames * attended
         channels = int(encoder.get("subsampling_conv_channels", -1))
         mels = int(encoder.get("feat_in", 80))
         # The first convolution halves the mel frames, of which there are 100 a second, and bands.

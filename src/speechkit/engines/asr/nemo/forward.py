@@ -19,16 +19,21 @@ from speechkit.engines.asr.nemo import prompts
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
-#: Windows that a transducer's decoder takes at once. Its CUDA graph has a fixed number of rows, and
-#: is captured again for a batch with more.
+#: Windows that a transducer's decoder takes at once, and their frames. Its CUDA graph has fixed
+#: sizes, and is captured again for a larger batch.
 DECODER_ROWS = 128
+DECODER_FRAMES = 96_000
 
 
 class Forward:
     """Maps windows at the model's sample rate to NeMo's hypotheses."""
 
-    def __init__(self, model: Any, language: str | None) -> None:
+    def __init__(self, model: Any, language: str | None, most_frames: int) -> None:
+        """``most_frames``: of the encoder's output, for the longest window."""
         self._model = model
+        self._most_frames = most_frames
+        self._rows = max(1, min(DECODER_ROWS, DECODER_FRAMES // most_frames))
+        self._has_captured = False
         self._device = next(model.parameters()).device
         self._prompt = prompts.index(model, language)
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -39,7 +44,7 @@ class Forward:
     @property
     def parts(self) -> Mapping[str, float]:
         """Seconds of each part of the work so far."""
-        return self._seconds
+        return dict(self._seconds)
 
     @torch.inference_mode()
     def __call__(self, windows: Sequence[Waveform]) -> list[Any]:
@@ -72,15 +77,21 @@ class Forward:
                 encoded, decoder_lengths=lengths, return_hypotheses=True
             )
             return list(found)
-        return [
-            hypothesis
-            for rows, row_lengths in zip(
-                encoded.split(DECODER_ROWS), lengths.split(DECODER_ROWS), strict=True
-            )
-            for hypothesis in decoding.rnnt_decoder_predictions_tensor(
-                rows, row_lengths, return_hypotheses=True
-            )
-        ]
+        if encoded.is_cuda and not self._has_captured:
+            self._capture(encoded, lengths)
+        rows = zip(encoded.split(self._rows), lengths.split(self._rows), strict=True)
+        return [hypothesis for some in rows for hypothesis in self._of_transducer(*some)]
+
+    def _of_transducer(self, encoded: torch.Tensor, lengths: torch.Tensor) -> Any:
+        decode = self._model.decoding.rnnt_decoder_predictions_tensor
+        return decode(encoded, lengths, return_hypotheses=True)
+
+    def _capture(self, encoded: torch.Tensor, lengths: torch.Tensor) -> None:
+        """Have the decoder's CUDA graph captured once, for the largest batch."""
+        _, width, frames = encoded.shape
+        silence = encoded.new_zeros(self._rows, width, max(frames, self._most_frames))
+        self._of_transducer(silence, lengths.new_ones(self._rows))
+        self._has_captured = True
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
