@@ -7,8 +7,8 @@ ctc, rnnt: the models that have learnt the digits (scripts/make_tiny_models.py n
 geometry of Conformer-CTC small, 13 M parameters, with random weights, since its speed is what
 matters. Two lists: windows of 4 s, and of mixed lengths from 0.5 to 25 s. Every competitor runs as
 a program of its own, in turns, start-up and model load included; the second ratio is without the
-time of the same program for a single window. On a busy machine, only the CPU seconds tell. Both use the CPUs granted: speechkit in a process for
-each, NeMo in threads.
+time of the same program for a single window. On a busy machine, only the CPU seconds tell. Both use
+the CPUs granted: speechkit in a process for each, NeMo in threads.
 """
 
 from __future__ import annotations
