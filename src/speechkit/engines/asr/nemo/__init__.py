@@ -29,9 +29,9 @@ class NemoOptions(ModelOptions):
     )
     local_attention: int = option(
         0,
-        minimum=1,
+        minimum=0,
         metavar="FRAMES",
-        help="Frames that the encoder attends to on each side, for windows of minutes (e.g. 128).",
+        help="Frames of attention on each side, for windows of minutes, e.g. 128 (0: no limit).",
     )
     dataloader: str = option(
         "direct",

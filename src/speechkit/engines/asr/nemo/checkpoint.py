@@ -141,18 +141,10 @@ def set_decoding(model: Any, *, timestamps: bool, cuda_graphs: bool) -> None:
     """
     decoding = model.cfg.decoding
     with open_dict(decoding):
-        beam, greedy = decoding.get("beam"), decoding.get("greedy")
-        if beam is not None:
-            beam.return_best_hypothesis = True
+        if decoding.get("beam") is not None:
+            decoding.beam.return_best_hypothesis = True
         if hasattr(model, "joint"):
-            for strategy in (greedy, beam):
-                if strategy is not None:
-                    limit = strategy.get("max_symbols") or strategy.get("max_symbols_per_step")
-                    strategy.max_symbols = limit or MAX_SYMBOLS
-            if greedy is not None:
-                greedy.use_cuda_graph_decoder = cuda_graphs
-            if beam is not None:
-                beam.allow_cuda_graphs = cuda_graphs
+            _set_transducer(decoding, cuda_graphs)
         if not is_attention_decoder(model):
             decoding.compute_timestamps = timestamps
             if decoding.get("strategy") == "greedy":  # the same, one by one and on the CPU
@@ -162,6 +154,15 @@ def set_decoding(model: Any, *, timestamps: bool, cuda_graphs: bool) -> None:
     separators = getattr(model.decoding, "segment_seperators", None)
     if separators is not None:  # looked up for each word: half the time of timestamps in OmegaConf
         model.decoding.segment_seperators = list(separators)
+
+
+def _set_transducer(decoding: Any, cuda_graphs: bool) -> None:
+    for name, graphs in (("greedy", "use_cuda_graph_decoder"), ("beam", "allow_cuda_graphs")):
+        strategy = decoding.get(name)
+        if strategy is not None:
+            limit = strategy.get("max_symbols") or strategy.get("max_symbols_per_step")
+            strategy.max_symbols = limit or MAX_SYMBOLS
+            strategy[graphs] = cuda_graphs
 
 
 def attend_locally(model: Any, frames: int) -> None:

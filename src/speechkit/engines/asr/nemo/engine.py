@@ -18,7 +18,7 @@ from speechkit.engines.asr.nemo import NemoOptions, checkpoint, prompts, timesta
 from speechkit.engines.asr.nemo.forward import Forward
 from speechkit.engines.asr.nemo.padded_batches import PaddedBatches
 from speechkit.engines.asr.nemo.transcribe import Transcribe
-from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
+from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, DeviceUse
 from speechkit.engines.torch import device as torch_device
 from speechkit.records import Hypothesis
 
@@ -31,7 +31,7 @@ LEAST_ATTENDED = 1.0  # seconds, for attention decoders, as in NeMo itself
 MOST_WINDOWS = 512  # in a batch of short ones, on a GPU
 
 
-class Nemo:
+class Nemo(AsrEngine):
     """An AsrEngine."""
 
     least_window = 0.0
