@@ -146,8 +146,11 @@ def _work(processor: Processor, group: Batch, error_keys: Record, runner: _Runne
         runner.send(Begun(indices, actual))
     answered = 0
     try:
-        for loaded, records in zip(batch, processor.compute(batch), strict=True):
-            runner.send(_success(loaded, records))
+        for loaded, answer in zip(batch, processor.compute(batch), strict=True):
+            if isinstance(answer, UtteranceError):
+                runner.send(_failure(loaded.utterance, answer, error_keys))
+            else:
+                runner.send(_success(loaded, answer))
             answered += 1
     except OutputFailed:
         raise
