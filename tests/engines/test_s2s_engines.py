@@ -17,6 +17,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+import soundfile
 import torch
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
@@ -29,7 +30,10 @@ from speechkit.engines.s2s import kmeans, unit_network
 from speechkit.engines.s2s.quantizer import runs
 from speechkit.errors import EngineMissing, OutOfMemory, UnitsInvalid, UsageError, UtteranceError
 from speechkit.io import audio
+from speechkit.io.inputs import Inputs
 from speechkit.records import Units
+from speechkit.runtime.worker_plan import Hardware
+from speechkit.stages.s2s.stage import S2sOptions, Speech, s2s_stage
 
 LAYOUTS = ["dict", "dictconfig", "args", "bare", "norm"]
 CLOSE = 1e-5  # of features whose numbers are about 1
@@ -623,6 +627,46 @@ def test_quantizer_and_vocoder_have_to_belong_together(s2s_models: Path, tmp_pat
     np.savez(path, centroids=np.ones((51, 64), np.float32))
     with pytest.raises(UsageError, match="makes 51 units, --vocoder knows 50"):
         encoder(s2s_models, quantizer=str(path), vocoder=str(s2s_models / "vocoder" / "g.pt"))
+
+
+# ---------------------------------------------------------------- the stage
+
+
+def test_an_utterance_that_fails_costs_the_others_nothing(
+    s2s_models: Path, examples: Path, tmp_path: Path
+) -> None:
+    """What the batch computed for them is used, and each file is written."""
+    quantizer = str(s2s_models / "km.npz")
+    speech = Speech(
+        vocoder=str(s2s_models / "vocoder" / "g.pt"),
+        vocoder_config=str(s2s_models / "vocoder" / "config.json"),
+        folder=str(tmp_path / "out"),
+    )
+    options = S2sOptions(
+        model=str(s2s_models / "hubert-dict.pt"), layer=2, quantizer=quantizer, speech=speech
+    )
+    source, rate = soundfile.read(examples / "awb" / "train.flac")
+    (tmp_path / "in").mkdir()
+    for name, samples in (("a", 9_000), ("b", 100), ("c", 12_000), ("d", 9_000)):
+        soundfile.write(tmp_path / f"in/{name}.wav", source[8_000 : 8_000 + samples], rate)
+    inputs = Inputs([str(tmp_path / "in")])
+    processor: Any = s2s_stage(options, Hardware(device="cpu")).processor
+    processor.survey(inputs, restart=False)
+    (tmp_path / "out/d.wav").mkdir()
+    processor.open()
+    encode, calls = processor._engine.encode, []
+    processor._engine.encode = lambda waveforms: calls.append(len(waveforms)) or encode(waveforms)
+    answers = list(processor.compute([processor.load(utterance) for utterance in inputs]))
+    assert [type(answer).__name__ for answer in answers] == [
+        *("list", "AudioTooShort", "list", "NameImpossible")
+    ]
+    assert calls == [3]
+    for answer in answers[::2]:
+        assert soundfile.info(answer[0]["audio_filepath_out"]).frames > 5_000
+    use = processor.device_use()
+    assert set(use.parts) == {"encoder", "quantizer", "vocoder"}
+    assert min(use.parts.values()) > 0
+    assert use.seconds == pytest.approx(sum(use.parts.values()))
 
 
 # ---------------------------------------------------------------- textlesslib
