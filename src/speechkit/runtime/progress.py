@@ -13,7 +13,7 @@ class Progress:
 
     ``done`` of ``total`` utterances have a result or an error, ``resumed`` of them from an earlier
     run; ``failed`` have an error. ``audio_seconds``: audio done by this run. ``elapsed`` and
-    ``remaining``: seconds of wall time; ``remaining`` is None until an utterance is done.
+    ``remaining``: seconds of wall time; ``remaining`` is None until it can be told.
     """
 
     stage: str
@@ -54,8 +54,17 @@ class Meter:
         self._resumed += 1
         self._resumed_seconds += seconds
 
+    def skip_part(self, seconds: float) -> None:
+        """Count the audio of a part of an utterance done by an earlier run."""
+        self._resumed_seconds += seconds
+
+    def advance_part(self, seconds: float) -> None:
+        """Count the audio of a part of an utterance done by this run."""
+        self._audio += seconds
+        self._report()
+
     def advance(self, *, seconds: float, failed: bool) -> None:
-        """Count an utterance done by this run, and its audio."""
+        """Count an utterance done by this run, and its audio that no part has counted."""
         self._done += 1
         self._audio += seconds
         self._failed += failed
@@ -78,10 +87,10 @@ class Meter:
         self._listener(progress)
 
     def _remaining(self, elapsed: float) -> float | None:
-        answered = self._done - self._resumed
-        if not answered:
-            return None
         if self._seconds is not None and self._audio:
             left = max(0.0, self._seconds - self._resumed_seconds - self._audio)
             return left * elapsed / self._audio
+        answered = self._done - self._resumed
+        if not answered:
+            return None
         return (self._total - self._done) * elapsed / answered

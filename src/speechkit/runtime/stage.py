@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
 from speechkit.errors import UtteranceError
 from speechkit.io.inputs import Inputs
-from speechkit.records import Record, Utterance
+from speechkit.records import Division, Record, Utterance
 from speechkit.runtime.batching import MOST
 
 
@@ -36,12 +36,26 @@ class Processor(Protocol):
         """Read the audio of an utterance. Raises an `UtteranceError`."""
         ...
 
+    def divide(self, loaded: Loaded) -> Division | None:
+        """How a long utterance is divided, so that all workers share it; None to compute it whole.
+
+        Depends on nothing but the utterance and the kind of device.
+        """
+        return None
+
     def compute(self, batch: Sequence[Loaded]) -> Iterable[Sequence[Record] | UtteranceError]:
         """Return the output records of each utterance, or its error, in the order of the batch.
 
-        After an error that is raised, the utterances without an answer are computed one by one.
+        A part of an utterance has one record, which only `join` reads. After an error that is
+        raised, the utterances without an answer are computed one by one.
         """
         ...
+
+    def join(
+        self, utterance: Utterance, division: Division, results: Sequence[Record]
+    ) -> Sequence[Record]:
+        """Return the output records of a divided utterance, from the results of its parts."""
+        return results
 
     def weight(self, seconds: float) -> float:
         """The seconds of audio by which the time limit of an utterance is computed."""
