@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from speechkit.engines.asr.whisper.decoding_loop import DecodingLoop, _Sampling
 from speechkit.engines.asr.whisper.token_rules import TokenRules
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.io import audio
+from whisperkit import theirs
 
 SPOKEN = ("1688-142285-0000", "2033-164914-0003", "2609-156975-0001", "3080-5032-0000")
 CONTEXT = "He hoped there would be stew for dinner, turnips and carrots."
@@ -34,6 +36,7 @@ class Models:
     def __init__(self, folder: Path, windows: int, files: list[Path]) -> None:
         whisper: Any = registry.create("asr", "whisper", model=str(folder), language="en")
         self.backend = whisper._backend
+        self.model, self.generation = theirs(folder)
         waveforms = [audio.load(str(file), sample_rate=SAMPLE_RATE).waveform for file in files]
         longest = round(self.backend.chunk * SAMPLE_RATE)
         parts = [one[:longest] for one in waveforms][:windows]
@@ -68,7 +71,7 @@ class Models:
         ]
 
     def _theirs(self, part: Any, prompt: list[int], most: int) -> Draft:
-        model, generation = self.backend._model, self.backend._generation
+        model, generation = self.model, self.generation
         vocabulary = self.backend.vocabulary
         generation.max_length = min(self.backend.longest, len(prompt) + most)
         rules = LogitsProcessorList()
@@ -132,19 +135,19 @@ def test_random_weights_are_decoded_as_by_generate(stamps: bool, wild: Models) -
         assert_same(wild.alone(prompt, most=most), expected)
 
 
-def test_what_is_suppressed_is_never_said(wild: Models) -> None:
+def test_what_is_suppressed_is_never_said(wild: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     backend, prompt = wild.backend, wild.prompt()
     free = wild.drafts(prompt)
     first, later = free[0].tokens[0], free[0].tokens[5]
-    backend._generation.begin_suppress_tokens = [first]
-    backend._generation.suppress_tokens = [later]
-    try:
-        loop = DecodingLoop(backend._model, backend.vocabulary, backend._generation)
-        hidden = wild.encoded.hidden
-        found = loop.decode(hidden, [prompt] * len(hidden), GREEDY, 60)
-        assert [tokens for tokens, _ in found] == [one.tokens for one in wild.theirs(prompt)]
-    finally:
-        backend._generation.begin_suppress_tokens = backend._generation.suppress_tokens = None
+    rules = replace(
+        backend._checkpoint.generation, begin_suppress_tokens=(first,), suppress_tokens=(later,)
+    )
+    loop = DecodingLoop(backend._layers, backend.vocabulary, rules)
+    hidden = wild.encoded.hidden
+    found = loop.decode(hidden, [prompt] * len(hidden), GREEDY, 60)
+    monkeypatch.setattr(wild.generation, "begin_suppress_tokens", [first])
+    monkeypatch.setattr(wild.generation, "suppress_tokens", [later])
+    assert [tokens for tokens, _ in found] == [one.tokens for one in wild.theirs(prompt)]
     assert found[0][0][0] != first
     assert all(later not in tokens for tokens, _ in found)
 
@@ -154,8 +157,8 @@ def test_windows_end_one_after_the_other(wild: Models, monkeypatch: pytest.Monke
     prompt = wild.prompt()
     end = wild.drafts(prompt)[0].tokens[5]
     monkeypatch.setattr(wild.backend.vocabulary, "eot", end)
-    monkeypatch.setattr(wild.backend._generation, "eos_token_id", end)
-    monkeypatch.setattr(wild.backend._generation, "pad_token_id", end)
+    monkeypatch.setattr(wild.generation, "eos_token_id", end)
+    monkeypatch.setattr(wild.generation, "pad_token_id", end)
     found = wild.drafts(prompt)
     assert len(found[0].tokens) <= 5 < max(len(one.tokens) for one in found)
     assert_same(found, wild.theirs(prompt))
@@ -179,7 +182,7 @@ def test_steps_of_the_sizes_that_are_captured(wild: Models) -> None:
     for stamps in (False, True):
         prompts = [wild.prompt(stamps=stamps)] * len(hidden)
         expected = [one.tokens for one in wild.drafts(prompts[0])]
-        loop = DecodingLoop(backend._model, backend.vocabulary, backend._generation)
+        loop = DecodingLoop(backend._layers, backend.vocabulary, backend._checkpoint.generation)
         loop._graphs = graphs = Called()  # type: ignore[assignment]
         assert [tokens for tokens, _ in loop.decode(hidden, prompts, GREEDY, 60)] == expected
         assert {(step.rows, step.span) for step in graphs.steps} == {(4, backend.longest)}
@@ -208,7 +211,7 @@ def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
 def test_the_timestamp_rules_are_those_of_transformers(wild: Models) -> None:
     """After random sequences, many of them timestamps."""
     vocabulary = wild.backend.vocabulary
-    generation = GenerationConfig(
+    generation: Any = GenerationConfig(
         eos_token_id=vocabulary.eot,
         no_timestamps_token_id=vocabulary.no_timestamps,
         max_initial_timestamp_index=50,
