@@ -19,6 +19,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from speechkit.engines import registry
 from speechkit.engines.asr.whisper.backend import Draft, Search
 from speechkit.engines.asr.whisper.decoding_loop import DecodingLoop, _Sampling
+from speechkit.engines.asr.whisper.decoding_state import DecodingState
 from speechkit.engines.asr.whisper.token_rules import TokenRules
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.io import audio
@@ -46,26 +47,23 @@ class Models:
         return [*before, *start, *([] if stamps else [vocabulary.no_timestamps])]
 
     def drafts(self, prompt: list[int], search: Search = GREEDY, most: int = 60) -> list[Draft]:
-        prompts = [prompt] * len(self.encoded.hidden)
-        found: list[Draft] = self.backend.decode(self.encoded, prompts, search, most)
-        return found
+        count = len(self.encoded)
+        return self._decoded(self.encoded, [prompt] * count, search, [most] * count, count)
 
     def alone(self, prompt: list[int], search: Search = GREEDY, most: int = 60) -> list[Draft]:
         return [
-            self.backend.decode(self._part(row), [prompt], search, most)[0]
-            for row in range(len(self.encoded.hidden))
+            self._decoded(self.encoded[[row]], [prompt], search, [most], 1)[0]
+            for row in range(len(self.encoded))
         ]
 
-    def _part(self, row: int) -> Any:
-        hidden, opening = self.encoded.hidden[[row]], self.encoded.opening[[row]]
-        return type(self.encoded)(hidden, opening)
+    def _decoded(self, *given: Any) -> list[Draft]:
+        found: list[Draft] = self.backend.decode(*given)
+        return found
 
     @torch.inference_mode()
     def theirs(self, prompt: list[int], most: int = 60) -> list[Draft]:
         """Greedy, of each window alone."""
-        return [
-            self._theirs(self._part(row), prompt, most) for row in range(len(self.encoded.hidden))
-        ]
+        return [self._theirs(self.encoded[[row]], prompt, most) for row in range(len(self.encoded))]
 
     def _theirs(self, part: Any, prompt: list[int], most: int) -> Draft:
         model, generation = self.backend._model, self.backend._generation
@@ -74,11 +72,11 @@ class Models:
         rules = LogitsProcessorList()
         if vocabulary.no_timestamps not in prompt:
             rules.append(WhisperTimeStampLogitsProcessor(generation, begin_index=len(prompt)))
-        given = BaseModelOutput(last_hidden_state=part.hidden)
+        given = BaseModelOutput(last_hidden_state=part)
         made: Any = GenerationMixin.generate(
             model,
             encoder_outputs=given,
-            attention_mask=torch.ones(part.hidden.shape[:2], dtype=torch.long),
+            attention_mask=torch.ones(part.shape[:2], dtype=torch.long),
             decoder_input_ids=torch.tensor([prompt]),
             decoder_attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
             logits_processor=rules,
@@ -140,13 +138,12 @@ def test_what_is_suppressed_is_never_said(wild: Models) -> None:
     backend._generation.suppress_tokens = [later]
     try:
         loop = DecodingLoop(backend._model, backend.vocabulary, backend._generation)
-        hidden = wild.encoded.hidden
-        found = loop.decode(hidden, [prompt] * len(hidden), GREEDY, 60)
-        assert [tokens for tokens, _ in found] == [one.tokens for one in wild.theirs(prompt)]
+        found = loop.decode(wild.encoded, [prompt] * 3, GREEDY, [60] * 3, 3)
+        assert [one.tokens for one in found] == [one.tokens for one in wild.theirs(prompt)]
     finally:
         backend._generation.begin_suppress_tokens = backend._generation.suppress_tokens = None
-    assert found[0][0][0] != first
-    assert all(later not in tokens for tokens, _ in found)
+    assert found[0].tokens[0] != first
+    assert all(later not in one.tokens for one in found)
 
 
 def test_windows_end_one_after_the_other(wild: Models, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,13 +172,14 @@ class Called:
 
 
 def test_steps_of_the_sizes_that_are_captured(wild: Models) -> None:
-    backend, hidden = wild.backend, wild.encoded.hidden
+    backend, hidden = wild.backend, wild.encoded
     for stamps in (False, True):
         prompts = [wild.prompt(stamps=stamps)] * len(hidden)
         expected = [one.tokens for one in wild.drafts(prompts[0])]
         loop = DecodingLoop(backend._model, backend.vocabulary, backend._generation)
         loop._graphs = graphs = Called()  # type: ignore[assignment]
-        assert [tokens for tokens, _ in loop.decode(hidden, prompts, GREEDY, 60)] == expected
+        found = loop.decode(hidden, prompts, GREEDY, [60] * 3, 8)
+        assert [one.tokens for one in found] == expected
         assert {(step.rows, step.span) for step in graphs.steps} == {(4, backend.longest)}
 
 
@@ -218,7 +216,7 @@ def test_the_timestamp_rules_are_those_of_transformers(wild: Models) -> None:
     random, rows, size = torch.Generator().manual_seed(1), 16, 51_865
     rules = TokenRules(vocabulary, generation, size, torch.device("cpu"))
     theirs = WhisperTimeStampLogitsProcessor(generation, begin_index=1)
-    marks = rules.marks(rows)
+    marks = DecodingState.empty(rows, 1, torch.device("cpu")).marks
     rules.begin(marks)
     said = torch.full((rows, 1), vocabulary.sot)
     for place in range(12):
@@ -254,12 +252,14 @@ def test_captured_steps(search: Search, untrained: dict[str, Path], wild: Models
     whisper: Any = registry.create(
         "asr", "whisper", model=str(untrained["whisper"]), device="cuda", compute_type="float32"
     )
-    loop, hidden = whisper._backend._loop, wild.encoded.hidden.to("cuda")
+    loop, hidden = whisper._backend._loop, wild.encoded.to("cuda")
     for stamps in (False, True):
         prompts = [wild.prompt(stamps=stamps)] * len(hidden)
         expected = [one.tokens for one in wild.drafts(prompts[0], search)]
         for _ in range(2):
-            found = loop.decode(hidden, prompts, search, 60)
-            assert [tokens for tokens, _ in found] == expected
+            for rows in (3, 2):
+                found = loop.decode(hidden, prompts, search, [60] * 3, rows)
+                assert [one.tokens for one in found] == expected
     loop.free()
-    assert [tokens for tokens, _ in loop.decode(hidden, prompts, search, 60)] == expected
+    found = loop.decode(hidden, prompts, search, [60] * 3, 3)
+    assert [one.tokens for one in found] == expected

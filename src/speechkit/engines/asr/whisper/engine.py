@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
 CPU_POSITIONS = 1500  # encoded at once on a CPU, whose caches a batch of windows would overflow
+ENCODED = 16  # windows, on other devices; from 8 on, more gain nothing and take memory
 FIRST_TIMESTAMP = 1.0  # seconds; no first segment begins later, if the checkpoint is silent
 
 
@@ -50,6 +50,7 @@ class TransformersBackend:
     """
 
     detects = True
+    windows_a_row = 1
 
     def __init__(self, options: WhisperOptions) -> None:
         folder = options.model
@@ -124,9 +125,10 @@ class TransformersBackend:
         return features
 
     @torch.inference_mode()
-    def encode(self, features: torch.Tensor) -> _Encoded:
+    def encode(self, features: torch.Tensor) -> torch.Tensor:
+        """The hidden states [windows, positions, width]."""
         positions = features.shape[2] // 2
-        at_once = len(features)
+        at_once = ENCODED
         if self._device.type == "cpu":
             at_once = max(1, CPU_POSITIONS // positions)
         parts = []
@@ -134,27 +136,30 @@ class TransformersBackend:
             moved = part.to(self._device, self._dtype)
             mask = moved.new_ones(moved.shape[0], moved.shape[2], dtype=torch.long)
             parts.append(self._model.model.encoder(moved, attention_mask=mask).last_hidden_state)
-        hidden = torch.cat(parts)
-        return _Encoded(hidden, self._loop.opening(hidden))
+        return torch.cat(parts)
 
-    def languages(self, encoded: _Encoded) -> list[dict[str, float]]:
+    def languages(self, encoded: torch.Tensor) -> list[dict[str, float]]:
         codes = list(self.vocabulary.languages)
         ids = list(self.vocabulary.languages.values())
-        shares = encoded.opening[:, ids].softmax(-1).tolist()
+        shares = self._loop.opening(encoded)[:, ids].softmax(-1).tolist()
         return [dict(zip(codes, row, strict=True)) for row in shares]
 
     def decode(
         self,
-        encoded: _Encoded,
+        encoded: torch.Tensor,
         prompts: list[list[int]],
         search: Search,
-        most: int,
+        limits: list[int],
+        rows: int,
     ) -> list[Draft]:
-        if search.beams > 1:
-            decoded = self._beam_search(encoded, prompts, search, most)
-        else:
-            decoded = self._loop.decode(encoded.hidden, prompts, search, most)
-        no_speech = encoded.opening.softmax(-1)[:, self.vocabulary.no_speech].tolist()
+        if search.beams == 1:
+            drafts: list[Draft] = self._loop.decode(encoded, prompts, search, limits, rows)
+            return drafts
+        decoded: list[tuple[list[int], float]] = []
+        for first in range(0, len(encoded), rows):
+            part = slice(first, first + rows)
+            decoded += self._beam_search(encoded[part], prompts[part], search, max(limits[part]))
+        no_speech = self._loop.opening(encoded).softmax(-1)[:, self.vocabulary.no_speech].tolist()
         return [
             Draft(tokens, mean, silent)
             for (tokens, mean), silent in zip(decoded, no_speech, strict=True)
@@ -162,9 +167,9 @@ class TransformersBackend:
 
     @torch.inference_mode()
     def _beam_search(
-        self, encoded: _Encoded, prompts: list[list[int]], search: Search, most: int
+        self, encoded: torch.Tensor, prompts: list[list[int]], search: Search, most: int
     ) -> list[tuple[list[int], float]]:
-        """As `DecodingLoop.decode`, by transformers."""
+        """The tokens of each window without the end, and their mean log probability."""
         tokens = torch.tensor(prompts, device=self._device)
         start = tokens.shape[1]
         processors = LogitsProcessorList()
@@ -173,10 +178,8 @@ class TransformersBackend:
         self._generation.max_length = min(self.longest, start + most)
         generated: Any = GenerationMixin.generate(
             self._model,
-            encoder_outputs=BaseModelOutput(last_hidden_state=encoded.hidden),
-            attention_mask=torch.ones(
-                encoded.hidden.shape[:2], dtype=torch.long, device=self._device
-            ),
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+            attention_mask=torch.ones(encoded.shape[:2], dtype=torch.long, device=self._device),
             decoder_input_ids=tokens,
             decoder_attention_mask=torch.ones_like(tokens),
             logits_processor=processors,
@@ -192,7 +195,7 @@ class TransformersBackend:
     @torch.inference_mode()
     def align(
         self,
-        encoded: _Encoded,
+        encoded: torch.Tensor,
         start: list[int],
         texts: list[list[int]],
         seconds: list[float],
@@ -211,7 +214,7 @@ class TransformersBackend:
         self._model.set_attn_implementation("eager")  # the only one that returns its weights
         try:
             output = self._model(
-                encoder_outputs=BaseModelOutput(last_hidden_state=encoded.hidden),
+                encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
                 decoder_input_ids=tokens,
                 output_attentions=True,
                 use_cache=False,
@@ -244,14 +247,3 @@ class TransformersBackend:
     def free_memory(self) -> None:
         self._loop.free()
         torch_device.free_memory(self._device)
-
-
-@dataclass(frozen=True, slots=True)
-class _Encoded:
-    """Encoded windows: ``hidden`` [windows, positions, width], and the logits of their first token.
-
-    That token is a language or <|nospeech|>.
-    """
-
-    hidden: torch.Tensor
-    opening: torch.Tensor
