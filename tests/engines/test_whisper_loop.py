@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -21,7 +22,8 @@ from speechkit.engines.asr.whisper.backend import Draft, Search
 from speechkit.engines.asr.whisper.decoding_loop import DecodingLoop, _Sampling
 from speechkit.engines.asr.whisper.decoding_state import DecodingState
 from speechkit.engines.asr.whisper.token_rules import TokenRules
-from speechkit.engines.protocols import SAMPLE_RATE
+from speechkit.engines.batch_size import BatchSize
+from speechkit.engines.protocols import SAMPLE_RATE, Clip
 from speechkit.io import audio
 
 SPOKEN = ("1688-142285-0000", "2033-164914-0003", "2609-156975-0001", "3080-5032-0000")
@@ -32,13 +34,21 @@ GREEDY = Search()
 class Models:
     """An engine's backend with some windows, and what transformers makes of them."""
 
-    def __init__(self, folder: Path, windows: int, files: list[Path]) -> None:
+    def __init__(self, backend: Any, waveforms: list[Any]) -> None:
+        self.backend = backend
+        longest = round(backend.chunk * SAMPLE_RATE)
+        self.encoded = backend.encode(backend.features([one[:longest] for one in waveforms]))
+
+    @staticmethod
+    def load(folder: Path, files: list[Path]) -> Models:
         whisper: Any = registry.create("asr", "whisper", model=str(folder), language="en")
-        self.backend = whisper._backend
-        waveforms = [audio.load(str(file), sample_rate=SAMPLE_RATE).waveform for file in files]
-        longest = round(self.backend.chunk * SAMPLE_RATE)
-        parts = [one[:longest] for one in waveforms][:windows]
-        self.encoded = self.backend.encode(self.backend.features(parts))
+        return Models(whisper._backend, list(map(waveform, files)))
+
+    def loop(self, graphs: Any) -> Any:
+        backend = self.backend
+        made = DecodingLoop(backend._model, backend.vocabulary, backend._generation)
+        made._graphs = graphs
+        return made
 
     def prompt(self, *, stamps: bool = False, context: str = "") -> list[int]:
         vocabulary = self.backend.vocabulary
@@ -52,8 +62,7 @@ class Models:
 
     def alone(self, prompt: list[int], search: Search = GREEDY, most: int = 60) -> list[Draft]:
         return [
-            self._decoded(self.encoded[[row]], [prompt], search, [most], 1)[0]
-            for row in range(len(self.encoded))
+            self._decoded(part, [prompt], search, [most], 1)[0] for part in self.encoded.split(1)
         ]
 
     def _decoded(self, *given: Any) -> list[Draft]:
@@ -93,16 +102,20 @@ class Models:
         return Draft(said, sum(likely) / len(likely), float(opening[vocabulary.no_speech]))
 
 
+def waveform(file: Path) -> Any:
+    return audio.load(str(file), sample_rate=SAMPLE_RATE).waveform
+
+
 @pytest.fixture(scope="module")
 def english(english_whispers: dict[str, Path], data: Path) -> Models:
     files = [data / "librispeech" / f"{name}.flac" for name in SPOKEN]
-    return Models(english_whispers["whisper"], 2, files)
+    return Models.load(english_whispers["whisper"], files[:2])
 
 
 @pytest.fixture(scope="module")
 def wild(untrained: dict[str, Path], examples: Path) -> Models:
     """Random weights, which end where they like."""
-    return Models(untrained["whisper"], 3, sorted(examples.rglob("*.flac")))
+    return Models.load(untrained["whisper"], sorted(examples.rglob("*.flac"))[:3])
 
 
 def assert_same(found: list[Draft], expected: list[Draft]) -> None:
@@ -137,8 +150,7 @@ def test_what_is_suppressed_is_never_said(wild: Models) -> None:
     backend._generation.begin_suppress_tokens = [first]
     backend._generation.suppress_tokens = [later]
     try:
-        loop = DecodingLoop(backend._model, backend.vocabulary, backend._generation)
-        found = loop.decode(wild.encoded, [prompt] * 3, GREEDY, [60] * 3, 3)
+        found = wild.loop(None).decode(wild.encoded, [prompt] * 3, GREEDY, [60] * 3, 3)
         assert [one.tokens for one in found] == [one.tokens for one in wild.theirs(prompt)]
     finally:
         backend._generation.begin_suppress_tokens = backend._generation.suppress_tokens = None
@@ -146,16 +158,84 @@ def test_what_is_suppressed_is_never_said(wild: Models) -> None:
     assert all(later not in one.tokens for one in found)
 
 
-def test_windows_end_one_after_the_other(wild: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end is here what the first window says sixth."""
-    prompt = wild.prompt()
-    end = wild.drafts(prompt)[0].tokens[5]
+@pytest.fixture
+def crowd(wild: Models, examples: Path, monkeypatch: pytest.MonkeyPatch) -> Models:
+    """Eleven windows; the end is what the first one says sixth, so that some end before others."""
+    files = sorted(examples.rglob("*.flac"))
+    many = Models(
+        wild.backend, [waveform(file)[s:] for s in (0, 9000, 18_000) for file in files][:11]
+    )
+    end = many.drafts(many.prompt())[0].tokens[5]
     monkeypatch.setattr(wild.backend.vocabulary, "eot", end)
     monkeypatch.setattr(wild.backend._generation, "eos_token_id", end)
     monkeypatch.setattr(wild.backend._generation, "pad_token_id", end)
-    found = wild.drafts(prompt)
+    return many
+
+
+def test_windows_end_one_after_the_other(crowd: Models) -> None:
+    found = crowd.drafts(crowd.prompt())
     assert len(found[0].tokens) <= 5 < max(len(one.tokens) for one in found)
-    assert_same(found, wild.theirs(prompt))
+    assert_same(found[:3], crowd.theirs(crowd.prompt(), windows=3))
+
+
+@pytest.mark.parametrize(("stamps", "captured"), [(False, True), (True, False)])
+def test_company_and_rows_change_nothing(
+    stamps: bool, captured: bool, crowd: Models, seed: int
+) -> None:
+    """Each window has its own limit; the rows are fewer than the windows, or more."""
+    loop = crowd.loop(Called() if captured else None)
+    random = Random(seed)
+    count = len(crowd.encoded)
+    limits = [random.choice([1, 2, 3, 7, 8, 9, 20]) for _ in range(count)]
+    prompts = [crowd.prompt(stamps=stamps)] * count
+    alone = loop.decode(crowd.encoded, prompts, GREEDY, limits, 1)
+    assert all(len(one.tokens) <= limit for one, limit in zip(alone, limits, strict=True))
+    for rows in (3, 8, 40):
+        assert_same(loop.decode(crowd.encoded, prompts, GREEDY, limits, rows), alone)
+    order = random.sample(range(count), count)
+    mixed = [limits[window] for window in order]
+    found = loop.decode(crowd.encoded[order], prompts, GREEDY, mixed, 3)
+    assert_same(found, [alone[window] for window in order])
+
+
+def test_all_rows_end_at_once(crowd: Models) -> None:
+    prompts, limits = [crowd.prompt()] * 4, [1] * 4
+    hidden = crowd.encoded[[1] * 4]
+    first, *others = crowd.loop(None).decode(hidden, prompts, GREEDY, limits, 2)
+    assert_same(others, [first] * 3)
+    assert len(first.tokens) == 1
+
+
+def test_memory_that_runs_out_when_windows_begin(
+    untrained: dict[str, Path], examples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever it does, nothing is lost."""
+    whisper: Any = registry.create(
+        "asr", "whisper", model=str(untrained["whisper"]), language="en", temperature=(0.0,)
+    )
+    files = sorted(examples.rglob("*.flac"))[:7]
+    clips = [[Clip(one, len(one) / SAMPLE_RATE)] for one in map(waveform, files)]
+    whisper._batch = batch = BatchSize(
+        4, whisper._backend.out_of_memory, whisper._backend.free_memory, each=2
+    )
+    expected = list(whisper.transcribe(clips))
+    layers = whisper._backend._loop._layers
+    prefill = layers.prefill
+    moments: list[int] = []
+
+    def crowded(*given: Any) -> Any:
+        moments.append(len(given[0]))
+        if len(moments) == moment:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return prefill(*given)
+
+    monkeypatch.setattr(layers, "prefill", crowded)
+    for moment in (1, 2):
+        moments.clear()
+        batch.size = 4
+        assert list(whisper.transcribe(clips)) == expected
+        assert len(moments) > moment
+        assert batch.size == 2
 
 
 class Called:
@@ -171,28 +251,27 @@ class Called:
     def clear(self) -> None: ...
 
 
-def test_steps_of_the_sizes_that_are_captured(wild: Models) -> None:
-    backend, hidden = wild.backend, wild.encoded
-    for stamps in (False, True):
-        prompts = [wild.prompt(stamps=stamps)] * len(hidden)
-        expected = [one.tokens for one in wild.drafts(prompts[0])]
-        loop = DecodingLoop(backend._model, backend.vocabulary, backend._generation)
-        loop._graphs = graphs = Called()  # type: ignore[assignment]
-        found = loop.decode(hidden, prompts, GREEDY, [60] * 3, 8)
-        assert [one.tokens for one in found] == expected
-        assert {(step.rows, step.span) for step in graphs.steps} == {(4, backend.longest)}
+def test_steps_of_the_sizes_that_are_captured(crowd: Models) -> None:
+    """Powers of two, and the rows that there are."""
+    for rows, windows, expected in ((8, 3, {4, 2}), (6, 9, {6, 4, 2})):
+        loop = crowd.loop(graphs := Called())
+        prompts, limits = [crowd.prompt()] * windows, list(range(2, 10 * windows, 10))
+        loop.decode(crowd.encoded[:windows], prompts, GREEDY, limits, rows)
+        assert graphs.steps[0].rows == max(expected)
+        assert {step.rows for step in graphs.steps} == expected
+        assert {step.span for step in graphs.steps} == {crowd.backend.longest}
 
 
 def test_chance_has_a_seed(wild: Models) -> None:
     prompt = wild.prompt()
 
     def texts(temperature: float, seed: int) -> list[list[int]]:
-        return [one.tokens for one in wild.drafts(prompt, Search(1, temperature, seed))]
+        return [one.tokens for one in wild.drafts(prompt, Search(1, temperature, seed), 8)]
 
     assert texts(1.0, 7) == texts(1.0, 7) != texts(1.0, 8)
-    alone = wild.alone(prompt, Search(1, 1.0, 7))
+    alone = wild.alone(prompt, Search(1, 1.0, 7), 8)
     assert texts(1.0, 7) == [one.tokens for one in alone]
-    assert texts(1e-4, 7) == [one.tokens for one in wild.theirs(prompt)]
+    assert texts(1e-4, 7) == [one.tokens for one in wild.theirs(prompt, 8)]
 
 
 def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
