@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -46,6 +46,7 @@ class Reading:
 
     chunk, longest, device, compute_type, detects = float(WINDOW), 100, "cpu", "float32", True
     windows_a_row = 2
+    parts: Mapping[str, float] = {}
 
     def __init__(
         self, fits: int = 99, drafts: dict[float, tuple[str, float]] | None = None

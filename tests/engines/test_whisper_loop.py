@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,6 +26,7 @@ from speechkit.engines.asr.whisper.token_rules import TokenRules
 from speechkit.engines.batch_size import BatchSize
 from speechkit.engines.protocols import SAMPLE_RATE, Clip
 from speechkit.io import audio
+from whisperkit import theirs
 
 SPOKEN = ("1688-142285-0000", "2033-164914-0003", "2609-156975-0001", "3080-5032-0000")
 CONTEXT = "He hoped there would be stew for dinner, turnips and carrots."
@@ -34,19 +36,20 @@ GREEDY = Search()
 class Models:
     """An engine's backend with some windows, and what transformers makes of them."""
 
-    def __init__(self, backend: Any, waveforms: list[Any]) -> None:
+    def __init__(self, backend: Any, peer: tuple[Any, Any], waveforms: list[Any]) -> None:
         self.backend = backend
+        self.model, self.generation = self.peer = peer
         longest = round(backend.chunk * SAMPLE_RATE)
         self.encoded = backend.encode(backend.features([one[:longest] for one in waveforms]))
 
     @staticmethod
     def load(folder: Path, files: list[Path]) -> Models:
         whisper: Any = registry.create("asr", "whisper", model=str(folder), language="en")
-        return Models(whisper._backend, list(map(waveform, files)))
+        return Models(whisper._backend, theirs(folder), list(map(waveform, files)))
 
     def loop(self, graphs: Any) -> Any:
         backend = self.backend
-        made = DecodingLoop(backend._model, backend.vocabulary, backend._generation)
+        made = DecodingLoop(backend._layers, backend.vocabulary, backend._checkpoint.generation)
         made._graphs = graphs
         return made
 
@@ -75,7 +78,7 @@ class Models:
         return [self._theirs(self.encoded[[row]], prompt, most) for row in range(len(self.encoded))]
 
     def _theirs(self, part: Any, prompt: list[int], most: int) -> Draft:
-        model, generation = self.backend._model, self.backend._generation
+        model, generation = self.model, self.generation
         vocabulary = self.backend.vocabulary
         generation.max_length = min(self.backend.longest, len(prompt) + most)
         rules = LogitsProcessorList()
@@ -143,17 +146,18 @@ def test_random_weights_are_decoded_as_by_generate(stamps: bool, wild: Models) -
         assert_same(wild.alone(prompt, most=most), expected)
 
 
-def test_what_is_suppressed_is_never_said(wild: Models) -> None:
+def test_what_is_suppressed_is_never_said(wild: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     backend, prompt = wild.backend, wild.prompt()
     free = wild.drafts(prompt)
     first, later = free[0].tokens[0], free[0].tokens[5]
-    backend._generation.begin_suppress_tokens = [first]
-    backend._generation.suppress_tokens = [later]
-    try:
-        found = wild.loop(None).decode(wild.encoded, [prompt] * 3, GREEDY, [60] * 3, 3)
-        assert [one.tokens for one in found] == [one.tokens for one in wild.theirs(prompt)]
-    finally:
-        backend._generation.begin_suppress_tokens = backend._generation.suppress_tokens = None
+    rules = replace(
+        backend._checkpoint.generation, begin_suppress_tokens=(first,), suppress_tokens=(later,)
+    )
+    loop = DecodingLoop(backend._layers, backend.vocabulary, rules)
+    found = loop.decode(wild.encoded, [prompt] * 3, GREEDY, [60] * 3, 3)
+    monkeypatch.setattr(wild.generation, "begin_suppress_tokens", [first])
+    monkeypatch.setattr(wild.generation, "suppress_tokens", [later])
+    assert [one.tokens for one in found] == [one.tokens for one in wild.theirs(prompt)]
     assert found[0].tokens[0] != first
     assert all(later not in one.tokens for one in found)
 
@@ -161,14 +165,12 @@ def test_what_is_suppressed_is_never_said(wild: Models) -> None:
 @pytest.fixture
 def crowd(wild: Models, examples: Path, monkeypatch: pytest.MonkeyPatch) -> Models:
     """Eleven windows; the end is what the first one says sixth, so that some end before others."""
-    files = sorted(examples.rglob("*.flac"))
-    many = Models(
-        wild.backend, [waveform(file)[s:] for s in (0, 9000, 18_000) for file in files][:11]
-    )
+    files = sorted(examples.rglob("*.flac"))[:11]
+    many = Models(wild.backend, wild.peer, list(map(waveform, files)))
     end = many.drafts(many.prompt())[0].tokens[5]
     monkeypatch.setattr(wild.backend.vocabulary, "eot", end)
-    monkeypatch.setattr(wild.backend._generation, "eos_token_id", end)
-    monkeypatch.setattr(wild.backend._generation, "pad_token_id", end)
+    monkeypatch.setattr(wild.generation, "eos_token_id", end)
+    monkeypatch.setattr(wild.generation, "pad_token_id", end)
     return many
 
 
@@ -285,7 +287,7 @@ def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
 def test_the_timestamp_rules_are_those_of_transformers(wild: Models) -> None:
     """After random sequences, many of them timestamps."""
     vocabulary = wild.backend.vocabulary
-    generation = GenerationConfig(
+    generation: Any = GenerationConfig(
         eos_token_id=vocabulary.eot,
         no_timestamps_token_id=vocabulary.no_timestamps,
         max_initial_timestamp_index=50,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,7 +50,8 @@ class Search:
 class Backend(Protocol):
     """A loaded model on a device.
 
-    ``chunk`` in seconds, ``longest`` in tokens. ``detects``: it can detect the language.
+    ``chunk`` in seconds, ``longest`` in tokens. ``detects``: it can detect the language. ``parts``:
+    the seconds of its work so far, by part: features, encoder, decoder, alignment.
     ``windows_a_row``: it decodes so many windows in a call for each that it decodes at once, the
     next where one has ended.
     """
@@ -63,6 +64,9 @@ class Backend(Protocol):
     detects: bool
     windows_a_row: int
 
+    @property
+    def parts(self) -> Mapping[str, float]: ...
+
     def batch_size(self, beams: int) -> int:
         """The number of windows decoded at once that fit in the device's free memory.
 
@@ -71,7 +75,7 @@ class Backend(Protocol):
         ...
 
     def features(self, waveforms: Sequence[Waveform]) -> Any:
-        """Log-mel features [windows, mels, frames], each padded to the chunk.
+        """What `encode` takes for these windows, with a row for each.
 
         Called ahead of the model, in another thread.
         """

@@ -80,7 +80,11 @@ class Whisper:
 
     def device_use(self) -> DeviceUse:
         return DeviceUse(
-            self._backend.device, self._backend.compute_type, self._batch.size, self._seconds
+            self._backend.device,
+            self._backend.compute_type,
+            self._batch.size,
+            self._seconds,
+            parts=dict(self._backend.parts),
         )
 
     def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:

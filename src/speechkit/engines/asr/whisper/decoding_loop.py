@@ -8,12 +8,11 @@ in place, on tensors that are never reallocated.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from speechkit.engines.asr.whisper.backend import Draft
-from speechkit.engines.asr.whisper.decoder_layers import DecoderLayers, KeyValueCache
 from speechkit.engines.asr.whisper.decoding_state import DecodingState
 from speechkit.engines.asr.whisper.row_schedule import TOGETHER, RowSchedule
 from speechkit.engines.asr.whisper.step_graphs import Step, StepGraphs
@@ -21,6 +20,8 @@ from speechkit.engines.asr.whisper.token_rules import TokenRules
 
 if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.backend import Search
+    from speechkit.engines.asr.whisper.checkpoint import Generation
+    from speechkit.engines.asr.whisper.decoder_layers import DecoderLayers, KeyValueCache
     from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 
 SPANS = (64, 128, 256)  # positions that a captured step attends to; all there are beyond
@@ -53,17 +54,16 @@ class _Sampling:
 
 
 class DecodingLoop:
-    """Decodes windows with the weights of ``model``, a WhisperForConditionalGeneration.
+    """Decodes windows with the layers of a decoder, by the rules of ``generation``."""
 
-    ``generation``: a GenerationConfig with the tokens to suppress.
-    """
-
-    def __init__(self, model: Any, vocabulary: Vocabulary, generation: Any) -> None:
-        self._layers = DecoderLayers(model)
+    def __init__(
+        self, layers: DecoderLayers, vocabulary: Vocabulary, generation: Generation
+    ) -> None:
+        self._layers = layers
         self._device = self._layers.device
-        self._longest: int = model.config.max_target_positions
+        self._longest: int = layers.config.max_target_positions
         self._vocabulary = vocabulary
-        self._rules = TokenRules(vocabulary, generation, model.config.vocab_size, self._device)
+        self._rules = TokenRules(vocabulary, generation, layers.config.vocab_size, self._device)
         self._graphs = StepGraphs(self._device) if self._device.type == "cuda" else None
         self.free()
 

@@ -5,11 +5,12 @@ Timestamps come in pairs and never go back, as in whisper/decoding.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 if TYPE_CHECKING:
+    from speechkit.engines.asr.whisper.checkpoint import Generation
     from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 
 
@@ -26,15 +27,15 @@ class TimestampState(NamedTuple):
 
 
 class TokenRules:
-    """The rules of ``generation``, a GenerationConfig: suppressed tokens, first timestamp."""
+    """The rules of ``generation``: suppressed tokens, first timestamp."""
 
     def __init__(
-        self, vocabulary: Vocabulary, generation: Any, size: int, device: torch.device
+        self, vocabulary: Vocabulary, generation: Generation, size: int, device: torch.device
     ) -> None:
         self._eot, self._stamp, self._size = vocabulary.eot, vocabulary.timestamps, size
         self._ids = torch.arange(size, device=device)
-        always = list(generation.suppress_tokens or [])
-        first = always + list(generation.begin_suppress_tokens or [])
+        always = list(generation.suppress_tokens)
+        first = always + list(generation.begin_suppress_tokens)
         stamps = [*range(self._stamp + generation.max_initial_timestamp_index + 1, size)]
         self._masks = {  # by whether there are timestamps, and whether it is the first token
             (False, False): self._mask(always),
