@@ -49,6 +49,8 @@ def faster_whisper(options: WhisperOptions) -> Whisper:
 class CTranslate2Backend:
     """A `Backend`: one model, one batch at a time, with the threads granted to the worker."""
 
+    windows_a_row = 1
+
     def __init__(self, options: WhisperOptions) -> None:
         folder, device, compute_type = options.model, options.device, options.compute_type
         path = Path(folder)
@@ -122,13 +124,15 @@ class CTranslate2Backend:
         encoded: ctranslate2.StorageView,
         prompts: list[list[int]],
         search: Search,
-        most: int,
+        limits: list[int],
+        rows: int,
     ) -> list[Draft]:
-        """Drafts, as `Backend` has it.
+        """Drafts, as `Backend` has it, in one batch with the highest of the ``limits``.
 
         CTranslate2 uses a seed for its first sample alone; later samples continue its sequence. It
         allows half of ``max_length``, and no more than the prompt leaves.
         """
+        most = max(limits)
         sampling: dict[str, Any] = {"beam_size": search.beams}
         if search.temperature > 0:
             ctranslate2.set_random_seed(search.seed)

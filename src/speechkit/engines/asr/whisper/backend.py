@@ -52,6 +52,8 @@ class Backend(Protocol):
 
     ``chunk`` in seconds, ``longest`` in tokens. ``detects``: it can detect the language. ``parts``:
     the seconds of its work so far, by part: features, encoder, decoder, alignment.
+    ``windows_a_row``: it decodes so many windows in a call for each that it decodes at once, the
+    next where one has ended.
     """
 
     vocabulary: Vocabulary
@@ -60,12 +62,16 @@ class Backend(Protocol):
     device: str
     compute_type: str
     detects: bool
+    windows_a_row: int
 
     @property
     def parts(self) -> Mapping[str, float]: ...
 
     def batch_size(self, beams: int) -> int:
-        """The number of windows that fit in the device's free memory."""
+        """The number of windows decoded at once that fit in the device's free memory.
+
+        It is asked again after the first batch, when the device has shown what a window takes.
+        """
         ...
 
     def features(self, waveforms: Sequence[Waveform]) -> Any:
@@ -82,9 +88,17 @@ class Backend(Protocol):
         ...
 
     def decode(
-        self, encoded: Any, prompts: list[list[int]], search: Search, most: int
+        self,
+        encoded: Any,
+        prompts: list[list[int]],
+        search: Search,
+        limits: list[int],
+        rows: int,
     ) -> list[Draft]:
-        """A draft for each window, of at most ``most`` tokens; the prompts are equally long."""
+        """A draft for each window; the prompts are equally long.
+
+        ``limits``: tokens of a draft, at most, by window. ``rows``: windows decoded at once.
+        """
         ...
 
     def align(

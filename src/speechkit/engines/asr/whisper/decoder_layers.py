@@ -25,6 +25,11 @@ class KeyValueCache(NamedTuple):
     text: torch.Tensor
     audio: torch.Tensor
 
+    def move(self, source: int, target: int) -> None:
+        """Copy a row to another."""
+        for part in self:
+            part[:, target].copy_(part[:, source])
+
 
 class DecoderLayers:
     """A checkpoint's decoder. Projections of the same input are fused."""
@@ -56,26 +61,51 @@ class DecoderLayers:
             for _ in self._layers
         ]
 
-    def fill_audio(self, hidden: torch.Tensor, caches: list[KeyValueCache]) -> None:
-        """Store the keys and values of ``hidden`` [windows, positions, width] for the audio."""
-        for layer, cache in zip(self._layers, caches, strict=True):
-            cache.audio[:, : len(hidden)].copy_(layer.audio.by_head(hidden, 2, self._heads))
+    def prefill(
+        self,
+        hidden: torch.Tensor,
+        tokens: torch.Tensor,
+        start: int,
+        caches: list[KeyValueCache] | None = None,
+        rows: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The logits [windows, 2, vocabulary] after ``tokens``, and after ``start`` without them.
+
+        ``hidden`` [windows, positions, width] of the audio, ``tokens`` [windows, n] from the first
+        position on. The keys and values of both are stored in ``rows`` of the caches, if given.
+        Without tokens, there are the second logits alone.
+        """
+        length = tokens.shape[1]
+        tokens = functional.pad(tokens, (0, 1), value=start)
+        places = torch.arange(length + 1, device=tokens.device)
+        hidden_places = places > places[:, None]
+        hidden_places[length, :length] = True
+        state = self._embedded(tokens, places % max(length, 1))
+        mask = state.new_zeros(length + 1, length + 1).masked_fill_(hidden_places, -torch.inf)
+        for index, layer in enumerate(self._layers):
+            text = layer.text.by_head(layer.before_text(state), 3, self._heads)
+            audio = layer.audio.by_head(hidden, 2, self._heads)
+            state = layer.attend(state, text[0], text[1:], mask, audio)
+            if caches:
+                caches[index].text[:, rows, :, :length] = text[1:, :, :, :length]
+                caches[index].audio[:, rows] = audio
+        return self._logits(state[:, -2:])
 
     def __call__(
         self, tokens: torch.Tensor, positions: torch.Tensor, span: int, caches: list[KeyValueCache]
     ) -> torch.Tensor:
-        """The logits [rows, vocabulary] after ``tokens`` [rows, n] at ``positions`` [rows, n].
+        """The logits [rows, vocabulary] after ``tokens`` [rows] at ``positions`` [rows].
 
         All positions are below ``span``; their keys and values are stored.
         """
         rows = len(tokens)
-        row = torch.arange(rows, device=tokens.device)[:, None]
-        later = torch.arange(span, device=tokens.device) > positions[:, None, :, None]
-        state = self._embedded(tokens, positions)
+        row = torch.arange(rows, device=tokens.device)
+        later = torch.arange(span, device=tokens.device) > positions[:, None, None, None]
+        state = self._embedded(tokens[:, None], positions[:, None])
         mask = state.new_zeros(later.shape).masked_fill_(later, -torch.inf)
         for layer, cache in zip(self._layers, caches, strict=True):
             text = layer.text.by_head(layer.before_text(state), 3, self._heads)
-            cache.text[:, row, :, positions] = text[1:].permute(1, 3, 0, 2, 4)
+            cache.text[:, row, :, positions] = text[1:, :, :, 0].transpose(0, 1)
             so_far = cache.text[:, :rows, :, :span]
             state = layer.attend(state, text[0], so_far, mask, cache.audio[:, :rows])
         return self._logits(state[:, -1])

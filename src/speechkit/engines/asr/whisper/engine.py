@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Thread
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
 CPU_WINDOW = 1000  # positions
 CPU_POSITIONS = 1500  # encoded at once on a CPU, whose caches a batch of windows would overflow
+ENCODED = 16  # windows at once on other devices: from 8 on, more are not faster
 ALIGNED = 16  # windows at once: the keys, values and weights of each take 14 MB in a large model
 CUDA_FEATURES = 32  # windows whose features are computed at once: their spectra take 5 MB each
 
@@ -67,6 +67,7 @@ class TorchBackend:
         self._encoder = Encoder(self._checkpoint)
         self._layers = DecoderLayers(self._checkpoint)
         self._loop = DecodingLoop(self._layers, self.vocabulary, rules)
+        self.windows_a_row = 2 if on_device else 1
         self._warming: Thread | None = None
         if self._device.type == "cuda":
             self._warming = Thread(target=self._warm_up)
@@ -103,25 +104,24 @@ class TorchBackend:
         return padded.to(self._device, non_blocking=True)
 
     @torch.inference_mode()
-    def encode(self, features: torch.Tensor) -> _Encoded:
+    def encode(self, features: torch.Tensor) -> torch.Tensor:
+        """The hidden states [windows, positions, width]."""
         if self._warming:
             self._warming.join()
             self._warming = None
         return self._encode(features)
 
-    def _encode(self, features: torch.Tensor) -> _Encoded:
+    def _encode(self, features: torch.Tensor) -> torch.Tensor:
         if features.ndim == 2:
             with self._stopwatch.part("features"):
                 parts = features.split(CUDA_FEATURES)
                 features = torch.cat([self._log_mel(part, self._frames) for part in parts])
         with self._stopwatch.part("encoder"):
-            at_once = len(features)
+            at_once = ENCODED
             if self._device.type == "cpu":
                 at_once = max(1, CPU_POSITIONS // (features.shape[2] // 2))
             parts = features.to(self._device, self._dtype).split(at_once)
-            hidden = torch.cat([self._encoder(part) for part in parts])
-        with self._stopwatch.part("decoder"):
-            return _Encoded(hidden, self._loop.opening(hidden))
+            return torch.cat([self._encoder(part) for part in parts])
 
     def _warm_up(self) -> None:
         with suppress(Exception):  # the first batch will meet the problem as well, and report it
@@ -132,28 +132,45 @@ class TorchBackend:
         """Have the device load its kernels, by a window of silence."""
         encoded = self._encode(torch.zeros(1, self._frames * HOP, device=self._device))
         prompt = [*self.vocabulary.start(None, "transcribe"), self.vocabulary.no_timestamps]
-        self.decode(encoded, [prompt], Search(), 2)
+        self.decode(encoded, [prompt], Search(), [2], 1)
         self._stopwatch.parts.clear()
 
-    def languages(self, encoded: _Encoded) -> list[dict[str, float]]:
+    def languages(self, encoded: torch.Tensor) -> list[dict[str, float]]:
         codes = list(self.vocabulary.languages)
         ids = list(self.vocabulary.languages.values())
-        shares = encoded.opening[:, ids].softmax(-1).tolist()
+        with self._stopwatch.part("decoder"):
+            shares = self._loop.opening(encoded)[:, ids].softmax(-1).tolist()
         return [dict(zip(codes, row, strict=True)) for row in shares]
 
     def decode(
         self,
-        encoded: _Encoded,
+        encoded: torch.Tensor,
         prompts: list[list[int]],
         search: Search,
-        most: int,
+        limits: list[int],
+        rows: int,
     ) -> list[Draft]:
         with self._stopwatch.part("decoder"):
             if search.beams > 1:
-                decoded = self._beam_search.decode(encoded.hidden, prompts, search.beams, most)
-            else:
-                decoded = self._loop.decode(encoded.hidden, prompts, search, most)
-        no_speech = encoded.opening.softmax(-1)[:, self.vocabulary.no_speech].tolist()
+                return self._beams(encoded, prompts, search.beams, limits, rows)
+            drafts: list[Draft] = self._loop.decode(encoded, prompts, search, limits, rows)
+        return drafts
+
+    def _beams(
+        self,
+        encoded: torch.Tensor,
+        prompts: list[list[int]],
+        beams: int,
+        limits: list[int],
+        rows: int,
+    ) -> list[Draft]:
+        decoded: list[tuple[list[int], float]] = []
+        for first in range(0, len(encoded), rows):
+            part = slice(first, first + rows)
+            most = max(limits[part])
+            decoded += self._beam_search.decode(encoded[part], prompts[part], beams, most)
+        opening = self._loop.opening(encoded).softmax(-1)
+        no_speech = opening[:, self.vocabulary.no_speech].tolist()
         return [
             Draft(tokens, mean, silent)
             for (tokens, mean), silent in zip(decoded, no_speech, strict=True)
@@ -169,7 +186,7 @@ class TorchBackend:
     @torch.inference_mode()
     def align(
         self,
-        encoded: _Encoded,
+        encoded: torch.Tensor,
         start: list[int],
         texts: list[list[int]],
         seconds: list[float],
@@ -181,7 +198,7 @@ class TorchBackend:
             for first in range(0, len(spoken), ALIGNED):
                 rows = spoken[first : first + ALIGNED]
                 found = self._align(
-                    encoded.hidden[rows],
+                    encoded[rows],
                     [*start, self.vocabulary.no_timestamps],
                     [texts[row] for row in rows],
                     [seconds[row] for row in rows],
@@ -227,14 +244,3 @@ class TorchBackend:
     def free_memory(self) -> None:
         self._loop.free()
         torch_device.free_memory(self._device)
-
-
-@dataclass(frozen=True, slots=True)
-class _Encoded:
-    """Encoded windows: ``hidden`` [windows, positions, width], and the logits of their first token.
-
-    That token is a language or <|nospeech|>.
-    """
-
-    hidden: torch.Tensor
-    opening: torch.Tensor

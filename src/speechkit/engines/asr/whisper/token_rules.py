@@ -5,7 +5,7 @@ Timestamps come in pairs and never go back, as in whisper/decoding.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -14,18 +14,16 @@ if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 
 
-class TimestampState:
+class TimestampState(NamedTuple):
     """The timestamps of each row so far.
 
     ``last``: its last token is one; ``before``: the token before is one, or there is none;
     ``latest``: its latest one.
     """
 
-    def __init__(self, last: torch.Tensor, before: torch.Tensor, latest: torch.Tensor) -> None:
-        self.last, self.before, self.latest = last, before, latest
-
-    def __getitem__(self, rows: slice) -> TimestampState:
-        return TimestampState(self.last[rows], self.before[rows], self.latest[rows])
+    last: torch.Tensor
+    before: torch.Tensor
+    latest: torch.Tensor
 
 
 class TokenRules:
@@ -50,10 +48,6 @@ class TokenRules:
         mask = torch.zeros(self._size)
         mask[tokens] = -torch.inf
         return mask.to(self._ids.device)
-
-    def marks(self, rows: int) -> TimestampState:
-        flags = self._ids.new_zeros(2, rows, dtype=torch.bool)
-        return TimestampState(flags[0], flags[1], self._ids.new_zeros(rows))
 
     def begin(self, marks: TimestampState) -> None:
         marks.last.fill_(False)
