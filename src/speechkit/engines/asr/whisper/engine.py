@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from speechkit.engines.asr.whisper import checkpoint
-from speechkit.engines.asr.whisper.alignment import Attention, align
+from speechkit.engines.asr.whisper import alignment, checkpoint
 from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
 from speechkit.engines.asr.whisper.decoder import Whisper
 from speechkit.engines.asr.whisper.decoder_layers import DecoderLayers
@@ -203,8 +202,8 @@ class TorchBackend:
                     [texts[row] for row in rows],
                     [seconds[row] for row in rows],
                 )
-                for row, alignment in zip(rows, found, strict=True):
-                    alignments[row] = alignment
+                for row, one in zip(rows, found, strict=True):
+                    alignments[row] = one
         return alignments
 
     def _align(
@@ -225,18 +224,18 @@ class TorchBackend:
         heads = self._checkpoint.generation.alignment_heads
         weights, likely = self._layers.aligned(tokens, hidden, heads)
         before = len(prompt) - 1  # what predicts the first token of the text
-        return align(
-            [
-                Attention(*window)
-                for window in zip(
-                    weights[:, :, before:].cpu().numpy(),
-                    likely[:, before:].exp().cpu().numpy(),
-                    map(len, texts),
-                    seconds,
-                    strict=True,
-                )
-            ]
-        )
+        if self._device.type == "mps":
+            weights = weights.cpu()
+        counts = list(map(len, texts))
+        return [
+            Alignment(starts, shares[:count])
+            for starts, shares, count in zip(
+                alignment.starts(weights[:, :, before:], counts, seconds),
+                likely[:, before:].exp().tolist(),
+                counts,
+                strict=True,
+            )
+        ]
 
     def out_of_memory(self, error: Exception) -> bool:
         return torch_device.out_of_memory(error)
