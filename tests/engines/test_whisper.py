@@ -16,7 +16,7 @@ import entrypointkit
 from audiokit import whole
 from runkit import records
 from speechkit.engines import registry
-from speechkit.engines.asr.whisper.alignment import first_frames, median
+from speechkit.engines.asr.whisper.alignment import first_frames, median, starts
 from speechkit.engines.asr.whisper.backend import Search
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import UsageError
@@ -204,6 +204,15 @@ def test_memory_that_runs_out(
     kinds = [record["error"]["type"] for record in found if "error" in record]
     assert kinds == ["OutOfMemory"] * failed
     assert json.loads(summary.read_text())["device"]["batch_size"] == (2 if fits else 1)
+
+
+def test_tokens_lie_where_the_heads_look() -> None:
+    weights = torch.full((2, 2, 4, 100), 1e-3)
+    for row, (first, last) in enumerate([(10, 30), (30, 55), (55, 70), (70, 80)]):
+        weights[:, :, row, first:last] = 1.0
+    found, short = starts(weights, [3, 1], [1.6, 0.9])
+    assert found[1:] == pytest.approx([0.6, 1.1, 1.4], abs=0.05)
+    assert short[1:] == pytest.approx([0.6], abs=0.05)
 
 
 def test_the_cheapest_paths_are_those_of_transformers() -> None:
