@@ -13,6 +13,9 @@ DIGIT = 4  # letters that count for a digit: 1813 is eighteen thirteen
 #: A line of a manifest: JSON keys in their order, including unknown ones.
 Record = dict[str, Any]
 
+#: An utterance by its index or, with a number, a part of it.
+TaskKey = tuple[int, int | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -90,12 +93,47 @@ class Units:
 
 
 @dataclass(frozen=True, slots=True)
+class Division:
+    """How a long utterance is divided: part n lies between ``edges`` n and n + 1, in seconds of it.
+
+    ``file``: the stamp of its file, by which a later run notices another one. ``known``:
+    what its parts and the whole result need to know of all of it, in JSON.
+    """
+
+    edges: tuple[float, ...]
+    file: str
+    known: Record
+
+    @property
+    def parts(self) -> int:
+        return len(self.edges) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Part ``number``, from 0, of a long utterance. Its result is one JSON object."""
+
+    division: Division
+    number: int
+
+    @property
+    def seconds(self) -> float:
+        start, end = self.division.edges[self.number : self.number + 2]
+        return end - start
+
+    @property
+    def is_last(self) -> bool:
+        return self.number + 1 == self.division.parts
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """One input: a recording or a slice of one.
 
     ``index``: its position in the input. ``audio``: an absolute path. ``offset`` and ``duration``
     in seconds; ``duration`` is None up to the end of the file. ``record``: its manifest line.
-    ``written``: the path as that line has it.
+    ``written``: the path as that line has it. ``part``: set if this is a part of a long utterance,
+    which has an offset and a duration of its own.
     """
 
     index: int
@@ -104,6 +142,11 @@ class Utterance:
     duration: float | None = None
     record: Record = field(default_factory=dict)
     written: str = ""
+    part: Part | None = None
+
+    @property
+    def key(self) -> TaskKey:
+        return self.index, self.part.number if self.part else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Recordings too long for the memory: `vad` and `asr` hear in stretches what they hear at once."""
+"""Long recordings: `vad` hears in stretches, and `asr` in parts, what they hear at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import soundfile
 from speechkit.engines import registry
 from speechkit.io import decoding
 from speechkit.records import Utterance
+from speechkit.runtime.divisions import Divisions, dump, load
+from speechkit.runtime.messages import success_outcome
 from speechkit.runtime.stage import Processor
+from speechkit.stages.asr import recording_parts
 from speechkit.stages.asr.stage import AsrOptions, AsrProcessor
 from speechkit.stages.vad.segmentation import DEFAULTS
 from speechkit.stages.vad.stage import VadOptions, VadProcessor
@@ -34,18 +37,37 @@ def talk(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def heard(processor: Processor, file: Path, **own: float) -> dict[str, Any]:
+def spoken(file: Path, segments: Any = None, **own: float) -> Utterance:
+    told = {} if segments is None else {"segments": segments}
+    return Utterance(0, str(file), record={"audio_filepath": str(file), **told}, **own)  # type: ignore[arg-type]
+
+
+def heard(processor: Processor, file: Path) -> dict[str, Any]:
     processor.open()
-    utterance = Utterance(0, str(file), record={"audio_filepath": str(file)}, **own)  # type: ignore[arg-type]
-    (records,) = processor.compute([processor.load(utterance)])
+    (records,) = processor.compute([processor.load(spoken(file))])
     (record,) = records
     json.dumps(record)
     return dict(record)
 
 
-def in_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "KEPT", 6.0)
-    monkeypatch.setattr(decoding, "STRETCH", 7.68)
+def heard_in_parts(
+    processor: AsrProcessor, utterance: Utterance, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """In parts of 4 to 6 seconds, the last one first."""
+    monkeypatch.setattr(recording_parts, "SEAM", 2.0)
+    processor.part_seconds = 6.0
+    processor.open()
+    division = processor.divide(processor.load(utterance))
+    assert division
+    assert division.parts == 4
+    divisions = Divisions(processor, {})
+    outcome = None
+    for part in reversed(divisions.begin(utterance, load(dump(division)))):
+        assert outcome is None
+        (records,) = processor.compute([processor.load(part)])
+        outcome = divisions.take(success_outcome(part, records, 0.0))
+    assert outcome
+    return dict(json.loads(outcome.lines[0]))
 
 
 @pytest.mark.parametrize("engine", ["ten", "silero"])
@@ -55,7 +77,8 @@ def test_vad_finds_the_same_speech_in_stretches(
     options = VadOptions(engine=engine, segmentation=DEFAULTS[engine], probabilities=True)
     configured = registry.configure(registry.find("vad", engine), {})
     whole = heard(VadProcessor(options, configured, one_by_one=True), talk)
-    in_stretches(monkeypatch)
+    monkeypatch.setattr(decoding, "KEPT", 6.0)
+    monkeypatch.setattr(decoding, "STRETCH", 7.68)
     parts = heard(VadProcessor(options, configured, one_by_one=True), talk)
     assert parts["duration"] == whole["duration"] > 20
     assert len(parts["frame_probabilities"]) == len(whole["frame_probabilities"])
@@ -69,15 +92,14 @@ def whisper(whispers: dict[str, Path]) -> AsrProcessor:
     options = AsrOptions(engine="faster-whisper", words=True)
     info = registry.find("asr", options.engine)
     engine = registry.configure(info, {"model": str(whispers[options.engine])})
-    return AsrProcessor(options, engine, one_by_one=False)
+    return AsrProcessor(options, engine, one_by_one=False, part_seconds=150.0)
 
 
 def test_asr_hears_the_same_words_in_parts_cut_at_pauses(
     talk: Path, whispers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = heard(whisper(whispers), talk)
-    in_stretches(monkeypatch)
-    parts = heard(whisper(whispers), talk)
+    parts = heard_in_parts(whisper(whispers), spoken(talk), monkeypatch)
     once, again = whole["pred_text"].split(), parts["pred_text"].split()
     assert len(set(once) & set(again)) > 0.9 * len(set(once))
     assert whole["lang"] == parts["lang"] == "en"
@@ -101,16 +123,28 @@ def test_asr_hears_the_same_words_in_parts_cut_at_pauses(
 def test_asr_of_a_long_slice_keeps_the_files_own_times_and_the_speech_it_is_told(
     talk: Path, whispers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_stretches(monkeypatch)
     processor = whisper(whispers)
-    part = heard(processor, talk, offset=5.0, duration=15.0)
+    part = heard_in_parts(processor, spoken(talk, offset=5.0, duration=15.0), monkeypatch)
     assert part["duration"] == 15.0
     assert 5.0 <= part["segments"][0]["start"] < 8.0
     assert 15.0 < part["segments"][-1]["end"] <= 20.0
-    told = Utterance(
-        0,
-        str(talk),
-        record={"audio_filepath": str(talk), "segments": [{"start": 12.0, "end": 14.0}]},
+    told = heard_in_parts(
+        processor, spoken(talk, segments=[{"start": 12.0, "end": 14.0}]), monkeypatch
     )
-    (records,) = processor.compute([processor.load(told)])
-    assert all(10.0 < one["start"] < 15.0 for one in records[0]["segments"])
+    assert all(10.0 < one["start"] < 15.0 for one in told["segments"])
+
+
+def test_the_language_of_a_recording_is_settled_before_its_parts_are(
+    talk: Path, whispers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processor = whisper(whispers)
+    processor.part_seconds = 6.0
+    processor.open()
+    told = processor.divide(processor.load(spoken(talk)))
+    assert told
+    assert told.known["language"] == "en"
+    monkeypatch.setitem(told.known, "language", "de")
+    monkeypatch.setattr(recording_parts, "SEAM", 2.0)
+    parts = Divisions(processor, {}).begin(spoken(talk), told)
+    (records,) = processor.compute([processor.load(parts[1])])
+    assert records[0]["languages"].keys() == {"de"}

@@ -3,7 +3,8 @@
 ``python -m hazard IN OUT [--batched] [--time-limit X] [--workers N] [--batch-audio X] [--gpus N
 N]``. An
 utterance's ``do``: nothing, ``abort``, ``kill``, ``hang``, ``hang-gil`` (a C call that never lets
-go of the interpreter), ``slow`` (one second), ``raise``, ``exit``; of a list, in turn each time.
+go of the interpreter), ``slow`` (one second), ``raise``, ``exit``. With ``parts``, a list of such
+deeds, it is divided into as many parts, which are noted in the file named by its ``log``.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechkit.errors import SpeechkitError
+from speechkit.errors import ResultTooLong, SpeechkitError
+from speechkit.io.checksums import file_stamp
 from speechkit.io.inputs import Inputs
-from speechkit.records import Record, Utterance
+from speechkit.records import Division, Record, Utterance
 from speechkit.runtime.pool import PoolOptions
 from speechkit.runtime.runner import Runner, RunOptions
 from speechkit.runtime.stage import Loaded, Processor, Stage
@@ -43,8 +45,31 @@ class HazardProcessor(Processor):
     def load(self, utterance: Utterance) -> Loaded:
         return Loaded(utterance, utterance.record.get("do"), utterance.duration or 0.0)
 
+    def divide(self, loaded: Loaded) -> Division | None:
+        utterance = loaded.utterance
+        if "parts" not in utterance.record:
+            return None
+        edges = range(len(utterance.record["parts"]) + 1)
+        return Division(tuple(map(float, edges)), file_stamp(utterance.audio), {"a": 1})
+
+    def join(
+        self, utterance: Utterance, division: Division, results: Sequence[Record]
+    ) -> list[Record]:
+        if any(result.get("do") == "unjoinable" for result in results):
+            raise ResultTooLong("these can't be joined")
+        return [{**utterance.record, **division.known, "results": list(results)}]
+
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
         for loaded in batch:
+            part = loaded.utterance.part
+            if part:
+                with open(loaded.utterance.record["log"], "a") as log:
+                    log.write(f"{part.number}\n")
+                deed = loaded.utterance.record["parts"][part.number]
+                _do(deed)
+                result = {"part": part.number, "offset": loaded.utterance.offset, "do": deed}
+                yield [{**result, "pid": os.getpid()}]
+                continue
             if loaded.data:
                 _do(loaded.data)
             gpu = os.environ.get("CUDA_VISIBLE_DEVICES")

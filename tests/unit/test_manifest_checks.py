@@ -12,7 +12,6 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.engines import registry
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import ManifestError, ResultTooLong
 from speechkit.io import audio, manifest
@@ -21,17 +20,16 @@ from speechkit.io.inputs import Inputs
 from speechkit.io.manifest_checks import fault, lacks_nothing
 from speechkit.io.unit_files import UnitInputs
 from speechkit.records import Hypothesis, Record, Segment, Utterance, Word
-from speechkit.runtime import worker_main
+from speechkit.runtime import messages
 from speechkit.runtime.export import Results
 from speechkit.runtime.recordings import all_recordings, recordings, tree_of
-from speechkit.runtime.stage import Loaded
 from speechkit.scoring.score import score
 from speechkit.splitting.merge import merge_results
 from speechkit.splitting.merge_inputs import MergeOptions
 from speechkit.splitting.split import SplitOptions, split_manifest
-from speechkit.stages.asr.recognition import Attempt
-from speechkit.stages.asr.recording_parts import Parts
-from speechkit.stages.asr.stage import AsrOptions, AsrProcessor
+from speechkit.stages.asr.part_results import Detail, joined, part_result
+from speechkit.stages.asr.recognition import Attempt, Recognition
+from speechkit.stages.asr.recording_parts import Known
 from speechkit.stages.asr.windows import Span, Window, united
 
 SPAN: Record = {"start": 0, "end": 1.5}
@@ -215,24 +213,19 @@ def test_asr_writes_what_it_takes_whatever_an_engine_has_heard(
     told: list[Span] | None,
     offset: float,
 ) -> None:
-    parts = Parts(silence, told, apart=False)
-    assert parts.advance()
-    recognition = parts.begin(united(judged, 10.0))
+    recognition = Recognition(silence.waveform, told, united(judged, 10.0))
     recognition.take(Attempt(Window(((0.0, 10.0),))), Hypothesis(tuple(heard)))
     recognition.take(Attempt(Window(((2.0, 6.0),)), (2.0, 6.0)), Hypothesis(tuple(heard)))
-    parts.keep(recognition)
-    options = AsrOptions(engine="pocketsphinx", words=True, chars=True)
-    engine = registry.configure(registry.find("asr", options.engine), {})
-    processor = AsrProcessor(options, engine, one_by_one=False)
+    result = part_result(recognition, offset, Detail(words=True, chars=True, languages=False))
     utterance = Utterance(0, "/a.wav", offset, record={"audio_filepath": "/a.wav"})
-    line = processor._record(Loaded(utterance, silence, 10.0), parts)
+    line = joined(utterance, Known.of(silence), [result])
     assert fault(line) is None
     recordings([line], tree_of(AudioSurvey("", alike=False, apart=False)))
 
 
 def test_no_stage_writes_a_line_that_is_too_long_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_main, "MOST_BYTES", 3 << 20)
-    loaded = Loaded(Utterance(0, "/a.wav"), None, 1.0)
-    assert worker_main._success(loaded, [{"x": "y" * ((3 << 20) - 9)}]).error is None
+    monkeypatch.setattr(messages, "MOST_BYTES", 3 << 20)
+    utterance = Utterance(0, "/a.wav")
+    assert messages.success_outcome(utterance, [{"x": "y" * ((3 << 20) - 9)}], 1.0).error is None
     with pytest.raises(ResultTooLong, match="its line would have 4 MiB, and stages read"):
-        worker_main._success(loaded, [{}, {"x": "\u00fc" * (2 << 20)}])
+        messages.success_outcome(utterance, [{}, {"x": "\u00fc" * (2 << 20)}], 1.0)

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechkit.engines.protocols import SAMPLE_RATE
-from speechkit.records import Hypothesis, Segment, Word
+from speechkit.records import Hypothesis, Segment, Utterance, Word
 from speechkit.stages.asr.recognition import Attempt, Recognition
+from speechkit.stages.asr.recording_parts import turns
 from speechkit.stages.asr.speaker_turns import NO_TURNS, Turn, Turns
 from speechkit.stages.asr.transcript import Transcript
 from speechkit.stages.asr.windows import Window
@@ -76,17 +77,19 @@ def test_a_sentence_of_two_speakers_ends_where_the_first_does() -> None:
 
 
 def test_turns_with_the_same_keys_are_one() -> None:
-    turns = Turns([Turn(0.0, 5.0, A), Turn(5.0, 10.0, A)])
-    transcript = Transcript([(0.0, 10.0)], turns)
+    alike = Turns([Turn(0.0, 5.0, A), Turn(5.0, 10.0, A)])
+    transcript = Transcript([(0.0, 10.0)], alike)
     transcript.add(WHOLE, Hypothesis((Segment(3.0, 6.0, "w0 w1", words((3, 5), (5, 6))),)))
     assert spoken(transcript) == [(A, "w0 w1")]
 
 
-def test_a_recording_in_parts_keeps_its_turns() -> None:
-    later = TWO.since(4.0)
+def test_a_part_of_a_recording_keeps_its_turns() -> None:
+    segments = [{"start": 0.0, "end": 5.0, **A}, {"start": 5.0, "end": 10.0, **B}]
+    later = turns(Utterance(0, "/a.wav", record={"segments": segments}), 4.0)
     assert [later.extra_at(at, at + 0.1) for at in (0.5, 2.0)] == [A, B]
     assert later.changes(0.0, 6.0) == [1.0]
-    assert NO_TURNS.since(4.0).extra_at(0.0, 1.0) == {}
+    silent = [{"start": 0.0, "end": 5.0}]
+    assert turns(Utterance(0, "/a.wav", record={"segments": silent}), 4.0) is NO_TURNS
 
 
 def recognition(turns: Turns, text: str = "all that both have said") -> Recognition:
@@ -110,5 +113,5 @@ def test_a_text_without_word_times_is_decoded_again_turn_by_turn() -> None:
 
 
 def test_nothing_is_decoded_again_where_no_keys_differ() -> None:
-    for turns in (NO_TURNS, Turns([Turn(0.0, 5.0, A), Turn(5.0, 10.0, A)])):
-        assert recognition(turns).turns(30.0) == []
+    for alike in (NO_TURNS, Turns([Turn(0.0, 5.0, A), Turn(5.0, 10.0, A)])):
+        assert recognition(alike).turns(30.0) == []

@@ -69,7 +69,10 @@ class Clip:
 
 
 class AsrEngine(Protocol):
-    """Maps clips to hypotheses. Built once in each worker process."""
+    """Maps clips to hypotheses. Built once in each worker process.
+
+    An engine inherits from it, for what it has nothing to say of.
+    """
 
     max_window: float  # seconds, of the longest clip
     least_window: float  # seconds; shorter clips take as long
@@ -79,7 +82,16 @@ class AsrEngine(Protocol):
         have their times wherever the engine can tell them."""
         ...
 
-    def device_use(self) -> DeviceUse | None: ...
+    def language(self, clips: Iterable[Clip]) -> str | None:
+        """The language in which the clips of one utterance are to be decoded.
+
+        None if it is given, or each clip tells its own; then the clips are not looked at.
+        """
+        return None
+
+    def device_use(self) -> DeviceUse | None:
+        """The use of the device so far; None for an engine without a choice of device."""
+        return None
 
 
 class S2sEngine(Protocol):

@@ -26,12 +26,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechkit.io.decoders.decoder_choice import AudioRequest, open_audio, open_decoder
-from speechkit.io.decoding import SLACK, Decoding, decode, is_as_stated
+from speechkit.io.decoding import (
+    SLACK,
+    Decoding,
+    Reading,
+    decode,
+    decode_again,
+    is_as_stated,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SLACK", "Audio", "AudioInfo", "estimated_seconds", "load", "probe"]
+__all__ = [
+    "SLACK",
+    "Audio",
+    "AudioInfo",
+    "Reading",
+    "estimated_seconds",
+    "load",
+    "load_again",
+    "probe",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +91,7 @@ def estimated_seconds(path: str) -> float | None:
 class Audio:
     """The sound of a file or a part of it, mono float32 in -1..1, `samples` or `seconds` long.
 
+    ``peak``: its largest absolute sample. ``reading``: by which `load_again` decodes parts of it.
     A long recording is not kept in memory: it is decoded once more, stretch by stretch.
     """
 
@@ -83,6 +100,8 @@ class Audio:
         self.samples = decoding.length
         self.seconds = round(self.samples / sample_rate, 3)
         self.flags = tuple(sorted(decoding.flags))
+        self.peak = decoding.peak
+        self.reading = decoding.reading
 
     @property
     def waveform(self) -> NDArray[np.float32]:
@@ -92,12 +111,17 @@ class Audio:
 
     @property
     def is_long(self) -> bool:
-        return self._decoding.waveform is None
+        return self._decoding.is_long
+
+    @property
+    def beginning(self) -> NDArray[np.float32]:
+        """What of it is in memory: all, or the first `STRETCH` seconds of a long one."""
+        return self._decoding.waveform[: self.samples]
 
     def stretches(self) -> Iterator[NDArray[np.float32]]:
         """All of it in order, ``[samples]``: a long one in stretches of `STRETCH` seconds."""
-        if self._decoding.waveform is not None:
-            yield self._decoding.waveform[: self.samples]
+        if not self.is_long:
+            yield self.beginning
             return
         remaining = self.samples
         for stretch in self._decoding.stretches():
@@ -132,3 +156,22 @@ def load(
     )
     with open_audio(path) as descriptor:
         return Audio(decode(descriptor, request), sample_rate)
+
+
+def load_again(
+    path: str,
+    reading: Reading,
+    *,
+    offset: float,
+    duration: float,
+    sample_rate: int,
+    track: str | None,
+) -> NDArray[np.float32]:
+    """The samples of a part of a file that was loaded before, ``[samples]``.
+
+    ``reading``: that of the `Audio`. Raise an ``Audio…`` error naming the file.
+    """
+    request = AudioRequest(
+        path=path, offset=offset, duration=duration, sample_rate=sample_rate, track=track
+    )
+    return decode_again(request, reading)

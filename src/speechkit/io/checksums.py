@@ -1,8 +1,9 @@
-"""Hashes of files, of the kinds that hubs and package indexes publish."""
+"""Hashes of files, of the kinds that hubs and package indexes publish, and their stamps."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,3 +31,12 @@ def hash_like(path: Path, published: str) -> str:
     for chunk in chunks(path):
         digest.update(chunk)
     return digest.hexdigest()
+
+
+def file_stamp(path: str) -> str:
+    """The size and the time of change of a file in nanoseconds, by which another is noticed.
+
+    Raise OSError.
+    """
+    status = os.stat(path)  # noqa: PTH116
+    return f"{status.st_size}:{status.st_mtime_ns}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,8 +32,8 @@ class Decoding:
     """One pass of a decoder over the requested part: its length, and its samples unless too many.
 
     ``channel``: the only one taken, from 1; None mixes all. ``length``: samples at the requested
-    rate. ``waveform``: None for a long recording. Raise `AudioInvalid` where there is no such
-    channel.
+    rate. ``waveform``: of a long recording only the first `STRETCH`. Raise `AudioInvalid` where
+    there is no such channel.
     """
 
     def __init__(self, decoder: Decoder, request: AudioRequest, channel: int | None) -> None:
@@ -49,7 +50,9 @@ class Decoding:
         self.frames = 0
         self.length = 0
         self.mix = Downmix(channel, self.rate)
-        self.waveform: NDArray[np.float32] | None = None
+        self.peak = 0.0
+        self.is_long = False
+        self.waveform: NDArray[np.float32]
         self._kind = type(decoder)
         self._path, self._track = request.path, request.track
         self._output_rate = request.sample_rate or self.rate
@@ -61,28 +64,31 @@ class Decoding:
         return self.frames / self.rate
 
     @property
+    def reading(self) -> Reading:
+        return Reading(self._kind is Ffmpeg, self.mix.channel)
+
+    @property
     def is_short(self) -> bool:
         """Whether less was decoded than requested."""
         return self.count is not None and self.frames < self.count - SLACK * self.rate
 
     def stretches(self) -> Iterator[NDArray[np.float32]]:
         """Decode once more: ``[samples]`` of `STRETCH` seconds each, the last one shorter."""
-        with open_audio(self._path) as descriptor:
-            decoder: Decoder | None = None
-            if self._kind is Sndfile:
-                decoder = Sndfile.open(self._path, descriptor)
-            with closing(decoder or Ffmpeg(self._path, descriptor, self._track)) as decoder:
-                yield from self._stretches(decoder)
+        with _decoder_of(self.reading, self._path, self._track) as decoder:
+            yield from self._stretches(decoder)
 
     def _decode(self, decoder: Decoder) -> None:
-        samples: bytearray | None = bytearray()  # grows in place: never in memory twice
+        samples = bytearray()  # grows in place: never in memory twice
         for block in self._blocks(decoder):
             self.length += len(block)
-            if samples is not None:
+            if len(block):
+                self.peak = max(self.peak, float(block.max()), -float(block.min()))
+            if not self.is_long:
                 samples += block.data
                 if self.length > KEPT * self._output_rate:
-                    samples = None
-        self.waveform = None if samples is None else np.frombuffer(samples, np.float32)
+                    self.is_long = True
+                    samples = samples[: 4 * round(STRETCH * self._output_rate)]
+        self.waveform = np.frombuffer(samples, np.float32)
 
     def _stretches(self, decoder: Decoder) -> Iterator[NDArray[np.float32]]:
         size = 4 * round(STRETCH * self._output_rate)  # bytes
@@ -129,6 +135,31 @@ def decode(descriptor: int, request: AudioRequest) -> Decoding:
         decoding.length = round(expected * decoding.length / decoding.seconds)
         decoding.frames = round(expected * decoding.rate)
     return decoding
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a file was decoded: by ffmpeg or libsndfile, and the ``channel`` (None: all, mixed)."""
+
+    ffmpeg: bool
+    channel: int | None
+
+
+def decode_again(request: AudioRequest, reading: Reading) -> NDArray[np.float32]:
+    """The samples of a part of a file that was decoded as ``reading`` before.
+
+    Raise an ``Audio…`` error naming the file.
+    """
+    with _decoder_of(reading, request.path, request.track) as decoder:
+        return Decoding(decoder, request, reading.channel).waveform
+
+
+@contextmanager
+def _decoder_of(reading: Reading, path: str, track: str | None) -> Iterator[Decoder]:
+    with open_audio(path) as descriptor:
+        decoder = None if reading.ffmpeg else Sndfile.open(path, descriptor)
+        with closing(decoder or Ffmpeg(path, descriptor, track)) as opened:
+            yield opened
 
 
 def is_as_stated(descriptor: int, request: AudioRequest, decoder: Decoder) -> bool:

@@ -3,8 +3,9 @@
 The first line of the part is the identity of the run (stage, options, input). Every further line is
 ``checksum TAB index TAB record TAB record…``: the CRC-32 of the rest of the line, then the output
 lines of one utterance in JSON, which holds no raw tab. After ``stalled`` in place of the index come
-the indices of utterances in whose batch the engine hung. The next start drops what a killed run
-left after its last newline and skips lines damaged by a crash of the machine.
+the indices of utterances in whose batch the engine hung. ``index/`` comes before the division of a
+long utterance, and ``index/number`` before the result of one of its parts. The next start drops
+what a killed run left after its last newline and skips lines damaged by a crash of the machine.
 
 ``.OUT.run.json`` beside ``OUT`` holds the identity of the run that wrote it, so that a second run
 recognises finished work.
@@ -14,11 +15,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import logging
 import os
-import time
 import zlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from typing import IO, Any
 from speechkit.errors import OutputConflict, OutputFailed
 from speechkit.io import atomic, safe_open, typed_json
 from speechkit.io.file_names import MOST_BYTES, shorten
+from speechkit.io.result_lines import error_type
 from speechkit.io.run_identity import RunIdentity
 from speechkit.io.safe_open import is_still_at
 
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 
 MAGIC = b'{"speechkit_part": '  # the beginning of every part
 STALLED = "stalled"  # in the place of an index
-LOCK_TRIES, LOCK_WAIT = 5, 0.1  # seconds; a reader may hold the lock for a moment
 HEADER_BYTES = 1 << 20  # at most; a foreign file may hold no newline at all
 
 
@@ -52,6 +51,7 @@ class Journal:
         self._identity = identity
         self.stalled: set[int] = set()
         self._offsets = array("q", bytes(8 * identity.utterances))  # 0: not done (the header's)
+        self._parts: dict[int, dict[str, int]] = {}  # offsets, by index and what is after the slash
         with atomic.output_errors(self.output):
             for final in (self.output, marker_path(self.output)):
                 atomic.refuse_special(final)
@@ -85,6 +85,24 @@ class Journal:
     def append(self, index: int, lines: Sequence[str]) -> None:
         """Add the output lines of one utterance; `flush` makes them safe from a kill."""
         self._offsets[index] = self._write([str(index), *lines])
+
+    def divide(self, index: int, division: str) -> None:
+        """Add how a long utterance is divided, in JSON; parts of an earlier division are void."""
+        self._parts[index] = {"": self._write([f"{index}/", division])}
+
+    def append_part(self, index: int, number: int, result: str) -> None:
+        """Add the result of a part of a divided utterance, in JSON."""
+        self._parts[index][str(number)] = self._write([f"{index}/{number}", result])
+
+    def parts(self, index: int) -> tuple[str, dict[int, str]] | None:
+        """The division of an utterance and the results of its parts, by number; None for none."""
+        offsets = self._parts.get(index)
+        if not offsets:
+            return None
+        self._reread()
+        found = {key: self._read(f"{index}/{key}", offset) for key, offset in offsets.items()}
+        division = found.pop("")[0].decode()
+        return division, {int(key): lines[0].decode() for key, lines in found.items()}
 
     def mark_stalled(self, indices: Sequence[int]) -> None:
         """Record utterances in whose batch the engine hung, also for the next run."""
@@ -156,26 +174,35 @@ class Journal:
 
     def entries(self) -> Iterator[tuple[int, list[bytes]]]:
         """As `lines`, with each utterance's index; others may be appended in the meantime."""
+        self._reread()
+        with atomic.output_errors(self.part):
+            for index, offset in enumerate(self._offsets):
+                if offset:
+                    yield index, self._read(str(index), offset)
+
+    def _reread(self) -> None:
+        """Make all that was added readable."""
         self.flush()
         with atomic.output_errors(self.part):
             self._reader.seek(0, os.SEEK_END)  # discards what it has buffered of a torn line
-            for index, offset in enumerate(self._offsets):
-                if offset:
-                    self._reader.seek(offset)
-                    checksum, _, body = self._reader.readline().rstrip(b"\n").partition(b"\t")
-                    number, _, lines = body.partition(b"\t")
-                    if checksum != b"%08x" % zlib.crc32(body) or number != b"%d" % index:
-                        raise OutputConflict(
-                            f"{self.part}: was written by another run at the same time; "
-                            "run the same command again"
-                        )
-                    yield index, lines.split(b"\t") if lines else []
+
+    def _read(self, name: str, offset: int) -> list[bytes]:
+        """The fields after ``name`` of the line at an offset."""
+        self._reader.seek(offset)
+        checksum, _, body = self._reader.readline().rstrip(b"\n").partition(b"\t")
+        first, _, rest = body.partition(b"\t")
+        if checksum != b"%08x" % zlib.crc32(body) or first != name.encode():
+            raise OutputConflict(
+                f"{self.part}: was written by another run at the same time; "
+                "run the same command again"
+            )
+        return rest.split(b"\t") if rest else []
 
     def _locked(self) -> IO[bytes]:
         while True:
             file = safe_open.open_append(self.part)
             try:
-                _lock(file)
+                safe_open.lock(file)
             except OSError as e:
                 if e.errno == errno.EWOULDBLOCK:
                     file.close()
@@ -222,8 +249,21 @@ class Journal:
         if first == STALLED.encode():
             indices = map(self._index, rest.split(b"\t"))
             self.stalled.update(index for index in indices if index is not None)
+        elif b"/" in first:
+            self._load_part(first, offset)
         elif (index := self._index(first)) is not None:
             self._offsets[index] = offset
+
+    def _load_part(self, first: bytes, offset: int) -> None:
+        """Take in the division of an utterance, or the result of a part of the latest one."""
+        digits, _, number = first.partition(b"/")
+        index = self._index(digits)
+        if index is None:
+            return
+        if not number:
+            self._parts[index] = {"": offset}
+        elif number.isdigit() and index in self._parts:
+            self._parts[index][number.decode()] = offset
 
     def _index(self, digits: bytes) -> int | None:
         """The index of an utterance; None where this run has no such utterance."""
@@ -246,33 +286,6 @@ class Journal:
                 f"{self.part}: is not the journal of a run; "
                 "name another output, or overwrite it with --restart"
             ) from None
-
-
-def _lock(file: IO[bytes]) -> None:
-    """Take the exclusive lock; a reader (`output_status`) may hold it for a moment."""
-    for wait in (*[LOCK_WAIT] * LOCK_TRIES, None):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError as e:
-            if e.errno != errno.EWOULDBLOCK or wait is None:
-                raise
-            time.sleep(wait)
-
-
-def error_type(line: bytes) -> str | None:
-    """The type of the error in an output line; None where its utterance didn't fail."""
-    record = typed_json.parse(line) if b'"error"' in line else None
-    error = record.get("error") if isinstance(record, dict) else None
-    if error is None:
-        return None
-    return str(error.get("type", "Error")) if isinstance(error, dict) else "Error"
-
-
-def flags_of(line: bytes) -> tuple[str, ...]:
-    """The flags of an output line."""
-    flags = json.loads(line).get("flags") if b'"flags"' in line else None
-    return tuple(map(str, flags)) if isinstance(flags, list) else ()
 
 
 def part_path(output: Path) -> Path:

@@ -13,13 +13,8 @@ from typing import IO, Any
 
 from speechkit.errors import OutputConflict
 from speechkit.io import safe_open, typed_json
-from speechkit.io.journal import (
-    HEADER_BYTES,
-    MAGIC,
-    error_type,
-    marker_path,
-    part_path,
-)
+from speechkit.io.journal import HEADER_BYTES, MAGIC, marker_path, part_path
+from speechkit.io.result_lines import error_type
 from speechkit.io.run_identity import RunIdentity
 
 

@@ -7,13 +7,17 @@ name, and read only up to the size that speechkit could have written.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
+import time
 from pathlib import Path
 from typing import IO
 
 from speechkit.errors import OutputConflict
 from speechkit.io.file_names import shown
+
+LOCK_TRIES, LOCK_WAIT = 5, 0.1  # seconds; a reader may hold the lock for a moment
 
 
 def open_append(path: Path) -> IO[bytes]:
@@ -71,3 +75,18 @@ def read_bounded(path: Path, most: int) -> bytes:
     if len(content) > most:
         raise OSError(errno.EFBIG, f"longer than {most} bytes", str(path))
     return content
+
+
+def lock(file: IO[bytes]) -> None:
+    """Take the exclusive lock. Raise OSError: EWOULDBLOCK where another process holds it.
+
+    A reader (`output_status`) may hold it for a moment.
+    """
+    for wait in (*[LOCK_WAIT] * LOCK_TRIES, None):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as e:
+            if e.errno != errno.EWOULDBLOCK or wait is None:
+                raise
+            time.sleep(wait)

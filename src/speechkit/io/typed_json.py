@@ -54,7 +54,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is float or hint is int:
         kinds = (int,) if hint is int else (int, float)
         return type(value) in kinds and 0 <= value < _MAX_NUMBER
-    return hint is not None and type(value) is hint
+    return hint is Any or (hint is not None and type(value) is hint)
 
 
 def _all_fit(values: Iterable[Any], hint: Any) -> bool:

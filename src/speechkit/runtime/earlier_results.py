@@ -9,9 +9,10 @@ from pathlib import Path
 
 from speechkit.errors import ManifestError, OutputConflict
 from speechkit.io import manifest
-from speechkit.io.journal import Journal, error_type
+from speechkit.io.journal import Journal
 from speechkit.io.json_lines import parse_line
 from speechkit.io.manifest_checks import fault
+from speechkit.io.result_lines import error_type
 from speechkit.records import Record, Utterance
 from speechkit.runtime.stage import Stage
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from speechkit.engines.protocols import DeviceUse
-from speechkit.errors import SpeechkitError
+from speechkit.errors import ResultTooLong, SpeechkitError
 from speechkit.io import manifest
-from speechkit.records import Record, Utterance
+from speechkit.io.json_lines import MOST_BYTES
+from speechkit.records import Division, Record, TaskKey, Utterance
 
 DRAIN_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)  # end a run; workers ignore them
 STACKS_SIGNAL = signal.SIGUSR2  # a worker answers it with the stacks of all its threads
@@ -32,19 +34,31 @@ class Failed:
 class Begun:
     """The worker has begun these utterances, with ``seconds`` of audio as far as it is known."""
 
-    indices: tuple[int, ...]
+    keys: tuple[TaskKey, ...]
     seconds: float
 
 
 @dataclass(slots=True)
+class Divided:
+    """The worker has divided a long utterance, whose parts are tasks of their own."""
+
+    index: int
+    division: Division
+
+
+@dataclass(slots=True)
 class Outcome:
-    """The result of one utterance: its output lines and, if it failed, the type of the error."""
+    """The result of one utterance: its output lines and, if it failed, the type of the error.
+
+    ``part``: it is that of a part, and its only line the result of the part.
+    """
 
     index: int
     lines: tuple[str, ...]
     seconds: float
     error: str | None = None
     traceback: str = ""
+    part: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +68,19 @@ class BatchDone:
     use: DeviceUse | None = None
 
 
-Message = Ready | Failed | Begun | Outcome | BatchDone
+Message = Ready | Failed | Begun | Divided | Outcome | BatchDone
+
+
+def success_outcome(utterance: Utterance, records: Sequence[Record], seconds: float) -> Outcome:
+    """Return the outcome of a computed utterance or part. Raises `ResultTooLong`."""
+    lines = tuple(map(manifest.dump, records))
+    longest = max((len(line.encode()) for line in lines), default=0)
+    if longest > MOST_BYTES:
+        raise ResultTooLong(
+            f"its line would have {longest >> 20} MiB, and stages read {MOST_BYTES >> 20} MiB at "
+            "most; cut the recording into utterances (vad --emit segments)"
+        )
+    return Outcome(utterance.index, lines, seconds, part=utterance.key[1])
 
 
 def error_outcome(
@@ -64,4 +90,5 @@ def error_outcome(
     kind = type(error).__name__
     message = str(error) or kind
     record = {**utterance.record, **extra, "error": {"type": kind, "message": message}}
-    return Outcome(utterance.index, (manifest.dump(record),), 0.0, kind, traceback)
+    lines = (manifest.dump(record),)
+    return Outcome(utterance.index, lines, 0.0, kind, traceback, utterance.key[1])

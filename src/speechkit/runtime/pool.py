@@ -8,7 +8,6 @@ that may hang on any input, the first stall ends the run instead.
 from __future__ import annotations
 
 import logging
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,29 +16,28 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from speechkit.engines.protocols import DeviceUse
-from speechkit.errors import (
-    EngineFailed,
-    SpeechkitError,
-    Stalled,
-    TimeLimit,
-    WorkerDied,
-)
-from speechkit.records import Record, Utterance
+from speechkit.errors import SpeechkitError, UtteranceError
+from speechkit.records import Division, Utterance
+from speechkit.runtime import worker_errors
+from speechkit.runtime.batching import batches as batched
+from speechkit.runtime.divisions import Divisions
 from speechkit.runtime.messages import (
     BatchDone,
     Begun,
+    Divided,
     Failed,
     Message,
     Outcome,
     Ready,
     error_outcome,
 )
-from speechkit.runtime.stage import Processor
+from speechkit.runtime.stage import Stage
 from speechkit.runtime.worker_process import WorkerProcess
 
 log = logging.getLogger(__name__)
 
 Batch = tuple[Utterance, ...]
+Answer = Outcome | Divided
 
 AHEAD = 2  # batches that a worker holds: the current one and the next
 DRAIN_SECONDS = 6.0  # time limit of a drain, for the utterances that have begun
@@ -62,30 +60,31 @@ class PoolOptions:
 
 
 class Pool:
-    """Runs a processor over batches in worker processes.
+    """Runs a stage's processor over batches in worker processes.
 
-    ``error_keys``: keys of a failed utterance's record beside its error. ``stall_ends``: whether a
-    stall in a batch with this utterance ends the run; None if no stall does. ``folder``: for
-    temporary files of the workers.
+    ``divisions``: of the utterances that are computed in parts. ``stall_ends``: whether a stall in
+    a batch with this utterance ends the run; None if no stall does. ``folder``: for temporary files
+    of the workers.
     """
 
     def __init__(
         self,
-        processor: Processor,
+        stage: Stage,
         options: PoolOptions,
-        error_keys: Record,
+        divisions: Divisions,
         stall_ends: Callable[[int], bool] | None = None,
         folder: Path | None = None,
     ) -> None:
-        self._processor = processor
+        self._stage = stage
         self._options = options
-        self._error_keys = error_keys
+        self._divisions = divisions
         self._stall_ends = stall_ends
         self._folder = folder
         self._stalled: list[Utterance] = []
         self._workers: list[WorkerProcess] = []
         self.uses: list[DeviceUse] = []  # of the workers that have ended
         self._again: deque[Batch] = deque()
+        self._parts: deque[Batch] = deque()
         self._deaths = 0
         self._fatal: SpeechkitError | None = None  # raised once earlier outcomes are out
         self._proven = False  # an engine has been built
@@ -94,8 +93,11 @@ class Pool:
 
     def answers(
         self, batches: Iterator[Batch], draining: Callable[[], bool]
-    ) -> Iterator[list[Outcome]]:
-        """Yield outcomes as they come, until all batches are answered or the drain is over.
+    ) -> Iterator[list[Answer]]:
+        """Yield answers as they come, until all batches are answered or the drain is over.
+
+        An utterance has one outcome; one that is divided has its division and outcomes of its parts
+        before.
 
         Raises `EngineMissing` or `EngineFailed` if the engine can't be built, `Stalled` if a stall
         ends the run.
@@ -106,7 +108,7 @@ class Pool:
             while any(worker.batches for worker in self._workers):
                 yield self._collect()
                 if self._stalled:
-                    raise self._stall()
+                    raise worker_errors.stalled(self._stalled, self._options.time_limit)
                 if self._fatal:
                     raise self._fatal
                 if draining():
@@ -122,7 +124,8 @@ class Pool:
     def _feed(self, batches: Iterator[Batch]) -> None:
         """Give batches to all workers, the emptiest first. Start a worker if all are busy.
 
-        Batches to try again come first, and their worker gets nothing else meanwhile.
+        Batches to try again come first, and their worker gets nothing else meanwhile. Parts of
+        divided utterances come next.
         """
         while True:
             again = bool(self._again)
@@ -133,13 +136,21 @@ class Pool:
                 worker = None
             elif worker.alone or len(worker.batches) >= (1 if again else AHEAD):
                 return
-            batch = self._again.popleft() if again else next(batches, None)
+            batch = self._again.popleft() if again else self._next_part() or next(batches, None)
             if batch is None:
                 return
             (worker or self._start()).give(batch, alone=again)
 
-    def _collect(self) -> list[Outcome]:
-        outcomes: list[Outcome] = []
+    def _next_part(self) -> Batch | None:
+        """The next batch of parts of utterances that are still open."""
+        while self._parts:
+            batch = self._parts.popleft()
+            if still := tuple(part for part in batch if self._divisions.is_open(part.index)):
+                return still
+        return None
+
+    def _collect(self) -> list[Answer]:
+        answers: list[Answer] = []
         by_connection = {worker.connection: worker for worker in self._workers}
         answering = wait(list(by_connection), POLL_SECONDS)
         now = time.monotonic()
@@ -149,22 +160,25 @@ class Pool:
             worker = by_connection[connection]  # type: ignore[index]
             try:
                 for message in worker.connection.recv():
-                    self._take(worker, message, outcomes)
+                    answers += self._take(worker, message)
             except (EOFError, OSError):
-                outcomes += self._end_and_retry(worker)
+                answers += self._end_and_retry(worker)
         for worker in list(self._workers):
             if self._clock > worker.deadline:
-                outcomes += self._end_and_retry(worker, timed_out=True)
-        return outcomes
+                answers += self._end_and_retry(worker, timed_out=True)
+        return answers
 
-    def _take(self, worker: WorkerProcess, message: Message, outcomes: list[Outcome]) -> None:
+    def _take(self, worker: WorkerProcess, message: Message) -> list[Answer]:
         match message:
             case Outcome():
                 self._deaths = 0
-                worker.batches[0].pop(message.index)
-                outcomes.append(message)
+                worker.batches[0].pop((message.index, message.part))
+                return self._with_whole(message)
+            case Divided():
+                self._divide(worker.batches[0].pop((message.index, None)), message.division)
+                return [message]
             case Begun():
-                worker.begun = message.indices
+                worker.begun = message.keys
                 worker.deadline = self._deadline(message.seconds)
             case BatchDone():
                 worker.batches.popleft()
@@ -175,12 +189,25 @@ class Pool:
             case Failed():
                 log.debug(message.traceback)
                 self._fatal = message.error
+        return []
+
+    def _divide(self, utterance: Utterance, division: Division) -> None:
+        parts = self._divisions.begin(utterance, division)
+        self._parts += batched(parts, self._stage.batch_audio, self._stage.batch_utterances)
+
+    def _with_whole(self, outcome: Outcome) -> list[Answer]:
+        """The outcome and, if it was the last that its divided utterance needed, that one's."""
+        whole = self._divisions.take(outcome)
+        if outcome.part is None:
+            return [outcome]
+        done = [] if outcome.error else [outcome]
+        return [*done, whole] if whole else [*done]
 
     def _deadline(self, seconds: float) -> float:
         limit = self._options.time_limit
         return self._clock + limit * max(seconds, 3.0) if limit else float("inf")
 
-    def _end_and_retry(self, worker: WorkerProcess, *, timed_out: bool = False) -> list[Outcome]:
+    def _end_and_retry(self, worker: WorkerProcess, *, timed_out: bool = False) -> list[Answer]:
         """End a dead or stuck worker. Its utterances are queued again or come out as errors."""
         if timed_out and self._stall_ends:
             log.error("a worker process hangs; its threads are at:\n%s", worker.all_stacks())
@@ -188,7 +215,8 @@ class Pool:
         if not timed_out:
             self._deaths += 1
         if not self._proven or self._deaths >= DEATHS_IN_A_ROW:
-            self._fatal = self._engine_failed(status)
+            too_many = worker_errors.too_many_deaths(self._deaths, status)
+            self._fatal = too_many if self._proven else worker_errors.no_engine(status)
         suspects = self._suspects(worker, timed_out=timed_out)
         if timed_out and self._ends_run(suspects):
             self._stalled += suspects
@@ -196,22 +224,15 @@ class Pool:
         if len(suspects) > 1:
             self._again.extend((utterance,) for utterance in suspects)
             return []
-        reason = self._time_limit_error() if timed_out else _worker_died(status)
-        return [error_outcome(utterance, reason, self._error_keys) for utterance in suspects]
-
-    def _time_limit_error(self) -> TimeLimit:
-        limit = self._options.time_limit
-        return TimeLimit(f"took longer than {limit:g} times its length (--time-limit)")
-
-    def _engine_failed(self, status: int) -> EngineFailed:
-        if not self._proven:
-            return EngineFailed(
-                f"the worker process {_cause(status)} while the engine was starting"
-            )
-        return EngineFailed(
-            f"{self._deaths} worker processes ended one after another, the last one "
-            f"{_cause(status)}; nothing done so far is lost; run again to resume"
-        )
+        reason: UtteranceError = worker_errors.worker_died(status)
+        if timed_out:
+            reason = worker_errors.time_limit_exceeded(self._options.time_limit)
+        keys = self._stage.error_keys
+        return [
+            answer
+            for utterance in suspects
+            for answer in self._with_whole(error_outcome(utterance, reason, keys))
+        ]
 
     def _suspects(self, worker: WorkerProcess, *, timed_out: bool) -> list[Utterance]:
         """Return the utterances that may have ended the worker, and queue its others again."""
@@ -219,7 +240,7 @@ class Pool:
         for batch in worker.batches:
             # If it loads ahead, any of its utterances may have killed it.
             guilty = tuple(batch) if self._options.loaders and not timed_out else worker.begun
-            suspects += [batch.pop(index) for index in guilty if index in batch]
+            suspects += [batch.pop(key) for key in guilty if key in batch]
             if batch:
                 self._again.append(tuple(batch.values()))
         return suspects
@@ -229,18 +250,10 @@ class Pool:
         ends = self._stall_ends
         return ends is not None and any(ends(utterance.index) for utterance in suspects)
 
-    def _stall(self) -> Stalled:
-        count = len(self._stalled)
-        return Stalled(
-            f"stalled: {count} utterance{'s' * (count > 1)} took longer than --time-limit "
-            f"{self._options.time_limit:g} allows; nothing done so far is lost: run the same "
-            "command again to resume, with these one by one",
-            [utterance.index for utterance in self._stalled],
-        )
-
     def _drop_unbegun(self) -> None:
         """Take back all batches that no worker has begun, for the next run."""
         self._again.clear()
+        self._parts.clear()
         for worker in [worker for worker in self._workers if not worker.begun]:
             self._end(worker)
 
@@ -249,7 +262,8 @@ class Pool:
         gpu = next((name for name in self._options.gpus if name not in taken), None)
         worker = WorkerProcess.start(threads=self._options.threads, gpu=gpu, folder=self._folder)
         self._workers.append(worker)
-        worker.outbox.put((self._processor, self._error_keys, self._options.loaders))
+        stage = self._stage
+        worker.outbox.put((stage.processor, stage.error_keys, self._options.loaders))
         return worker
 
     def _stop(self) -> None:
@@ -266,13 +280,3 @@ class Pool:
         if worker.use:
             self.uses.append(worker.use)
         return worker.end(patience=patience)
-
-
-def _worker_died(status: int) -> WorkerDied:
-    return WorkerDied(f"the worker process {_cause(status)} while working on it")
-
-
-def _cause(status: int) -> str:
-    if status >= 0:
-        return f"ended with status {status}"
-    return f"was killed by signal {-status} ({signal.strsignal(-status)})"

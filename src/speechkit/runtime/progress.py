@@ -54,8 +54,17 @@ class Meter:
         self._resumed += 1
         self._resumed_seconds += seconds
 
+    def skip_part(self, seconds: float) -> None:
+        """Count the audio of a part of an utterance done by an earlier run."""
+        self._resumed_seconds += seconds
+
+    def advance_part(self, seconds: float) -> None:
+        """Count the audio of a part of an utterance done by this run."""
+        self._audio += seconds
+        self._report()
+
     def advance(self, *, seconds: float, failed: bool) -> None:
-        """Count an utterance done by this run, and its audio."""
+        """Count an utterance done by this run, and its audio that no part has counted."""
         self._done += 1
         self._audio += seconds
         self._failed += failed

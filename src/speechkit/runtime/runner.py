@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from typing import TypeGuard
 
 from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import Drained, Stalled, UsageError
@@ -20,13 +21,15 @@ from speechkit.io.journal import Journal, part_path
 from speechkit.io.output_status import finished_run
 from speechkit.io.run_identity import RunIdentity
 from speechkit.runtime.batching import batches
+from speechkit.runtime.divisions import Divisions, dump
 from speechkit.runtime.earlier_results import drop_invalid, take_over
-from speechkit.runtime.messages import Outcome
-from speechkit.runtime.pool import Batch, Pool, PoolOptions
+from speechkit.runtime.messages import Divided, Outcome
+from speechkit.runtime.pool import Answer, Batch, Pool, PoolOptions
 from speechkit.runtime.progress import Listener, Meter
 from speechkit.runtime.stage import Stage
 from speechkit.runtime.stopping import GO_ON, StopRequest
 from speechkit.runtime.summary import Summary, Tally, device_account, versions
+from speechkit.runtime.unfinished import Unfinished
 
 log = logging.getLogger(__name__)
 
@@ -105,11 +108,12 @@ class Runner:
         waiting: dict[int, Sequence[str]] = {}
         following = 0
         meter = self._meter()
-        for outcomes in self._outcomes(lambda batch: iter([batch])):
-            for outcome in outcomes:
-                waiting[outcome.index] = outcome.lines
-                self._tally.count([line.encode() for line in outcome.lines])
-                self._count(outcome, meter)
+        for answers in self._answers(lambda batch: iter([batch]), self._divisions()):
+            for answer in answers:
+                if _is_whole(answer):
+                    waiting[answer.index] = answer.lines
+                    self._tally.count([line.encode() for line in answer.lines])
+                self._count(answer, meter)
             while following in waiting:
                 yield waiting.pop(following)
                 following += 1
@@ -146,15 +150,15 @@ class Runner:
         """Compute the results that the journal lacks. Raises `Drained` if the run ends early."""
         self._resumed = journal.count
         meter = self._meter()
-        todo = partial(_todo, journal, meter)
+        unfinished = Unfinished(self._stage, journal, self._divisions(), meter)
         stall_ends = partial(_is_new_stall, journal) if self._stage.stalls else None
         try:
-            for outcomes in self._outcomes(todo, stall_ends):
-                for outcome in outcomes:
-                    journal.append(outcome.index, outcome.lines)
+            for answers in self._answers(unfinished.of, unfinished.divisions, stall_ends):
+                for answer in answers:
+                    _append(journal, answer)
                 journal.flush()
-                for outcome in outcomes:  # a listener's exception then loses nothing
-                    self._count(outcome, meter)
+                for answer in answers:  # a listener's exception then loses nothing
+                    self._count(answer, meter)
         except Stalled as e:
             journal.mark_stalled(e.utterances)
             raise
@@ -170,11 +174,15 @@ class Runner:
             f"{self._stop.cause} with {answered} of {self._scan.count} utterances done; {otherwise}"
         )
 
-    def _outcomes(
+    def _divisions(self) -> Divisions:
+        return Divisions(self._stage.processor, self._stage.error_keys)
+
+    def _answers(
         self,
         todo: Callable[[Batch], Iterator[Batch]],
+        divisions: Divisions,
         stall_ends: Callable[[int], bool] | None = None,
-    ) -> Iterator[list[Outcome]]:
+    ) -> Iterator[list[Answer]]:
         stage = self._stage
         whole = batches(
             islice(self._inputs, self._scan.count),
@@ -184,14 +192,20 @@ class Runner:
         stage.processor.survey(self._inputs, restart=self._options.restart)
         aside = temporary_folder.folder(stage.scratch) if stage.scratch else nullcontext()
         with aside as folder, self._stop.gently():
-            pool = Pool(stage.processor, self._options.pool, stage.error_keys, stall_ends, folder)
+            pool = Pool(stage, self._options.pool, divisions, stall_ends, folder)
             left = filter(None, chain.from_iterable(map(todo, whole)))
             yield from pool.answers(left, lambda: self._stop.is_set)
         self._uses = pool.uses
 
-    def _count(self, outcome: Outcome, meter: Meter) -> None:
-        self._done += 1
+    def _count(self, answer: Answer, meter: Meter) -> None:
+        if isinstance(answer, Divided):
+            return
+        outcome = answer
         self._audio_seconds += outcome.seconds
+        if outcome.part is not None:
+            meter.advance_part(outcome.seconds)
+            return
+        self._done += 1
         if outcome.traceback:
             log.debug(outcome.traceback)
         meter.advance(seconds=outcome.seconds, failed=outcome.error is not None)
@@ -206,20 +220,17 @@ class Runner:
             take_over(journal, self._inputs, self._stage, journal.output)
 
 
-def _todo(journal: Journal, meter: Meter, batch: Batch) -> Iterator[Batch]:
-    """Yield the batch without its finished utterances, and utterances that have stalled alone.
+def _is_whole(answer: Answer) -> TypeGuard[Outcome]:
+    return isinstance(answer, Outcome) and answer.part is None
 
-    Batches are formed of all utterances, so that no result depends on which ones were finished.
-    """
-    left = []
-    for utterance in batch:
-        if journal.done(utterance.index):
-            meter.skip(utterance.duration or 0.0)
-        else:
-            left.append(utterance)
-    stalled = [utterance for utterance in left if utterance.index in journal.stalled]
-    yield tuple(utterance for utterance in left if utterance.index not in journal.stalled)
-    yield from ((utterance,) for utterance in stalled)
+
+def _append(journal: Journal, answer: Answer) -> None:
+    if isinstance(answer, Divided):
+        journal.divide(answer.index, dump(answer.division))
+    elif answer.part is None:
+        journal.append(answer.index, answer.lines)
+    else:
+        journal.append_part(answer.index, answer.part, answer.lines[0])
 
 
 def _is_new_stall(journal: Journal, index: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
 from speechkit.io.inputs import Inputs
-from speechkit.records import Record, Utterance
+from speechkit.records import Division, Record, Utterance
 from speechkit.runtime.batching import MOST
 
 
@@ -35,9 +35,25 @@ class Processor(Protocol):
         """Read the audio of an utterance. Raises an `UtteranceError`."""
         ...
 
+    def divide(self, loaded: Loaded) -> Division | None:
+        """How a long utterance is divided, so that all workers share it; None to compute it whole.
+
+        Depends on nothing but the utterance and the kind of device.
+        """
+        return None
+
     def compute(self, batch: Sequence[Loaded]) -> Iterable[Sequence[Record]]:
-        """Return the output records of each utterance, in the order of the batch."""
+        """Return the output records of each utterance, in the order of the batch.
+
+        A part of an utterance has one record, which only `join` reads.
+        """
         ...
+
+    def join(
+        self, utterance: Utterance, division: Division, results: Sequence[Record]
+    ) -> Sequence[Record]:
+        """Return the output records of a divided utterance, from the results of its parts."""
+        return results
 
     def weight(self, seconds: float) -> float:
         """The seconds of audio by which the time limit of an utterance is computed."""

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from speechkit.engines.protocols import DeviceUse
-from speechkit.io.journal import error_type, flags_of
+from speechkit.io.result_lines import error_type, flags_of
 from speechkit.runtime.export import Written
 from speechkit.version import __version__
 

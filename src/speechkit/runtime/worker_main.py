@@ -23,24 +23,24 @@ from multiprocessing.connection import Connection
 from speechkit.errors import (
     EngineFailed,
     OutputFailed,
-    ResultTooLong,
     SpeechkitError,
     UtteranceError,
 )
 from speechkit.io import manifest
-from speechkit.io.journal import error_type
-from speechkit.io.json_lines import MOST_BYTES
+from speechkit.io.result_lines import error_type
 from speechkit.records import Record, Utterance
 from speechkit.runtime.messages import (
     DRAIN_SIGNALS,
     STACKS_SIGNAL,
     BatchDone,
     Begun,
+    Divided,
     Failed,
     Message,
     Outcome,
     Ready,
     error_outcome,
+    success_outcome,
 )
 from speechkit.runtime.stage import Loaded, Processor
 
@@ -134,20 +134,20 @@ class _Runner:
 
 
 def _work(processor: Processor, group: Batch, error_keys: Record, runner: _Runner) -> None:
-    indices = tuple(utterance.index for utterance, _ in group)
+    keys = tuple(utterance.key for utterance, _ in group)
     lengths = (utterance.duration or UNKNOWN_SECONDS for utterance, _ in group)
     expected = sum(map(processor.weight, lengths))
-    runner.send(Begun(indices, expected))
-    batch = _loaded(group, error_keys, runner)
+    runner.send(Begun(keys, expected))
+    batch = _undivided(processor, _loaded(group, error_keys, runner), error_keys, runner)
     if not batch:
         return
     actual = sum(processor.weight(loaded.seconds) for loaded in batch)
     if actual > expected or len(group) > 1:
-        runner.send(Begun(indices, actual))
+        runner.send(Begun(keys, actual))
     answered = 0
     try:
         for loaded, records in zip(batch, processor.compute(batch), strict=True):
-            runner.send(_success(loaded, records))
+            runner.send(success_outcome(loaded.utterance, records, loaded.seconds))
             answered += 1
     except OutputFailed:
         raise
@@ -181,15 +181,23 @@ def _loaded(group: Batch, error_keys: Record, runner: _Runner) -> list[Loaded]:
     return batch
 
 
-def _success(loaded: Loaded, records: Sequence[Record]) -> Outcome:
-    lines = tuple(map(manifest.dump, records))
-    longest = max((len(line.encode()) for line in lines), default=0)
-    if longest > MOST_BYTES:
-        raise ResultTooLong(
-            f"its line would have {longest >> 20} MiB, and stages read {MOST_BYTES >> 20} MiB at "
-            "most; cut the recording into utterances (vad --emit segments)"
-        )
-    return Outcome(loaded.utterance.index, lines, loaded.seconds)
+def _undivided(
+    processor: Processor, batch: Sequence[Loaded], error_keys: Record, runner: _Runner
+) -> list[Loaded]:
+    """Return the utterances to compute whole, and the parts. Send the division of the others."""
+    whole: list[Loaded] = []
+    for loaded in batch:
+        utterance = loaded.utterance
+        try:
+            division = None if utterance.part else processor.divide(loaded)
+        except Exception as e:
+            runner.send(_failure(utterance, e, error_keys))
+            continue
+        if division:
+            runner.send(Divided(utterance.index, division))
+        else:
+            whole.append(loaded)
+    return whole
 
 
 def _carried(utterance: Utterance, error_keys: Record) -> Outcome:

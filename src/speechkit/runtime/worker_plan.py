@@ -17,6 +17,9 @@ MODEL_COPIES = 2  # of the weights, while they are loaded
 # other half are made.
 DEVICE_WINDOWS = 128
 WINDOW_SECONDS = 30.0  # about the length of a window of batched ASR models
+# Seconds of the longest part of a divided recording. On CPUs, parts give every worker its share; a
+# device takes an hour in seconds, so that they only keep what is done from a kill.
+CPU_PART, DEVICE_PART = 150.0, 600.0
 MOST_LOADERS = 8  # threads that decode audio for one device
 
 
@@ -64,6 +67,12 @@ def batch_windows(info: EngineInfo, hardware: Hardware) -> int:
     if _has_accelerator(hardware.device):
         return 2 * hardware.batch_size or DEVICE_WINDOWS
     return hardware.batch_size or info.cpu_windows
+
+
+def part_seconds(info: EngineInfo, hardware: Hardware) -> float:
+    """The seconds of the longest part of a recording that is divided."""
+    on_device = info.takes("device") and _has_accelerator(hardware.device)
+    return DEVICE_PART if on_device else CPU_PART
 
 
 def _has_accelerator(device: str) -> bool:

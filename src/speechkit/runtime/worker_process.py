@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from speechkit.engines.protocols import DeviceUse
-from speechkit.records import Utterance
+from speechkit.records import TaskKey, Utterance
 from speechkit.runtime import interpreter
 from speechkit.runtime.messages import DRAIN_SIGNALS, STACKS_SIGNAL
 
@@ -41,8 +41,8 @@ class WorkerProcess:
     outbox: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
     sender: threading.Thread = field(init=False)
     ready: bool = False
-    batches: deque[dict[int, Utterance]] = field(default_factory=deque)  # unanswered, by index
-    begun: tuple[int, ...] = ()
+    batches: deque[dict[TaskKey, Utterance]] = field(default_factory=deque)  # unanswered
+    begun: tuple[TaskKey, ...] = ()
     alone: bool = False  # it has a single suspect, and gets nothing else until that is answered
     use: DeviceUse | None = None
     deadline: float = float("inf")
@@ -82,7 +82,7 @@ class WorkerProcess:
 
     def give(self, batch: Sequence[Utterance], *, alone: bool) -> None:
         self.alone = alone
-        self.batches.append({utterance.index: utterance for utterance in batch})
+        self.batches.append({utterance.key: utterance for utterance in batch})
         self.outbox.put(tuple(batch))
 
     def all_stacks(self) -> str:

@@ -1,122 +1,150 @@
-"""The transcription of a recording in parts that fit into memory, cut at pauses."""
+"""The parts of a long recording, which are transcribed each by itself.
+
+A recording is divided at even times before anything of it is heard. The pause at which two parts
+are really cut lies in the `SEAM` before such an edge. It is found from the sound of the seam alone,
+so that both parts find the same one, whoever computes them.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from speechkit import keys
 from speechkit.engines.protocols import SAMPLE_RATE
-from speechkit.records import Segment
-from speechkit.stages.asr.recognition import Recognition
-from speechkit.stages.asr.speaker_turns import NO_TURNS, Turns
-from speechkit.stages.asr.windows import Span, cut_at_pauses
-from speechkit.stages.vad.speech_frames import peak_of, raised
+from speechkit.errors import AudioTruncated
+from speechkit.io import audio, typed_json
+from speechkit.io.checksums import file_stamp
+from speechkit.records import Division, Part, Utterance
+from speechkit.runtime.stage import Loaded
+from speechkit.stages.asr.judge import Judge
+from speechkit.stages.asr.speaker_turns import NO_TURNS, Turn, Turns
+from speechkit.stages.asr.windows import Span, pause_in
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
-    from speechkit.io.audio import Audio
 
-LOOK = 80.0  # seconds at the end of a stretch in which a cut is sought
-CUT_BY = 60.0  # first seconds of those, which the cut must lie in
+SEAM = 30.0  # seconds
+EVENLY = 4  # parts come in multiples of it, so that 2 or 4 workers share them evenly
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """The transcript of a part; ``start`` in seconds of the recording, other times from there."""
+class Known:
+    """What its parts and the result need to know of a whole recording.
 
-    start: float
-    text: str
-    segments: tuple[Segment, ...]
-    gaps: tuple[Span, ...]
-
-
-class Parts:
-    """While `advance` returns True, `begin` decoding the audio it has read, and `keep` the results.
-
-    ``given_speech``: speech from an earlier stage, in seconds of the recording; None to decode
-    everything. ``turns``: its segments with keys to carry over. ``languages``: number of words by
-    language.
+    ``duration`` in seconds; ``flags`` of its audio; ``peak``: its largest absolute sample;
+    ``ffmpeg`` and ``channel``: as in `audio.Reading`; ``language``: the detected one, if any.
     """
 
-    def __init__(
-        self,
-        recording: Audio,
-        given_speech: Sequence[Span] | None,
-        turns: Turns = NO_TURNS,
-        *,
-        apart: bool,
-    ) -> None:
-        self.heard: list[Part] = []
-        self.languages: Counter[str] = Counter()
-        self._given_speech = given_speech
-        self._turns = turns
-        self._apart = apart
-        self._stretches = recording.stretches()
-        self._left = recording.samples
-        self._waveform: Waveform = np.zeros(0, np.float32)
-        self._start = 0  # samples, of the waveform in the recording
-        self._peak = 0.0
+    duration: float
+    flags: tuple[str, ...]
+    peak: float
+    ffmpeg: bool
+    channel: int | None
+    language: str | None = None
 
-    @property
-    def language(self) -> str | None:
-        most = self.languages.most_common(1)
-        return most[0][0] if most else None
+    @classmethod
+    def of(cls, recording: audio.Audio) -> Known:
+        reading = asdict(recording.reading)
+        return cls(recording.seconds, recording.flags, recording.peak, **reading)
 
-    def advance(self) -> bool:
-        """Read the next stretch, after the rest of the one before. Return False at the end."""
-        stretch = next(self._stretches, None)
-        if stretch is None:
-            return False
-        self._left -= len(stretch)
-        self._peak = max(self._peak, peak_of(stretch))
-        rest = self._waveform
-        self._waveform = np.concatenate((rest, stretch)) if len(rest) else stretch
-        return True
+    @classmethod
+    def of_division(cls, division: Division) -> Known:
+        return typed_json.to_dataclass(cls, division.known)
 
-    @property
-    def raised(self) -> Waveform:
-        """The audio read so far, at a loudness for the VAD."""
-        return raised(self._waveform, self._peak)
 
-    @property
-    def seconds(self) -> float:
-        return len(self._waveform) / SAMPLE_RATE
+@dataclass(frozen=True, slots=True)
+class PartAudio:
+    """The sound of a part or of a whole recording, from ``start`` seconds of the file on.
 
-    def begin(self, judged: Sequence[Span]) -> Recognition:
-        """Begin a part of the audio read so far; at the end of the recording, all of it.
+    ``judged``: the speech in it, in seconds of the waveform.
+    """
 
-        ``judged``: speech that asr's VAD hears in the audio.
-        """
-        start = self._start / SAMPLE_RATE
-        given_speech = self._given_speech
-        if given_speech is not None:
-            given_speech = [(first - start, last - start) for first, last in given_speech]
-        end = self.seconds
-        if self._left:
-            look = (max(0.0, end - LOOK), end)
-            speech = judged if given_speech is None else given_speech
-            end = cut_at_pauses(self._waveform, SAMPLE_RATE, look, CUT_BY, speech)[0][1]
-        samples = round(end * SAMPLE_RATE)
-        part, self._waveform = self._waveform[:samples], self._waveform[samples:]
-        self._start += samples
-        judged = [(first, min(last, end)) for first, last in judged if first < end]
-        language = None if self._apart else self.language
-        return Recognition(part, given_speech, judged, language, self._turns.since(start))
+    known: Known
+    waveform: Waveform
+    start: float
+    judged: Sequence[Span]
 
-    def keep(self, recognition: Recognition) -> None:
-        transcript = recognition.transcript
-        # Later stages need segments in order of time, even if an engine invents times.
-        segments = sorted(recognition.segments(), key=lambda segment: segment.start)
-        self.languages += transcript.languages
-        self.heard.append(
-            Part(
-                self._start / SAMPLE_RATE - recognition.seconds,
-                transcript.text,
-                tuple(segments),
-                tuple(transcript.unheard()),
-            )
-        )
+
+def whole(utterance: Utterance, recording: audio.Audio, judge: Judge) -> PartAudio:
+    """A whole recording; of one that is too long for the memory, only the beginning."""
+    waveform = recording.beginning
+    speech = judge.speech(waveform, recording.peak)
+    return PartAudio(Known.of(recording), waveform, utterance.offset, speech)
+
+
+def load_part(utterance: Utterance, part: Part, track: str | None, judge: Judge) -> PartAudio:
+    """The sound of a part, cut at pauses. Raise an ``Audio…`` error naming the file."""
+    known = Known.of_division(part.division)
+    before = SEAM if part.number else 0.0
+    assert utterance.duration is not None
+    start, duration = utterance.offset - before, before + utterance.duration
+    waveform = audio.load_again(
+        utterance.audio,
+        audio.Reading(known.ffmpeg, known.channel),
+        offset=start,
+        duration=duration,
+        sample_rate=SAMPLE_RATE,
+        track=track,
+    )
+    if len(waveform) < (duration - audio.SLACK) * SAMPLE_RATE:
+        raise AudioTruncated(f"{utterance.audio}: became shorter while it was transcribed")
+    first = _cut(waveform, (0.0, SEAM), start, utterance, known, judge) if before else 0.0
+    last = duration
+    if not part.is_last:
+        last = _cut(waveform, (duration - SEAM, duration), start, utterance, known, judge)
+    waveform = waveform[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)]
+    return PartAudio(known, waveform, start + first, judge.speech(waveform, known.peak))
+
+
+def divided(loaded: Loaded, longest: float) -> Division:
+    """A division into parts of at most ``longest`` seconds, and of half of that at least.
+
+    ``loaded``: a recording of more than two such parts.
+    """
+    parts = EVENLY * math.ceil(loaded.seconds / (EVENLY * longest))
+    edges = [float(round(number * loaded.seconds / parts)) for number in range(parts)]
+    stamp = file_stamp(loaded.utterance.audio)
+    return Division((*edges, loaded.seconds), stamp, asdict(loaded.data.known))
+
+
+def with_language(division: Division, language: str | None) -> Division:
+    return replace(division, known={**division.known, "language": language})
+
+
+def given_speech(utterance: Utterance, start: float) -> list[Span] | None:
+    """The segments of an earlier stage, in seconds from ``start`` on; None without any."""
+    segments = utterance.record.get("segments")
+    if segments is None:
+        return None
+    return [(segment["start"] - start, segment["end"] - start) for segment in segments]
+
+
+def turns(utterance: Utterance, start: float) -> Turns:
+    """The segments of an earlier stage as turns, if any has keys to carry over."""
+    segments = utterance.record.get("segments") or ()
+    extras = [keys.carried_over(segment) for segment in segments]
+    if not any(extras):
+        return NO_TURNS
+    return Turns(
+        Turn(segment["start"] - start, segment["end"] - start, extra)
+        for segment, extra in zip(segments, extras, strict=True)
+    )
+
+
+def _cut(
+    waveform: Waveform,
+    seam: Span,
+    start: float,
+    utterance: Utterance,
+    known: Known,
+    judge: Judge,
+) -> float:
+    """The time in the waveform, which begins at ``start``, at which two parts meet in the seam."""
+    sound = waveform[round(seam[0] * SAMPLE_RATE) : round(seam[1] * SAMPLE_RATE)]
+    speech = given_speech(utterance, start + seam[0])
+    if speech is None:
+        speech = judge.speech(sound, known.peak)
+    return seam[0] + pause_in((0.0, SEAM), sound, SAMPLE_RATE, speech)

@@ -30,14 +30,6 @@ class Turns:
             if start < turn.end:
                 self._turns.append(replace(turn, start=start))
 
-    def since(self, seconds: float) -> Turns:
-        """The turns that end after ``seconds``, with times from there."""
-        return Turns(
-            replace(turn, start=turn.start - seconds, end=turn.end - seconds)
-            for turn in self._turns
-            if turn.end > seconds
-        )
-
     def extra_at(self, start: float, end: float) -> Extra:
         """The keys of the turn with the most overlap, or of the nearest turn without overlap.
 

@@ -8,30 +8,36 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from speechkit import keys
 from speechkit.engines import model_catalogue, registry
 from speechkit.engines.engine_info import EngineInfo
-from speechkit.engines.protocols import (
-    EACH,
-    AsrEngine,
-    DeviceUse,
-    VadEngine,
-    language_names,
-)
+from speechkit.engines.protocols import EACH, AsrEngine, Clip, DeviceUse, language_names
 from speechkit.engines.registry import Engine
 from speechkit.io.model_files import nearby
-from speechkit.records import Record, Segment, Utterance, Word
+from speechkit.records import Division, Record, Utterance
 from speechkit.runtime.batching import MOST
 from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
-from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_windows, plan_workers
+from speechkit.runtime.worker_plan import (
+    WINDOW_SECONDS,
+    Hardware,
+    batch_windows,
+    part_seconds,
+    plan_workers,
+)
+from speechkit.stages.asr.judge import Judge
+from speechkit.stages.asr.part_results import Detail, joined, part_result
 from speechkit.stages.asr.recognition import Attempt, Recognition
-from speechkit.stages.asr.recording_parts import Parts
-from speechkit.stages.asr.speaker_turns import NO_TURNS, Turn, Turns
-from speechkit.stages.asr.windows import Span
-from speechkit.stages.vad.segmentation import DEFAULTS, speech_segments
+from speechkit.stages.asr.recording_parts import (
+    Known,
+    PartAudio,
+    divided,
+    given_speech,
+    load_part,
+    turns,
+    whole,
+    with_language,
+)
 
 ATTEMPTS = 2  # further attempts at speech without words
-JUDGE = "silero"  # VAD that checks transcripts, in less than 1 % of the time of recognition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,45 +63,60 @@ class AsrOptions:
 
 @dataclass(slots=True)
 class AsrProcessor(Processor):
-    """`Processor` of the asr stage. ``model_copies``: as in `Hardware`."""
+    """`Processor` of the asr stage. ``model_copies``: as in `Hardware`.
+
+    Recordings longer than two parts of ``part_seconds`` are divided.
+    """
 
     options: AsrOptions
     engine: Engine
     one_by_one: bool
+    part_seconds: float
     model_copies: Path | None = None
     _engine: AsrEngine = field(init=False)
-    _judge: VadEngine = field(init=False)
+    _judge: Judge = field(init=False)
 
     def open(self) -> None:
         engine = self.engine
         if engine.info.weights:
             model = nearby(Path(engine.value("model")), self.model_copies)
             engine = engine.with_values(model=str(model))
+        self._judge = Judge()
         self._engine = engine.build()
-        self._judge = registry.create("vad", JUDGE)
 
     def load(self, utterance: Utterance) -> Loaded:
-        return load_audio(utterance, self.options.channel, self.options.track)
+        if utterance.part:
+            part = load_part(utterance, utterance.part, self.options.track, self._judge)
+            return Loaded(utterance, part, utterance.part.seconds)
+        loaded = load_audio(utterance, self.options.channel, self.options.track)
+        return Loaded(utterance, whole(utterance, loaded.data, self._judge), loaded.seconds)
+
+    def divide(self, loaded: Loaded) -> Division | None:
+        if loaded.seconds <= 2 * self.part_seconds:
+            return None
+        division = divided(loaded, self.part_seconds)
+        if self.options.languages_change:
+            return division
+        return with_language(division, self._engine.language(self._clips(loaded)))
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
+        recognitions = [self._recognition(loaded) for loaded in batch]
         apart = self.options.languages_change
-        recordings = [
-            Parts(loaded.data, _given_speech(loaded), _turns(loaded), apart=apart)
-            for loaded in batch
-        ]
-        while unfinished := [parts for parts in recordings if parts.advance()]:
-            recognitions = self._recognitions(unfinished)
-            windows = [each.windows(self._engine, apart=apart) for each in recognitions]
-            self._recognise(recognitions, windows)
-            for _ in range(ATTEMPTS):
-                holes = [recognition.holes(self._engine.max_window) for recognition in recognitions]
-                if not any(holes):
-                    break
-                self._recognise(recognitions, holes)
-            for parts, recognition in zip(unfinished, recognitions, strict=True):
-                parts.keep(recognition)
-        for loaded, parts in zip(batch, recordings, strict=True):
-            yield [self._record(loaded, parts)]
+        self._recognise(recognitions, [r.windows(self._engine, apart=apart) for r in recognitions])
+        for _ in range(ATTEMPTS):
+            holes = [recognition.holes(self._engine.max_window) for recognition in recognitions]
+            if not any(holes):
+                break
+            self._recognise(recognitions, holes)
+        for loaded, recognition in zip(batch, recognitions, strict=True):
+            result = part_result(recognition, loaded.data.start, self._detail)
+            is_part = loaded.utterance.part is not None
+            yield [result if is_part else joined(loaded.utterance, loaded.data.known, [result])]
+
+    def join(
+        self, utterance: Utterance, division: Division, results: Sequence[Record]
+    ) -> list[Record]:
+        return [joined(utterance, Known.of_division(division), results)]
 
     def device_use(self) -> DeviceUse | None:
         return self._engine.device_use()
@@ -103,17 +124,31 @@ class AsrProcessor(Processor):
     def weight(self, seconds: float) -> float:
         return max(seconds, self._engine.least_window)
 
-    def _recognitions(self, recordings: Sequence[Parts]) -> list[Recognition]:
-        """Begin the next part of each recording.
+    @property
+    def _detail(self) -> Detail:
+        options = self.options
+        return Detail(options.words, options.chars, options.languages_change)
+
+    def _clips(self, loaded: Loaded) -> Iterator[Clip]:
+        """The clips of a recording's beginning, which tell its language."""
+        recognition = self._recognition(loaded)
+        for attempt in recognition.windows(self._engine):
+            yield recognition.clip(attempt)
+
+    def _recognition(self, loaded: Loaded) -> Recognition:
+        """Begin a transcription.
 
         Without speech from an earlier stage, everything is decoded, and the judge tells which
         stretches must give words.
         """
-        probabilities = self._judge.probabilities([parts.raised for parts in recordings])
-        return [
-            parts.begin(speech_segments(frames, self._judge.hop, parts.seconds, DEFAULTS[JUDGE]))
-            for parts, frames in zip(recordings, probabilities, strict=True)
-        ]
+        part: PartAudio = loaded.data
+        return Recognition(
+            part.waveform,
+            given_speech(loaded.utterance, part.start),
+            part.judged,
+            part.known.language,
+            turns(loaded.utterance, part.start),
+        )
 
     def _recognise(
         self, recognitions: Sequence[Recognition], attempts: Sequence[Sequence[Attempt]]
@@ -135,80 +170,6 @@ class AsrProcessor(Processor):
             for attempt, hypothesis in zip(row, hypotheses, strict=True):
                 recognition.take(attempt, hypothesis)
 
-    def _record(self, loaded: Loaded, parts: Parts) -> Record:
-        offset = loaded.utterance.offset
-        segments = [
-            (part.start + offset, segment) for part in parts.heard for segment in part.segments
-        ]
-        gaps = _gaps(parts, offset)
-        results: Record = {
-            "duration": loaded.utterance.duration or loaded.seconds,
-            "pred_text": " ".join(part.text for part in parts.heard if part.text),
-            "segments": [self._segment(segment, start) for start, segment in segments],
-        }
-        if parts.language:
-            results["lang"] = parts.language
-        if gaps:
-            results["gaps"] = gaps
-        flags = {"low_coverage"} if gaps else set()
-        flags.update(loaded.data.flags, *(segment.flags for _, segment in segments))
-        return keys.with_results(loaded.utterance.record, "asr", results, flags)
-
-    def _segment(self, segment: Segment, offset: float) -> dict[str, Any]:
-        out: dict[str, Any] = {
-            **_times(segment.start, segment.end, offset),
-            **segment.extra,
-            "text": segment.text,
-        }
-        if segment.confidence is not None:
-            out["confidence"] = segment.confidence
-        if segment.flags:
-            out["flags"] = list(segment.flags)
-        if self.options.languages_change and segment.language:
-            out["lang"] = segment.language
-        if self.options.words:
-            out["words"] = [_word("word", word, offset) for word in segment.words]
-        if self.options.chars:
-            chars = (char for word in segment.words for char in word.chars)
-            out["chars"] = [_word("char", char, offset) for char in chars]
-        return out
-
-
-def _word(key: str, word: Word, offset: float) -> dict[str, Any]:
-    sure = {} if word.confidence is None else {"confidence": word.confidence}
-    return {key: word.text, **_times(word.start, word.end, offset), **sure}
-
-
-def _times(start: float, end: float, offset: float) -> dict[str, float]:
-    """Times of the utterance as keys, in seconds of the file."""
-    return {"start": round(offset + start, 3), "end": round(offset + max(start, end), 3)}
-
-
-def _gaps(parts: Parts, offset: float) -> list[dict[str, float]]:
-    return [_times(*gap, part.start + offset) for part in parts.heard for gap in part.gaps]
-
-
-def _given_speech(loaded: Loaded) -> list[Span] | None:
-    """The segments of an earlier stage, in seconds of the utterance; None without any."""
-    segments = loaded.utterance.record.get("segments")
-    if segments is None:
-        return None
-    offset = loaded.utterance.offset
-    return [(segment["start"] - offset, segment["end"] - offset) for segment in segments]
-
-
-def _turns(loaded: Loaded) -> Turns:
-    """The segments of an earlier stage as turns, if any has keys to carry over."""
-    segments = loaded.utterance.record.get("segments") or ()
-    extras = [keys.carried_over(segment) for segment in segments]
-    if not any(extras):
-        return NO_TURNS
-    offset = loaded.utterance.offset
-    return Turns(
-        Turn(segment["start"] - offset, segment["end"] - offset, extra)
-        for segment, extra in zip(segments, extras, strict=True)
-    )
-
 
 def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
     """Return the asr stage.
@@ -227,7 +188,13 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
     windows = batch_windows(info, hardware)
     return Stage(
         name="asr",
-        processor=AsrProcessor(options, engine, not info.batched, hardware.model_copies),
+        processor=AsrProcessor(
+            options,
+            engine,
+            one_by_one=not info.batched,
+            part_seconds=part_seconds(info, hardware),
+            model_copies=hardware.model_copies,
+        ),
         batch_audio=info.batch_audio or windows * WINDOW_SECONDS,
         options=_pinned(info, options),
         packages=info.packages,

@@ -141,17 +141,21 @@ def cut_at_pauses(
 ) -> list[Span]:
     """The window in contiguous pieces of at most ``longest`` seconds.
 
-    Each cut lies in the second half of the longest possible piece: in the middle of the longest
-    pause there or, without a pause, in the quietest `FRAME`.
+    Each cut lies in the second half of the longest possible piece, at the `pause_in` it.
     """
     start, end = window
     pieces: list[Span] = []
     while end - start > longest:
         half = (start + longest / 2, start + longest)
-        middle = _longest_pause(half, speech) or _quietest(waveform, sample_rate, half)
+        middle = pause_in(half, waveform, sample_rate, speech)
         pieces.append((start, middle))
         start = middle
     return [*pieces, (start, end)]
+
+
+def pause_in(span: Span, waveform: Waveform, sample_rate: int, speech: Sequence[Span]) -> float:
+    """The middle of the longest pause in a span or, without a pause, of the quietest `FRAME`."""
+    return _longest_pause(span, speech) or _quietest(waveform, sample_rate, span)
 
 
 def _longest_pause(window: Span, speech: Sequence[Span]) -> float | None:

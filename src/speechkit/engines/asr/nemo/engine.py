@@ -16,7 +16,7 @@ import torch
 
 from speechkit.engines.asr.nemo import NemoOptions, checkpoint, loaders, prompts, timestamps
 from speechkit.engines.batch_size import BatchSize
-from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
+from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, DeviceUse
 from speechkit.engines.torch import device as torch_device
 from speechkit.records import Hypothesis
 
@@ -28,7 +28,7 @@ LEAST = 0.02  # seconds; below two frames NeMo's normalisation fails
 LEAST_ATTENDED = 1.0  # seconds, for attention decoders, as in NeMo itself
 
 
-class Nemo:
+class Nemo(AsrEngine):
     """An AsrEngine."""
 
     least_window = 0.0

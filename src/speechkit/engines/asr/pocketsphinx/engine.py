@@ -11,7 +11,7 @@ import numpy as np
 import pocketsphinx
 
 from speechkit.engines.asr.pocketsphinx import PocketSphinxOptions
-from speechkit.engines.protocols import SAMPLE_RATE
+from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine
 from speechkit.errors import EngineMissing
 from speechkit.records import Hypothesis, Segment, Word
 
@@ -23,7 +23,7 @@ MIN_SAMPLES = 800  # 50 ms: below a few analysis frames the decoder has nothing 
 VARIANT = re.compile(r"\(\d+\)$")  # "and(2)" is the second pronunciation of "and"
 
 
-class PocketSphinx:
+class PocketSphinx(AsrEngine):
     """An AsrEngine; about 0.17 seconds of one core a second of speech.
 
     ``model`` is a folder laid out as the wheel's own: an acoustic model's folder, a ``.lm.bin``
@@ -41,9 +41,6 @@ class PocketSphinx:
     def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:
         for clips in utterances:
             yield [self._decode(clip.waveform) for clip in clips]
-
-    def device_use(self) -> None:
-        return None
 
     def _decode(self, waveform: Waveform) -> Hypothesis:
         if len(waveform) < MIN_SAMPLES:

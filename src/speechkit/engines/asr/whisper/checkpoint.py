@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from speechkit.engines.torch import transformers_folder
 from speechkit.errors import EngineMissing, SpeechkitError
 
 FIRST_TIMESTAMP = 50  # of 20 ms; no first segment begins later, if the checkpoint is silent
+ENCODER_POSITIONS = "model.encoder.embed_positions.weight"
 MOST_LAYERS, MOST_SIZE = 256, 1 << 20  # that a configuration may state
 OUTPUT, EMBEDDING = "proj_out.weight", "model.decoder.embed_tokens.weight"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that is there, whole or in parts
@@ -64,14 +65,19 @@ class Checkpoint:
     tokenizer: Tokenizer
     weights: Weights
 
+    def shortened(self, positions: int) -> Checkpoint:
+        """With an encoder of no more ``positions``, which hears so much less at once."""
+        kept = min(positions, self.config.max_source_positions)
+        table = {ENCODER_POSITIONS: self.weights[ENCODER_POSITIONS][:kept]}
+        config = replace(self.config, max_source_positions=kept)
+        return replace(self, config=config, weights=self.weights | table)
+
 
 def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Checkpoint:
     """The checkpoint, its weights on the device. Raise `EngineMissing` where it is no Whisper."""
     told = {path.name: transformers_folder.own(path) for path in folder.glob("*config.json")}
     if told.get("config.json", {}).get("model_type") != "whisper":
-        raise EngineMissing(
-            f"--model {folder}: no Whisper of transformers: its config.json says so"
-        )
+        raise EngineMissing(f"--model {folder}: no config.json of a Whisper in it")
     with _sentences(folder / "config.json"):
         config = _config(told["config.json"])
     rules = "generation_config.json" if "generation_config.json" in told else "config.json"
@@ -163,10 +169,10 @@ def _weights(
     if EMBEDDING in weights and (output is None or torch.equal(output, weights[EMBEDDING])):
         weights[OUTPUT] = weights[EMBEDDING]
     missing = sorted(shapes.keys() - weights.keys() - set(wrong))
-    for names, problem in ((wrong, "not those of its config.json"), (missing, "missing")):
+    for names, problem in ((wrong, "don't fit its config.json"), (missing, "are missing")):
         if names:
             shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-            raise EngineMissing(f"--model {folder}: {len(names)} weights are {problem}: {shown}")
+            raise EngineMissing(f"--model {folder}: weights {problem}: {shown}")
     return weights
 
 
@@ -198,7 +204,7 @@ def _shapes(config: WhisperConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     for name, channels in (("conv1", config.num_mel_bins), ("conv2", width)):
         yield f"model.encoder.{name}.weight", (width, channels, 3)
         yield f"model.encoder.{name}.bias", (width,)
-    yield "model.encoder.embed_positions.weight", (config.max_source_positions, width)
+    yield ENCODER_POSITIONS, (config.max_source_positions, width)
     yield "model.decoder.embed_positions.weight", (config.max_target_positions, width)
     yield EMBEDDING, (config.vocab_size, width)
     yield OUTPUT, (config.vocab_size, width)

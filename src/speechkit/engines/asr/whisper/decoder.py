@@ -22,7 +22,7 @@ from speechkit.engines.asr.whisper.temperature_fallback import (
 )
 from speechkit.engines.batch_size import BatchSize
 from speechkit.engines.prefetch import prefetched
-from speechkit.engines.protocols import SAMPLE_RATE, Clip, DeviceUse
+from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, Clip, DeviceUse
 from speechkit.errors import UsageError
 from speechkit.records import Hypothesis
 
@@ -55,7 +55,7 @@ class _DecodedClip:
     language: str | None
 
 
-class Whisper:
+class Whisper(AsrEngine):
     """An AsrEngine over a `Backend`."""
 
     def __init__(self, backend: Backend, options: WhisperOptions) -> None:
@@ -86,6 +86,13 @@ class Whisper:
             self._seconds,
             parts=dict(self._backend.parts),
         )
+
+    def language(self, clips: Iterable[Clip]) -> str | None:
+        option = self._language
+        if option.fixed or option.each or not self._vocabulary.languages:
+            return None
+        audible = [clip for clip in clips if not _silent(clip.waveform)]
+        return Spoken(audible).settle(option, self._shares_of) if audible else None
 
     def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:
         hypotheses: list[Hypothesis] = []
@@ -159,10 +166,7 @@ class Whisper:
         shares = self._backend.languages(encoded)
 
         def shares_of(clip: Clip) -> dict[str, float]:
-            if clip in clips:
-                return shares[clips.index(clip)]
-            features = self._backend.features([self._chunk(clip)])
-            return self._backend.languages(self._backend.encode(features))[0]
+            return shares[clips.index(clip)] if clip in clips else self._shares_of(clip)
 
         languages: list[str | None] = []
         for job, row in zip(jobs, shares, strict=True):
@@ -173,6 +177,11 @@ class Whisper:
             else:
                 languages.append(job.spoken.settle(self._language, shares_of))
         return languages
+
+    def _shares_of(self, clip: Clip) -> dict[str, float]:
+        """The probability of each language of a clip by itself."""
+        features = self._backend.features([self._chunk(clip)])
+        return self._backend.languages(self._backend.encode(features))[0]
 
     def _previous_text(self) -> list[int]:
         text = " ".join(filter(None, [self._options.hotwords, self._options.initial_prompt]))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.beam_search import BeamSearch
     from speechkit.engines.protocols import Waveform
 
+CPU_WINDOW = 1000  # positions
 CPU_POSITIONS = 1500  # encoded at once on a CPU, whose caches a batch of windows would overflow
 ROWS = 256  # windows decoded at once, at most: a row gains little beyond 128
 # By a simulation with the times of a step on an H200 and the lengths of LibriSpeech's utterances,
@@ -55,6 +56,8 @@ class TorchBackend:
         self.compute_type = torch_device.name(self._dtype)
         self._stopwatch = Stopwatch(lambda: torch_device.wait(self._device))
         self._checkpoint = checkpoint.load(Path(options.model), self._device, self._dtype)
+        if self._device.type == "cpu":
+            self._checkpoint = self._checkpoint.shortened(CPU_WINDOW)
         config, rules = self._checkpoint.config, self._checkpoint.generation
         self.vocabulary = Vocabulary(self._checkpoint.tokenizer, rules.is_multilingual)
         self.longest = config.max_target_positions
@@ -124,13 +127,16 @@ class TorchBackend:
             parts = features.to(self._device, self._dtype).split(at_once)
             return torch.cat([self._encoder(part) for part in parts])
 
-    @torch.inference_mode()
     def _warm_up(self) -> None:
-        """Have the device load its kernels, by a window of silence."""
         with suppress(Exception):  # the first batch will meet the problem as well, and report it
-            encoded = self._encode(torch.zeros(1, self._frames * HOP, device=self._device))
-            prompt = [*self.vocabulary.start(None, "transcribe"), self.vocabulary.no_timestamps]
-            self._loop.decode(encoded, [prompt], Search(), [2], 1)
+            self._first_window()
+
+    @torch.inference_mode()
+    def _first_window(self) -> None:
+        """Have the device load its kernels, by a window of silence."""
+        encoded = self._encode(torch.zeros(1, self._frames * HOP, device=self._device))
+        prompt = [*self.vocabulary.start(None, "transcribe"), self.vocabulary.no_timestamps]
+        self.decode(encoded, [prompt], Search(), [2], 1)
         self._stopwatch.parts.clear()
 
     def languages(self, encoded: torch.Tensor) -> list[dict[str, float]]:

@@ -1,0 +1,94 @@
+"""Long utterances that are computed in parts, which all workers share."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
+
+from speechkit.io import typed_json
+from speechkit.io.manifest_checks import fault
+from speechkit.records import Division, Part, Record, Utterance
+from speechkit.runtime.messages import Outcome, error_outcome, success_outcome
+from speechkit.runtime.stage import Processor
+
+
+@dataclass(slots=True)
+class _Divided:
+    utterance: Utterance
+    division: Division
+    results: dict[int, str] = field(default_factory=dict)  # of the parts done, by number
+
+
+class Divisions:
+    """The divided utterances without an outcome, and the results of their parts so far.
+
+    ``error_keys``: keys of a failed utterance's record beside its error.
+    """
+
+    def __init__(self, processor: Processor, error_keys: Record) -> None:
+        self._processor = processor
+        self._error_keys = error_keys
+        self._divided: dict[int, _Divided] = {}
+
+    def begin(
+        self, utterance: Utterance, division: Division, results: Mapping[int, str] | None = None
+    ) -> list[Utterance]:
+        """Return the parts to compute; ``results`` of an earlier run are taken over."""
+        divided = _Divided(utterance, division, dict(results or {}))
+        self._divided[utterance.index] = divided
+        return [
+            _part(utterance, division, number)
+            for number in range(division.parts)
+            if number not in divided.results
+        ]
+
+    def is_open(self, index: int) -> bool:
+        """Whether the utterance still needs its parts: none of them has failed."""
+        return index in self._divided
+
+    def take(self, outcome: Outcome) -> Outcome | None:
+        """Take the outcome of a part; return that of its utterance as soon as it is certain."""
+        divided = self._divided.get(outcome.index)
+        if divided is None or outcome.part is None:
+            return None
+        if outcome.error:
+            del self._divided[outcome.index]
+            return replace(outcome, part=None)
+        divided.results[outcome.part] = outcome.lines[0]
+        if len(divided.results) < divided.division.parts:
+            return None
+        del self._divided[outcome.index]
+        return self._joined(divided)
+
+    def _joined(self, divided: _Divided) -> Outcome:
+        results = [json.loads(divided.results[number]) for number in range(divided.division.parts)]
+        try:
+            records = self._processor.join(divided.utterance, divided.division, results)
+            for problem in filter(None, map(fault, records)):  # an earlier run's are easy to forge
+                raise ValueError(f"the results of its parts don't fit together: {problem}")
+            return success_outcome(divided.utterance, records, 0.0)  # the parts told their seconds
+        except Exception as e:
+            error = traceback.format_exc()
+            return error_outcome(divided.utterance, e, self._error_keys, error)
+
+
+def dump(division: Division) -> str:
+    return json.dumps(asdict(division))
+
+
+def load(line: str) -> Division:
+    """The division that `dump` wrote. Raise ValueError for anything else."""
+    fields = typed_json.parse(line)
+    division = typed_json.to_dataclass(Division, fields)
+    if division.parts < 2 or any(start >= end for start, end in pairwise(division.edges)):
+        raise ValueError("no edges of parts")
+    return division
+
+
+def _part(utterance: Utterance, division: Division, number: int) -> Utterance:
+    part = Part(division, number)
+    offset = utterance.offset + division.edges[number]
+    return replace(utterance, offset=offset, duration=part.seconds, part=part)

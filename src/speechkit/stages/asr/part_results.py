@@ -1,0 +1,92 @@
+"""The result of a part in JSON, and the record of a recording from those of its parts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from speechkit import keys
+from speechkit.records import Record, Segment, Utterance, Word
+from speechkit.stages.asr.recognition import Recognition
+from speechkit.stages.asr.recording_parts import Known
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What a record tells beside the text: the times of ``words`` and ``chars``, and the
+    ``languages`` of segments."""
+
+    words: bool
+    chars: bool
+    languages: bool
+
+
+def part_result(recognition: Recognition, start: float, detail: Detail) -> Record:
+    """The result of a part that begins ``start`` seconds into the file, whose times it has."""
+    transcript = recognition.transcript
+    # Later stages need segments in order of time, even if an engine invents times.
+    segments = sorted(recognition.segments(), key=lambda segment: segment.start)
+    return {
+        "text": transcript.text,
+        "segments": [_segment(segment, start, detail) for segment in segments],
+        "gaps": [_times(*gap, start) for gap in transcript.unheard()],
+        "languages": dict(transcript.languages),
+        "flags": sorted({flag for segment in segments for flag in segment.flags}),
+    }
+
+
+def joined(utterance: Utterance, known: Known, parts: Sequence[Record]) -> Record:
+    """The record of an utterance from the results of all its parts, in order."""
+    gaps = [gap for part in parts for gap in part["gaps"]]
+    results: Record = {
+        "duration": utterance.duration or known.duration,
+        "pred_text": " ".join(part["text"] for part in parts if part["text"]),
+        "segments": [segment for part in parts for segment in part["segments"]],
+    }
+    if language := _language(part["languages"] for part in parts):
+        results["lang"] = language
+    if gaps:
+        results["gaps"] = gaps
+    flags = {"low_coverage"} if gaps else set()
+    flags.update(known.flags, *(part["flags"] for part in parts))
+    return keys.with_results(utterance.record, "asr", results, flags)
+
+
+def _language(counts: Iterable[Mapping[str, int]]) -> str | None:
+    """The language of most words."""
+    words: Counter[str] = Counter()
+    for count in counts:
+        words.update(count)
+    return max(words, key=lambda code: words[code], default=None)
+
+
+def _segment(segment: Segment, offset: float, detail: Detail) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        **_times(segment.start, segment.end, offset),
+        **segment.extra,
+        "text": segment.text,
+    }
+    if segment.confidence is not None:
+        out["confidence"] = segment.confidence
+    if segment.flags:
+        out["flags"] = list(segment.flags)
+    if detail.languages and segment.language:
+        out["lang"] = segment.language
+    if detail.words:
+        out["words"] = [_word("word", word, offset) for word in segment.words]
+    if detail.chars:
+        chars = (char for word in segment.words for char in word.chars)
+        out["chars"] = [_word("char", char, offset) for char in chars]
+    return out
+
+
+def _word(key: str, word: Word, offset: float) -> dict[str, Any]:
+    sure = {} if word.confidence is None else {"confidence": word.confidence}
+    return {key: word.text, **_times(word.start, word.end, offset), **sure}
+
+
+def _times(start: float, end: float, offset: float) -> dict[str, float]:
+    """Times of the utterance as keys, in seconds of the file."""
+    return {"start": round(offset + start, 3), "end": round(offset + max(start, end), 3)}
