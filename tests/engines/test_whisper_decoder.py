@@ -57,7 +57,7 @@ class Reading:
         self.decoded: list[tuple[int, Search]] = []
         self.limits: list[int] = []
 
-    def batch_size(self, beams: int) -> int:
+    def batch_size(self, beams: int, tried: int = 0) -> int:
         return 4
 
     def features(self, waveforms: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ class BatchSize:
 
     ``out_of_memory`` tells whether an exception means that; ``free`` releases cached memory.
     ``each``: items that an engine takes in a call for each that it computes at once. ``corrected``
-    tells the better size that is known after a first call with all of them.
+    tells a better size than the one that a first call has had.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class BatchSize:
         free: Callable[[], None],
         *,
         each: int = 1,
-        corrected: Callable[[], int] | None = None,
+        corrected: Callable[[int], int] | None = None,
     ) -> None:
         self.size = size
         self._out_of_memory = out_of_memory
@@ -65,9 +65,14 @@ class BatchSize:
         return results
 
     def _correct(self, computed: int) -> None:
-        if self._corrected and computed >= self.size:
-            self.size = self._corrected()
-            self._corrected = None
+        if not self._corrected or computed < self.size:
+            return
+        size = self._corrected(self.size)
+        self._corrected = None
+        if size != self.size:
+            log.info("%d windows at once instead of %d, by the memory taken", size, self.size)
+            self.size = size
+            self._free()
 
     def _halve(self, size: int, message: str) -> None:
         """Halve the ``size`` of a call that ran out of memory."""

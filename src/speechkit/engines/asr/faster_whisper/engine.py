@@ -83,7 +83,7 @@ class CTranslate2Backend:
     def parts(self) -> Mapping[str, float]:
         return self._stopwatch.parts
 
-    def batch_size(self, beams: int) -> int:
+    def batch_size(self, beams: int, tried: int = 0) -> int:
         return CUDA_BATCH if self.device.startswith("cuda") else CPU_BATCH
 
     def features(self, waveforms: Sequence[Waveform]) -> NDArray[np.float32]:

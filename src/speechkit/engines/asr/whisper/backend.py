@@ -67,10 +67,10 @@ class Backend(Protocol):
     @property
     def parts(self) -> Mapping[str, float]: ...
 
-    def batch_size(self, beams: int) -> int:
+    def batch_size(self, beams: int, tried: int = 0) -> int:
         """The number of windows decoded at once that fit in the device's free memory.
 
-        It is asked again after the first batch, when the device has shown what a window takes.
+        ``tried``: the number in a first batch, which has shown how much memory they take.
         """
         ...
 

@@ -67,13 +67,13 @@ class Whisper(AsrEngine):
             raise UsageError("this model can't tell the language: give it with --language")
         self._fallback = FallbackDecoder(backend, options.beam_size, options.temperature)
         self._context = self._previous_text()
-        estimate = partial(backend.batch_size, options.beam_size)
+        fitting = partial(backend.batch_size, options.beam_size)
         self._batch = BatchSize(
-            options.batch_size or estimate(),
+            options.batch_size or fitting(),
             backend.out_of_memory,
             backend.free_memory,
             each=backend.windows_a_row,
-            corrected=None if options.batch_size else estimate,
+            corrected=None if options.batch_size else fitting,
         )
         self._seconds = 0.0
         self.max_window = self.least_window = backend.chunk
