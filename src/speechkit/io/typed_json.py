@@ -51,9 +51,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, list | tuple) and _all_fit(value, arguments[0])
     if origin is dict:
         return isinstance(value, dict) and _all_fit(value.values(), arguments[1])
-    if hint is float or hint is int:
-        kinds = (int,) if hint is int else (int, float)
-        return type(value) in kinds and 0 <= value < _MAX_NUMBER
+    if hint in (float, int):
+        return type(value) in (int, hint) and 0 <= value < _MAX_NUMBER
     return hint is Any or (hint is not None and type(value) is hint)
 
 

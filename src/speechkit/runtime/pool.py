@@ -212,11 +212,8 @@ class Pool:
         if timed_out and self._stall_ends:
             log.error("a worker process hangs; its threads are at:\n%s", worker.all_stacks())
         status = self._end(worker)
-        if not timed_out:
-            self._deaths += 1
-        if not self._proven or self._deaths >= DEATHS_IN_A_ROW:
-            too_many = worker_errors.too_many_deaths(self._deaths, status)
-            self._fatal = too_many if self._proven else worker_errors.no_engine(status)
+        self._deaths += not timed_out
+        self._fatal = self._fatal or self._fatal_end(status)
         suspects = self._suspects(worker, timed_out=timed_out)
         if timed_out and self._ends_run(suspects):
             self._stalled += suspects
@@ -233,6 +230,14 @@ class Pool:
             for utterance in suspects
             for answer in self._with_whole(error_outcome(utterance, reason, keys))
         ]
+
+    def _fatal_end(self, status: int) -> SpeechkitError | None:
+        """The error that ends the run after the end of a worker, if no utterance is at fault."""
+        if not self._proven:
+            return worker_errors.no_engine(status)
+        if self._deaths >= DEATHS_IN_A_ROW:
+            return worker_errors.too_many_deaths(self._deaths, status)
+        return None
 
     def _suspects(self, worker: WorkerProcess, *, timed_out: bool) -> list[Utterance]:
         """Return the utterances that may have ended the worker, and queue its others again."""

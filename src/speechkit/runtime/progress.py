@@ -13,7 +13,7 @@ class Progress:
 
     ``done`` of ``total`` utterances have a result or an error, ``resumed`` of them from an earlier
     run; ``failed`` have an error. ``audio_seconds``: audio done by this run. ``elapsed`` and
-    ``remaining``: seconds of wall time; ``remaining`` is None until an utterance is done.
+    ``remaining``: seconds of wall time; ``remaining`` is None until it can be told.
     """
 
     stage: str
@@ -87,10 +87,10 @@ class Meter:
         self._listener(progress)
 
     def _remaining(self, elapsed: float) -> float | None:
-        answered = self._done - self._resumed
-        if not answered:
-            return None
         if self._seconds is not None and self._audio:
             left = max(0.0, self._seconds - self._resumed_seconds - self._audio)
             return left * elapsed / self._audio
+        answered = self._done - self._resumed
+        if not answered:
+            return None
         return (self._total - self._done) * elapsed / answered

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from typing import TYPE_CHECKING
 
 from speechkit.engines import registry
@@ -15,15 +17,26 @@ if TYPE_CHECKING:
 
 ENGINE = "silero"  # takes less than 1 % of the time of recognition, and works in many threads
 
+_building = threading.Lock()
 
-class Judge:
-    """Finds speech; can be called from several threads."""
 
-    def __init__(self) -> None:
-        self._vad: VadEngine = registry.create("vad", ENGINE)
+def build() -> VadEngine:
+    """The VAD, built once in each process; loading threads may need it before the engine is there.
 
-    def speech(self, waveform: Waveform, peak: float) -> list[Span]:
-        """The speech in seconds of the waveform; ``peak``: of the recording that it is from."""
-        (frames,) = self._vad.probabilities([raised(waveform, peak)])
-        seconds = len(waveform) / SAMPLE_RATE
-        return list(speech_segments(frames, self._vad.hop, seconds, DEFAULTS[ENGINE]))
+    Raise `EngineMissing`.
+    """
+    with _building:
+        return _vad()
+
+
+def speech(waveform: Waveform, peak: float) -> list[Span]:
+    """The speech in seconds of the waveform; ``peak``: of the recording that it is from."""
+    vad = build()
+    (frames,) = vad.probabilities([raised(waveform, peak)])
+    return list(speech_segments(frames, vad.hop, len(waveform) / SAMPLE_RATE, DEFAULTS[ENGINE]))
+
+
+@functools.cache
+def _vad() -> VadEngine:
+    vad: VadEngine = registry.create("vad", ENGINE)
+    return vad

@@ -39,19 +39,22 @@ def part_result(recognition: Recognition, start: float, detail: Detail) -> Recor
 
 def joined(utterance: Utterance, known: Known, parts: Sequence[Record]) -> Record:
     """The record of an utterance from the results of all its parts, in order."""
-    gaps = [gap for part in parts for gap in part["gaps"]]
+    gaps = _all("gaps", parts)
     results: Record = {
         "duration": utterance.duration or known.duration,
         "pred_text": " ".join(part["text"] for part in parts if part["text"]),
-        "segments": [segment for part in parts for segment in part["segments"]],
+        "segments": _all("segments", parts),
     }
     if language := _language(part["languages"] for part in parts):
         results["lang"] = language
     if gaps:
         results["gaps"] = gaps
-    flags = {"low_coverage"} if gaps else set()
-    flags.update(known.flags, *(part["flags"] for part in parts))
+    flags = {*known.flags, *_all("flags", parts), *(["low_coverage"] if gaps else [])}
     return keys.with_results(utterance.record, "asr", results, flags)
+
+
+def _all(key: str, parts: Sequence[Record]) -> list[Any]:
+    return [value for part in parts for value in part[key]]
 
 
 def _language(counts: Iterable[Mapping[str, int]]) -> str | None:

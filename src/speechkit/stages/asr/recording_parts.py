@@ -18,8 +18,7 @@ from speechkit.errors import AudioTruncated
 from speechkit.io import audio, typed_json
 from speechkit.io.checksums import file_stamp
 from speechkit.records import Division, Part, Utterance
-from speechkit.runtime.stage import Loaded
-from speechkit.stages.asr.judge import Judge
+from speechkit.stages.asr import judge
 from speechkit.stages.asr.speaker_turns import NO_TURNS, Turn, Turns
 from speechkit.stages.asr.windows import Span, pause_in
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
 SEAM = 30.0  # seconds
+BEGINNING = 300.0  # seconds, which tell the language of a long recording
 EVENLY = 4  # parts come in multiples of it, so that 2 or 4 workers share them evenly
 
 
@@ -68,14 +68,20 @@ class PartAudio:
     judged: Sequence[Span]
 
 
-def whole(utterance: Utterance, recording: audio.Audio, judge: Judge) -> PartAudio:
-    """A whole recording; of one that is too long for the memory, only the beginning."""
-    waveform = recording.beginning
+def whole(utterance: Utterance, recording: audio.Audio) -> PartAudio:
+    """A recording as one part."""
+    speech = judge.speech(recording.waveform, recording.peak)
+    return PartAudio(Known.of(recording), recording.waveform, utterance.offset, speech)
+
+
+def beginning(utterance: Utterance, recording: audio.Audio) -> PartAudio:
+    """The first `BEGINNING` of a long recording."""
+    waveform = recording.beginning[: round(BEGINNING * SAMPLE_RATE)]
     speech = judge.speech(waveform, recording.peak)
     return PartAudio(Known.of(recording), waveform, utterance.offset, speech)
 
 
-def load_part(utterance: Utterance, part: Part, track: str | None, judge: Judge) -> PartAudio:
+def load_part(utterance: Utterance, part: Part, track: str | None) -> PartAudio:
     """The sound of a part, cut at pauses. Raise an ``Audio…`` error naming the file."""
     known = Known.of_division(part.division)
     before = SEAM if part.number else 0.0
@@ -91,23 +97,24 @@ def load_part(utterance: Utterance, part: Part, track: str | None, judge: Judge)
     )
     if len(waveform) < (duration - audio.SLACK) * SAMPLE_RATE:
         raise AudioTruncated(f"{utterance.audio}: became shorter while it was transcribed")
-    first = _cut(waveform, (0.0, SEAM), start, utterance, known, judge) if before else 0.0
+    first = _cut(waveform, (0.0, SEAM), start, utterance, known) if before else 0.0
     last = duration
     if not part.is_last:
-        last = _cut(waveform, (duration - SEAM, duration), start, utterance, known, judge)
+        last = _cut(waveform, (duration - SEAM, duration), start, utterance, known)
     waveform = waveform[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)]
     return PartAudio(known, waveform, start + first, judge.speech(waveform, known.peak))
 
 
-def divided(loaded: Loaded, longest: float) -> Division:
+def divided(utterance: Utterance, recording: audio.Audio, longest: float) -> Division:
     """A division into parts of at most ``longest`` seconds, and of half of that at least.
 
-    ``loaded``: a recording of more than two such parts.
+    The recording is longer than two such parts.
     """
-    parts = EVENLY * math.ceil(loaded.seconds / (EVENLY * longest))
-    edges = [float(round(number * loaded.seconds / parts)) for number in range(parts)]
-    stamp = file_stamp(loaded.utterance.audio)
-    return Division((*edges, loaded.seconds), stamp, asdict(loaded.data.known))
+    seconds = recording.seconds
+    parts = EVENLY * math.ceil(seconds / (EVENLY * longest))
+    edges = [float(round(number * seconds / parts)) for number in range(parts)]
+    known = asdict(Known.of(recording))
+    return Division((*edges, seconds), file_stamp(utterance.audio), known)
 
 
 def with_language(division: Division, language: str | None) -> Division:
@@ -140,7 +147,6 @@ def _cut(
     start: float,
     utterance: Utterance,
     known: Known,
-    judge: Judge,
 ) -> float:
     """The time in the waveform, which begins at ``start``, at which two parts meet in the seam."""
     sound = waveform[round(seam[0] * SAMPLE_RATE) : round(seam[1] * SAMPLE_RATE)]

@@ -12,6 +12,7 @@ from speechkit.engines import model_catalogue, registry
 from speechkit.engines.engine_info import EngineInfo
 from speechkit.engines.protocols import EACH, AsrEngine, Clip, DeviceUse, language_names
 from speechkit.engines.registry import Engine
+from speechkit.io.audio import Audio
 from speechkit.io.model_files import nearby
 from speechkit.records import Division, Record, Utterance
 from speechkit.runtime.batching import MOST
@@ -23,12 +24,13 @@ from speechkit.runtime.worker_plan import (
     part_seconds,
     plan_workers,
 )
-from speechkit.stages.asr.judge import Judge
+from speechkit.stages.asr import judge
 from speechkit.stages.asr.part_results import Detail, joined, part_result
 from speechkit.stages.asr.recognition import Attempt, Recognition
 from speechkit.stages.asr.recording_parts import (
     Known,
     PartAudio,
+    beginning,
     divided,
     given_speech,
     load_part,
@@ -74,33 +76,36 @@ class AsrProcessor(Processor):
     part_seconds: float
     model_copies: Path | None = None
     _engine: AsrEngine = field(init=False)
-    _judge: Judge = field(init=False)
 
     def open(self) -> None:
         engine = self.engine
         if engine.info.weights:
             model = nearby(Path(engine.value("model")), self.model_copies)
             engine = engine.with_values(model=str(model))
-        self._judge = Judge()
+        judge.build()
         self._engine = engine.build()
 
     def load(self, utterance: Utterance) -> Loaded:
         if utterance.part:
-            part = load_part(utterance, utterance.part, self.options.track, self._judge)
+            part = load_part(utterance, utterance.part, self.options.track)
             return Loaded(utterance, part, utterance.part.seconds)
         loaded = load_audio(utterance, self.options.channel, self.options.track)
-        return Loaded(utterance, whole(utterance, loaded.data, self._judge), loaded.seconds)
+        if loaded.seconds > 2 * self.part_seconds:
+            return loaded
+        return replace(loaded, data=whole(utterance, loaded.data))
 
     def divide(self, loaded: Loaded) -> Division | None:
-        if loaded.seconds <= 2 * self.part_seconds:
+        recording = loaded.data
+        if isinstance(recording, PartAudio):
             return None
-        division = divided(loaded, self.part_seconds)
+        division = divided(loaded.utterance, recording, self.part_seconds)
         if self.options.languages_change:
             return division
-        return with_language(division, self._engine.language(self._clips(loaded)))
+        clips = self._clips(loaded.utterance, recording)
+        return with_language(division, self._engine.language(clips))
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
-        recognitions = [self._recognition(loaded) for loaded in batch]
+        recognitions = [self._recognition(loaded.utterance, loaded.data) for loaded in batch]
         apart = self.options.languages_change
         self._recognise(recognitions, [r.windows(self._engine, apart=apart) for r in recognitions])
         for _ in range(ATTEMPTS):
@@ -129,25 +134,24 @@ class AsrProcessor(Processor):
         options = self.options
         return Detail(options.words, options.chars, options.languages_change)
 
-    def _clips(self, loaded: Loaded) -> Iterator[Clip]:
+    def _clips(self, utterance: Utterance, recording: Audio) -> Iterator[Clip]:
         """The clips of a recording's beginning, which tell its language."""
-        recognition = self._recognition(loaded)
+        recognition = self._recognition(utterance, beginning(utterance, recording))
         for attempt in recognition.windows(self._engine):
             yield recognition.clip(attempt)
 
-    def _recognition(self, loaded: Loaded) -> Recognition:
+    def _recognition(self, utterance: Utterance, part: PartAudio) -> Recognition:
         """Begin a transcription.
 
         Without speech from an earlier stage, everything is decoded, and the judge tells which
         stretches must give words.
         """
-        part: PartAudio = loaded.data
         return Recognition(
             part.waveform,
-            given_speech(loaded.utterance, part.start),
+            given_speech(utterance, part.start),
             part.judged,
             part.known.language,
-            turns(loaded.utterance, part.start),
+            turns(utterance, part.start),
         )
 
     def _recognise(
