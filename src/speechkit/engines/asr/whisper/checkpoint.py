@@ -85,6 +85,11 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Checkpoint:
         generation = _generation(told[rules], config)
     with _sentences(folder / "preprocessor_config.json"):
         _require_features(told.get("preprocessor_config.json", {}), config)
+    if not (folder / "tokenizer.json").is_file():
+        raise EngineMissing(
+            f"--model {folder}: no tokenizer.json in it; copy that of the checkpoint from which "
+            "it was trained"
+        )
     with _sentences(folder / "tokenizer.json"):
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     return Checkpoint(config, generation, tokenizer, _weights(folder, config, device, dtype))
@@ -98,8 +103,8 @@ def _sentences(path: Path) -> Iterator[None]:
     except (SpeechkitError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as e:  # a broken file can raise anything
-        problem = "not as a Whisper has it" if path.is_file() else "missing"
-        raise EngineMissing(f"{path}: {fairseq_checkpoint.reason(e, problem)}") from e
+        problem = fairseq_checkpoint.reason(e, "not as a Whisper has it")
+        raise EngineMissing(f"{path}: {problem}") from e
 
 
 def _config(told: Mapping[str, Any]) -> WhisperConfig:
