@@ -210,6 +210,7 @@ def test_configurations_that_are_not_a_whispers(folder: Path) -> None:
         ("generation_config.json", {"alignment_heads": [1]}, "not as a Whisper has it"),
         ("preprocessor_config.json", {"feature_size": 128}, "feature_size is 128, and not 80"),
         ("tokenizer.json", {"model": None}, "not as a Whisper has it"),
+        ("config.json", {"vocab_size": 50_000}, "more tokens than the 50000 of config.json"),
     ]
     for name, more, sentence in cases:
         usual = (folder / name).read_text()
