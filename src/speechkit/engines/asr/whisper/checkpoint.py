@@ -131,7 +131,7 @@ def _generation(told: Mapping[str, Any], config: WhisperConfig) -> Generation:
     _require_below("max_initial_timestamp_index", (first,), MOST_SIZE)
     layers, heads = config.decoder_layers, config.decoder_attention_heads
     upper = [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)]
-    pairs = {(layer, head): None for layer, head in told.get("alignment_heads") or upper}
+    pairs = dict.fromkeys(map(tuple, told.get("alignment_heads") or upper))
     for layer, head in pairs:
         _require_below("alignment_heads", (layer,), layers)
         _require_below("alignment_heads", (head,), heads)
