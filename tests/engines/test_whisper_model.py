@@ -101,6 +101,27 @@ def test_waveforms_are_encoded_as_their_features(
     assert not backend.parts
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_card_hears_what_the_cpu_does(untrained: dict[str, Path], examples: Path) -> None:
+    sounds = sorted(examples.rglob("*.flac"))[:3]
+    speech = [audio.load(str(one), sample_rate=SAMPLE_RATE).waveform[:30_000] for one in sounds]
+    texts, seconds = [[40, 50], [], [60, 70, 80]], [1.8, 1.8, 1.8]
+    states, aligned = [], []
+    for device in ("cpu", "cuda"):
+        backend: Any = registry.create(
+            "asr", "whisper", model=str(untrained["whisper"]), device=device, compute_type="float32"
+        )._backend
+        prepared = backend.features(speech)
+        assert prepared.device.type == device
+        hidden = backend.encode(prepared)
+        states.append(hidden.cpu())
+        start = backend.vocabulary.start("en", "transcribe")
+        aligned.append([one.starts for one in backend.align(hidden, start, texts, seconds)])
+    torch.testing.assert_close(*states, atol=1e-3, rtol=1e-3)
+    assert aligned[0] == aligned[1]
+
+
 def test_a_process_of_the_engine_imports_no_transformers(
     untrained: dict[str, Path], examples: Path
 ) -> None:
