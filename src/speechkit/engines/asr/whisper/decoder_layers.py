@@ -190,7 +190,8 @@ class _Layer:
         keys, values = self.audio.weight.view(2, self._heads, -1, hidden.shape[-1])
         query = self.query_audio(state)[:, :, 0]
         asked = torch.einsum("whd,hdn->whn", query, keys) * query.shape[-1] ** -0.5
-        heard = (asked @ hidden.transpose(1, 2)).softmax(-1) @ hidden
+        shares = (asked @ hidden.transpose(1, 2)).softmax(-1, dtype=torch.float32)
+        heard = shares.to(hidden.dtype) @ hidden
         merged = torch.einsum("whn,hdn->whd", heard, values).flatten(1)
         merged = merged + self.audio.bias[merged.shape[1] :]
         return self._feed_forward(state + self._after_audio(merged[:, None]))
