@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.beam_search import BeamSearch
     from speechkit.engines.protocols import Waveform
 
-CPU_WINDOW = 1000  # positions
+# Positions of a window on a CPU, 20 s. Over 50 utterances of LibriSpeech, base takes 25 % less time
+# than with 30 s, and 12.6 instead of 13.1 % of the words are wrong.
+CPU_WINDOW = 1000
 CPU_POSITIONS = 1500  # encoded at once on a CPU, whose caches a batch of windows would overflow
 ROWS = 256  # windows decoded at once, at most: a row gains little beyond 128
 # By a simulation with the times of a step on an H200 and the lengths of LibriSpeech's utterances,
