@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import ctranslate2
 import torch
-from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+from tokenizers import Tokenizer
+from transformers import (
+    GenerationConfig,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+)
 
 from vocabularykit import tokenizer, tokenizer_file
 from whisper_to_transformers import ends, generation, write_vocabulary
@@ -53,3 +60,22 @@ def make_untrained(folder: Path) -> dict[str, Path]:
         copy_files=["tokenizer.json", "preprocessor_config.json", "generation_config.json"],
     ).convert(str(found["faster-whisper"]))
     return found
+
+
+def theirs(folder: Path) -> tuple[Any, Any]:
+    """transformers' model of a folder, and a configuration of its own for `generate()`."""
+    model: Any = WhisperForConditionalGeneration.from_pretrained(folder, attn_implementation="sdpa")
+    told = model.generation_config
+    vocabulary = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    first = getattr(told, "max_initial_timestamp_index", None)
+    generation: Any = GenerationConfig(
+        suppress_tokens=told.suppress_tokens or None,
+        begin_suppress_tokens=told.begin_suppress_tokens or None,
+        return_dict_in_generate=True,
+        no_timestamps_token_id=vocabulary.token_to_id("<|notimestamps|>"),
+        max_initial_timestamp_index=50 if first is None else first,
+        decoder_start_token_id=vocabulary.token_to_id("<|startoftranscript|>"),
+        **ends(vocabulary),
+    )
+    model.generation_config = generation
+    return model.eval(), generation

@@ -17,11 +17,11 @@ def crowded(options: WhisperOptions) -> Any:
     import torch
 
     from speechkit.engines.asr.whisper.decoder import Whisper
-    from speechkit.engines.asr.whisper.engine import TransformersBackend
+    from speechkit.engines.asr.whisper.engine import TorchBackend
 
     fits = int(os.environ["CROWDED_FITS"])
 
-    class CrowdedBackend(TransformersBackend):
+    class CrowdedBackend(TorchBackend):
         def encode(self, features: Any) -> Any:
             if len(features) > fits:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from speechkit.engines.asr.whisper import memory
 from speechkit.engines.batch_size import BatchSize
 from speechkit.engines.prefetch import AHEAD, prefetched
+from speechkit.engines.torch import device as torch_device
 from speechkit.errors import OutOfMemory
 
 
@@ -46,6 +50,87 @@ def test_a_batch_that_does_not_fit_is_halved_and_that_remembered(
     before = len(device.asked)
     batch.map_halving(range(20), device.compute)
     assert 0 not in device.asked[before:]
+
+
+@pytest.mark.parametrize(("fits", "left"), [(4, 4), (3, 2), (1, 1)])
+def test_calls_have_more_items_than_are_computed_at_once(fits: int, left: int) -> None:
+    device = Crowded(99)
+    batch = BatchSize(4, device.is_full, lambda: None, each=3)
+
+    def compute(items: Sequence[int]) -> list[int]:
+        if batch.size > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return device.compute(items)
+
+    assert batch.map_halving(range(20), compute) == [i * 10 for i in range(20)]
+    assert batch.size == left
+    assert max(device.asked) == batch.together == (1 if left == 1 else 3 * left)
+
+
+def test_a_size_is_corrected_once_after_a_whole_batch() -> None:
+    device, tried = Crowded(99), []
+
+    def corrected(size: int) -> int:
+        tried.append(size)
+        return 10
+
+    batch = BatchSize(4, device.is_full, lambda: device.asked.append(0), corrected=corrected)
+    batch.map_halving(range(3), device.compute)
+    assert (batch.size, device.asked) == (4, [3])
+    assert batch.map_halving(range(20), device.compute) == [i * 10 for i in range(20)]
+    assert device.asked == [3, 4, 0, 10, 6]
+    assert tried == [4]
+
+
+def test_a_size_that_was_halved_is_not_corrected() -> None:
+    device = Crowded(3)
+    batch = BatchSize(8, device.is_full, lambda: None, corrected=lambda size: 64)
+    batch.map_halving(range(20), device.compute)
+    assert batch.size == 2
+
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("room", "window", "others", "size"),
+    [(80 * GB, GB, 0, 56), (80 * GB, GB, 20 * GB, 32), (80 * GB, GB // 10, 0, 256), (GB, GB, 0, 1)],
+)
+def test_windows_that_fit(room: int, window: int, others: int, size: int) -> None:
+    assert torch_device.fitting(room, window, others, 256) == size
+
+
+@pytest.mark.parametrize(
+    ("size", "taken", "corrected"),
+    [
+        (64, 56 * GB, 64),  # as it was meant to be
+        (64, 48 * GB, 64),
+        (64, 28 * GB, 128),
+        (64, 5 * GB, 256),
+        (64, 75 * GB, 40),
+        (2, 79 * GB, 1),
+    ],
+)
+def test_the_size_that_the_memory_taken_allows(size: int, taken: int, corrected: int) -> None:
+    """In 80 GB, of which fragments and peaks may have three tenths."""
+    assert torch_device.corrected(size, taken, 80 * GB, 256) == corrected
+
+
+@pytest.mark.parametrize(
+    ("layers", "gigabytes", "rows"), [(4, 80, 256), (4, 20, 168), (32, 80, 152), (32, 16, 24)]
+)
+def test_rows_of_a_large_whisper(layers: int, gigabytes: int, rows: int) -> None:
+    """The geometry of large-v3-turbo and of large-v3 in bfloat16."""
+    config: Any = SimpleNamespace(
+        d_model=1280,
+        num_mel_bins=128,
+        vocab_size=51_866,
+        decoder_layers=layers,
+        max_source_positions=1500,
+        max_target_positions=448,
+    )
+    row = memory.of_row(config, 2, 1) + 2 * memory.of_window(config, 2)
+    assert torch_device.fitting(gigabytes * GB, row, memory.of_encoder(config, 2), 256) == rows
 
 
 def test_what_does_not_fit_alone_is_an_error_of_its_own() -> None:

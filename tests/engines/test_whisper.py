@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from transformers.models.whisper.generation_whisper import _dynamic_time_warping
 
 import entrypointkit
 from audiokit import whole
 from runkit import records
 from speechkit.engines import registry
-from speechkit.engines.asr.whisper.alignment import _first_frames, _median
+from speechkit.engines.asr.whisper.alignment import first_frames, median, starts
 from speechkit.engines.asr.whisper.backend import Search
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import UsageError
@@ -205,24 +206,33 @@ def test_memory_that_runs_out(
     assert json.loads(summary.read_text())["device"]["batch_size"] == (2 if fits else 1)
 
 
+def test_tokens_lie_where_the_heads_look() -> None:
+    weights = torch.full((2, 2, 4, 100), 1e-3)
+    for row, (first, last) in enumerate([(10, 30), (30, 55), (55, 70), (70, 80)]):
+        weights[:, :, row, first:last] = 1.0
+    found, short = starts(weights, [3, 1], [1.6, 0.9])
+    assert found[1:] == pytest.approx([0.6, 1.1, 1.4], abs=0.05)
+    assert short[1:] == pytest.approx([0.6], abs=0.05)
+
+
 def test_the_cheapest_paths_are_those_of_transformers() -> None:
     """Each alone, and all at once."""
-    random = np.random.default_rng(1)
+    random = torch.Generator().manual_seed(1)
     shapes = [(1, 1), (1, 9), (9, 1), (7, 40), (30, 150)]
-    costs = [random.normal(size=shape).astype(np.float32) for shape in shapes]
-    together = _first_frames(costs)
+    costs = [torch.randn(shape, generator=random) for shape in shapes]
+    together = first_frames(costs)
     for cost, found in zip(costs, together, strict=True):
-        rows, columns = _dynamic_time_warping(cost.astype(np.float64))
+        rows, columns = _dynamic_time_warping(cost.double().numpy())
         first = [int(columns[rows == row][0]) for row in range(len(cost))]
-        assert found.tolist() == first
-        assert _first_frames([cost])[0].tolist() == first
+        assert found[: len(cost)].tolist() == first
+        assert first_frames([cost])[0].tolist() == first
 
 
 def test_the_median_is_numpys() -> None:
     weights = np.random.default_rng(2).random((2, 3, 40), np.float32)
     padded = np.pad(weights, [(0, 0), (0, 0), (3, 3)], mode="reflect")
     around = np.lib.stride_tricks.sliding_window_view(padded, 7, axis=-1)
-    assert np.array_equal(_median(weights), np.median(around, axis=-1))
+    assert np.array_equal(median(torch.from_numpy(weights)), np.median(around, axis=-1))
 
 
 @pytest.mark.slow
@@ -235,5 +245,5 @@ def test_a_draft_is_as_long_as_it_may_be(
     story = audio.load(str(examples / "slt" / "story.flac"), sample_rate=SAMPLE_RATE).waveform
     encoded = backend.encode(backend.features([story]))
     for most in (5, 12):
-        (draft,) = backend.decode(encoded, [whisper._prompt("en")], Search(), most)
+        (draft,) = backend.decode(encoded, [whisper._prompt("en")], Search(), [most], 1)
         assert len(draft.tokens) == most

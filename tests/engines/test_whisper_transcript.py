@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from speechkit.engines.asr.whisper import word_times
-from speechkit.engines.asr.whisper.alignment import Attention, align
 from speechkit.engines.asr.whisper.backend import Alignment
 from speechkit.engines.asr.whisper.token_spans import (
     Span,
@@ -91,16 +90,6 @@ def test_languages_are_the_checkpoints(vocabulary: Vocabulary) -> None:
     assert english.start("en", "transcribe") == [english.sot]
     with pytest.raises(UsageError, match="English-only"):
         english.language("de")
-
-
-def test_tokens_lie_where_the_heads_look() -> None:
-    weights = np.full((2, 4, 100), 1e-3, np.float32)
-    for row, (first, last) in enumerate([(10, 30), (30, 55), (55, 70), (70, 80)]):
-        weights[:, row, first:last] = 1.0
-    sure = np.array([0.9, 0.8, 0.7], np.float32)
-    (found,) = align([Attention(weights, sure, 3, 1.6)])
-    assert found.starts[1:] == pytest.approx([0.6, 1.1, 1.4], abs=0.05)
-    assert found.probabilities == pytest.approx([0.9, 0.8, 0.7])
 
 
 def placed(vocabulary: Vocabulary, heard: list[int], starts: list[float]) -> Sequence[Word]:

@@ -57,7 +57,47 @@ def batch_size(device: torch.device, window: int) -> int:
     if device.type != "cuda":
         return CPU_BATCH
     free, _ = torch.cuda.mem_get_info(device)
-    return int(min(MOST, max(1, USABLE * free // window)))
+    return fitting(free, window)
+
+
+def fitting(room: int, window: int, others: int = 0, most: int = MOST) -> int:
+    """The number of windows, of ``window`` bytes each, that fit into ``room`` beside ``others``."""
+    return _size((USABLE * room - others) / window, most)
+
+
+def corrected(size: int, taken: int, room: int, most: int = MOST) -> int:
+    """The number of windows that fit into ``room`` bytes, if ``size`` of them have ``taken`` some.
+
+    It is ``size`` itself, unless another one is better by a quarter.
+    """
+    better = _size(USABLE * room * size / max(taken, 1), most)
+    return better if better <= 0.75 * size or better >= 1.25 * size else size
+
+
+def _size(fits: float, most: int) -> int:
+    """Up to ``fits``: in eights, which the arithmetic of devices is made for."""
+    size = max(1, min(most, int(fits)))
+    return size if size < 8 else size // 8 * 8
+
+
+class Memory:
+    """The memory of a CUDA device that is taken from now on."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._before: int = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+
+    def taken(self) -> int:
+        """The most bytes taken at any time."""
+        peak: int = torch.cuda.max_memory_allocated(self._device)
+        return peak - self._before
+
+    def room(self) -> int:
+        """The bytes that are free or have been taken."""
+        free: int = torch.cuda.mem_get_info(self._device)[0]
+        reserved: int = torch.cuda.memory_reserved(self._device)
+        return free + reserved - self._before
 
 
 def out_of_memory(error: Exception) -> bool:

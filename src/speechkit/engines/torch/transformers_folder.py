@@ -1,4 +1,4 @@
-"""A folder of transformers, checked before it is read: it can name code to be imported."""
+"""A folder of transformers' layout, checked before it is read: it can name code to be imported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def own_alone(folder: Path) -> Iterator[None]:
     loading.
     """
     for path in sorted(folder.glob("*config.json")):
-        _require_own(path)
+        own(path)
     try:
         yield
     except (SpeechkitError, MemoryError, torch.OutOfMemoryError):
@@ -40,13 +40,17 @@ def own_alone(folder: Path) -> Iterator[None]:
         ) from e
 
 
-def _require_own(path: Path) -> None:
+def own(path: Path) -> dict[str, Any]:
+    """A configuration. Raise `EngineMissing` where it names code or other models."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(MOST_BYTES + 1)
         if len(text) > MOST_BYTES:
             raise ValueError(f"longer than {MOST_BYTES >> 20} MiB")
-        foreign = next(_foreign(json.loads(text)), None)
+        told = json.loads(text)
+        if not isinstance(told, dict):
+            raise ValueError("no object")
+        foreign = next(_foreign(told), None)
     except (OSError, ValueError, TypeError, RecursionError) as e:
         raise EngineMissing(f"{path}: not a configuration in JSON: {e}") from e
     if foreign:
@@ -54,6 +58,7 @@ def _require_own(path: Path) -> None:
             f"{path}: refused, it says {foreign}: no code that comes with a model is ever run, and "
             "no other model is read"
         )
+    return told
 
 
 def _foreign(node: Any) -> Iterator[str]:

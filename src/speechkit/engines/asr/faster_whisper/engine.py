@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from speechkit.engines.asr.whisper.decoder import Whisper
 from speechkit.engines.asr.whisper.options import WhisperOptions
 from speechkit.engines.asr.whisper.vocabulary import TIMESTAMP, Vocabulary
 from speechkit.engines.protocols import SAMPLE_RATE
+from speechkit.engines.stopwatch import Stopwatch
 from speechkit.errors import EngineMissing, UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def faster_whisper(options: WhisperOptions) -> Whisper:
 class CTranslate2Backend:
     """A `Backend`: one model, one batch at a time, with the threads granted to the worker."""
 
+    windows_a_row = 1
+
     def __init__(self, options: WhisperOptions) -> None:
         folder, device, compute_type = options.model, options.device, options.compute_type
         path = Path(folder)
@@ -74,30 +77,37 @@ class CTranslate2Backend:
         if kind == "cpu":
             self.chunk = min(self.chunk, CPU_CHUNK)
         self.longest = _stated(path / "generation_config.json", "max_length", LONGEST)
+        self._stopwatch = Stopwatch()
 
-    def batch_size(self, beams: int) -> int:
+    @property
+    def parts(self) -> Mapping[str, float]:
+        return self._stopwatch.parts
+
+    def batch_size(self, beams: int, tried: int = 0) -> int:
         return CUDA_BATCH if self.device.startswith("cuda") else CPU_BATCH
 
     def features(self, waveforms: Sequence[Waveform]) -> NDArray[np.float32]:
         samples = round(self.chunk * SAMPLE_RATE)
         frames = samples // self._extractor.hop_length
         features = np.zeros((len(waveforms), self._model.n_mels, frames), np.float32)
-        for row, waveform in enumerate(waveforms):
-            padded = np.zeros(samples, np.float32)
-            padded[: len(waveform)] = waveform
-            features[row] = self._extractor(padded, padding=0)[:, :frames]
+        with self._stopwatch.part("features"):
+            for row, waveform in enumerate(waveforms):
+                padded = np.zeros(samples, np.float32)
+                padded[: len(waveform)] = waveform
+                features[row] = self._extractor(padded, padding=0)[:, :frames]
         return features
 
     def encode(self, features: NDArray[np.float32]) -> ctranslate2.StorageView:
         at_once = len(features)
         if self.device == "cpu":
             at_once = max(1, CPU_FRAMES // features.shape[2])
-        parts = [
-            self._model.encode(
-                ctranslate2.StorageView.from_array(features[first : first + at_once])
-            )
-            for first in range(0, len(features), at_once)
-        ]
+        with self._stopwatch.part("encoder"):
+            parts = [
+                self._model.encode(
+                    ctranslate2.StorageView.from_array(features[first : first + at_once])
+                )
+                for first in range(0, len(features), at_once)
+            ]
         if len(parts) == 1:
             return parts[0]
         return ctranslate2.StorageView.from_array(
@@ -105,7 +115,8 @@ class CTranslate2Backend:
         )
 
     def languages(self, encoded: ctranslate2.StorageView) -> list[dict[str, float]]:
-        rankings = self._model.detect_language(encoded)
+        with self._stopwatch.part("decoder"):
+            rankings = self._model.detect_language(encoded)
         return [{token.strip("<|>"): share for token, share in ranking} for ranking in rankings]
 
     def decode(
@@ -113,26 +124,29 @@ class CTranslate2Backend:
         encoded: ctranslate2.StorageView,
         prompts: list[list[int]],
         search: Search,
-        most: int,
+        limits: list[int],
+        rows: int,
     ) -> list[Draft]:
-        """Drafts, as `Backend` has it.
+        """Drafts, as `Backend` has it, in one batch with the highest of the ``limits``.
 
         CTranslate2 uses a seed for its first sample alone; later samples continue its sequence. It
         allows half of ``max_length``, and no more than the prompt leaves.
         """
+        most = max(limits)
         sampling: dict[str, Any] = {"beam_size": search.beams}
         if search.temperature > 0:
             ctranslate2.set_random_seed(search.seed)
             sampling |= {"sampling_topk": 0, "sampling_temperature": search.temperature}
-        results = self._model.generate(
-            encoded,
-            prompts,
-            max_length=min(self.longest, max(len(prompts[0]) + most, 2 * most)),
-            return_scores=True,
-            return_no_speech_prob=True,
-            max_initial_timestamp_index=round(1.0 / TIMESTAMP),
-            **sampling,
-        )
+        with self._stopwatch.part("decoder"):
+            results = self._model.generate(
+                encoded,
+                prompts,
+                max_length=min(self.longest, max(len(prompts[0]) + most, 2 * most)),
+                return_scores=True,
+                return_no_speech_prob=True,
+                max_initial_timestamp_index=round(1.0 / TIMESTAMP),
+                **sampling,
+            )
         drafts: list[Draft] = []
         for result in results:
             tokens = result.sequences_ids[0]
@@ -148,7 +162,8 @@ class CTranslate2Backend:
         seconds: list[float],
     ) -> list[Alignment]:
         frames = [max(1, round(length * 100)) for length in seconds]
-        results = self._model.align(encoded, start, [text or [220] for text in texts], frames)
+        with self._stopwatch.part("alignment"):
+            results = self._model.align(encoded, start, [text or [220] for text in texts], frames)
         return [
             _alignment(result, len(text)) if text else Alignment([0.0], [])
             for result, text in zip(results, texts, strict=True)

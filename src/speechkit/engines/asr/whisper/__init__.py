@@ -1,4 +1,4 @@
-"""Whisper on PyTorch, by transformers."""
+"""Whisper on PyTorch, with a model of its own; beam search by transformers."""
 
 from speechkit.engines.asr.whisper.options import WhisperOptions
 from speechkit.engines.engine_info import EngineInfo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,7 +50,10 @@ class Search:
 class Backend(Protocol):
     """A loaded model on a device.
 
-    ``chunk`` in seconds, ``longest`` in tokens. ``detects``: it can detect the language.
+    ``chunk`` in seconds, ``longest`` in tokens. ``detects``: it can detect the language. ``parts``:
+    the seconds of its work so far, by part: features, encoder, decoder, alignment.
+    ``windows_a_row``: it decodes so many windows in a call for each that it decodes at once, the
+    next where one has ended.
     """
 
     vocabulary: Vocabulary
@@ -59,13 +62,20 @@ class Backend(Protocol):
     device: str
     compute_type: str
     detects: bool
+    windows_a_row: int
 
-    def batch_size(self, beams: int) -> int:
-        """The number of windows that fit in the device's free memory."""
+    @property
+    def parts(self) -> Mapping[str, float]: ...
+
+    def batch_size(self, beams: int, tried: int = 0) -> int:
+        """The number of windows decoded at once that fit in the device's free memory.
+
+        ``tried``: the number in a first batch, which has shown how much memory they take.
+        """
         ...
 
     def features(self, waveforms: Sequence[Waveform]) -> Any:
-        """Log-mel features [windows, mels, frames], each padded to the chunk.
+        """What `encode` takes for these windows, with a row for each.
 
         Called ahead of the model, in another thread.
         """
@@ -78,9 +88,17 @@ class Backend(Protocol):
         ...
 
     def decode(
-        self, encoded: Any, prompts: list[list[int]], search: Search, most: int
+        self,
+        encoded: Any,
+        prompts: list[list[int]],
+        search: Search,
+        limits: list[int],
+        rows: int,
     ) -> list[Draft]:
-        """A draft for each window, of at most ``most`` tokens; the prompts are equally long."""
+        """A draft for each window; the prompts are equally long.
+
+        ``limits``: tokens of a draft, at most, by window. ``rows``: windows decoded at once.
+        """
         ...
 
     def align(

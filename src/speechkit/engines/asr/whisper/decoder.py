@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from speechkit.engines.asr.whisper import token_spans, word_times
@@ -66,17 +67,24 @@ class Whisper(AsrEngine):
             raise UsageError("this model can't tell the language: give it with --language")
         self._fallback = FallbackDecoder(backend, options.beam_size, options.temperature)
         self._context = self._previous_text()
+        fitting = partial(backend.batch_size, options.beam_size)
         self._batch = BatchSize(
-            options.batch_size or backend.batch_size(options.beam_size),
+            options.batch_size or fitting(),
             backend.out_of_memory,
             backend.free_memory,
+            each=backend.windows_a_row,
+            corrected=None if options.batch_size else fitting,
         )
         self._seconds = 0.0
         self.max_window = self.least_window = backend.chunk
 
     def device_use(self) -> DeviceUse:
         return DeviceUse(
-            self._backend.device, self._backend.compute_type, self._batch.size, self._seconds
+            self._backend.device,
+            self._backend.compute_type,
+            self._batch.size,
+            self._seconds,
+            parts=dict(self._backend.parts),
         )
 
     def language(self, clips: Iterable[Clip]) -> str | None:
@@ -98,7 +106,7 @@ class Whisper(AsrEngine):
                     hypotheses = []
 
     def _groups(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[_Job | None]]:
-        """Groups of clips as large as a batch; None stands for an utterance without clips."""
+        """Groups of clips decoded in a call; None stands for an utterance without clips."""
         group: list[_Job | None] = []
         for clips in utterances:
             audible = [clip for clip in clips if not _silent(clip.waveform)]
@@ -109,7 +117,7 @@ class Whisper(AsrEngine):
             ]
             for job in jobs or [None]:
                 group.append(job)
-                if len(group) >= self._batch.size:
+                if len(group) >= self._batch.together:
                     yield group
                     group = []
         if group:
@@ -126,12 +134,12 @@ class Whisper(AsrEngine):
     def _group(self, jobs: Sequence[_Job | None], features: Any) -> list[Hypothesis]:
         began = time.monotonic()
         audible = [job for job in jobs if _is_audible(job)]
-        decoded = iter(
-            self._batch.map_halving(
-                range(len(audible)),
-                lambda part: self._decode([audible[row] for row in part], features[list(part)]),
-            )
-        )
+
+        def decode(rows: Sequence[int]) -> list[Hypothesis]:
+            part = slice(rows[0], rows[-1] + 1)
+            return self._decode(audible[part], features[part])
+
+        decoded = iter(self._batch.map_halving(range(len(audible)), decode))
         hypotheses = [next(decoded) if _is_audible(job) else Hypothesis() for job in jobs]
         self._seconds += time.monotonic() - began
         return hypotheses
@@ -141,7 +149,7 @@ class Whisper(AsrEngine):
         encoded = self._backend.encode(features)
         languages = self._languages(jobs, encoded)
         prompts = [self._prompt(language) for language in languages]
-        drafts = self._fallback.decode(clips, features, encoded, prompts)
+        drafts = self._fallback.decode(clips, features, encoded, prompts, self._batch.size)
         seconds = [min(clip.seconds, self._backend.chunk) for clip in clips]
         decoded = [
             self._decoded_clip(draft, language, length)

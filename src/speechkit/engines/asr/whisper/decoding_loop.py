@@ -1,28 +1,31 @@
 """The decoding loop: token after token, with all data of a step on the device.
 
-On CUDA a step is captured as a graph, once for each number of rows and span of positions, and then
-replayed; elsewhere it is called. It works in place, on tensors that are never reallocated.
+Where rows have ended, the next windows begin in them. On CUDA a step is captured as a graph, once
+for each number of rows and span of positions, and then replayed; elsewhere it is called. It works
+in place, on tensors that are never reallocated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from speechkit.engines.asr.whisper.decoder_layers import DecoderLayers, KeyValueCache
-from speechkit.engines.asr.whisper.token_rules import TimestampState, TokenRules
+from speechkit.engines.asr.whisper.backend import Draft
+from speechkit.engines.asr.whisper.decoding_state import DecodingState
+from speechkit.engines.asr.whisper.row_schedule import TOGETHER, RowSchedule
+from speechkit.engines.asr.whisper.step_graphs import Step, StepGraphs
+from speechkit.engines.asr.whisper.token_rules import TokenRules
 
 if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.backend import Search
+    from speechkit.engines.asr.whisper.checkpoint import Generation
+    from speechkit.engines.asr.whisper.decoder_layers import DecoderLayers, KeyValueCache
     from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 
 SPANS = (64, 128, 256)  # positions that a captured step attends to; all there are beyond
-CHECK_EVERY = 8  # captured steps between checks for the end: the host waits at each
-EVEN = 8  # a captured step has a power of two of rows up to here, and multiples of it beyond
+CHECK_EVERY = 8  # captured steps between looks for rows that have ended: the host waits at each
 
 
 _Choose = Callable[[torch.Tensor], torch.Tensor]  # tokens [rows] by scores [rows, vocabulary]
@@ -51,27 +54,30 @@ class _Sampling:
 
 
 class DecodingLoop:
-    """Decodes windows with the weights of ``model``, a WhisperForConditionalGeneration.
+    """Decodes windows with the layers of a decoder, by the rules of ``generation``."""
 
-    ``generation``: a GenerationConfig with the tokens to suppress.
-    """
-
-    def __init__(self, model: Any, vocabulary: Vocabulary, generation: Any) -> None:
-        self._layers = DecoderLayers(model)
+    def __init__(
+        self, layers: DecoderLayers, vocabulary: Vocabulary, generation: Generation
+    ) -> None:
+        self._layers = layers
         self._device = self._layers.device
-        self._longest: int = model.config.max_target_positions
+        self._longest: int = layers.config.max_target_positions
         self._vocabulary = vocabulary
-        self._rules = TokenRules(vocabulary, generation, model.config.vocab_size, self._device)
-        self._graphs = _Graphs(self._device) if self._device.type == "cuda" else None
+        self._rules = TokenRules(vocabulary, generation, layers.config.vocab_size, self._device)
+        self._graphs = StepGraphs(self._device) if self._device.type == "cuda" else None
         self.free()
 
     def free(self) -> None:
         """Release the caches, and the graphs, which point to them."""
         self._caches: list[KeyValueCache] = []
-        self._state: _State | None = None
-        self._hidden: torch.Tensor | None = None
+        self._state = self._new_state(0)
         if self._graphs:
             self._graphs.clear()
+
+    @property
+    def rows(self) -> int:
+        """The rows that have memory."""
+        return len(self._state.ended)
 
     @torch.inference_mode()
     def opening(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -79,93 +85,113 @@ class DecodingLoop:
 
         ``hidden`` [windows, positions, width]. The token is a language or <|nospeech|>.
         """
-        self._encode_into_caches(hidden)
-        start = torch.full((len(hidden), 1), self._vocabulary.sot, device=self._device)
-        return self._layers(start, torch.zeros_like(start), 1, self._caches).float()
+        return self._layers.opening(hidden, self._vocabulary.sot).float()
 
     @torch.inference_mode()
     def decode(
-        self, hidden: torch.Tensor, prompts: list[list[int]], search: Search, most: int
-    ) -> list[tuple[list[int], float]]:
-        """The tokens of each window without the end, and their mean log probability.
+        self,
+        hidden: torch.Tensor,
+        prompts: list[list[int]],
+        search: Search,
+        limits: list[int],
+        rows: int,
+    ) -> list[Draft]:
+        """A draft of each window, of at most its limit of tokens; ``rows`` windows at once.
 
-        The mean includes the end. The results of a window depend on no other window.
+        ``hidden`` [windows, positions, width]; the prompts are equally long. A draft depends on no
+        other window. Windows with the highest limits begin first, so that few rows are idle at the
+        end; a sampled one is decoded alone, with random numbers of its own.
         """
-        self._encode_into_caches(hidden)
-        start = len(prompts[0])
-        stop = min(self._longest, start + most)
+        windows = _Windows(hidden, torch.tensor(prompts, device=self._device), limits)
         stamps = self._vocabulary.no_timestamps not in prompts[0]
-        step = _Step(self._rows(len(hidden)), start, stamps)
-        choose = _Sampling(search) if search.temperature > 0 else _likeliest
-        state = self._begin(step, prompts, choose)
-        for position in range(start, stop - 1):
-            checks = not self._graphs or (position - start) % CHECK_EVERY == 0
-            if checks and bool(state.ended.all()):
-                break
-            self._advance(step._replace(span=position + 1), choose)
-        tokens = state.tokens[: len(hidden), start:stop].tolist()
-        means = (state.total / state.count)[: len(hidden)].tolist()
-        return [
-            (until(row, self._vocabulary.eot), mean)
-            for row, mean in zip(tokens, means, strict=True)
-        ]
+        order = sorted(range(len(hidden)), key=lambda window: -limits[window])
+        drafts: dict[int, Draft] = {}
+        if search.temperature > 0:
+            for window in order:
+                drafts |= self._decode(windows, [window], 1, stamps, _Sampling(search))
+        else:
+            drafts |= self._decode(windows, order, rows, stamps, _likeliest)
+        return [drafts[window] for window in range(len(hidden))]
 
-    def _rows(self, windows: int) -> int:
-        """The rows of a step for so many windows."""
-        if not self._graphs:
-            return windows
-        if windows <= EVEN:
-            return 1 << (windows - 1).bit_length()
-        return -(-windows // EVEN) * EVEN
+    def _decode(
+        self, windows: _Windows, order: list[int], rows: int, stamps: bool, choose: _Choose
+    ) -> Iterator[tuple[int, Draft]]:
+        """The windows of ``order`` with their drafts, as they end."""
+        schedule = RowSchedule(order, rows, self._shape)
+        self._reserve(schedule.rows)
+        start = windows.prompts.shape[1]
+        while True:
+            entering = list(schedule.enter().items())
+            for first in range(0, len(entering), TOGETHER):
+                self._begin(windows, entering[first : first + TOGETHER], stamps, choose)
+            if not schedule.busy:
+                return
+            for _ in range(CHECK_EVERY if self._graphs else 1):
+                span = min(start + schedule.steps + 1, self._longest)
+                self._advance(Step(schedule.rows, span, stamps), choose)
+                schedule.advance()
+            ended = self._state.ended.tolist()
+            done = [row for row in schedule.busy if ended[row]]
+            for row, draft in zip(done, self._drafts(done, start), strict=True):
+                yield schedule.leave(row), draft
+            for source, target in schedule.close_up():
+                self._state.move(source, target)
+                for cache in self._caches:
+                    cache.move(source, target)
 
-    def _encode_into_caches(self, hidden: torch.Tensor) -> None:
-        """Fill the caches for ``hidden``, unless they are filled for it already."""
-        if self._hidden is hidden:
-            return
-        rows = self._rows(len(hidden))
-        if self._state is None or rows > len(self._state.ended):
+    def _shape(self, windows: int) -> int:
+        """The rows of a step for so many windows: a captured one has a power of two."""
+        return 1 << (windows - 1).bit_length() if self._graphs else windows
+
+    def _reserve(self, rows: int) -> None:
+        """Have memory for ``rows``, all of them empty."""
+        if rows > self.rows:
             self.free()
             self._caches = self._layers.caches(rows)
-            self._state = _State.of(rows, self._longest, self._rules.marks(rows), self._device)
-        self._layers.fill_audio(hidden, self._caches)
-        self._hidden = hidden
+            self._state = self._new_state(rows)
+        self._state.ended.fill_(True)
 
-    def _begin(self, step: _Step, prompts: list[list[int]], choose: _Choose) -> _State:
-        """The state of ``step`` after the first token; rows without a window have ended."""
-        assert self._state is not None
-        state = self._state[: step.rows]
-        state.reset(self._vocabulary.eot)
+    def _new_state(self, rows: int) -> DecodingState:
+        return DecodingState.empty(rows, self._longest, self._device)
+
+    def _begin(
+        self, windows: _Windows, entering: list[tuple[int, int]], stamps: bool, choose: _Choose
+    ) -> None:
+        """Decode the first token of windows, each with the row that it enters."""
+        rows, chosen = torch.tensor(entering, device=self._device).T
+        prompts = windows.prompts[chosen]
+        sot = self._vocabulary.sot
+        logits = self._layers.prefill(windows.hidden[chosen], prompts, sot, self._caches, rows)
+        last = [prompts.shape[1] - 1 + windows.limits[window] for _, window in entering]
+        state = self._new_state(len(entering))
+        state.begin(
+            prompts,
+            torch.tensor(last, device=self._device).clamp_(max=self._longest - 1),
+            logits[:, 1].float().softmax(-1)[:, self._vocabulary.no_speech],
+            self._vocabulary.eot,
+        )
         self._rules.begin(state.marks)
-        windows, length = len(prompts), step.span
-        state.position.fill_(length - 1)
-        state.ended[windows:].fill_(True)
-        state.tokens[:windows, :length] = torch.tensor(prompts, device=self._device)
-        tokens = state.tokens[:, :length]
-        positions = torch.arange(length, device=self._device).expand_as(tokens)
-        logits = self._layers(tokens, positions, length, self._caches)
-        self._append(step, logits, choose, first=True)
-        return state
+        self._append(state, logits[:, 0], stamps, choose, first=True)
+        self._state.put(rows, state)
 
-    def _advance(self, step: _Step, choose: _Choose) -> None:
+    def _advance(self, step: Step, choose: _Choose) -> None:
         if self._graphs and choose is _likeliest:
             spans = (span for span in SPANS if step.span <= span < self._longest)
             self._graphs.replay(step._replace(span=next(spans, self._longest)), self._step)
         else:
             self._step(step, choose)
 
-    def _step(self, step: _Step, choose: _Choose = _likeliest) -> None:
+    def _step(self, step: Step, choose: _Choose = _likeliest) -> None:
         """Decode another token for each row."""
-        assert self._state is not None
-        state = self._state[: step.rows]
-        position = state.position[:, None]
-        token = state.tokens.gather(1, position)
-        logits = self._layers(token, position, step.span, self._caches)
-        self._append(step, logits, choose, first=False)
+        state = self._state.first(step.rows)
+        token = state.tokens.gather(1, state.position[:, None])[:, 0]
+        logits = self._layers(token, state.position, step.span, self._caches)
+        self._append(state, logits, step.stamps, choose, first=False)
 
-    def _append(self, step: _Step, logits: torch.Tensor, choose: _Choose, first: bool) -> None:
-        assert self._state is not None
-        state = self._state[: step.rows]
-        marks = state.marks if step.stamps else None
+    def _append(
+        self, state: DecodingState, logits: torch.Tensor, stamps: bool, choose: _Choose, first: bool
+    ) -> None:
+        marks = state.marks if stamps else None
         scores = self._rules.allowed(logits, marks, first)
         chosen = choose(scores)
         likely = scores.log_softmax(-1).gather(1, chosen[:, None])[:, 0]
@@ -173,106 +199,26 @@ class DecodingLoop:
         if marks:
             self._rules.note(marks, chosen, first)
 
-
-class _Step(NamedTuple):
-    """The shape of a captured step: its rows, the positions they attend to, and whether there are
-    timestamps."""
-
-    rows: int
-    span: int
-    stamps: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """The state of all rows: their ``tokens`` [rows, positions], the ``position`` of the last one.
-
-    ``ended``: the row is complete; ``total``: of the log probabilities of its ``count`` tokens.
-    """
-
-    tokens: torch.Tensor
-    position: torch.Tensor
-    ended: torch.Tensor
-    total: torch.Tensor
-    count: torch.Tensor
-    marks: TimestampState
-
-    @staticmethod
-    def of(rows: int, positions: int, marks: TimestampState, device: torch.device) -> _State:
-        return _State(
-            torch.zeros(rows, positions, dtype=torch.long, device=device),
-            torch.zeros(rows, dtype=torch.long, device=device),
-            torch.zeros(rows, dtype=torch.bool, device=device),
-            torch.zeros(rows, device=device),
-            torch.zeros(rows, device=device),
-            marks,
-        )
-
-    def __getitem__(self, rows: slice) -> _State:
-        return _State(
-            self.tokens[rows],
-            self.position[rows],
-            self.ended[rows],
-            self.total[rows],
-            self.count[rows],
-            self.marks[rows],
-        )
-
-    def reset(self, eot: int) -> None:
-        self.tokens.fill_(eot)
-        self.ended.fill_(False)
-        self.total.zero_()
-        self.count.zero_()
-
-    def append(self, chosen: torch.Tensor, likely: torch.Tensor, eot: int) -> None:
-        """Add the next token of each row that hasn't ended, with its log probability."""
-        self.total.add_(likely.masked_fill(self.ended, 0.0))
-        self.count.add_(~self.ended)
-        token = chosen.masked_fill(self.ended, eot)
-        self.ended.logical_or_(token == eot)
-        self.position.add_(1)
-        self.tokens.scatter_(1, self.position[:, None], token[:, None])
+    def _drafts(self, rows: list[int], start: int) -> list[Draft]:
+        """The drafts of ``rows``, whose prompts end before ``start``."""
+        if not rows:
+            return []
+        state = self._state
+        tokens = state.tokens[rows, start:].tolist()
+        numbers = torch.stack([state.total / state.count, state.no_speech], 1)[rows].tolist()
+        return [
+            Draft(until(said, self._vocabulary.eot), mean, no_speech)
+            for said, (mean, no_speech) in zip(tokens, numbers, strict=True)
+        ]
 
 
-class _Graphs:
-    """Steps captured as CUDA graphs, which share a pool of memory."""
+class _Windows(NamedTuple):
+    """Encoded windows ``hidden`` [windows, positions, width], their ``prompts`` [windows, n], and
+    their limits of tokens."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device)  # the default one can't be captured
-        self.clear()
-
-    def clear(self) -> None:
-        self._graphs: dict[_Step, torch.cuda.CUDAGraph] = {}
-        self._pool = torch.cuda.graph_pool_handle()
-
-    def replay(self, step: _Step, work: Callable[[_Step], None]) -> None:
-        """Replay ``work(step)``.
-
-        The first time it is called before it is captured, because a capture can't load kernels.
-        """
-        if step in self._graphs:
-            self._graphs[step].replay()
-            return
-        here = torch.cuda.current_stream(self._stream.device)
-        self._stream.wait_stream(here)
-        with torch.cuda.stream(self._stream):
-            work(step)
-            self._graphs[step] = self._captured(step, work)
-        here.wait_stream(self._stream)
-
-    def _captured(self, step: _Step, work: Callable[[_Step], None]) -> torch.cuda.CUDAGraph:
-        graph = torch.cuda.CUDAGraph()
-        torch.cuda.synchronize(self._stream.device)
-        # Features are computed in another thread, which may use the device meanwhile.
-        graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
-        try:
-            work(step)
-        except Exception:
-            with suppress(RuntimeError):
-                graph.capture_end()
-            raise
-        graph.capture_end()
-        return graph
+    hidden: torch.Tensor
+    prompts: torch.Tensor
+    limits: list[int]
 
 
 def until(tokens: list[int], eot: int) -> list[int]:

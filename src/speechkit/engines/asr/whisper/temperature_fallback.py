@@ -43,15 +43,21 @@ class FallbackDecoder:
         self._others = [Search(FALLBACK_BEAMS), *others] if others and wider else others
 
     def decode(
-        self, clips: Sequence[Clip], features: Any, encoded: Any, prompts: list[list[int]]
+        self,
+        clips: Sequence[Clip],
+        features: Any,
+        encoded: Any,
+        prompts: list[list[int]],
+        rows: int,
     ) -> list[AssessedDraft]:
+        """A draft of each clip, ``rows`` of them at once."""
         if self._first.temperature > 0:
             return [
                 self._decode_again(clip, features[[row]], prompt, [], [self._first, *self._others])
                 for row, (clip, prompt) in enumerate(zip(clips, prompts, strict=True))
             ]
-        limit = max(map(max_tokens, clips))
-        drafts = self._backend.decode(encoded, prompts, self._first, limit)
+        limits = list(map(max_tokens, clips))
+        drafts = self._backend.decode(encoded, prompts, self._first, limits, rows)
         assessed = [self._assess(draft, clip) for draft, clip in zip(drafts, clips, strict=True)]
         for row, draft in enumerate(assessed):
             if draft.doubtful and self._others:
@@ -77,7 +83,7 @@ class FallbackDecoder:
         assessed = list(earlier)
         for search in searches:
             seeded = replace(search, seed=seed)
-            drafts = self._backend.decode(encoded, [prompt], seeded, max_tokens(clip))
+            drafts = self._backend.decode(encoded, [prompt], seeded, [max_tokens(clip)], 1)
             assessed.append(self._assess(drafts[0], clip))
             if not assessed[-1].doubtful:
                 return assessed[-1]

@@ -5,38 +5,37 @@ Timestamps come in pairs and never go back, as in whisper/decoding.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 if TYPE_CHECKING:
+    from speechkit.engines.asr.whisper.checkpoint import Generation
     from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 
 
-class TimestampState:
+class TimestampState(NamedTuple):
     """The timestamps of each row so far.
 
     ``last``: its last token is one; ``before``: the token before is one, or there is none;
     ``latest``: its latest one.
     """
 
-    def __init__(self, last: torch.Tensor, before: torch.Tensor, latest: torch.Tensor) -> None:
-        self.last, self.before, self.latest = last, before, latest
-
-    def __getitem__(self, rows: slice) -> TimestampState:
-        return TimestampState(self.last[rows], self.before[rows], self.latest[rows])
+    last: torch.Tensor
+    before: torch.Tensor
+    latest: torch.Tensor
 
 
 class TokenRules:
-    """The rules of ``generation``, a GenerationConfig: suppressed tokens, first timestamp."""
+    """The rules of ``generation``: suppressed tokens, first timestamp."""
 
     def __init__(
-        self, vocabulary: Vocabulary, generation: Any, size: int, device: torch.device
+        self, vocabulary: Vocabulary, generation: Generation, size: int, device: torch.device
     ) -> None:
         self._eot, self._stamp, self._size = vocabulary.eot, vocabulary.timestamps, size
         self._ids = torch.arange(size, device=device)
-        always = list(generation.suppress_tokens or [])
-        first = always + list(generation.begin_suppress_tokens or [])
+        always = list(generation.suppress_tokens)
+        first = always + list(generation.begin_suppress_tokens)
         stamps = [*range(self._stamp + generation.max_initial_timestamp_index + 1, size)]
         self._masks = {  # by whether there are timestamps, and whether it is the first token
             (False, False): self._mask(always),
@@ -49,10 +48,6 @@ class TokenRules:
         mask = torch.zeros(self._size)
         mask[tokens] = -torch.inf
         return mask.to(self._ids.device)
-
-    def marks(self, rows: int) -> TimestampState:
-        flags = self._ids.new_zeros(2, rows, dtype=torch.bool)
-        return TimestampState(flags[0], flags[1], self._ids.new_zeros(rows))
 
     def begin(self, marks: TimestampState) -> None:
         marks.last.fill_(False)
