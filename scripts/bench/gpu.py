@@ -1,13 +1,15 @@
 #!/usr/bin/env python
-"""speechkit on a GPU beside transformers and NeMo, a step at a time; without a network.
+"""speechkit on a GPU beside transformers, faster-whisper and NeMo, a step at a time; without a
+network.
 
-    scripts/bench/gpu.py parts|pipeline|real|startup|s2s|nemo [--model turbo|large-v3] [--count N]
+    scripts/bench/gpu.py STEP [--model turbo|large-v3] [--count N]
 
-parts: what a window of Whisper's costs, part by part. pipeline: `asr` beside transformers' pipeline
-on windows of 30 s and 96 tokens, in the geometry of large-v3-turbo or large-v3 with random weights.
-real: the same with Whisper base on real speech of mixed lengths, with word error rates. startup: to
-the first result. s2s: HuBERT base, layer 6. nemo: FastConformer-CTC. Each takes about a minute and
-adds its rows to --rows as it goes. --device cpu --tiny tries a step out; its figures mean nothing.
+parts: what a window of Whisper's costs, part by part. pipeline: the engine `whisper` beside
+transformers' pipeline and faster-whisper on windows of 30 s and 96 tokens, in the geometry of
+large-v3-turbo or large-v3 with random weights. sweep: its batch sizes beside the one it chooses.
+real: Whisper base on real speech of mixed lengths, with word error rates. startup: to the first
+result. s2s: HuBERT base, layer 6. nemo: FastConformer-CTC. Each adds its rows, medians of three, to
+--rows as it goes. --device cpu --tiny tries a step out; its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -19,12 +21,12 @@ from gpu_steps import scripted
 from gpu_steps.common import Setting
 
 ROOT = Path(__file__).resolve().parents[2]
-STEPS = ("parts", "pipeline", "real", "startup", "s2s", "nemo")
+STEPS = ("parts", "pipeline", "sweep", "real", "startup", "s2s", "nemo")
 
 
 def measure(step: str, setting: Setting, model: str, count: int | None) -> None:
     base = setting.models / "models" / "base-hf"
-    if step in ("parts", "pipeline"):
+    if step in ("parts", "pipeline", "sweep"):
         name = "tiny" if setting.tiny else model
         folder = setting.work / f"{name}-{setting.precision}"
         scripted.make(name, base, folder, setting.device, setting.precision)
@@ -35,7 +37,8 @@ def measure(step: str, setting: Setting, model: str, count: int | None) -> None:
         else:
             from gpu_steps import whisper
 
-            whisper.pipeline(setting, name, folder, count)
+            measured = whisper.sweep if step == "sweep" else whisper.pipeline
+            measured(setting, name, folder, count)
     elif step == "real":
         from gpu_steps import whisper
 

@@ -7,8 +7,8 @@ ctc, rnnt: the models that have learnt the digits (scripts/make_tiny_models.py n
 geometry of Conformer-CTC small, 13 M parameters, with random weights, since its speed is what
 matters. Two lists: windows of 4 s, and of mixed lengths from 0.5 to 25 s. Every competitor runs as
 a program of its own, in turns, start-up and model load included; the second ratio is without the
-time of the same program for a single window. Both use the CPUs granted: speechkit in a process for
-each, NeMo in threads.
+time of the same program for a single window. On a busy machine, only the CPU seconds tell. Both use
+the CPUs granted: speechkit in a process for each, NeMo in threads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 import benchlib
 import numpy as np
 import soundfile
-from benchlib import CPUS, SPEECHKIT
+from benchlib import CPUS, SPEECHKIT, Timing
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tiny_models import digits
@@ -104,16 +104,7 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
         durations = [record["duration"] for record in benchlib.read_manifest(manifest)]
         count, total = len(durations), sum(durations)
         print(f"\n{name}: {count} windows, {total:.0f} s of audio", flush=True)
-        medians = timed(model, manifest, options)
-        alone = timed(model, one, options)
-        peers = [peer for peer in medians if peer.startswith("NeMo")]
-        best = min(medians[peer] for peer in peers)
-        fastest = min(medians[peer] - alone[peer] for peer in peers)
-        for peer, median in medians.items():
-            print(
-                f"{peer:24} {median:7.1f} s  {best / median:5.2f} x NeMo's best, "
-                f"{fastest / (median - alone[peer]):5.2f} x without start-up"
-            )
+        report(timed(model, manifest, options), timed(model, one, options))
         texts = [
             [record["pred_text"] for record in benchlib.read_manifest(manifest.with_suffix(suffix))]
             for suffix in (".out.jsonl", f".own-{options.batches[0]}.jsonl")
@@ -122,7 +113,23 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
         print(f"{same} of {count} texts are the same")
 
 
-def timed(model: Path, manifest: Path, options: argparse.Namespace) -> dict[str, float]:
+def report(many: dict[str, Timing], one: dict[str, Timing]) -> None:
+    """Ratios to NeMo's best, of wall and of CPU seconds, and without those of a single window."""
+    for measure in ("wall", "cpu"):
+        all_of_it = {peer: getattr(timing, measure) for peer, timing in many.items()}
+        beyond = {peer: all_of_it[peer] - getattr(one[peer], measure) for peer in many}
+        best, fastest = (
+            min(seconds[peer] for peer in many if peer.startswith("NeMo"))
+            for seconds in (all_of_it, beyond)
+        )
+        for peer, seconds in all_of_it.items():
+            print(
+                f"{peer:24} {measure:4} {seconds:7.1f} s  {best / seconds:5.2f} x NeMo's best, "
+                f"{fastest / beyond[peer]:5.2f} x without start-up"
+            )
+
+
+def timed(model: Path, manifest: Path, options: argparse.Namespace) -> dict[str, Timing]:
     out = manifest.with_suffix(".out.jsonl")
     command = ["asr", manifest, "--engine", "nemo", "--model", model, "--restart", "-o", out]
     commands = {"speechkit": [benchlib.speechkit(*command)]}
@@ -130,7 +137,8 @@ def timed(model: Path, manifest: Path, options: argparse.Namespace) -> dict[str,
         own_out = str(manifest.with_suffix(f".own-{batch}.jsonl"))
         run = [sys.executable, __file__, "--run", str(model), str(manifest), own_out, str(batch)]
         commands[f"NeMo, batch {batch}"] = [run]
-    return benchlib.wall_medians(commands, options.repeats)
+    timings = benchlib.alternate(commands, options.repeats)
+    return {name: benchlib.median(some) for name, some in timings.items()}
 
 
 def start_up(model: Path, one: Path) -> None:

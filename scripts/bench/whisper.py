@@ -136,8 +136,9 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
 
 
 def short(options: argparse.Namespace, folder: Path) -> Path:
-    found = [*librispeech(options), *recordings.read(options.data / "asr")[: options.sentences]]
-    return recordings.separate([one for one in found if one.seconds <= SHORT], folder)
+    found = [one for name in ("librispeech", "asr") for one in recordings.read(options.data / name)]
+    chosen = [one for one in found if one.seconds <= SHORT][: options.sentences]
+    return recordings.separate(chosen, folder)
 
 
 def mixed(options: argparse.Namespace, folder: Path) -> Path:
@@ -197,7 +198,7 @@ def main() -> None:
     parser = benchlib.parser(__doc__, repeats=1, data=benchlib.DATA, peers=True)
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--only", nargs="+", choices=[*OURS, *PEERS], help="these, in this order")
-    parser.add_argument("--sentences", type=int, help="of each folder, for a trial; default: all")
+    parser.add_argument("--sentences", type=int, help="of each set, for a trial; default: all")
     parser.add_argument("--beam-size", type=int, default=1)
     options = parser.parse_args()
     if options.run:

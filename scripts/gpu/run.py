@@ -4,9 +4,9 @@
     python3 scripts/gpu/run.py RESULTS JOB... [--limit SECONDS]
 
 Unpacks first what scripts/gpu/pack.py has packed and has arrived in .gpu. Jobs: tests, or a step of
-scripts/bench/gpu.py with its model (parts:turbo, pipeline:large-v3, real, startup, s2s, nemo);
-JOB@SECONDS sets another limit than its own, JOB+N another count of windows or utterances. In
-RESULTS: log.txt, rows.jsonl and table.txt, written as it goes.
+scripts/bench/gpu.py with its model (parts:turbo, pipeline:large-v3, sweep:turbo, real, startup,
+s2s, nemo); JOB@SECONDS sets another limit than its own, JOB+N another count of windows or
+utterances. In RESULTS: log.txt, rows.jsonl and table.txt, written as it goes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from unpack import ROOT, SITE, unpack  # noqa: E402
 LIMITS = {
     "tests": 170,
     "parts": 75,
-    "pipeline": 110,
-    "real": 110,
+    "pipeline": 170,
+    "sweep": 110,
+    "real": 150,
     "startup": 75,
     "s2s": 75,
     "nemo": 100,

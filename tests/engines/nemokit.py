@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from nemo.collections.asr import models
-from nemo.collections.common.tokenizers.canary_tokenizer import CanaryTokenizer
 from omegaconf import DictConfig
+
+from speechkit.compat.deferred_imports import deferred
+from speechkit.engines.asr.nemo.checkpoint import UNUSED
+
+with deferred(UNUSED):
+    from nemo.collections.asr import models
+    from nemo.collections.common.tokenizers.canary_tokenizer import CanaryTokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from tiny_models.nemo import CTC_DECODER, MODEL, TRANSDUCER, WIDTH, build_tokenizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,24 @@ def test_a_model_from_the_own_disk(
     command = ["asr", examples, "--engine", "faster-whisper", "--model", model]
     command += ["--language", "en", "--limit", 4]
     there, copied = tmp_path / "there.jsonl", tmp_path / "copied.jsonl"
-    speechkit(*command, "-o", there)
+    summary = tmp_path / "summary.json"
+    said = speechkit(*command, "-o", there, "--summary", summary).err
+    require_times(json.loads(summary.read_text()), said)
     speechkit(*command, "-o", copied, "--copy-models-to", tmp_path / "disk")
     assert copied.read_bytes() == there.read_bytes()
     (folder,) = (tmp_path / "disk").glob("speechkit-models-*/*/*/")
     assert {path.name for path in model.iterdir()} == {p.name for p in folder.iterdir()}
     assert "complete already" in speechkit(*command, "-o", copied).err
+
+
+def require_times(summary: dict[str, Any], said: str) -> None:
+    assert 0 < summary["first_result_seconds"] <= summary["wall_seconds"]
+    assert f"the first result after {summary['first_result_seconds']:.1f} s" in said
+    shares = summary["device"]["waited_for"]
+    assert {"audio", "other"} < {*shares}
+    assert all(share >= 0 for share in shares.values())
+    assert sum(shares.values()) == pytest.approx(1.0, abs=0.001)
+    assert f"waited for: {next(iter(shares))} " in said
 
 
 def test_a_vocoder_and_a_hubert_from_the_own_disk(

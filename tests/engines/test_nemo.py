@@ -194,13 +194,25 @@ def test_a_list_with_bad_files(
     assert 30 <= piece["segments"][0]["start"] < piece["segments"][-1]["end"] <= 70
 
 
+def test_minutes_in_one_window(nemos: dict[str, Path], two_minutes: tuple[Any, str]) -> None:
+    """With local attention, as well as in pieces cut at pauses."""
+    long = engine(nemos["ctc"], max_window=150.0, local_attention=128)
+    ((found,),) = long.transcribe([[whole(two_minutes[0])]])
+    assert jiwer.wer(two_minutes[1], found.text) < 0.1
+    with pytest.raises(UsageError, match="--local-attention: only for Conformers that attend"):
+        checkpoint.attend_locally(long._model, 64)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_times_are_plain_seconds(
     kind: str, nemos: dict[str, Path], two_minutes: tuple[Any, str]
 ) -> None:
-    """Each word within 0.4 s of where it is; characters spell the segment."""
+    """Those of NeMo's transcribe(); characters spell the segment."""
     window = two_minutes[0][: 20 * SAMPLE_RATE]
-    ((found,),) = engine(nemos[kind], words=True, chars=True).transcribe([[whole(window)]])
+    clips = [[whole(window)]]
+    ((found,),) = engine(nemos[kind], words=True, chars=True).transcribe(clips)
+    own = engine(nemos[kind], words=True, chars=True, dataloader="manifest")
+    assert list(own.transcribe(clips)) == [[found]]
     (segment,) = found.segments
     chars = [char for word in segment.words for char in word.chars]
     stretches = [*segment.words, *chars, segment]
@@ -210,7 +222,7 @@ def test_times_are_plain_seconds(
     spelt = "".join(char.text for char in chars).replace("▁", "")
     assert spelt == segment.text.replace(" ", "")
     plain = engine(nemos[kind], timestamps=False)
-    ((timeless,),) = plain.transcribe([[whole(window)]])
+    ((timeless,),) = plain.transcribe(clips)
     assert timeless.text == found.text
     assert [(one.start, one.end) for one in timeless.segments] == [(0.0, 20.0)]
 
@@ -226,6 +238,26 @@ def test_nothing_said(nemos: dict[str, Path]) -> None:
         )
         # Two frames: with CUDA about, NeMo's normalisation fails a batch for one of a single frame.
         assert min(len(one._prepared(sound)) for sound in sounds) >= 320
+
+
+def test_what_nemo_does_not_use_is_not_imported(
+    nemos: dict[str, Path], digits: list[Digit]
+) -> None:
+    """Up to the first text: that is half the time of its start."""
+    code = """
+import json, sys
+from speechkit.engines import registry
+from speechkit.engines.asr.nemo.checkpoint import UNUSED
+from speechkit.engines.protocols import Clip
+from speechkit.io import audio
+loaded = audio.load(json.loads(sys.argv[2])["audio_filepath"], sample_rate=16_000)
+nemo = registry.create("asr", "nemo", model=sys.argv[1], words=True)
+((found,),) = nemo.transcribe([[Clip(loaded.waveform, 0.5)]])
+print([found.text, *(name for name in UNUSED if name in sys.modules)])
+"""
+    command = [sys.executable, "-c", code, str(nemos["rnnt"]), digits[0].line]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == f"['{digits[0].text}']"
 
 
 def test_a_transducer_cannot_loop(nemos: dict[str, Path], digits: list[Digit]) -> None:
@@ -265,7 +297,7 @@ def test_memory_that_runs_out(
     forward = crowded._model.forward
 
     def full(*args: Any, **more: Any) -> Any:
-        if len(more["input_signal"]) > fits:
+        if len(more["processed_signal"]) > fits:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return forward(*args, **more)
 
@@ -281,7 +313,7 @@ def test_memory_that_runs_out(
 
 def test_a_version_without_a_field(nemos: dict[str, Path], digits: list[Digit]) -> None:
     """Of the fields of the configuration, none but the batch size is taken for granted."""
-    one = engine(nemos["ctc"])
+    one = engine(nemos["ctc"], dataloader="manifest")
     complete = vars(one._model.get_transcribe_config())
     older = {name: complete[name] for name in complete if name not in ("num_workers", "verbose")}
     one._model.get_transcribe_config = lambda: SimpleNamespace(**older)
@@ -403,14 +435,16 @@ def test_other_kinds_say_what_they_say_to_nemo(
     wanted = [" ".join(one.text.split()) for one in said]
     assert any(wanted)
     assert heard(engine(model, batch_size=3), strings) == wanted
-    assert heard(engine(model, dataloader="lhotse"), strings) == wanted
-    for (found,) in engine(model, words=True, chars=True).transcribe(
-        [whole(one)] for one in strings
-    ):
-        for segment in found.segments:
-            chars = (char for word in segment.words for char in word.chars)
-            for one in (segment, *segment.words, *chars):
-                assert 0 <= one.start <= one.end
+    clips = [[whole(one)] for one in strings]
+    timed, own = (
+        list(engine(model, dataloader=way, words=True, chars=True).transcribe(clips))
+        for way in ("direct", "lhotse")
+    )
+    assert timed == own
+    for segment in (segment for (found,) in timed for segment in found.segments):
+        chars = (char for word in segment.words for char in word.chars)
+        for one in (segment, *segment.words, *chars):
+            assert 0 <= one.start <= one.end
 
 
 def test_the_language_of_an_attention_decoder(untrained: Path, digits: list[Digit]) -> None:

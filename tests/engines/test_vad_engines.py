@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,15 @@ def test_company_and_order_never_change_a_bit(engine: VadEngine, speech: list[Wa
         together = engine.probabilities([streams[i] for i in chosen])
         for i, answer in zip(chosen, together, strict=True):
             assert np.array_equal(answer, alone[i])
+
+
+def test_silero_answers_several_threads_at_once(speech: list[Waveform]) -> None:
+    silero = SileroVad()
+    words = [speech[0][start : start + 30_000] for start in range(0, 16_000, 1000)]
+    expected = [silero.probabilities([word])[0] for word in words]
+    with ThreadPoolExecutor(8) as threads:
+        found = threads.map(lambda word: silero.probabilities([word])[0], words)
+        assert all(map(np.array_equal, found, expected))
 
 
 def test_more_streams_than_fit_in_one_call(speech: list[Waveform]) -> None:

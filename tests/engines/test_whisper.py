@@ -245,5 +245,5 @@ def test_a_draft_is_as_long_as_it_may_be(
     story = audio.load(str(examples / "slt" / "story.flac"), sample_rate=SAMPLE_RATE).waveform
     encoded = backend.encode(backend.features([story]))
     for most in (5, 12):
-        (draft,) = backend.decode(encoded, [whisper._prompt("en")], Search(), most)
+        (draft,) = backend.decode(encoded, [whisper._prompt("en")], Search(), [most], 1)
         assert len(draft.tokens) == most

@@ -144,6 +144,9 @@ def test_random_weights_are_decoded_as_by_generate(stamps: bool, wild: Models) -
         expected = wild.theirs(prompt, most)
         assert_same(wild.drafts(prompt, most=most), expected)
         assert_same(wild.alone(prompt, most=most), expected)
+    opening = wild.backend._loop.opening(wild.encoded).softmax(-1)
+    no_speech = opening[:, wild.backend.vocabulary.no_speech].tolist()
+    assert no_speech == pytest.approx([one.no_speech for one in expected], abs=1e-5)
 
 
 def test_what_is_suppressed_is_never_said(wild: Models, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,19 +329,18 @@ def test_caches_come_again_after_memory_was_given_back(wild: Models) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 @pytest.mark.parametrize("search", [GREEDY, Search(temperature=0.8, seed=4)])
-def test_captured_steps(search: Search, untrained: dict[str, Path], wild: Models) -> None:
-    """On the device, in float32, again and again, with graphs and without."""
+def test_captured_steps(search: Search, untrained: dict[str, Path], crowd: Models) -> None:
+    """On the device, in float32, with graphs and without, in rows that others have left."""
     whisper: Any = registry.create(
         "asr", "whisper", model=str(untrained["whisper"]), device="cuda", compute_type="float32"
     )
-    loop, hidden = whisper._backend._loop, wild.encoded.to("cuda")
+    layers, vocabulary = whisper._backend._layers, crowd.backend.vocabulary
+    loop = DecodingLoop(layers, vocabulary, whisper._backend._checkpoint.generation)
+    hidden, limits = crowd.encoded.to("cuda"), list(range(3, 36, 3))
     for stamps in (False, True):
-        prompts = [wild.prompt(stamps=stamps)] * len(hidden)
-        expected = [one.tokens for one in wild.drafts(prompts[0], search)]
-        for _ in range(2):
-            for rows in (3, 2):
-                found = loop.decode(hidden, prompts, search, [60] * 3, rows)
-                assert [one.tokens for one in found] == expected
-    loop.free()
-    found = loop.decode(hidden, prompts, search, [60] * 3, 3)
-    assert [one.tokens for one in found] == expected
+        prompts = [crowd.prompt(stamps=stamps)] * 11
+        expected = crowd.loop(None).decode(crowd.encoded, prompts, search, limits, 11)
+        for rows in (11, 4, 1, 11):
+            found = loop.decode(hidden, prompts, search, limits, rows)
+            assert [one.tokens for one in found] == [one.tokens for one in expected]
+        loop.free()

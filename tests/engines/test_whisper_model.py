@@ -101,6 +101,27 @@ def test_waveforms_are_encoded_as_their_features(
     assert not backend.parts
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_card_hears_what_the_cpu_does(untrained: dict[str, Path], examples: Path) -> None:
+    sounds = sorted(examples.rglob("*.flac"))[:3]
+    speech = [audio.load(str(one), sample_rate=SAMPLE_RATE).waveform[:30_000] for one in sounds]
+    texts, seconds = [[40, 50], [], [60, 70, 80]], [1.8, 1.8, 1.8]
+    states, aligned = [], []
+    for device in ("cpu", "cuda"):
+        backend: Any = registry.create(
+            "asr", "whisper", model=str(untrained["whisper"]), device=device, compute_type="float32"
+        )._backend
+        prepared = backend.features(speech)
+        assert prepared.device.type == device
+        hidden = backend.encode(prepared)
+        states.append(hidden.cpu())
+        start = backend.vocabulary.start("en", "transcribe")
+        aligned.append([one.starts for one in backend.align(hidden, start, texts, seconds)])
+    torch.testing.assert_close(*states, atol=1e-3, rtol=1e-3)
+    assert aligned[0] == aligned[1]
+
+
 def test_a_process_of_the_engine_imports_no_transformers(
     untrained: dict[str, Path], examples: Path
 ) -> None:
@@ -189,6 +210,7 @@ def test_configurations_that_are_not_a_whispers(folder: Path) -> None:
         ("generation_config.json", {"alignment_heads": [1]}, "not as a Whisper has it"),
         ("preprocessor_config.json", {"feature_size": 128}, "feature_size is 128, and not 80"),
         ("tokenizer.json", {"model": None}, "not as a Whisper has it"),
+        ("config.json", {"vocab_size": 50_000}, "more tokens than the 50000 of config.json"),
     ]
     for name, more, sentence in cases:
         usual = (folder / name).read_text()

@@ -1,4 +1,4 @@
-"""Tiny models of NeMo on a card: the CPU's texts."""
+"""Tiny models of NeMo on a card: the CPU's texts, large batches, and graphs."""
 
 from __future__ import annotations
 
@@ -26,18 +26,58 @@ def digits_said(data: Path) -> list[Any]:
     return [audio.load(str(path), sample_rate=16_000).waveform for path in paths]
 
 
-def heard(model: Path, waveforms: list[Any], device: str) -> list[str]:
-    engine = registry.create(
-        *("asr", "nemo"), model=str(model), device=device, compute_type="float32"
-    )
-    found = engine.transcribe([whole(one)] for one in waveforms)
-    return [" ".join(part.text for one in clips for part in one.segments) for clips in found]
+def engine(model: Path, device: str, **options: Any) -> Any:
+    options = {"compute_type": "float32", **options}
+    return registry.create("asr", "nemo", model=str(model), device=device, **options)
+
+
+def heard(one: Any, waveforms: list[Any]) -> list[str]:
+    return [clips[0].text for clips in one.transcribe([whole(waveform)] for waveform in waveforms)]
+
+
+@pytest.fixture(scope="module")
+def expected(digits_said: list[Any], nemos: dict[str, Path]) -> dict[str, list[str]]:
+    """The CPU's texts."""
+    return {kind: heard(engine(model, "cpu"), digits_said) for kind, model in nemos.items()}
 
 
 @pytest.mark.parametrize("kind", ["ctc", "rnnt"])
 def test_texts_are_those_of_the_cpu(
-    kind: str, digits_said: list[Any], nemos: dict[str, Path]
+    kind: str, digits_said: list[Any], nemos: dict[str, Path], expected: dict[str, list[str]]
 ) -> None:
-    expected = heard(nemos[kind], digits_said, "cpu")
-    assert heard(nemos[kind], digits_said, DEVICE) == expected
-    assert len(set(expected)) >= 10
+    assert heard(engine(nemos[kind], DEVICE), digits_said) == expected[kind]
+    assert len(set(expected[kind])) >= 10
+    lowered = heard(engine(nemos[kind], DEVICE, compute_type="bfloat16"), digits_said)
+    same = sum(one == other for one, other in zip(lowered, expected[kind], strict=True))
+    assert same >= 0.96 * len(digits_said)
+
+
+def test_short_windows_go_hundreds_at_a_time(
+    digits_said: list[Any], nemos: dict[str, Path], expected: dict[str, list[str]]
+) -> None:
+    """And the seconds of the parts are nearly all of the work."""
+    many = engine(nemos["ctc"], DEVICE)
+    heard(many, digits_said)  # sets up cuDNN
+    before = many.device_use()
+    times = 400 // len(digits_said) + 1
+    assert heard(many, digits_said * times) == expected["ctc"] * times
+    use = many.device_use()
+    assert use.batch_size >= 300
+    assert set(use.parts) == {"features", "encoder", "decoder"}
+    worked = sum(use.parts.values()) - sum(before.parts.values())
+    assert worked == pytest.approx(use.seconds - before.seconds, rel=0.2)
+
+
+def test_a_transducers_graph_is_captured_once(
+    digits_said: list[Any], nemos: dict[str, Path], expected: dict[str, list[str]]
+) -> None:
+    graphs = engine(nemos["rnnt"], DEVICE)
+    assert heard(graphs, digits_said[:2]) == expected["rnnt"][:2]
+    computer = graphs._model.decoding.decoding.decoding_computer
+    assert computer.cuda_graphs_mode is not None
+    captured = computer.state
+    assert heard(graphs, digits_said) == expected["rnnt"]
+    assert computer.state is captured
+    plain = engine(nemos["rnnt"], DEVICE, cuda_graphs=False)
+    assert heard(plain, digits_said) == expected["rnnt"]
+    assert plain._model.decoding.decoding.decoding_computer.cuda_graphs_mode is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -46,6 +47,20 @@ def test_stopped_killed_and_resumed(base: Path, many: Path, tmp_path: Path) -> N
     for one in found:
         texts.setdefault(one["audio_filepath"], set()).add(one["pred_text"])
     assert all(text for heard in texts.values() for text in heard)
+
+
+def test_two_processes_share_the_work(base: Path, many: Path, tmp_path: Path) -> None:
+    """On one card, as --devices has them on two."""
+    summary = tmp_path / "summary.json"
+    command = asr(base, many)[:-2]  # the batch size is for each process to find
+    run = Run(tmp_path, *command, "--device", gpukit.DEVICE, "--workers", 2, "--summary", summary)
+    code, said = run.ends()
+    assert code == 0, said
+    assert_complete(run.out, many)
+    found = json.loads(summary.read_text())
+    assert found["workers"] == 2
+    assert 0 < found["first_result_seconds"] < found["wall_seconds"]
+    assert sum(found["device"]["waited_for"].values()) == pytest.approx(1.0, abs=0.001)
 
 
 def test_doctor_names_the_card() -> None:

@@ -44,7 +44,7 @@ def test_texts_are_those_of_the_cpu(base: Path, waveforms: list[Any], in_floats:
     assert in_floats[:REFERENCE] == expected
 
 
-@pytest.mark.parametrize("size", [1, 64])
+@pytest.mark.parametrize("size", [1, 24, 64])
 def test_company_changes_no_text(
     size: int, base: Path, waveforms: list[Any], in_floats: list[str]
 ) -> None:

@@ -4,12 +4,21 @@ from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
 from speechkit.records import Utterance
-from speechkit.runtime.batching import MOST, UNKNOWN_SECONDS, WINDOW, batches, seconds
+from speechkit.runtime.batching import (
+    MOST,
+    UNKNOWN_SECONDS,
+    WINDOW,
+    BatchSizes,
+    batches,
+    seconds,
+)
+from speechkit.runtime.stage import BATCHES_HELD
 
 
 def utterances(durations: list[float | None]) -> list[Utterance]:
@@ -62,6 +71,59 @@ def test_a_large_file_counts_as_long_as_its_header_says(tmp_path: Path) -> None:
 
 @given(st.integers(1, 40), st.integers(1, 7))
 def test_no_batch_has_more_utterances_than_asked_for(count: int, most: int) -> None:
-    made = list(batches(utterances([1.0] * count), 1000.0, most))
+    made = list(batches(utterances([1.0] * count), 1000.0, BatchSizes(most=most)))
     assert [len(batch) for batch in made[:-1]] == [most] * (len(made) - 1)
     assert sum(map(len, made)) == count
+
+
+ON_CPU = BatchSizes(most=8, least=4)
+ON_DEVICE = BatchSizes(most=512, least=32, guided=True)
+
+
+def sizes_of(total: int, workers: int, sizes: BatchSizes) -> list[int]:
+    given = utterances([1.0] * total)
+    return [len(batch) for batch in batches(given, 1e6, sizes, total=total, workers=workers)]
+
+
+@pytest.mark.parametrize(
+    ("total", "workers", "expected"),
+    [(1, 4, [1]), (6, 4, [4, 2]), (10, 2, [5, 5]), (16, 4, [4] * 4), (20, 2, [8, 8, 4])],
+)
+def test_few_utterances_are_spread_over_the_workers(
+    total: int, workers: int, expected: list[int]
+) -> None:
+    """As on a CPU, where many come in batches of one size."""
+    assert sizes_of(total, workers, ON_CPU) == expected
+
+
+def test_batches_for_a_device_grow_from_a_small_one() -> None:
+    assert sizes_of(3000, 1, ON_DEVICE) == [32, 64, 128, 256, 512, 32, 512, 512, 512, 440]
+
+
+def ends(sizes: list[int], paces: list[float]) -> list[float]:
+    """When each of several devices ends, with batches handed out as the pool does it. ``paces``:
+    seconds a window of each device."""
+    held: list[list[float]] = [[] for _ in paces]  # ends of the batches of each device
+    for size in sizes:
+        now = 0.0
+        if all(len(one) >= BATCHES_HELD for one in held):
+            now = min(one[-BATCHES_HELD] for one in held)
+        idlest = min(range(len(paces)), key=lambda at: sum(end > now for end in held[at]))
+        begins = max(now, held[idlest][-1] if held[idlest] else 0.0)
+        held[idlest].append(begins + size * paces[idlest])
+    return [one[-1] if one else 0.0 for one in held]
+
+
+@pytest.mark.parametrize("total", [300, 1000, 3500])
+@pytest.mark.parametrize("devices", [2, 3, 8])
+def test_devices_end_together(total: int, devices: int) -> None:
+    """Within the time of three small batches, though they differ in speed."""
+    paces = [0.009 + 0.002 * at / devices for at in range(devices)]
+    last = ends(sizes_of(total, devices, ON_DEVICE), paces)
+    assert max(last) - min(last) <= 3 * 32 * max(paces)
+
+
+def test_smaller_batches_have_less_audio() -> None:
+    given = utterances([100.0] * 64)
+    made = list(batches(given, 512 * 30.0, ON_DEVICE, total=64, workers=2))
+    assert [len(batch) for batch in made] == [9] * 7 + [1]  # 960 s at most

@@ -13,7 +13,9 @@ from speechkit.commands.device_options import DeviceFlags
 from speechkit.engines import registry
 from speechkit.errors import OutputFailed, UsageError
 from speechkit.io import model_files
-from speechkit.runtime.worker_plan import plan_workers
+from speechkit.runtime import worker_plan
+from speechkit.runtime.batching import BatchSizes
+from speechkit.runtime.worker_plan import Hardware, batch_sizes, plan_workers
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,30 @@ def test_gpus_are_numbered_among_those_granted(
     plan = plan_workers(registry.find("asr", "whisper"), hardware, None)
     assert (plan.workers, plan.gpus) == (2, names)
     assert hardware.device == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("size", "gpus", "gib", "most", "least"),
+    [
+        (0, (), 128, 512, 32),
+        (64, (), 128, 256, 32),
+        (4, (), 128, 16, 16),
+        (0, (), 4, 279, 32),  # 1 GiB of audio, of two batches
+        (0, ("0", "1", "2", "3"), 4, 69, 32),
+    ],
+)
+def test_batches_for_a_device_fit_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+    size: int,
+    gpus: tuple[str, ...],
+    gib: int,
+    most: int,
+    least: int,
+) -> None:
+    monkeypatch.setattr(worker_plan, "granted_memory", lambda: gib << 30)
+    hardware = Hardware(device="cuda", batch_size=size, gpus=gpus)
+    sizes = batch_sizes(registry.find("asr", "whisper"), hardware)
+    assert sizes == BatchSizes(most=most, least=least, guided=True)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,10 @@ class Setting:
     def precision(self) -> str:
         return "float32" if self.device == "cpu" else "bfloat16"
 
+    @property
+    def repeats(self) -> int:
+        return 1 if self.tiny else 3
+
     def row(self, step: str, what: str, value: float, unit: str, note: str = "") -> None:
         """Printed and kept at once, so that a step cut short has said what it knows."""
         row = {"step": step, "what": what, "value": round(value, 3), "unit": unit, "note": note}
@@ -60,16 +66,17 @@ def synchronise(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def seconds_of(setting: Setting, work: Callable[[], Any], repeats: int = 3) -> float:
-    """The median, after one more to warm up."""
+def seconds_of(setting: Setting, work: Callable[[], Any]) -> float:
+    """The median of `Setting.repeats`, after one more to warm up."""
+    work()
     times = []
-    for _ in range(1 + (1 if setting.tiny else repeats)):
+    for _ in range(setting.repeats):
         synchronise(setting.device)
         began = time.perf_counter()
         work()
         synchronise(setting.device)
         times.append(time.perf_counter() - began)
-    return float(np.median(times[1:]))
+    return median(times)
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,9 @@ def full_windows(setting: Setting) -> list[Utterance]:
     return found
 
 
+@cache
 def samples_of(utterance: Utterance) -> np.ndarray:
+    """In memory once it is read, so that no measurement reads files but those of `speechkit`."""
     samples, rate = soundfile.read(utterance.audio_filepath, dtype="float32")
     if rate != RATE:
         sys.exit(f"{utterance.audio_filepath}: {rate} Hz")

@@ -56,13 +56,14 @@ def _sample(said: str) -> tuple[float, float]:
 class Watched:
     """``first``: seconds from the start to the first result; ``pace``: ms an utterance after the
     first results, to the last; ``busy``: percent meanwhile;
-    ``batch``: the size of batches and the precision."""
+    ``batch``: the size of batches and the precision; ``waited_for``: what the summary says."""
 
     seconds: float
     first: float
     pace: float
     busy: float
     batch: str
+    waited_for: str
     records: list[dict[str, Any]]
 
 
@@ -94,7 +95,15 @@ def speechkit(arguments: Sequence[object], out: Path, limit: float = 300.0) -> W
     (start, had), (end, has) = seen[0], seen[-1]
     pace = 1000 * (end - start) / (has - had) if has > had else float("nan")
     used = json.loads(summary.read_text())
-    return Watched(ended - began, start - began, pace, busy.mean(start, end), _batch(used), records)
+    return Watched(
+        seconds=ended - began,
+        first=start - began,
+        pace=pace,
+        busy=busy.mean(start, end),
+        batch=_batch(used),
+        waited_for=_waited_for(used),
+        records=records,
+    )
 
 
 def _lines(part: Path) -> int:
@@ -103,6 +112,11 @@ def _lines(part: Path) -> int:
         return max(0, part.read_bytes().count(b"\n") - 1)
     except FileNotFoundError:
         return 0
+
+
+def _waited_for(summary: dict[str, Any]) -> str:
+    shares = summary["device"]["waited_for"].items()
+    return ", ".join(f"{part} {100 * share:.0f} %" for part, share in shares)
 
 
 def _batch(summary: dict[str, Any]) -> str:

@@ -57,13 +57,20 @@ class RunReport:
         speed = summary.audio_seconds / summary.wall_seconds if summary.wall_seconds else 0.0
         yield (
             f"  {summary.audio_seconds:.1f} s of audio in {summary.wall_seconds:.1f} s "
-            f"({speed:.0f}x real time), {summary.peak_memory / 2**20:.0f} MB in the largest process"
+            f"({speed:.0f}x real time), the first result after "
+            f"{summary.first_result_seconds:.1f} s, "
+            f"{summary.peak_memory / 2**20:.0f} MB in the largest process"
         )
         if summary.device:
             yield (
                 "  {name} ({compute_type}, {batch_size} windows at once) was at work "
                 "{share:.0%} of the time".format(**summary.device)
             )
+            waited_for = summary.device["waited_for"].items()
+            shares = ", ".join(
+                f"{part} {share:.0%}" for part, share in waited_for if share >= 0.005
+            )
+            yield f"  waited for: {shares}"
             for name in summary.device.get("reinitialised", ()):
                 yield f"  RANDOM numbers instead of the weight {name}"
         if summary.resumed:

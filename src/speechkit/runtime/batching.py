@@ -4,39 +4,84 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, islice, takewhile
 from pathlib import Path
 
 from speechkit.records import Utterance
 
 WINDOW = 1024  # utterances sorted together: limits the memory and the reordering of a run
-MOST = 256  # utterances in a batch, unless the stage sets a lower limit
+MOST = 256  # utterances in a batch, unless the stage sets another limit
+MOST_DOUBLINGS = 20  # of the size of batches
 UNKNOWN_SECONDS = 10.0  # assumed for an utterance without a stated duration
 SMALL = 100_000  # bytes of a file, 3 s of plain samples, below which its header isn't read
 
 
-def batches(
-    utterances: Iterable[Utterance], batch_audio: float, most: int = MOST
-) -> Iterator[tuple[Utterance, ...]]:
-    """Yield batches of at most ``batch_audio`` seconds (or one utterance) and ``most`` utterances.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSizes:
+    """The number of utterances in a batch: ``most`` and, but for what is left over, ``least``.
 
-    Within each window the longest utterances come first, so that workers finish together and the
-    members of a batch have similar lengths. With ``batch_audio`` infinite, no header is read.
+    ``guided``: batches grow at the beginning of a run, and shrink towards its end; otherwise all
+    are of one size, between ``least`` and ``most``. ``least`` is None for batches of ``most``.
+    """
+
+    most: int = MOST
+    least: int | None = None
+    guided: bool = False
+
+    def of(self, number: int, before: int, total: int, workers: int) -> int:
+        """The size of the batch of this ``number`` in a run of ``total`` utterances, with
+        ``before`` of them in the batches before it.
+
+        No batch exceeds a worker's share of the input. Guided ones double at first, so that the
+        workers soon have something to compute. Later they are half a worker's share of the rest, so
+        that all workers end at about the same time (guided self-scheduling: Polychronopoulos and
+        Kuck, 1987).
+        """
+        if self.least is None:
+            return self.most
+        sizes = [self.most, math.ceil(total / workers)]
+        if self.guided:
+            sizes.append(self.least * 2 ** min(number // workers, MOST_DOUBLINGS))
+            sizes += [math.ceil((total - before) / (2 * workers))] if workers > 1 else []
+        return max(self.least, min(sizes))
+
+
+EQUAL = BatchSizes()
+
+
+def batches(
+    utterances: Iterable[Utterance],
+    batch_audio: float,
+    sizes: BatchSizes = EQUAL,
+    *,
+    total: int = 0,
+    workers: int = 1,
+) -> Iterator[tuple[Utterance, ...]]:
+    """Yield batches of at most ``batch_audio`` seconds (or one utterance), in these ``sizes``.
+
+    Smaller batches have less audio in proportion. Within each window the longest utterances come
+    first, so that workers finish together and the members of a batch have similar lengths. With
+    ``batch_audio`` infinite, no header is read.
     """
     source = iter(utterances)
     measure = seconds if math.isfinite(batch_audio) else _unmeasured
+    number = before = 0
     while window := [(measure(utterance), utterance) for utterance in islice(source, WINDOW)]:
         window.sort(key=lambda pair: pair[0], reverse=True)
-        batch: list[Utterance] = []
-        held = 0.0
-        for length, utterance in window:
-            if batch and (held + length > batch_audio or len(batch) == most):
-                yield tuple(batch)
-                batch, held = [], 0.0
-            batch.append(utterance)
-            held += length
-        yield tuple(batch)
+        while window:
+            most = sizes.of(number, before, total, workers)
+            count = _fitting(window[:most], batch_audio * most / sizes.most)
+            yield tuple(utterance for _, utterance in window[:count])
+            window = window[count:]
+            number, before = number + 1, before + count
+
+
+def _fitting(measured: Sequence[tuple[float, Utterance]], most_audio: float) -> int:
+    """The number of utterances, from the first on, with at most ``most_audio``; at least one."""
+    held = accumulate(length for length, _ in measured)
+    return max(1, sum(1 for _ in takewhile(lambda audio: audio <= most_audio, held)))
 
 
 def seconds(utterance: Utterance) -> float:

@@ -19,7 +19,6 @@ from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import SpeechkitError, UtteranceError
 from speechkit.records import Division, Utterance
 from speechkit.runtime import worker_errors
-from speechkit.runtime.batching import batches as batched
 from speechkit.runtime.divisions import Divisions
 from speechkit.runtime.messages import (
     BatchDone,
@@ -31,7 +30,7 @@ from speechkit.runtime.messages import (
     Ready,
     error_outcome,
 )
-from speechkit.runtime.stage import Stage
+from speechkit.runtime.stage import BATCHES_HELD, Stage
 from speechkit.runtime.worker_process import WorkerProcess
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,6 @@ log = logging.getLogger(__name__)
 Batch = tuple[Utterance, ...]
 Answer = Outcome | Divided
 
-AHEAD = 2  # batches that a worker holds: the current one and the next
 DRAIN_SECONDS = 6.0  # time limit of a drain, for the utterances that have begun
 STOP_SECONDS = 3.0  # time limit for the end of a worker without work
 POLL_SECONDS = 0.2  # interval between checks of deadlines and of the drain
@@ -130,11 +128,11 @@ class Pool:
         while True:
             again = bool(self._again)
             worker = min(
-                self._workers, key=lambda w: len(w.batches) + AHEAD * w.alone, default=None
+                self._workers, key=lambda w: len(w.batches) + BATCHES_HELD * w.alone, default=None
             )
             if worker is None or (worker.batches and len(self._workers) < self._options.workers):
                 worker = None
-            elif worker.alone or len(worker.batches) >= (1 if again else AHEAD):
+            elif worker.alone or len(worker.batches) >= (1 if again else BATCHES_HELD):
                 return
             batch = self._again.popleft() if again else self._next_part() or next(batches, None)
             if batch is None:
@@ -193,7 +191,7 @@ class Pool:
 
     def _divide(self, utterance: Utterance, division: Division) -> None:
         parts = self._divisions.begin(utterance, division)
-        self._parts += batched(parts, self._stage.batch_audio, self._stage.batch_utterances)
+        self._parts += self._stage.batches(parts, len(parts), self._options.workers)
 
     def _with_whole(self, outcome: Outcome) -> list[Answer]:
         """The outcome and, if it was the last that its divided utterance needed, that one's."""

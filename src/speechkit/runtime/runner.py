@@ -20,7 +20,6 @@ from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, part_path
 from speechkit.io.output_status import finished_run
 from speechkit.io.run_identity import RunIdentity
-from speechkit.runtime.batching import batches
 from speechkit.runtime.divisions import Divisions, dump
 from speechkit.runtime.earlier_results import drop_invalid, take_over
 from speechkit.runtime.messages import Divided, Outcome
@@ -69,6 +68,7 @@ class Runner:
         self._scan = inputs.scan()
         self._done = self._resumed = 0
         self._audio_seconds = 0.0
+        self._first_result: float | None = None  # seconds after the start
         self._tally = Tally()
         self._uses: list[DeviceUse] = []
 
@@ -135,6 +135,7 @@ class Runner:
             flags=tally["flags"],
             audio_seconds=round(audio, 3),
             wall_seconds=round(wall, 3),
+            first_result_seconds=self._first_result,
             real_time_factor=round(wall / audio, 6) if audio else None,
             peak_memory=peak_memory(),
             workers=self._options.pool.workers,
@@ -150,7 +151,9 @@ class Runner:
         """Compute the results that the journal lacks. Raises `Drained` if the run ends early."""
         self._resumed = journal.count
         meter = self._meter()
-        unfinished = Unfinished(self._stage, journal, self._divisions(), meter)
+        unfinished = Unfinished(
+            self._stage, journal, self._divisions(), meter, self._options.pool.workers
+        )
         stall_ends = partial(_is_new_stall, journal) if self._stage.stalls else None
         try:
             for answers in self._answers(unfinished.of, unfinished.divisions, stall_ends):
@@ -184,11 +187,8 @@ class Runner:
         stall_ends: Callable[[int], bool] | None = None,
     ) -> Iterator[list[Answer]]:
         stage = self._stage
-        whole = batches(
-            islice(self._inputs, self._scan.count),
-            stage.batch_audio,
-            stage.batch_utterances,
-        )
+        count, workers = self._scan.count, self._options.pool.workers
+        whole = stage.batches(islice(self._inputs, count), count, workers)
         stage.processor.survey(self._inputs, restart=self._options.restart)
         aside = temporary_folder.folder(stage.scratch) if stage.scratch else nullcontext()
         with aside as folder, self._stop.gently():
@@ -201,6 +201,8 @@ class Runner:
         if isinstance(answer, Divided):
             return
         outcome = answer
+        if self._first_result is None:
+            self._first_result = round(time.monotonic() - self._started, 3)
         self._audio_seconds += outcome.seconds
         if outcome.part is not None:
             meter.advance_part(outcome.seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +10,9 @@ from typing import Any, Protocol
 from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
 from speechkit.io.inputs import Inputs
 from speechkit.records import Division, Record, Utterance
-from speechkit.runtime.batching import MOST
+from speechkit.runtime.batching import EQUAL, BatchSizes, batches
+
+BATCHES_HELD = 2  # by a worker: the current one and the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,10 @@ class Processor(Protocol):
         ...
 
     def load(self, utterance: Utterance) -> Loaded:
-        """Read the audio of an utterance. Raises an `UtteranceError`."""
+        """Read the audio of an utterance, and do what needs no engine. Raises an `UtteranceError`.
+
+        Several threads call it at once, while `open` and `compute` run.
+        """
         ...
 
     def divide(self, loaded: Loaded) -> Division | None:
@@ -89,8 +94,8 @@ class Stage:
     """A stage, ready to run.
 
     ``options``: all options that the results depend on; a resumed run must have the same ones.
-    ``batch_audio``: seconds of audio in a batch. ``batch_utterances``: the most utterances in a
-    batch. ``packages``: distributions with versions in the summary. ``result_keys``: keys of every
+    ``batch_audio``: seconds of audio in a batch. ``batch_sizes``: utterances in a batch.
+    ``packages``: distributions with versions in the summary. ``result_keys``: keys of every
     successful record. ``error_keys``: keys of a failed record beside its error. ``cuts``: an
     utterance gives any number of lines, segments with it as their ``parent``; otherwise one line.
     ``stalls``: its engine may hang on any input, so that the first stall ends the run instead of
@@ -106,11 +111,17 @@ class Stage:
     result_keys: Sequence[str] = ()
     error_keys: Record = field(default_factory=dict)
     cuts: bool = False
-    batch_utterances: int = MOST
+    batch_sizes: BatchSizes = EQUAL
     worker_plan: WorkerPlan = WorkerPlan()
     stalls: bool = False
     scratch: Path | None = None
     inputs: type[Inputs] = Inputs
+
+    def batches(
+        self, utterances: Iterable[Utterance], total: int, workers: int
+    ) -> Iterator[tuple[Utterance, ...]]:
+        """The batches in which ``workers`` processes share a ``total`` of utterances."""
+        return batches(utterances, self.batch_audio, self.batch_sizes, total=total, workers=workers)
 
 
 def load_audio(utterance: Utterance, channel: int | None, track: str | None) -> Loaded:

@@ -20,9 +20,11 @@ class Summary:
     """The closing account of a run. Times and audio in seconds, memory in bytes.
 
     ``done`` utterances were computed by this run, ``resumed`` by an earlier one; ``failed`` of both
-    have an error. ``flags``: number of flagged utterances of both, by flag. ``device``: its name,
-    its smallest batch size, and the ``share`` of the run's time in which the engine was at work
-    (mean of all workers, 0 to 1). ``written``: text files beside the output, None without formats.
+    have an error. ``first_result_seconds``: from the start of the run to the first of those done,
+    None without any. ``flags``: number of flagged utterances of both, by flag. ``device``: its
+    name, its smallest batch size, the ``share`` of the run's time in which the engine was at work
+    (mean of all workers, 0 to 1), and the shares of their time in what they ``waited_for``.
+    ``written``: text files beside the output, None without formats.
     """
 
     stage: str
@@ -35,6 +37,7 @@ class Summary:
     flags: dict[str, int]
     audio_seconds: float
     wall_seconds: float
+    first_result_seconds: float | None
     real_time_factor: float | None
     peak_memory: int
     workers: int
@@ -88,8 +91,18 @@ def device_account(uses: Sequence[DeviceUse], wall_seconds: float) -> dict[str, 
         "batch_size": min(use.batch_size for use in uses),
         "seconds": round(seconds, 3),
         "share": round(seconds / wall_seconds / len(uses), 4),
+        "waited_for": waiting_shares(use.parts for use in uses),
         **({"reinitialised": reinitialised} if reinitialised else {}),
     }
+
+
+def waiting_shares(workers: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The shares, which add up to 1, of the parts in the time of all workers, the largest first."""
+    seconds: Counter[str] = Counter()
+    for parts in workers:
+        seconds.update(parts)
+    total = sum(seconds.values())
+    return {part: round(value / total, 4) for part, value in seconds.most_common()} if total else {}
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:

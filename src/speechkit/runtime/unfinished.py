@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from speechkit.io.checksums import file_stamp
 from speechkit.io.journal import Journal
 from speechkit.records import Utterance
-from speechkit.runtime.batching import batches
 from speechkit.runtime.divisions import Divisions, load
 from speechkit.runtime.progress import Meter
 from speechkit.runtime.stage import Stage
@@ -19,12 +18,14 @@ Batch = tuple[Utterance, ...]
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """The work of a ``stage`` that the ``journal`` lacks. ``meter`` counts what it has."""
+    """The work of a ``stage`` that the ``journal`` lacks. ``meter`` counts what it has; ``workers``
+    share the rest."""
 
     stage: Stage
     journal: Journal
     divisions: Divisions
     meter: Meter
+    workers: int
 
     def of(self, batch: Batch) -> Iterator[Batch]:
         """Yield the batch without its finished utterances, and utterances that have stalled alone.
@@ -36,7 +37,7 @@ class Unfinished:
             if self.journal.done(utterance.index):
                 self.meter.skip(utterance.duration or 0.0)
             elif parts := self._parts(utterance):
-                yield from batches(parts, self.stage.batch_audio, self.stage.batch_utterances)
+                yield from self.stage.batches(parts, len(parts), self.workers)
             else:
                 left.append(utterance)
         stalled = self.journal.stalled

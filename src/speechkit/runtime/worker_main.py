@@ -43,6 +43,7 @@ from speechkit.runtime.messages import (
     success_outcome,
 )
 from speechkit.runtime.stage import Loaded, Processor
+from speechkit.runtime.waiting import Waiting, with_waiting
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 UNKNOWN_SECONDS = 60.0  # assumed for an utterance until it is decoded, for its time limit
@@ -67,9 +68,9 @@ def main() -> None:
         processor, error_keys, loaders = connection.recv()
     except (EOFError, OSError):  # the runner has died
         return
-    threading.Thread(
-        target=_receive, args=(connection, batches, _loader(processor, loaders)), daemon=True
-    ).start()
+    audio = Waiting()
+    load = _loader(processor, loaders, audio)
+    threading.Thread(target=_receive, args=(connection, batches, load), daemon=True).start()
     runner = _Runner(connection)
     try:
         processor.open()
@@ -78,25 +79,27 @@ def main() -> None:
         runner.send(Failed(error, traceback.format_exc()))
         return
     runner.send(Ready())
-    while (batch := batches.get()) is not None:
+    ready = time.monotonic()
+    while (batch := audio.measured(batches.get)) is not None:
         try:
-            for group in [[item] for item in batch] if processor.one_by_one else [batch]:
-                _work(processor, group, error_keys, runner)
+            _answer(batch, processor, error_keys, runner)
         except OutputFailed as e:  # the output of the next utterance would fail, too
             runner.send(Failed(e, traceback.format_exc()))
             return
-        runner.send(BatchDone(processor.device_use()))
+        use = processor.device_use()
+        runner.send(BatchDone(use and with_waiting(use, audio.seconds, time.monotonic() - ready)))
 
 
-def _loader(processor: Processor, threads: int) -> Callable[[Utterance], Load]:
-    """Return a function that starts loading an utterance in a thread and returns its `Load`.
+def _loader(processor: Processor, threads: int, audio: Waiting) -> Callable[[Utterance], Load]:
+    """Return a function that starts loading an utterance in a thread and returns its `Load`, whose
+    time counts as waiting for ``audio``.
 
     With 0 ``threads``, the `Load` itself does the work.
     """
     if not threads:
-        return lambda utterance: partial(processor.load, utterance)
+        return lambda utterance: partial(audio.measured, partial(processor.load, utterance))
     pool = ThreadPoolExecutor(threads)
-    return lambda utterance: pool.submit(processor.load, utterance).result
+    return lambda utterance: partial(audio.measured, pool.submit(processor.load, utterance).result)
 
 
 def _receive(
@@ -131,6 +134,11 @@ class _Runner:
                 os._exit(0)
             self._waiting = []
             self._sent = now
+
+
+def _answer(batch: Batch, processor: Processor, error_keys: Record, runner: _Runner) -> None:
+    for group in [[item] for item in batch] if processor.one_by_one else [batch]:
+        _work(processor, group, error_keys, runner)
 
 
 def _work(processor: Processor, group: Batch, error_keys: Record, runner: _Runner) -> None:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from speechkit.engines.engine_info import EngineInfo
+from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.io import model_files
 from speechkit.io.hardware import gpus, granted_cpus, granted_memory
-from speechkit.runtime.stage import WorkerPlan
+from speechkit.runtime.batching import BatchSizes
+from speechkit.runtime.stage import BATCHES_HELD, WorkerPlan
 
 WORKER_BYTES = 1 << 30  # of a worker's libraries and audio, without its model
 MODEL_COPIES = 2  # of the weights, while they are loaded
-# Twice the windows that a device computes at once: it computes one half while the features of the
-# other half are made.
-DEVICE_WINDOWS = 128
+# Windows in a batch for a device: several times those that it computes at once, so that it seldom
+# computes fewer because a batch ends.
+DEVICE_WINDOWS = 512
+TIMES_AT_ONCE = 4
+LEAST_WINDOWS = 32  # in the first batches and the last: a device computes fewer hardly faster
 WINDOW_SECONDS = 30.0  # about the length of a window of batched ASR models
+SECOND_BYTES = 4 * SAMPLE_RATE  # of decoded audio
+AUDIO_MEMORY = 0.25  # share of the memory granted, for the batches that the workers hold
 # Seconds of the longest part of a divided recording. On CPUs, parts give every worker its share; a
 # device takes an hour in seconds, so that they only keep what is done from a kill.
 CPU_PART, DEVICE_PART = 150.0, 600.0
-MOST_LOADERS = 8  # threads that decode audio for one device
+MOST_LOADERS = 16  # threads that decode audio for one device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +66,19 @@ def plan_workers(info: EngineInfo, hardware: Hardware, model: Path | None) -> Wo
     return WorkerPlan(workers=max(1, min(cpus, fitting)), threads=0, loaders=1)
 
 
-def batch_windows(info: EngineInfo, hardware: Hardware) -> int:
+def batch_sizes(info: EngineInfo, hardware: Hardware) -> BatchSizes:
     """The number of windows in a batch of utterances.
 
-    It is small on CPUs, so that the batches divide evenly between them.
+    It is small on CPUs, so that the batches divide evenly between them. On devices, the memory
+    granted limits it.
     """
-    if _has_accelerator(hardware.device):
-        return 2 * hardware.batch_size or DEVICE_WINDOWS
-    return hardware.batch_size or info.cpu_windows
+    if not _has_accelerator(hardware.device):
+        most = hardware.batch_size or info.cpu_windows
+        return BatchSizes(most=most, least=math.ceil(most / 2))
+    held = BATCHES_HELD * max(1, len(hardware.gpus))
+    fitting = int(granted_memory() * AUDIO_MEMORY / (held * WINDOW_SECONDS * SECOND_BYTES))
+    most = max(1, min(TIMES_AT_ONCE * hardware.batch_size or DEVICE_WINDOWS, fitting))
+    return BatchSizes(most=most, least=min(LEAST_WINDOWS, most), guided=True)
 
 
 def part_seconds(info: EngineInfo, hardware: Hardware) -> float:

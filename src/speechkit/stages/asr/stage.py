@@ -15,12 +15,12 @@ from speechkit.engines.registry import Engine
 from speechkit.io.audio import Audio
 from speechkit.io.model_files import nearby
 from speechkit.records import Division, Record, Utterance
-from speechkit.runtime.batching import MOST
+from speechkit.runtime.batching import EQUAL
 from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
 from speechkit.runtime.worker_plan import (
     WINDOW_SECONDS,
     Hardware,
-    batch_windows,
+    batch_sizes,
     part_seconds,
     plan_workers,
 )
@@ -189,7 +189,7 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
         options = replace(options, model=options.model or info.model)
         folder = model_catalogue.locate(info, options.model or "", offline=hardware.offline)
     engine = _engine(info, options, hardware, folder)
-    windows = batch_windows(info, hardware)
+    sizes = batch_sizes(info, hardware)
     return Stage(
         name="asr",
         processor=AsrProcessor(
@@ -199,12 +199,12 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
             part_seconds=part_seconds(info, hardware),
             model_copies=hardware.model_copies,
         ),
-        batch_audio=info.batch_audio or windows * WINDOW_SECONDS,
+        batch_audio=info.batch_audio or sizes.most * WINDOW_SECONDS,
         options=_pinned(info, options),
         packages=info.packages,
         result_keys=("pred_text", "segments"),
         error_keys={"pred_text": ""},
-        batch_utterances=windows if info.batched else MOST,
+        batch_sizes=sizes if info.batched else EQUAL,
         worker_plan=plan_workers(info, hardware, folder),
         stalls=info.stalls,
         scratch=Path(tempfile.gettempdir()) if info.temporary else None,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from speechkit import keys
 from speechkit.errors import AudioTruncated
 from speechkit.records import Record, Utterance
+from speechkit.runtime.batching import BatchSizes
 from speechkit.runtime.stage import Loaded, Processor, Stage
 
 
@@ -54,5 +55,5 @@ def manifest_stage(track: str | None = None) -> Stage:
         batch_audio=math.inf,  # reading a header takes the same time at any length
         options={"track": track},
         result_keys=("duration", "sample_rate", "channels"),
-        batch_utterances=100,
+        batch_sizes=BatchSizes(most=100),
     )

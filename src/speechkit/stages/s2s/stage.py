@@ -26,7 +26,7 @@ from speechkit.runtime.output_tree import (
     survey_whole_manifest,
 )
 from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
-from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_windows, plan_workers
+from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_sizes, plan_workers
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
@@ -196,16 +196,16 @@ def s2s_stage(options: S2sOptions, hardware: Hardware | None = None) -> Stage:
     engine, options = prepared(options, hardware)
     info = engine.info
     speech = options.speech
-    windows = batch_windows(info, hardware)
+    sizes = batch_sizes(info, hardware)
     weights = options.model or (speech.vocoder if speech else None)
     return Stage(
         name="s2s",
         processor=S2sProcessor(options, engine, hardware.model_copies),
-        batch_audio=windows * WINDOW_SECONDS,
+        batch_audio=sizes.most * WINDOW_SECONDS,
         options=pinned_options(info, options),
         packages=info.packages,
         result_keys=("units",) if speech is None else ("audio_filepath_out",),
-        batch_utterances=windows,
+        batch_sizes=sizes,
         worker_plan=plan_workers(info, hardware, Path(weights) if weights else None),
         scratch=Path(speech.folder) if speech else None,
         inputs=UnitInputs if options.model is None else Inputs,

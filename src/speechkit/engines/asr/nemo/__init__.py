@@ -16,7 +16,7 @@ class NemoOptions(ModelOptions):
     """``model``: a ``.nemo`` file, or a folder with one (or with its contents). ``language``: of
     models that take one. ``timestamps``: of segments, words and characters; an attention decoder
     is asked for them only with ``words`` or ``chars``, because requesting them can change its
-    text. ``dataloader``: see `loaders`."""
+    text. ``local_attention``: 0 for the whole window. ``dataloader``: see `transcribe`."""
 
     words: bool = False
     chars: bool = False
@@ -26,6 +26,12 @@ class NemoOptions(ModelOptions):
         minimum=1.0,
         metavar="SECONDS",
         help="Longest audio the model is given at once; longer audio is cut at pauses.",
+    )
+    local_attention: int = option(
+        0,
+        minimum=0,
+        metavar="FRAMES",
+        help="Frames of attention on each side, for windows of minutes, e.g. 128 (0: no limit).",
     )
     dataloader: str = option(
         "direct",

@@ -16,11 +16,19 @@ from omegaconf import OmegaConf, open_dict
 
 from speechkit.compat import fairseq_checkpoint, home_folder
 from speechkit.compat.archives import unpacked
+from speechkit.compat.deferred_imports import deferred
 from speechkit.engines.asr.nemo import configuration
 from speechkit.engines.asr.nemo.prompts import is_attention_decoder
-from speechkit.errors import EngineMissing
+from speechkit.errors import EngineMissing, UsageError
 
 WINDOW_STRIDE = 0.01  # seconds, of preprocessors that don't say
+#: What NeMo and lightning import for training, for metrics, and for other tasks.
+UNUSED = (
+    *("torch._dynamo", "pytorch_lightning", "transformers", "datasets", "pandas", "sklearn"),
+    *("scipy.signal", "scipy.optimize"),
+    "nemo.collections.asr.modules.transformer_encoder",  # which compiles its attention
+)
+POSITIONS = 5000  # frames, NeMo's default; its encoders make more as they are needed
 MAX_SYMBOLS = 10  # a frame, of a transducer; NeMo's own default, which many checkpoints undo
 
 
@@ -53,6 +61,11 @@ def restore(path: Path, device: torch.device) -> Any:
 
 def _restored(folder: Path, device: torch.device) -> Any:
     config = configuration.read(folder)
+    with deferred(UNUSED):
+        return _restored_by_nemo(config, folder, device)
+
+
+def _restored_by_nemo(config: dict[str, Any], folder: Path, device: torch.device) -> Any:
     from hydra.utils import get_class
     from nemo.core.connectors.save_restore_connector import SaveRestoreConnector
 
@@ -128,22 +141,51 @@ def set_decoding(model: Any, *, timestamps: bool, cuda_graphs: bool) -> None:
     """
     decoding = model.cfg.decoding
     with open_dict(decoding):
-        beam, greedy = decoding.get("beam"), decoding.get("greedy")
-        if beam is not None:
-            beam.return_best_hypothesis = True
+        if decoding.get("beam") is not None:
+            decoding.beam.return_best_hypothesis = True
         if hasattr(model, "joint"):
-            for strategy in (greedy, beam):
-                if strategy is not None:
-                    limit = strategy.get("max_symbols") or strategy.get("max_symbols_per_step")
-                    strategy.max_symbols = limit or MAX_SYMBOLS
-            if greedy is not None:
-                greedy.use_cuda_graph_decoder = cuda_graphs
-            if beam is not None:
-                beam.allow_cuda_graphs = cuda_graphs
+            _set_transducer(decoding, cuda_graphs)
         if not is_attention_decoder(model):
             decoding.compute_timestamps = timestamps
+            if decoding.get("strategy") == "greedy":  # the same, one by one and on the CPU
+                decoding.strategy = "greedy_batch"
     quietly = {"verbose": False} if "verbose" in _parameters(model.change_decoding_strategy) else {}
     model.change_decoding_strategy(decoding, **quietly)
+    separators = getattr(model.decoding, "segment_seperators", None)
+    if separators is not None:  # looked up for each word: half the time of timestamps in OmegaConf
+        model.decoding.segment_seperators = list(separators)
+
+
+def _set_transducer(decoding: Any, cuda_graphs: bool) -> None:
+    for name, graphs in (("greedy", "use_cuda_graph_decoder"), ("beam", "allow_cuda_graphs")):
+        strategy = decoding.get(name)
+        if strategy is not None:
+            limit = strategy.get("max_symbols") or strategy.get("max_symbols_per_step")
+            strategy.max_symbols = limit or MAX_SYMBOLS
+            strategy[graphs] = cuda_graphs
+
+
+def attend_locally(model: Any, frames: int) -> None:
+    """Limit the encoder's attention to ``frames`` on each side, whose memory and time grow with a
+    window's length and not with its square. Raise `UsageError` where it has no such attention."""
+    encoder = model.encoder
+    attends_to_all = list(getattr(encoder, "att_context_size", ())) == [-1, -1]
+    if getattr(encoder, "self_attention_model", "") != "rel_pos" or not attends_to_all:
+        raise UsageError("--local-attention: only for Conformers that attend to the whole window")
+    with open_dict(encoder._cfg):
+        encoder._cfg.setdefault("pos_emb_max_len", POSITIONS)
+    model.change_attention_model("rel_pos_local_attn", [frames, frames])
+    model.change_subsampling_conv_chunking_factor(1)  # as far as the convolution's limits ask
+
+
+def lower(model: Any, dtype: torch.dtype) -> None:
+    """Convert the weights to this precision, but for the features', as NeMo's scripts do."""
+    for name, child in model.named_children():
+        if name != "preprocessor":
+            child.to(dtype)
+    sentinel = "dtype_sentinel_tensor"  # the precision of the preprocessor's output
+    if hasattr(model.preprocessor, sentinel):
+        setattr(model.preprocessor, sentinel, getattr(model.preprocessor, sentinel).to(dtype))
 
 
 def sample_rate(model: Any) -> int:

@@ -5,17 +5,19 @@ A model gets mono waveforms of a safe length, and never a file of the user's.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soxr
-import torch
 
-from speechkit.engines.asr.nemo import NemoOptions, checkpoint, loaders, prompts, timestamps
-from speechkit.engines.batch_size import BatchSize
+from speechkit.engines.asr.nemo import NemoOptions, checkpoint, prompts, timestamps
+from speechkit.engines.asr.nemo.forward import Forward
+from speechkit.engines.asr.nemo.padded_batches import PaddedBatches
+from speechkit.engines.asr.nemo.transcribe import Transcribe
 from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, DeviceUse
 from speechkit.engines.torch import device as torch_device
 from speechkit.records import Hypothesis
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 # Shorter windows are padded with silence.
 LEAST = 0.02  # seconds; below two frames NeMo's normalisation fails
 LEAST_ATTENDED = 1.0  # seconds, for attention decoders, as in NeMo itself
+MOST_WINDOWS = 512  # in a batch of short ones, on a GPU
 
 
 class Nemo(AsrEngine):
@@ -47,69 +50,73 @@ class Nemo(AsrEngine):
         checkpoint.set_decoding(
             self._model, timestamps=self._timestamps, cuda_graphs=options.cuda_graphs
         )
-        self._load = loaders.LOADERS[options.dataloader]
-        self._batch = BatchSize(
-            options.batch_size or self._batch_size(),
-            torch_device.out_of_memory,
-            lambda: torch_device.free_memory(self._device),
-        )
+        if options.local_attention:
+            checkpoint.attend_locally(self._model, options.local_attention)
+        self._recognise = self._recogniser(options)
+        self._batches = self._padded_batches(options)
         self._seconds = 0.0
 
     def device_use(self) -> DeviceUse:
         return DeviceUse(
-            str(self._device), torch_device.name(self._dtype), self._batch.size, self._seconds
+            str(self._device),
+            torch_device.name(self._dtype),
+            self._batches.size,
+            self._seconds,
+            parts=getattr(self._recognise, "parts", {}),
         )
 
     def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:
         for group in self._groups(utterances):
             began = time.monotonic()
-            windows = [clip.waveform for clips in group for clip in clips]
-            hypotheses = iter(self._in_batches(windows))
+            windows = [self._prepared(clip.waveform) for clips in group for clip in clips]
+            outputs = iter(self._batches.map(windows, self._recognise))
             self._seconds += time.monotonic() - began
             for clips in group:
-                yield [next(hypotheses) for _ in clips]
+                yield [self._hypothesis(next(outputs), clip) for clip in clips]
 
     def _groups(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Sequence[Clip]]]:
         """The utterances that fill a batch, or one that fills several."""
         group: list[Sequence[Clip]] = []
+        windows, longest = 0, 0.0
         for clips in utterances:
             group.append(clips)
-            if sum(map(len, group)) >= self._batch.size:
+            windows += len(clips)
+            longest = max(longest, *(clip.seconds for clip in clips)) if clips else longest
+            if self._batches.is_full(windows, round(longest * self._rate)):
                 yield group
-                group = []
+                group, windows, longest = [], 0, 0.0
         if group:
             yield group
 
-    def _in_batches(self, windows: Sequence[Waveform]) -> list[Hypothesis]:
-        """Decode batches of windows of similar length, which need little padding."""
-        by_length = sorted(range(len(windows)), key=lambda index: len(windows[index]), reverse=True)
-        decoded = self._batch.map_halving([windows[index] for index in by_length], self._decode)
-        in_order = sorted(zip(by_length, decoded, strict=True), key=lambda pair: pair[0])
-        return [hypothesis for _, hypothesis in in_order]
+    def _hypothesis(self, output: Any, clip: Clip) -> Hypothesis:
+        stride = checkpoint.seconds_a_frame(self._model) if self._timestamps else None
+        return timestamps.hypothesis(output, clip.seconds, stride, self._language)
 
-    def _decode(self, windows: Sequence[Waveform]) -> list[Hypothesis]:
-        config = loaders.transcribe_config(self._model, len(windows), hypotheses=self._timestamps)
-        writes_times = self._timestamps and not prompts.has_aligner(self._model)
-        prompts.tell(self._model, config, self._language, times=writes_times)
-        options = {"timestamps": self._timestamps or None} if self._attends else {}
-        is_lowered = self._dtype != torch.float32
-        with (
-            self._load([self._prepared(window) for window in windows], self._rate, config) as audio,
-            torch.autocast(self._device.type, self._dtype, enabled=is_lowered),
-        ):
-            outputs = self._model.transcribe(audio, override_config=config, **options)
-        if len(outputs) != len(windows):
-            raise RuntimeError(f"NeMo gave {len(outputs)} transcripts of {len(windows)} windows")
-        stride = checkpoint.seconds_a_frame(self._model)
-        return [
-            timestamps.hypothesis(
-                output,
-                len(window) / SAMPLE_RATE,
-                stride if self._timestamps else None,
-                self._language,
-            )
-            for output, window in zip(outputs, windows, strict=True)
-        ]
+    def _recogniser(self, options: NemoOptions) -> Forward | Transcribe:
+        if options.dataloader == "direct" and not self._attends:
+            checkpoint.lower(self._model, self._dtype)
+            frames = math.ceil(self.max_window / checkpoint.seconds_a_frame(self._model)) + 1
+            return Forward(self._model, options.language, frames)
+        return Transcribe(
+            self._model,
+            options.language,
+            self._dtype,
+            dataloader=options.dataloader,
+            timestamps=self._timestamps,
+        )
+
+    def _padded_batches(self, options: NemoOptions) -> PaddedBatches:
+        """By the number of windows asked for, or by memory: as many full ones, and more shorter."""
+        windows = options.batch_size
+        full = windows or self._full_windows(options.local_attention)
+        if not windows:
+            windows = MOST_WINDOWS if self._device.type == "cuda" else full
+        return PaddedBatches(
+            windows,
+            round(full * max(self.max_window, LEAST_ATTENDED) * self._rate),
+            torch_device.out_of_memory,
+            lambda: torch_device.free_memory(self._device),
+        )
 
     def _prepared(self, window: Waveform) -> Waveform:
         """The window at the model's sample rate, padded if too short."""
@@ -119,12 +126,13 @@ class Nemo(AsrEngine):
         window = np.pad(window, (0, max(0, round(least * self._rate) - len(window))))
         return np.ascontiguousarray(window, dtype=np.float32)
 
-    def _batch_size(self) -> int:
-        """The number of windows, from the bytes of a full one at the encoder's widest layer."""
+    def _full_windows(self, local_attention: int) -> int:
+        """How many fit at once, from the bytes of one at the encoder's widest layer."""
         encoder = self._model.cfg.encoder
         frames = self.max_window / checkpoint.seconds_a_frame(self._model)
         width = int(encoder.get("d_model", 512))
-        layer = frames * 32 * width + 3 * int(encoder.get("n_heads", 8)) * frames**2
+        attended = min(frames, 2 * local_attention or frames)
+        layer = frames * 32 * width + 3 * int(encoder.get("n_heads", 8)) * frames * attended
         channels = int(encoder.get("subsampling_conv_channels", -1))
         mels = int(encoder.get("feat_in", 80))
         # The first convolution halves the mel frames, of which there are 100 a second, and bands.

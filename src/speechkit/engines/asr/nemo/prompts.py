@@ -49,13 +49,19 @@ def require_known(model: Any, language: str | None, dataloader: str) -> None:
         raise UsageError(f"--language {language}: this model takes no language")
 
 
+def index(model: Any, language: str | None) -> int | None:
+    """The number of the language of a transducer that is conditioned on one; else None."""
+    if is_attention_decoder(model) or not _languages(model):
+        return None
+    return int(model.cfg.model_defaults.prompt_dictionary[language or "auto"])
+
+
 def tell(model: Any, config: Any, language: str | None, *, times: bool) -> None:
-    """Add the prompt to a transcribe configuration. ``times``: the model writes them itself."""
+    """Add an attention decoder's prompt to a transcribe configuration. ``times``: the model writes
+    them itself."""
     if is_attention_decoder(model):
         slots = _slots(model, language, times=times)
         config.prompt = [{"role": "user", "slots": slots}] if slots else []
-    elif _languages(model):
-        config.target_lang = language or "auto"
 
 
 def _defaults(model: Any) -> dict[str, Any]:

@@ -92,6 +92,8 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Checkpoint:
         )
     with _sentences(folder / "tokenizer.json"):
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        if (tokenizer.token_to_id("<|notimestamps|>") or 0) + 1 >= config.vocab_size:
+            raise ValueError(f"it has more tokens than the {config.vocab_size} of config.json")
     return Checkpoint(config, generation, tokenizer, _weights(folder, config, device, dtype))
 
 
@@ -124,9 +126,12 @@ def _config(told: Mapping[str, Any]) -> WhisperConfig:
 
 def _generation(told: Mapping[str, Any], config: WhisperConfig) -> Generation:
     first = told.get("max_initial_timestamp_index")
+    if first is None:
+        first = FIRST_TIMESTAMP
+    _require_below("max_initial_timestamp_index", (first,), MOST_SIZE)
     layers, heads = config.decoder_layers, config.decoder_attention_heads
     upper = [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)]
-    pairs = [(layer, head) for layer, head in told.get("alignment_heads") or upper]
+    pairs = dict.fromkeys(map(tuple, told.get("alignment_heads") or upper))
     for layer, head in pairs:
         _require_below("alignment_heads", (layer,), layers)
         _require_below("alignment_heads", (head,), heads)
@@ -137,7 +142,7 @@ def _generation(told: Mapping[str, Any], config: WhisperConfig) -> Generation:
         _require_below(name, suppressed, config.vocab_size)
     return Generation(
         **tokens,
-        max_initial_timestamp_index=FIRST_TIMESTAMP if first is None else int(first),
+        max_initial_timestamp_index=first,
         alignment_heads=tuple(pairs),
         is_multilingual=told.get("is_multilingual") is not False,
     )

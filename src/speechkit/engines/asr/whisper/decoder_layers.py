@@ -61,34 +61,43 @@ class DecoderLayers:
             for _ in self._layers
         ]
 
+    def opening(self, hidden: torch.Tensor, start: int) -> torch.Tensor:
+        """The logits [windows, vocabulary] after ``start``, the first token of each window.
+
+        ``hidden`` [windows, positions, width] of the audio.
+        """
+        tokens = torch.full((len(hidden), 1), start, device=hidden.device)
+        state = self._embedded(tokens, torch.zeros_like(tokens))
+        for layer in self._layers:
+            state = layer.attend_alone(state, hidden)
+        return self._logits(state[:, 0])
+
     def prefill(
         self,
         hidden: torch.Tensor,
         tokens: torch.Tensor,
         start: int,
-        caches: list[KeyValueCache] | None = None,
-        rows: torch.Tensor | None = None,
+        caches: list[KeyValueCache],
+        rows: torch.Tensor,
     ) -> torch.Tensor:
         """The logits [windows, 2, vocabulary] after ``tokens``, and after ``start`` without them.
 
         ``hidden`` [windows, positions, width] of the audio, ``tokens`` [windows, n] from the first
-        position on. The keys and values of both are stored in ``rows`` of the caches, if given.
-        Without tokens, there are the second logits alone.
+        position on. The keys and values of both are stored in ``rows`` of the caches.
         """
         length = tokens.shape[1]
         tokens = functional.pad(tokens, (0, 1), value=start)
         places = torch.arange(length + 1, device=tokens.device)
         hidden_places = places > places[:, None]
         hidden_places[length, :length] = True
-        state = self._embedded(tokens, places % max(length, 1))
+        state = self._embedded(tokens, places % length)
         mask = state.new_zeros(length + 1, length + 1).masked_fill_(hidden_places, -torch.inf)
-        for index, layer in enumerate(self._layers):
+        for layer, cache in zip(self._layers, caches, strict=True):
             text = layer.text.by_head(layer.before_text(state), 3, self._heads)
             audio = layer.audio.by_head(hidden, 2, self._heads)
             state = layer.attend(state, text[0], text[1:], mask, audio)
-            if caches:
-                caches[index].text[:, rows, :, :length] = text[1:, :, :, :length]
-                caches[index].audio[:, rows] = audio
+            cache.text[:, rows, :, :length] = text[1:, :, :, :length]
+            cache.audio[:, rows] = audio
         return self._logits(state[:, -2:])
 
     def __call__(
@@ -169,6 +178,23 @@ class _Layer:
         """The next state, by ``query`` on the keys and values of ``text`` and then of ``audio``."""
         state = self.attend_to_text(state, query, text, mask)
         return self.attend_to_audio(state, self.query_audio(state), audio)
+
+    def attend_alone(self, state: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """The next state of a first token [windows, 1, width], which attends to itself and audio.
+
+        Its query is projected to the width of the audio ``hidden``, instead of all the audio to
+        keys and values: with one query, that takes a fraction of the time.
+        """
+        value = self.text.by_head(self.before_text(state), 3, self._heads)[2]
+        state = state + self._after_text(value.transpose(1, 2).flatten(2))
+        keys, values = self.audio.weight.view(2, self._heads, -1, hidden.shape[-1])
+        query = self.query_audio(state)[:, :, 0]
+        asked = torch.einsum("whd,hdn->whn", query, keys) * query.shape[-1] ** -0.5
+        shares = (asked @ hidden.transpose(1, 2)).softmax(-1, dtype=torch.float32)
+        heard = shares.to(hidden.dtype) @ hidden
+        merged = torch.einsum("whn,hdn->whd", heard, values).flatten(1)
+        merged = merged + self.audio.bias[merged.shape[1] :]
+        return self._feed_forward(state + self._after_audio(merged[:, None]))
 
     def attend_to_text(
         self, state: torch.Tensor, query: torch.Tensor, text: torch.Tensor, mask: torch.Tensor

@@ -85,13 +85,7 @@ class DecodingLoop:
 
         ``hidden`` [windows, positions, width]. The token is a language or <|nospeech|>.
         """
-        logits = [
-            self._layers.prefill(
-                part, part.new_zeros(len(part), 0, dtype=torch.long), self._vocabulary.sot
-            )
-            for part in hidden.split(TOGETHER)
-        ]
-        return torch.cat(logits)[:, 0].float()
+        return self._layers.opening(hidden, self._vocabulary.sot).float()
 
     @torch.inference_mode()
     def decode(

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.beam_search import BeamSearch
     from speechkit.engines.protocols import Waveform
 
-CPU_WINDOW = 1000  # positions
+# Positions of a window on a CPU, 20 s. Over 50 utterances of LibriSpeech, base takes 25 % less time
+# than with 30 s, and 12.6 instead of 13.1 % of the words are wrong.
+CPU_WINDOW = 1000
 CPU_POSITIONS = 1500  # encoded at once on a CPU, whose caches a batch of windows would overflow
 ROWS = 256  # windows decoded at once, at most: a row gains little beyond 128
 # By a simulation with the times of a step on an H200 and the lengths of LibriSpeech's utterances,
@@ -62,18 +64,16 @@ class TorchBackend:
         self.longest = config.max_target_positions
         self._frames = 2 * config.max_source_positions
         self.chunk = self._frames * HOP / SAMPLE_RATE
-        on_device = self._device.type == "cuda"
-        self._log_mel = LogMel(
-            config.num_mel_bins, self._device if on_device else torch.device("cpu")
-        )
+        self._on_card = self._device.type == "cuda"
+        hearing = self._device if self._on_card else torch.device("cpu")
+        self._log_mel = LogMel(config.num_mel_bins, hearing)
         self._encoder = Encoder(self._checkpoint)
         self._layers = DecoderLayers(self._checkpoint)
         self._loop = DecodingLoop(self._layers, self.vocabulary, rules)
-        self.windows_a_row = WINDOWS_A_ROW if on_device else 1
-        self._memory = torch_device.Memory(self._device) if on_device else None
-        self._warming: Thread | None = None
-        if self._device.type == "cuda":
-            self._warming = Thread(target=self._warm_up)
+        self.windows_a_row = WINDOWS_A_ROW if self._on_card else 1
+        self._memory = torch_device.Memory(self._device) if self._on_card else None
+        self._warming = Thread(target=self._warm_up) if self._on_card else None
+        if self._warming:
             self._warming.start()
 
     @property
@@ -96,7 +96,7 @@ class TorchBackend:
 
         There the features are computed when the windows are encoded.
         """
-        if self._device.type != "cuda":
+        if not self._on_card:
             with self._stopwatch.part("features"):
                 return torch.cat(
                     [self._log_mel(torch.from_numpy(one)[None], self._frames) for one in waveforms]

@@ -1,8 +1,8 @@
-"""How windows reach a NeMo model, and the configuration that goes with them, in one place.
+"""Batches through NeMo's own `transcribe()`: for attention decoders, and for its datasets.
 
-``direct``: as tensors, in the batch we made, past NeMo's datasets. ``lhotse`` and ``manifest``:
-as files of the run's temporary folder, by NeMo's two kinds of dataset. All three run in this
-process alone, without workers that a batch system never granted.
+``direct``: the windows reach it as tensors, in the batch we made. ``lhotse`` and ``manifest``: as
+files of the run's temporary folder, by NeMo's two kinds of dataset. All three run in this process
+alone, without workers that a batch system never granted.
 """
 
 from __future__ import annotations
@@ -19,13 +19,55 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
+from speechkit.engines.asr.nemo import checkpoint, prompts
+
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
 Loader = Callable[[Sequence["Waveform"], int, Any], AbstractContextManager[Any]]
 
 
-def transcribe_config(model: Any, windows: int, *, hypotheses: bool) -> Any:
+class Transcribe:
+    """Maps windows at the model's sample rate to NeMo's hypotheses or texts.
+
+    ``dataloader``: of `LOADERS`. ``dtype``: of an autocast.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        language: str | None,
+        dtype: torch.dtype,
+        *,
+        dataloader: str,
+        timestamps: bool,
+    ) -> None:
+        self._model = model
+        self._language = language
+        self._dtype = dtype
+        self._load = LOADERS[dataloader]
+        self._timestamps = timestamps
+        self._rate = checkpoint.sample_rate(model)
+        self._attends = prompts.is_attention_decoder(model)
+
+    def __call__(self, windows: Sequence[Waveform]) -> list[Any]:
+        config = _configuration(self._model, len(windows), hypotheses=self._timestamps)
+        writes_times = self._timestamps and not prompts.has_aligner(self._model)
+        prompts.tell(self._model, config, self._language, times=writes_times)
+        options = {"timestamps": self._timestamps or None} if self._attends else {}
+        device = next(self._model.parameters()).device
+        is_lowered = self._dtype != torch.float32
+        with (
+            self._load(windows, self._rate, config) as audio,
+            torch.autocast(device.type, self._dtype, enabled=is_lowered),
+        ):
+            outputs = self._model.transcribe(audio, override_config=config, **options)
+        if len(outputs) != len(windows):
+            raise RuntimeError(f"NeMo gave {len(outputs)} transcripts of {len(windows)} windows")
+        return list(outputs)
+
+
+def _configuration(model: Any, windows: int, *, hypotheses: bool) -> Any:
     """NeMo's configuration for this model, with those of the fields below that this version has.
 
     ``hypotheses``: return the data for timestamps along with the text.
