@@ -32,8 +32,8 @@ LIMITS = {
     "sweep": 110,
     "real": 150,
     "startup": 75,
-    "s2s": 75,
-    "nemo": 100,
+    "s2s": 110,
+    "nemo": 150,
 }
 SHOWN = 12  # lines of a job that succeeds without rows, or of one that fails
 

@@ -29,12 +29,13 @@ SPOKEN_TO += "nodiarize emo:undefined en de"
 
 
 def main() -> None:
-    """A hybrid, a TDT transducer, and an attention decoder as Canary is."""
+    """A hybrid, two transducers, TDT and conditioned on a language, and one as Canary is."""
     folder = Path(sys.argv[1])
     text = {"dir": str(build_tokenizer(folder / "text")), "type": "bpe"}
     for name, kind, config in (
         ("hybrid", models.EncDecHybridRNNTCTCBPEModel, _hybrid),
         ("tdt", models.EncDecRNNTBPEModel, _tdt),
+        ("prompted", models.EncDecRNNTBPEModelWithPrompt, _prompted),
         ("canary", models.EncDecMultiTaskModel, _canary),
     ):
         torch.manual_seed(1)
@@ -57,6 +58,13 @@ def _tdt(folder: Path, text: dict[str, str]) -> dict[str, Any]:
         "decoding": {**MODEL["decoding"], "model_type": "tdt", "durations": DURATIONS},
         "loss": {"loss_name": "tdt", "tdt_kwargs": kwargs},
     }
+
+
+def _prompted(folder: Path, text: dict[str, str]) -> dict[str, Any]:
+    names = {"auto": 0, "en": 1, "de": 2}
+    prompt = {"num_prompts": 3, "initialize_prompt_feature": True, "prompt_dictionary": names}
+    defaults = {**TRANSDUCER["model_defaults"], **prompt}
+    return {"tokenizer": text, **TRANSDUCER, "model_defaults": defaults}
 
 
 def _canary(folder: Path, text: dict[str, str]) -> dict[str, Any]:

@@ -271,6 +271,21 @@ def test_a_transducer_cannot_loop(nemos: dict[str, Path], digits: list[Digit]) -
     assert 0 < len(text.split()) <= 10 * (frames + 2)
 
 
+def test_a_transducer_decodes_a_few_windows_at_once(
+    nemos: dict[str, Path], digits: list[Digit], own: dict[str, list[str]]
+) -> None:
+    """After the largest batch that there can be, of which a CUDA graph is captured."""
+    one = engine(nemos["rnnt"])
+    one._recognise._rows = 3
+    width = one._model.cfg.encoder.d_model
+    one._recognise._capture(torch.zeros(1, width, 1), torch.ones(1, dtype=torch.long))
+    assert heard(one, [digit.waveform for digit in digits[:10]]) == own["rnnt"][:10]
+    use = one.device_use()
+    assert use.batch_size == 10
+    assert set(use.parts) == {"features", "encoder", "decoder"}
+    assert 0.5 * use.seconds < sum(use.parts.values()) <= use.seconds
+
+
 def test_the_limit_of_a_transducer_is_set_where_its_checkpoint_undid_it(
     nemos: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -455,3 +470,17 @@ def test_the_language_of_an_attention_decoder(untrained: Path, digits: list[Digi
         engine(model, language="klingon")
     with pytest.raises(UsageError, match="--dataloader manifest: not for a model with"):
         engine(model, dataloader="manifest")
+
+
+def test_the_language_of_a_transducer(untrained: Path, digits: list[Digit]) -> None:
+    model = untrained / "prompted.nemo"
+    string = np.concatenate([digit.waveform for digit in digits[::60]])
+    restored = checkpoint.restore(model, torch.device("cpu"))
+    found = {}
+    for language in ("auto", "de"):
+        (said,) = restored.transcribe([string], target_lang=language, verbose=False)
+        found[language] = heard(engine(model, language=language), [string])
+        assert found[language] == [" ".join(said.text.split())]
+    assert found["auto"] != found["de"]
+    with pytest.raises(UsageError, match="--language fr: this model has auto, de, en"):
+        engine(model, language="fr")

@@ -13,7 +13,12 @@ import torch
 
 from runkit import records
 from speechkit.compat import fairseq_checkpoint
+from speechkit.errors import UsageError
 from speechkit.io import audio
+from speechkit.io.inputs import Inputs
+from speechkit.runtime.worker_plan import Hardware
+from speechkit.stages.s2s.quantizer_training import train_quantizer
+from speechkit.stages.s2s.stage import S2sOptions
 
 pytestmark = pytest.mark.slow
 
@@ -48,10 +53,20 @@ def files(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
-def test_speech_to_units_to_speech(few: Path, parts: Parts, speechkit: Any, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def spoken(
+    few: Path, parts: Parts, speechkit: Any, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Any]:
+    """A folder with the speech of a run over ``few``, and that run."""
+    folder = tmp_path_factory.mktemp("spoken") / "once"
+    return folder, speechkit("s2s", few, *parts["units"], *parts["speech"], "--output-dir", folder)
+
+
+def test_speech_to_units_to_speech(
+    few: Path, spoken: tuple[Path, Any], parts: Parts, speechkit: Any, tmp_path: Path
+) -> None:
     """At once, and in two halves by a pipe and by files: the same speech, equal names apart."""
-    once = tmp_path / "once"
-    done = speechkit("s2s", few, *parts["units"], *parts["speech"], "--output-dir", once)
+    once, done = spoken
     assert f"s2s: 3 utterances, 0 failed -> {once / 's2s.jsonl'}\n" in done.err
     names = ["monday/talk.flac.wav", "monday/talk.wav", "tuesday/talk.wav"]
     assert files(once) == sorted([*BESIDE, *names])
@@ -104,13 +119,6 @@ def test_units_as_language_models_read_and_write_them(
     other = [*parts["predicted"][:-1], 2, "-o", tmp_path / "other.jsonl"]
     done = speechkit(*command, *other, stdin=bare, code=2)
     assert f"{folder}: holds the output of another run" in done.err
-
-
-def test_frames_as_they_are(few: Path, parts: Parts, speechkit: Any) -> None:
-    done = speechkit("s2s", few, *parts["units"], "--units-only", "--keep-repeats", "--limit", 1)
-    record = json.loads(done.out)
-    assert set(record["unit_durations"]) == {1}
-    assert len(record["units"]) == pytest.approx(record["duration"] * 50, abs=1)
 
 
 def test_four_minutes_and_a_hundred_samples(
@@ -334,7 +342,7 @@ def test_random_weights_are_told_of(
 def test_a_quantizer_is_trained_and_used(
     examples: Path, few: Path, parts: Parts, speechkit: Any, tmp_path: Path
 ) -> None:
-    """Better than the one of other speech, and always the same."""
+    """The same one always; here with a unit for every frame."""
     target = tmp_path / "km.npz"
     idle = speechkit("s2s", examples, *parts["units"], "--units-only", "--clusters", 2, code=2)
     assert "--clusters: needs --train-quantizer" in idle.err
@@ -342,19 +350,22 @@ def test_a_quantizer_is_trained_and_used(
     command = ["s2s", speech, *parts["model"], "--train-quantizer", target, "--clusters", 20]
     done = speechkit(*command)
     assert f"{target}: 20 units, fitted to " in done.err
-    first = target.read_bytes()
     assert "exists; --restart replaces it" in speechkit(*command, code=2).err
-    speechkit(*command, "--restart", "--frames", 10**6)
     with np.load(target, allow_pickle=False) as made:
         centroids = made["centroids"]
         assert centroids.shape == (20, 64)
         assert centroids.dtype == np.float32
-    assert target.read_bytes() == first
-    options = ["--quantizer", target, "--units-only", "--limit", 1]
-    units = json.loads(speechkit("s2s", few, *parts["model"], *options).out)["units"]
-    assert max(units) < 20
-    too_few = [*command[:-1], 100_000, "--restart"]
-    assert "are not enough for 100000 units" in speechkit(*too_few, code=2).err
+    options = S2sOptions(model=str(parts["model"][1]), layer=2)
+    again = [options, Hardware(device="cpu"), Inputs([str(speech)]), tmp_path / "again.npz"]
+    train_quantizer(*again, clusters=20, most_frames=10**6)
+    assert (tmp_path / "again.npz").read_bytes() == target.read_bytes()
+    with pytest.raises(UsageError, match="are not enough for 100000 units"):
+        train_quantizer(*again, clusters=100_000, most_frames=10**6)
+    frames = ["--quantizer", target, "--units-only", "--keep-repeats", "--limit", 1]
+    record = json.loads(speechkit("s2s", few, *parts["model"], *frames).out)
+    assert max(record["units"]) < 20
+    assert set(record["unit_durations"]) == {1}
+    assert len(record["units"]) == pytest.approx(record["duration"] * 50, abs=1)
 
 
 def test_a_pickled_kmeans_is_converted_once_it_is_trusted(
@@ -378,7 +389,12 @@ def test_a_pickled_kmeans_is_converted_once_it_is_trusted(
     assert "not a k-means" in speechkit("convert-quantizer", text, target, "--trust", code=1).err
 
 
-def test_the_same_by_fairseqs_own_code(few: Path, parts: Parts, speechkit: Any) -> None:
+def test_the_same_by_fairseqs_own_code(
+    few: Path, spoken: tuple[Path, Any], parts: Parts, speechkit: Any
+) -> None:
     """In the environment in which the tests of NeMo and of Whisper run."""
-    command = ["s2s", few / "tuesday", *parts["units"], "--units-only", "--engine"]
-    assert speechkit(*command, "fairseq").out == speechkit(*command, "transformers").out
+    command = ["s2s", few / "tuesday", *parts["units"], "--units-only", "--engine", "fairseq"]
+    (record,) = records(speechkit(*command).out)
+    *_, ours = records(spoken[0] / "s2s.jsonl")
+    assert record == {key: ours[key] for key in record}
+    assert set(ours) - set(record) == {"audio_filepath_out", "duration_out"}

@@ -17,6 +17,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+import soundfile
 import torch
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
@@ -25,11 +26,14 @@ from speechkit.compat import fairseq_checkpoint, patched_imports
 from speechkit.engines import registry
 from speechkit.engines.encoders import fairseq_weights
 from speechkit.engines.encoders.features import Extractor, Stretch, frames_of, windows
-from speechkit.engines.s2s import kmeans
+from speechkit.engines.s2s import kmeans, unit_network
 from speechkit.engines.s2s.quantizer import runs
-from speechkit.errors import EngineMissing, OutOfMemory, UnitsInvalid, UsageError
+from speechkit.errors import EngineMissing, OutOfMemory, UnitsInvalid, UsageError, UtteranceError
 from speechkit.io import audio
+from speechkit.io.inputs import Inputs
 from speechkit.records import Units
+from speechkit.runtime.worker_plan import Hardware
+from speechkit.stages.s2s.stage import S2sOptions, Speech, s2s_stage
 
 LAYOUTS = ["dict", "dictconfig", "args", "bare", "norm"]
 CLOSE = 1e-5  # of features whose numbers are about 1
@@ -48,6 +52,13 @@ def encoder(folder: Path, model: str = "hubert-dict.pt", **options: Any) -> Any:
 
 def vocoder(folder: Path, kind: str = "vocoder", name: str = "transformers", **more: Any) -> Any:
     return engine(name, vocoder=str(folder / kind / "g.pt"), **more)
+
+
+def speak(made: Any, units: Units, *, predict: bool = False) -> Any:
+    (spoken,) = made.synthesise([units], predict=predict)
+    if isinstance(spoken, UtteranceError):
+        raise spoken
+    return spoken
 
 
 def apart(one: Sequence[Any], other: Sequence[Any]) -> float:
@@ -422,9 +433,9 @@ def test_speech_is_that_of_fairseq(
     """Bit for bit, beside its own vocoder called as fairseq calls it."""
     units = some_units(100)
     ours = vocoder(s2s_models, kind, **options)
-    found = ours.synthesise(units, predict=predict)
+    found = speak(ours, units, predict=predict)
     assert np.array_equal(
-        vocoder(s2s_models, kind, "fairseq", **options).synthesise(units, predict=predict), found
+        speak(vocoder(s2s_models, kind, "fairseq", **options), units, predict=predict), found
     )
     vocoders = patched_imports.fairseq().models.text_to_speech.vocoder
     folder = s2s_models / kind
@@ -444,9 +455,7 @@ def test_speech_is_that_of_fairseq(
 def test_a_style_is_heard(s2s_models: Path) -> None:
     units = some_units(20)
     made = [
-        vocoder(s2s_models, "vocoder-style", speaker=0, style=style).synthesise(
-            units, predict=False
-        )
+        speak(vocoder(s2s_models, "vocoder-style", speaker=0, style=style), units)
         for style in (0, 1)
     ]
     assert made[0].shape == made[1].shape
@@ -454,27 +463,76 @@ def test_a_style_is_heard(s2s_models: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["vocoder", "vocoder-multi"])
-def test_pieces_have_no_seam(kind: str, s2s_models: Path) -> None:
+def test_pieces_have_no_seam(kind: str, s2s_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is made with all the frames that its samples depend on: what comes out is the whole."""
     options = {"speaker": 0} if kind == "vocoder-multi" else {}
     made = vocoder(s2s_models, kind, **options)
-    units = some_units(700, durations=3)
-    made._vocoder._pieces.size = 10**6
-    whole = made.synthesise(units, predict=False)
+    units = some_units(300, durations=3)
+    monkeypatch.setattr(unit_network, "PIECE", 10**6)
+    whole = speak(made, units)
     for size in (500, 64):
-        made._vocoder._pieces.size = size
-        assert apart([made.synthesise(units, predict=False)], [whole]) < 1e-6
+        monkeypatch.setattr(unit_network, "PIECE", size)
+        assert apart([speak(made, units)], [whole]) < 1e-6
     # With less context than that there are seams, so that this can fail.
-    made._vocoder._context = 0
-    assert apart([made.synthesise(units, predict=False)], [whole]) > 1e-3
+    made._vocoder._speaking.context = 0
+    assert apart([speak(made, units)], [whole]) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["transformers", "fairseq"])
+@pytest.mark.parametrize(
+    ("kind", "options", "predict"),
+    [("vocoder", {}, False), ("vocoder-multi", {"speaker": 2}, True)],
+)
+def test_speech_is_the_same_alone_and_in_company(
+    kind: str,
+    options: dict[str, int],
+    predict: bool,
+    name: str,
+    s2s_models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of utterances of any length, some in pieces, some that fail; and in the order given."""
+    monkeypatch.setattr(unit_network, "PIECE", 60)
+    good = [some_units(count, durations) for count, durations in ((3, 1), (90, 2), (1, 1), (24, 3))]
+    given = [*good[:2], Units((50,), (1,)), Units((1,), (1_000_000,)), *good[2:]]
+    made = vocoder(s2s_models, kind, name, batch_size=4, **options)
+    together = list(made.synthesise(given, predict=predict))
+    wrong = [str(spoken) for spoken in together if isinstance(spoken, UnitsInvalid)]
+    assert wrong[0] == "unit 50: the vocoder has the units 0 to 49"
+    assert wrong[1:] == ([] if predict else ["1000000 frames: 720000 at most are spoken at once"])
+    made._vocoder.batch.size = 1
+    for spoken, units in zip(together, given, strict=True):
+        if not isinstance(spoken, UnitsInvalid):
+            assert apart([spoken], [speak(made, units, predict=predict)]) < 1e-6
+    # Where the rows' ends are not told apart there is noise at them, so that this can fail.
+    made._vocoder.batch.size = 4
+    monkeypatch.setattr(unit_network.RowEnds, "set", lambda *_: None)
+    noisy = list(made.synthesise(good, predict=False))
+    assert apart([noisy[0]], [speak(made, good[0])]) > 1e-3
+
+
+def test_memory_that_does_not_suffice_for_speech_is_halved(s2s_models: Path) -> None:
+    made = vocoder(s2s_models, batch_size=8)
+    units = [some_units(count) for count in range(2, 12)]
+    expected = list(made.synthesise(units, predict=False))
+    compute = made._vocoder._speaking.compute
+
+    def crowded(code: torch.Tensor) -> Any:
+        if len(code) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return compute(code)
+
+    made._vocoder._speaking.compute = crowded
+    assert apart(list(made.synthesise(units, predict=False)), expected) < 1e-6
+    assert made.device_use().batch_size == 2
 
 
 def test_speech_that_comes_out_short_is_an_error(s2s_models: Path) -> None:
     made = vocoder(s2s_models)
     whole = made._vocoder._generator
     made._vocoder._generator = lambda **given: whole(**given)[..., :-1]
-    with pytest.raises(RuntimeError, match="has made 63999 samples of 200 frames of 320"):
-        made.synthesise(some_units(100), predict=False)
+    with pytest.raises(RuntimeError, match="has made 63999 values of 200 units, 320 for each"):
+        speak(made, some_units(100))
 
 
 def test_a_vocoder_saved_in_half_precision(s2s_models: Path, tmp_path: Path) -> None:
@@ -488,7 +546,7 @@ def test_a_vocoder_saved_in_half_precision(s2s_models: Path, tmp_path: Path) -> 
         for name in ("transformers", "fairseq")
     ]
     units = some_units(20)
-    assert np.array_equal(*(one.synthesise(units, predict=False) for one in made))
+    assert np.array_equal(*(speak(one, units) for one in made))
 
 
 @pytest.mark.parametrize("bias", [50.0, 200.0, float("nan")])
@@ -497,17 +555,17 @@ def test_a_prediction_out_of_all_bounds(bias: float, s2s_models: Path) -> None:
     with torch.no_grad():
         made._vocoder._generator.dur_predictor.proj.bias.fill_(bias)
     with pytest.raises(UnitsInvalid, match="is predicted to last"):
-        made.synthesise(some_units(5), predict=True)
+        speak(made, some_units(5), predict=True)
 
 
 def test_more_than_anybody_says(s2s_models: Path) -> None:
     with pytest.raises(UnitsInvalid, match="720000 at most are spoken at once"):
-        vocoder(s2s_models).synthesise(Units((1,), (1_000_000,)), predict=False)
+        speak(vocoder(s2s_models), Units((1,), (1_000_000,)))
 
 
 def test_units_that_the_vocoder_has_not(s2s_models: Path) -> None:
     with pytest.raises(UnitsInvalid, match="unit 50: the vocoder has the units 0 to 49"):
-        vocoder(s2s_models).synthesise(Units((3, 50), (1, 1)), predict=False)
+        speak(vocoder(s2s_models), Units((3, 50), (1, 1)))
 
 
 @pytest.mark.parametrize(
@@ -571,6 +629,46 @@ def test_quantizer_and_vocoder_have_to_belong_together(s2s_models: Path, tmp_pat
         encoder(s2s_models, quantizer=str(path), vocoder=str(s2s_models / "vocoder" / "g.pt"))
 
 
+# ---------------------------------------------------------------- the stage
+
+
+def test_an_utterance_that_fails_costs_the_others_nothing(
+    s2s_models: Path, examples: Path, tmp_path: Path
+) -> None:
+    """What the batch computed for them is used, and each file is written."""
+    quantizer = str(s2s_models / "km.npz")
+    speech = Speech(
+        vocoder=str(s2s_models / "vocoder" / "g.pt"),
+        vocoder_config=str(s2s_models / "vocoder" / "config.json"),
+        folder=str(tmp_path / "out"),
+    )
+    options = S2sOptions(
+        model=str(s2s_models / "hubert-dict.pt"), layer=2, quantizer=quantizer, speech=speech
+    )
+    source, rate = soundfile.read(examples / "awb" / "train.flac")
+    (tmp_path / "in").mkdir()
+    for name, samples in (("a", 9_000), ("b", 100), ("c", 12_000), ("d", 9_000)):
+        soundfile.write(tmp_path / f"in/{name}.wav", source[8_000 : 8_000 + samples], rate)
+    inputs = Inputs([str(tmp_path / "in")])
+    processor: Any = s2s_stage(options, Hardware(device="cpu")).processor
+    processor.survey(inputs, restart=False)
+    (tmp_path / "out/d.wav").mkdir()
+    processor.open()
+    encode, calls = processor._engine.encode, []
+    processor._engine.encode = lambda waveforms: calls.append(len(waveforms)) or encode(waveforms)
+    answers = list(processor.compute([processor.load(utterance) for utterance in inputs]))
+    assert [type(answer).__name__ for answer in answers] == [
+        *("list", "AudioTooShort", "list", "NameImpossible")
+    ]
+    assert calls == [3]
+    for answer in answers[::2]:
+        assert soundfile.info(answer[0]["audio_filepath_out"]).frames > 5_000
+    use = processor.device_use()
+    assert set(use.parts) == {"encoder", "quantizer", "vocoder"}
+    assert min(use.parts.values()) > 0
+    assert use.seconds == pytest.approx(sum(use.parts.values()))
+
+
 # ---------------------------------------------------------------- textlesslib
 
 
@@ -606,7 +704,7 @@ def test_textlesslib_by_itself_says_the_same(layout: str, s2s_models: Path, spee
             assert theirs["durations"].tolist() == list(units.durations)
             code = theirs["units"].long().view(1, -1)
             expected = speak(code, speaker_id=1, dur_prediction=True).numpy()
-            assert np.array_equal(ours.synthesise(units, predict=True), expected)
+            assert np.array_equal(speak(ours, units, predict=True), expected)
 
 
 def test_extractors_batches_are_for_encoders_that_can(s2s_models: Path) -> None:

@@ -151,32 +151,3 @@ def test_the_example_of_the_docs(cluster: Cluster, examples: Path, tmp_path: Pat
     )
     assert "8 splits: 8 done" in said
     assert "WER" in said
-
-
-def test_fake_gpus_and_their_memory(
-    cluster: Cluster, work: Work, untrained: dict[str, Path], tmp_path: Path
-) -> None:
-    """Each task asks for the memory of its own GPU, and its batches go by that."""
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    stub = programs / "nvidia-smi"
-    stub.write_text(
-        '#!/bin/sh\ncase "$*" in *--id=0*) echo 81559 ;; *--id=1*) echo 24564 ;; esac\n'
-    )
-    stub.chmod(0o755)
-    work.speechkit("split-manifest", "--input", work.manifest, "--splits", 2)
-    job = cluster.sbatch(
-        *("--array=0-1", "--cpus-per-task=1", "--gres=gpu:1", "--output=gpu%a.log"),
-        *(SCRIPTS / "stage.slurm", "asr"),
-        *("--engine", "faster-whisper", "--model", untrained["faster-whisper"], "--language", "en"),
-        cwd=work.folder,
-        PATH=f"{programs}:{cluster.environment['PATH']}",
-    )
-    states = cluster.wait(job)
-    logs = sorted((work.folder / f"gpu{index}.log").read_text() for index in (0, 1))
-    assert set(states.values()) == {"COMPLETED"}, logs
-    said = "".join(logs)
-    assert "a GPU of 80 GiB: batch size 16" in said
-    assert "a GPU of 24 GiB: batch size 4" in said
-    assert "16 windows at once" in said
-    assert "4 windows at once" in said

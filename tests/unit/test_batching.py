@@ -76,24 +76,12 @@ def test_no_batch_has_more_utterances_than_asked_for(count: int, most: int) -> N
     assert sum(map(len, made)) == count
 
 
-ON_CPU = BatchSizes(most=8, least=4)
-ON_DEVICE = BatchSizes(most=512, least=32, guided=True)
+ON_DEVICE = BatchSizes(most=512, least=32)
 
 
 def sizes_of(total: int, workers: int, sizes: BatchSizes) -> list[int]:
     given = utterances([1.0] * total)
     return [len(batch) for batch in batches(given, 1e6, sizes, total=total, workers=workers)]
-
-
-@pytest.mark.parametrize(
-    ("total", "workers", "expected"),
-    [(1, 4, [1]), (6, 4, [4, 2]), (10, 2, [5, 5]), (16, 4, [4] * 4), (20, 2, [8, 8, 4])],
-)
-def test_few_utterances_are_spread_over_the_workers(
-    total: int, workers: int, expected: list[int]
-) -> None:
-    """As on a CPU, where many come in batches of one size."""
-    assert sizes_of(total, workers, ON_CPU) == expected
 
 
 def test_batches_for_a_device_grow_from_a_small_one() -> None:

@@ -56,7 +56,7 @@ def test_batches_for_a_device_fit_in_memory(
     monkeypatch.setattr(worker_plan, "granted_memory", lambda: gib << 30)
     hardware = Hardware(device="cuda", batch_size=size, gpus=gpus)
     sizes = batch_sizes(registry.find("asr", "whisper"), hardware)
-    assert sizes == BatchSizes(most=most, least=least, guided=True)
+    assert sizes == BatchSizes(most=most, least=least)
 
 
 @pytest.mark.parametrize(

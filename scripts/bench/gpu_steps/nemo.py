@@ -3,12 +3,11 @@ with random weights, in the same precision."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 from gpu_steps import watch
-from gpu_steps.common import Setting, cycled, sentences, write_manifest
+from gpu_steps.common import Setting, cycled, seconds_of, sentences, write_manifest
 
 BATCHES = (16, 32, 64, 128)
 UTTERANCES, SWEPT = 2000, 500
@@ -28,20 +27,18 @@ def run(setting: Setting, tokenizer: Path) -> None:
     manifest = write_manifest(setting.work / "nemo.jsonl", utterances)
     command = ["asr", manifest, "--engine", "nemo", "--model", file, "--device", setting.device]
     with setting.trying(STEP, "speechkit"):
-        found = watch.speechkit(command, manifest.with_suffix(".out.jsonl"))
-        note = f"{len(utterances)} utterances in {found.seconds:.1f} s"
+        found = watch.repeated(command, manifest.with_suffix(".out.jsonl"), setting.repeats)
+        note = f"{found.batch}, {len(utterances)} utterances in {found.seconds:.1f} s"
         setting.row(STEP, "speechkit", found.pace, "ms/utterance", note)
         setting.row(STEP, "speechkit, first result after", found.first, "s")
-        setting.row(STEP, "speechkit, GPU busy", found.busy, "%")
+        setting.row(STEP, "speechkit, GPU busy", found.busy, "%", found.waited_for)
     model: Any = ASRModel.restore_from(str(file), map_location=setting.device).eval()
     paths = [one.audio_filepath for one in utterances[:SWEPT]]
     for size in (2,) if setting.tiny else BATCHES:
         with setting.trying(STEP, f"transcribe(), batch {size}"):
-            _transcribe(setting, model, paths[:size], size)
-            began = time.perf_counter()
-            _transcribe(setting, model, paths, size)
-            taken = 1000 * (time.perf_counter() - began) / len(paths)
-            setting.row(STEP, f"transcribe(), batch {size}", taken, "ms/utterance")
+            taken = seconds_of(setting, lambda size=size: _transcribe(setting, model, paths, size))
+            pace = 1000 * taken / len(paths)
+            setting.row(STEP, f"transcribe(), batch {size}", pace, "ms/utterance")
 
 
 def _transcribe(setting: Setting, model: Any, paths: list[str], size: int) -> None:

@@ -35,13 +35,11 @@ def run(setting: Setting) -> None:
         with setting.trying(STEP, what):
             engine = _engine(setting, folder, size)
             engine.encode(waves[:2])
-            taken = seconds_of(
-                setting, lambda e=engine, w=what: units.update({w: e.encode(waves)}), 1
-            )
+            taken = seconds_of(setting, lambda e=engine, w=what: units.update({w: e.encode(waves)}))
             note = f"batch {engine.device_use().batch_size}"
             setting.row(STEP, what, 1000 * taken / len(waves), "ms/utterance", note)
     with setting.trying(STEP, "transformers, one by one"):
-        taken = seconds_of(setting, lambda: _loop(setting, folder, waves), 1)
+        taken = seconds_of(setting, lambda: _loop(setting, folder, waves))
         setting.row(STEP, "transformers, one by one", 1000 * taken / len(waves), "ms/utterance")
     same = sum(a == b for a, b in zip(*units.values(), strict=True))
     setting.row(STEP, "units equal in batches and alone", same, f"of {len(waves)}")
@@ -90,6 +88,7 @@ def _command(setting: Setting, folder: Path) -> None:
     manifest = write_manifest(setting.work / "s2s.jsonl", utterances)
     command = ["s2s", manifest, "--units-only", "--model", folder, "--layer", LAYER]
     command += ["--quantizer", folder / "km.npz", "--device", setting.device]
-    found = watch.speechkit(command, setting.work / "s2s.out.jsonl")
+    found = watch.repeated(command, setting.work / "s2s.out.jsonl", setting.repeats)
     note = f"{len(utterances)} in {found.seconds:.1f} s, the first after {found.first:.1f} s"
     setting.row(STEP, "speechkit s2s --units-only", found.pace, "ms/utterance", note)
+    setting.row(STEP, "speechkit s2s, GPU busy", found.busy, "%", found.waited_for)

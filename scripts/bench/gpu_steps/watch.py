@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 INTERVAL = 0.02  # seconds between looks at the output
@@ -104,6 +105,13 @@ def speechkit(arguments: Sequence[object], out: Path, limit: float = 300.0) -> W
         waited_for=_waited_for(used),
         records=records,
     )
+
+
+def repeated(arguments: Sequence[object], out: Path, repeats: int) -> Watched:
+    """The run of the median pace, with the median time to the first result."""
+    runs = [speechkit(arguments, out) for _ in range(repeats)]
+    run = sorted(runs, key=lambda run: run.pace)[repeats // 2]
+    return replace(run, first=median(run.first for run in runs))
 
 
 def _lines(part: Path) -> int:

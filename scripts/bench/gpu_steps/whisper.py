@@ -13,7 +13,6 @@ from gpu_steps.common import (
     Utterance,
     cycled,
     full_windows,
-    median,
     sentences,
     write_manifest,
 )
@@ -86,12 +85,10 @@ def _command(
     manifest = write_manifest(setting.work / f"{step.replace(' ', '-')}.jsonl", utterances)
     command = ["asr", manifest, "--engine", "whisper", "--model", folder, "--language", "en"]
     command += ["--device", setting.device]
-    out = manifest.with_suffix(".out.jsonl")
-    runs = [watch.speechkit(command, out) for _ in range(setting.repeats)]
-    run = sorted(runs, key=lambda run: run.pace)[len(runs) // 2]
+    run = watch.repeated(command, manifest.with_suffix(".out.jsonl"), setting.repeats)
     note = f"{run.batch}, {len(utterances)} utterances in {run.seconds:.1f} s"
     setting.row(step, "speechkit", run.pace, "ms/utterance", note)
-    setting.row(step, "speechkit, first result after", median(run.first for run in runs), "s")
+    setting.row(step, "speechkit, first result after", run.first, "s")
     setting.row(step, "speechkit, GPU busy", run.busy, "%", run.waited_for)
     return [record["pred_text"] for record in run.records]
 

@@ -19,31 +19,27 @@ from speechkit.cluster.attempts import Attempt, End
 from speechkit.cluster.layout import Layout
 from speechkit.errors import SchedulerFailed, SpeechkitError, UsageError
 from speechkit.io import slurm
-from speechkit.io.hardware import gpu_memory, granted_cpus
+from speechkit.io.hardware import granted_cpus
 from speechkit.io.output_status import output_status
 from speechkit.io.process_failure import FailureFile, failure_file
 from speechkit.runtime import interpreter
 from speechkit.runtime.messages import DRAIN_SIGNALS
 
 DRAINED = 75
-#: Pairs of GiB and batch size, for a GPU with more memory. An engine halves it if memory runs out.
-BATCH_SIZES = ((70, 16), (35, 8), (0, 4))
-_GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOptions:
     """The options of a task.
 
-    ``options``: of the stage. ``sized``: the memory of the GPU determines the batch size.
-    ``requeues``: attempts in a row without a finished utterance after which the task isn't queued
-    again. ``requeueable``: the split belongs to this SLURM task, so that it may be queued again.
+    ``options``: of the stage. ``requeues``: attempts in a row without a finished utterance after
+    which the task isn't queued again. ``requeueable``: the split belongs to this SLURM task, so
+    that it may be queued again.
     """
 
     stage: str
     split: int
     options: Sequence[str]
-    sized: bool
     requeues: int
     requeueable: bool
 
@@ -52,15 +48,12 @@ class TaskOptions:
 class SplitTask:
     """A split whose attempt has begun.
 
-    ``splits``: number of all splits. ``gpu_memory`` in bytes and ``batch_size`` are 0 if the engine
-    chooses the batch size. ``job`` and ``restarts``: SLURM's numbers, 0 without SLURM.
+    ``splits``: number of all splits. ``job`` and ``restarts``: SLURM's numbers, 0 without SLURM.
     """
 
     layout: Layout
     options: TaskOptions
     attempt: Attempt
-    gpu_memory: int
-    batch_size: int
 
     @property
     def split(self) -> int:
@@ -127,14 +120,7 @@ def begin(layout: Layout, options: TaskOptions) -> SplitTask:
     except SpeechkitError as e:
         attempts.finish(output, _end(output, e.exit_code, str(e)))
         raise
-    memory = gpu_memory() if options.sized else 0
-    return SplitTask(
-        layout=layout,
-        options=options,
-        attempt=attempt,
-        gpu_memory=memory,
-        batch_size=next((size for least, size in BATCH_SIZES if memory > least * _GIB), 0),
-    )
+    return SplitTask(layout=layout, options=options, attempt=attempt)
 
 
 def supervise(task: SplitTask) -> TaskEnd:
@@ -165,7 +151,6 @@ def _command(task: SplitTask) -> list[str]:
         "speechkit.cli",
         options.stage,
         *(str(task.layout.source(task.split)), "--output", str(task.output)),
-        *(["--batch-size", str(task.batch_size)] if task.batch_size else []),
         *options.options,
     )
 

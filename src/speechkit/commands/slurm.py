@@ -164,12 +164,11 @@ def task(
     from speechkit.reports.cluster import task_end_text, task_text
 
     require_choice(stage, SPLITTABLE, "STAGE")
-    stated = _stated(context, stage, options or [])
+    _stated(context, stage, options or [])  # refuses what is no option of the stage
     task_options = supervisor.TaskOptions(
         stage=stage,
         split=supervisor.split_number(split),
         options=options or [],
-        sized=_leaves_batch_size(stated, stage),
         requeues=requeues,
         requeueable=split is None and "SLURM_ARRAY_JOB_ID" in os.environ,
     )
@@ -246,16 +245,3 @@ def _stated(context: typer.Context, stage: str, options: list[str]) -> typer.Con
     if len(given["inputs"]) > 1:
         raise UsageError(f"{given['inputs'][1]}: the input is the split")
     return stated  # type: ignore[no-any-return]
-
-
-def _leaves_batch_size(stated: typer.Context, stage: str) -> bool:
-    """Whether a batch size for a GPU's memory is to be chosen: only for ASR, and only where the
-    options leave it open."""
-    from speechkit.engines import registry
-
-    if stage != "asr":
-        return False
-    source = stated.get_parameter_source("batch_size")
-    if source is None or source.name != "DEFAULT" or stated.params["device"] == "cpu":
-        return False
-    return registry.find(stage, stated.params["engine"]).takes("batch_size")

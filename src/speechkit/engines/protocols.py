@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from speechkit.errors import UtteranceError
 from speechkit.records import Hypothesis, Units
 
 if TYPE_CHECKING:
@@ -108,9 +109,12 @@ class S2sEngine(Protocol):
 
     def encode(self, waveforms: Sequence[Waveform]) -> list[Units]: ...
 
-    def synthesise(self, units: Units, *, predict: bool) -> Waveform:
-        """Speech at `sample_rate`; ``predict``: durations of its own instead of the units'. Raises
-        `UnitsInvalid`."""
+    def synthesise(
+        self, units: Sequence[Units], *, predict: bool
+    ) -> Iterator[Waveform | UtteranceError]:
+        """Speech of each at `sample_rate`, in order, as soon as it is there, or the error for which
+        there is none, such as `UnitsInvalid`. ``predict``: durations of its own instead of the
+        units'."""
         ...
 
     def device_use(self) -> DeviceUse | None: ...

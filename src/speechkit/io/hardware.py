@@ -10,7 +10,6 @@ import math
 import os
 import re
 import resource
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,20 +69,6 @@ def visible_gpus() -> list[str] | None:
         return None
     names = [name.strip() for name in value.split(",")]
     return [name for name in names if name not in ("", "-1", "NoDevFiles")]  # SLURM's word
-
-
-def gpu_memory() -> int:
-    """Bytes of the first GPU granted, by nvidia-smi; 0 where there is none."""
-    visible = visible_gpus()
-    if visible == []:
-        return 0
-    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    query += [f"--id={visible[0]}"] if visible else []
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True)
-        return int(answer.stdout.split()[0]) * _MIB
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return 0
 
 
 def peak_memory() -> int:

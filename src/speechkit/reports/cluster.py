@@ -67,10 +67,7 @@ def task_text(task: SplitTask) -> str:
     """The heading of a task's log."""
     restart = f"restart {task.restarts}, " if task.restarts else ""
     job = f"job {task.job}, {restart}" if task.job else ""
-    gpu = ""
-    if task.batch_size:
-        gpu = f", a GPU of {task.gpu_memory / 2**30:.0f} GiB: batch size {task.batch_size}"
-    return f"split {task.split} of {task.splits} ({job}{task.cpus} CPUs{gpu})"
+    return f"split {task.split} of {task.splits} ({job}{task.cpus} CPUs)"
 
 
 def task_end_text(end: TaskEnd) -> str:

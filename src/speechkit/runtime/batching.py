@@ -20,31 +20,28 @@ SMALL = 100_000  # bytes of a file, 3 s of plain samples, below which its header
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSizes:
-    """The number of utterances in a batch: ``most`` and, but for what is left over, ``least``.
+    """The number of utterances in a batch: ``most``.
 
-    ``guided``: batches grow at the beginning of a run, and shrink towards its end; otherwise all
-    are of one size, between ``least`` and ``most``. ``least`` is None for batches of ``most``.
+    With ``least``, batches begin with so many, grow, and shrink again towards the end of a run.
     """
 
     most: int = MOST
     least: int | None = None
-    guided: bool = False
 
     def of(self, number: int, before: int, total: int, workers: int) -> int:
         """The size of the batch of this ``number`` in a run of ``total`` utterances, with
         ``before`` of them in the batches before it.
 
-        No batch exceeds a worker's share of the input. Guided ones double at first, so that the
-        workers soon have something to compute. Later they are half a worker's share of the rest, so
-        that all workers end at about the same time (guided self-scheduling: Polychronopoulos and
-        Kuck, 1987).
+        No batch exceeds a worker's share of the input. They double at first, so that the workers
+        soon have something to compute. Later they are half a worker's share of the rest, so that
+        all workers end at about the same time (guided self-scheduling: Polychronopoulos and Kuck,
+        1987).
         """
         if self.least is None:
             return self.most
         sizes = [self.most, math.ceil(total / workers)]
-        if self.guided:
-            sizes.append(self.least * 2 ** min(number // workers, MOST_DOUBLINGS))
-            sizes += [math.ceil((total - before) / (2 * workers))] if workers > 1 else []
+        sizes.append(self.least * 2 ** min(number // workers, MOST_DOUBLINGS))
+        sizes += [math.ceil((total - before) / (2 * workers))] if workers > 1 else []
         return max(self.least, min(sizes))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
+from speechkit.errors import UtteranceError
 from speechkit.io.inputs import Inputs
 from speechkit.records import Division, Record, Utterance
 from speechkit.runtime.batching import EQUAL, BatchSizes, batches
@@ -47,10 +48,11 @@ class Processor(Protocol):
         """
         return None
 
-    def compute(self, batch: Sequence[Loaded]) -> Iterable[Sequence[Record]]:
-        """Return the output records of each utterance, in the order of the batch.
+    def compute(self, batch: Sequence[Loaded]) -> Iterable[Sequence[Record] | UtteranceError]:
+        """Return the output records of each utterance, or its error, in the order of the batch.
 
-        A part of an utterance has one record, which only `join` reads.
+        A part of an utterance has one record, which only `join` reads. After an error that is
+        raised, the utterances without an answer are computed one by one.
         """
         ...
 

@@ -154,8 +154,8 @@ def _work(processor: Processor, group: Batch, error_keys: Record, runner: _Runne
         runner.send(Begun(keys, actual))
     answered = 0
     try:
-        for loaded, records in zip(batch, processor.compute(batch), strict=True):
-            runner.send(success_outcome(loaded.utterance, records, loaded.seconds))
+        for loaded, answer in zip(batch, processor.compute(batch), strict=True):
+            runner.send(_answered(loaded, answer, error_keys))
             answered += 1
     except OutputFailed:
         raise
@@ -214,6 +214,14 @@ def _carried(utterance: Utterance, error_keys: Record) -> Outcome:
     record = utterance.record
     line = manifest.dump({**record, **{k: v for k, v in error_keys.items() if k not in record}})
     return Outcome(utterance.index, (line,), 0.0, error_type(line.encode()))
+
+
+def _answered(
+    loaded: Loaded, answer: Sequence[Record] | UtteranceError, error_keys: Record
+) -> Outcome:
+    if isinstance(answer, UtteranceError):
+        return _failure(loaded.utterance, answer, error_keys)
+    return success_outcome(loaded.utterance, answer, loaded.seconds)
 
 
 def _failure(utterance: Utterance, error: Exception, error_keys: Record) -> Outcome:

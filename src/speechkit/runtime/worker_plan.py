@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,12 +72,11 @@ def batch_sizes(info: EngineInfo, hardware: Hardware) -> BatchSizes:
     granted limits it.
     """
     if not _has_accelerator(hardware.device):
-        most = hardware.batch_size or info.cpu_windows
-        return BatchSizes(most=most, least=math.ceil(most / 2))
+        return BatchSizes(most=hardware.batch_size or info.cpu_windows)
     held = BATCHES_HELD * max(1, len(hardware.gpus))
     fitting = int(granted_memory() * AUDIO_MEMORY / (held * WINDOW_SECONDS * SECOND_BYTES))
     most = max(1, min(TIMES_AT_ONCE * hardware.batch_size or DEVICE_WINDOWS, fitting))
-    return BatchSizes(most=most, least=min(LEAST_WINDOWS, most), guided=True)
+    return BatchSizes(most=most, least=min(LEAST_WINDOWS, most))
 
 
 def part_seconds(info: EngineInfo, hardware: Hardware) -> float:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from speechkit.engines.encoders.features import frames_of
+from speechkit.engines.torch.device import moved
 
 FRAMES = 100  # computed at once: their inputs are a few MB, which the caches and malloc reuse
 #: Products summed at once by the layers after the first. Fewer products round less and take longer:
@@ -31,26 +32,35 @@ class Affine:
     shift: Tensor
 
 
-def normalising(layer: Any, waveform: Tensor) -> Affine:
-    """The `Affine` of a first layer that normalises each channel over the whole waveform.
+class NormalisedConvolution:
+    """A first layer that normalises each channel over the whole waveform, as one `Affine`.
 
     A channel's value is w·x for a window x, so its mean is w·E[x] and its variance wᵀ Cov[x] w: the
-    normalisation is known before any value. It cancels the convolution's own bias.
+    normalisation is known before any value. It cancels the convolution's own bias. All of it is
+    computed on the CPU.
     """
-    conv, norm = layer.conv, layer.layer_norm
-    kernel, stride = conv.kernel_size[0], conv.stride[0]
-    count, total, squares = 0, torch.zeros(kernel).double(), torch.zeros(kernel, kernel).double()
-    for windows in waveform.unfold(0, kernel, stride).split(WINDOWS):
-        part = windows.double()
-        count += len(part)
-        total += part.sum(0)
-        squares += part.T @ part
-    mean = total / count
-    weight = conv.weight.detach()[:, 0].double().cpu()
-    variance = ((weight @ (squares / count - mean.outer(mean))) * weight).sum(1).clamp(min=0)
-    scale = norm.weight.detach().double().cpu() / torch.sqrt(variance + norm.eps)
-    shift = norm.bias.detach().double().cpu() - scale * (weight @ mean)
-    return Affine(scale, shift)
+
+    def __init__(self, conv: nn.Conv1d, norm: Any) -> None:
+        self._kernel, self._stride = conv.kernel_size[0], conv.stride[0]
+        self._weight = conv.weight.detach()[:, 0].double().cpu()
+        self._norm_weight = norm.weight.detach().double().cpu()
+        self._norm_bias = norm.bias.detach().double().cpu()
+        self._eps = norm.eps
+
+    def affine(self, waveform: Tensor) -> Affine:
+        kernel = self._kernel
+        count, total = 0, torch.zeros(kernel).double()
+        squares = torch.zeros(kernel, kernel).double()
+        for windows in waveform.unfold(0, kernel, self._stride).split(WINDOWS):
+            part = windows.double()
+            count += len(part)
+            total += part.sum(0)
+            squares += part.T @ part
+        mean = total / count
+        covariance = squares / count - mean.outer(mean)
+        variance = ((self._weight @ covariance) * self._weight).sum(1).clamp(min=0)
+        scale = self._norm_weight / torch.sqrt(variance + self._eps)
+        return Affine(scale, self._norm_bias - scale * (self._weight @ mean))
 
 
 class GivenNorm(nn.Module):
@@ -66,8 +76,9 @@ class GivenNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[batch, channels, frames]."""
-        scale = torch.stack([affine.scale for affine in self.affines]).to(x)
-        shift = torch.stack([affine.shift for affine in self.affines]).to(x)
+        scales = torch.stack([affine.scale for affine in self.affines])
+        shifts = torch.stack([affine.shift for affine in self.affines])
+        scale, shift = (moved(given, x.device).to(x.dtype) for given in (scales, shifts))
         if self.bias is not None:
             shift = shift - scale * self.bias
         return torch.addcmul(shift[..., None], x, scale[..., None])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from speechkit.engines.batch_size import BatchSize
 from speechkit.engines.protocols import SAMPLE_RATE
+from speechkit.engines.similar_lengths import map_similar
 from speechkit.engines.torch import device as torch_device
 from speechkit.errors import UsageError
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
 CONTEXT = 5.0  # seconds of audio on either side of a window, whose features are discarded
+SECONDS_AT_ONCE = 120.0  # of a batch with its padding, with which a GPU has enough to do
 CPU_BATCH = 1  # windows; on a CPU padding costs more than is gained
 BYTES_A_SECOND = 16 << 20  # of a window at the widest, about: 3,200 frames of 512 floats, twice
 
@@ -124,6 +127,7 @@ class Extractor:
         self.encoder = encoder
         self.frames = frames_of(encoder.convolutions)
         self.seconds = 0.0
+        self._device = device
         self._longest = max_window or encoder.longest
         self.batch = BatchSize(
             (batch_size or _batch_size(device, self._longest)) if encoder.batched else 1,
@@ -134,28 +138,24 @@ class Extractor:
     def features(self, waveforms: Sequence[Waveform]) -> list[Tensor]:
         """[frames, width] of each, which must hold ``frames.field`` samples at least."""
         began = time.monotonic()
-        stretches: list[Stretch] = []
-        windows_of_each: list[list[_Window]] = []
-        for waveform in waveforms:
-            samples, whole = self.encoder.whole(torch.from_numpy(waveform.copy()))
-            windows_of_each.append(windows(self.frames, len(samples), self._longest))
-            stretches += [Stretch(samples[w.samples], whole) for w in windows_of_each[-1]]
-        encoded = iter(self._encode(stretches))
-        stitched = [
-            torch.cat([next(encoded)[window.keep] for window in cut]) for cut in windows_of_each
-        ]
-        self.seconds += time.monotonic() - began
-        return stitched
+        cut = [windows(self.frames, len(waveform), self._longest) for waveform in waveforms]
+        places = [(index, window) for index, of_one in enumerate(cut) for window in of_one]
+        # Prepared batch by batch, while a GPU computes the one before.
+        whole = cache(lambda index: self.encoder.whole(torch.from_numpy(waveforms[index].copy())))
 
-    def _encode(self, stretches: Sequence[Stretch]) -> list[Tensor]:
-        """Encode batches of stretches of similar length, which need little padding."""
-        lengths = [len(stretch.samples) for stretch in stretches]
-        by_length = sorted(range(len(stretches)), key=lengths.__getitem__, reverse=True)
-        encoded = self.batch.map_halving(
-            [stretches[index] for index in by_length], self.encoder.features
-        )
-        in_order = sorted(zip(by_length, encoded, strict=True), key=lambda pair: pair[0])
-        return [features for _, features in in_order]
+        def encode(batch: Sequence[tuple[int, _Window]]) -> list[Tensor]:
+            prepared = [(*whole(index), window.samples) for index, window in batch]
+            return self.encoder.features(
+                [Stretch(samples[part], data) for samples, data, part in prepared]
+            )
+
+        lengths = [window.samples.stop - window.samples.start for _, window in places]
+        most = int(SECONDS_AT_ONCE * SAMPLE_RATE)
+        encoded = map_similar(places, lengths, most, self.batch, encode)
+        features = [torch.cat([next(encoded)[window.keep] for window in of_one]) for of_one in cut]
+        torch_device.finish(self._device)
+        self.seconds += time.monotonic() - began
+        return features
 
 
 def _batch_size(device: torch.device, longest: float) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -22,10 +21,11 @@ from speechkit.engines.encoders.convolutions import (
     Affine,
     Convolutions,
     GivenNorm,
+    NormalisedConvolution,
     PositionalConvolution,
-    normalising,
 )
 from speechkit.engines.encoders.features import Stretch, frames_of, require_layer
+from speechkit.engines.torch import device as torch_device
 from speechkit.engines.torch.transformers_folder import own_alone
 from speechkit.errors import EngineMissing
 
@@ -78,12 +78,12 @@ class HubertFeatures:
         positional = loaded.encoder.pos_conv_embed
         _fold_weight_norm(positional.conv)
         first = loaded.feature_extractor.conv_layers[0]
-        self._first = None
-        self._norm: GivenNorm | None = None
-        if config.feat_extract_norm == "group":
-            self._first = SimpleNamespace(conv=first.conv, layer_norm=first.layer_norm)
-            self._norm = first.layer_norm = GivenNorm(first.conv)
+        norm = first.layer_norm
+        self._norm = GivenNorm(first.conv) if config.feat_extract_norm == "group" else None
+        if self._norm:
+            first.layer_norm = self._norm
         self._model: Any = loaded.to(device, dtype).eval()
+        self._first = NormalisedConvolution(first.conv, norm) if self._norm else None
         self._together = (loaded.feature_extractor, positional.conv)
         self._alone = self._together
         if self._norm and device.type == "cpu" and dtype == torch.float32:
@@ -95,17 +95,17 @@ class HubertFeatures:
     def whole(self, waveform: Tensor) -> tuple[Tensor, Affine | None]:
         """The waveform, normalised if the model expects that, and its first layer's `Affine`."""
         waveform = self._normalise(waveform) if self._normalise else waveform
-        return waveform, normalising(self._first, waveform) if self._first else None
+        return waveform, self._first.affine(waveform) if self._first else None
 
     @torch.inference_mode()
     def features(self, stretches: Sequence[Stretch]) -> list[Tensor]:
         lengths = [len(stretch.samples) for stretch in stretches]
         padded = pad_sequence([stretch.samples for stretch in stretches], batch_first=True)
-        padded = padded.to(self._device, self._dtype)
+        padded = torch_device.moved(padded, self._device).to(self._dtype)
         mask = None
         if min(lengths) < max(lengths):
             places = torch.arange(max(lengths), device=self._device)
-            mask = places < torch.tensor(lengths, device=self._device)[:, None]
+            mask = places < torch_device.moved(torch.tensor(lengths), self._device)[:, None]
         convolutions, positional = self._alone if len(stretches) == 1 else self._together
         if self._norm:
             self._norm.affines = [stretch.whole for stretch in stretches]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from speechkit.engines.encoders.features import Extractor, Features
+from speechkit.engines.prefetch import prefetched
 from speechkit.engines.protocols import DeviceUse
 from speechkit.engines.s2s.options import S2sEngineOptions
 from speechkit.engines.s2s.quantizer import Quantizer, runs
 from speechkit.engines.s2s.vocoder import Build, Vocoder
 from speechkit.engines.torch import device as torch_device
-from speechkit.errors import UsageError
+from speechkit.errors import UsageError, UtteranceError
 from speechkit.records import Units
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class SpeechToSpeech:
         self._dtype = torch_device.dtype(options.compute_type, self._device, name)
         self._extractor: Extractor | None = None
         self._quantizer: Quantizer | None = None
+        self._quantizing = 0.0  # seconds
         self._vocoder: Vocoder | None = None
         if options.model and options.layer:
             encoder = encode(Path(options.model), options.layer, self._device, self._dtype)
@@ -50,6 +53,7 @@ class SpeechToSpeech:
                 Path(options.vocoder_config or Path(options.vocoder).with_name("config.json")),
                 self._device,
                 build,
+                batch_size=options.batch_size,
                 speaker=options.speaker,
                 style=options.style,
             )
@@ -79,28 +83,35 @@ class SpeechToSpeech:
     def encode(self, waveforms: Sequence[Waveform]) -> list[Units]:
         assert self._extractor
         assert self._quantizer
-        quantized = map(self._quantizer, self._extractor.features(waveforms))
-        return [_units(*runs(units.cpu().numpy())) for units in quantized]
+        features = self._extractor.features(waveforms)
+        began = time.monotonic()
+        queued = [self._quantizer(frames) for frames in features]  # on a GPU; fetched thereafter
+        units = [_units(*runs(numbers.cpu().numpy())) for numbers in queued]
+        self._quantizing += time.monotonic() - began
+        return units
 
-    def synthesise(self, units: Units, *, predict: bool) -> Waveform:
+    def synthesise(
+        self, units: Sequence[Units], *, predict: bool
+    ) -> Iterator[Waveform | UtteranceError]:
         assert self._vocoder
-        numbers = np.array(units.units, dtype=np.int64)
-        frames = np.array(units.durations, dtype=np.int64)
-        self._vocoder.require_units(numbers)
-        if predict:
-            numbers, _ = runs(np.repeat(numbers, frames))
-            frames = self._vocoder.predicted(numbers)
-        return self._vocoder.synthesise(np.repeat(numbers, frames))
+        return prefetched(self._vocoder.synthesise(units, predict=predict))
 
     def device_use(self) -> DeviceUse:
-        encoding = self._extractor.seconds if self._extractor else 0.0
-        speaking = self._vocoder.seconds if self._vocoder else 0.0
+        parts = {}
+        if self._extractor:
+            parts["encoder"] = self._extractor.seconds
+        if self._quantizer:
+            parts["quantizer"] = self._quantizing
+        if self._vocoder:
+            parts["vocoder"] = self._vocoder.seconds
+        batches = [part.batch.size for part in (self._extractor, self._vocoder) if part]
         return DeviceUse(
             str(self._device),
             torch_device.name(self._dtype),
-            self._extractor.batch.size if self._extractor else 1,
-            encoding + speaking,
+            batches[0] if batches else 1,
+            sum(parts.values()),
             tuple(self._extractor.encoder.reinitialised) if self._extractor else (),
+            parts,
         )
 
 

@@ -1,11 +1,10 @@
-"""Units to speech by any unit HiFi-GAN; long utterances in pieces that join without a seam."""
+"""Units to speech by any unit HiFi-GAN."""
 
 from __future__ import annotations
 
-import json
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,35 +15,31 @@ from torch import Tensor
 
 from speechkit.compat import fairseq_checkpoint
 from speechkit.engines.batch_size import BatchSize
+from speechkit.engines.s2s import vocoder_config
 from speechkit.engines.s2s.code_hifigan import CodeHiFiGan
+from speechkit.engines.s2s.quantizer import runs
+from speechkit.engines.s2s.unit_network import PIECE, RowEnds, UnitNetwork
 from speechkit.engines.torch import device as torch_device
-from speechkit.errors import EngineMissing, UnitsInvalid, UsageError
+from speechkit.engines.valid_items import map_valid
+from speechkit.errors import EngineMissing, UnitsInvalid, UsageError, UtteranceError
+from speechkit.records import Units
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
-PIECE = 500  # frames synthesised at once, 10 s of the usual 20 ms; halved where memory runs out
+CPU_BATCH = 1  # pieces; more were seen to take 3 % longer, for their values leave the caches
 MOST_FRAMES = 720_000  # of an utterance, 4 hours of the usual 20 ms
-MOST_BYTES = 1 << 20  # of a configuration
-MOST_STAGES = 16  # upsampling ones, kernels, and dilations of each; the published ones have 5 and 3
-MOST = 65_536  # of any of its numbers, such as units or channels
 LONGEST_UNIT = 5000  # frames that one unit may be predicted to last: more is no speech
-NEEDED = (
-    *("num_embeddings", "embedding_dim", "upsample_initial_channel", "upsample_rates"),
-    *("upsample_kernel_sizes", "resblock_kernel_sizes", "resblock_dilation_sizes"),
-)
-
-#: What some vocoders need beside units, by the key of the configuration that asks for it.
-INPUTS_BESIDE_UNITS = {"f0": "a pitch contour", "embedder_params": "a speaker's embedding"}
 
 #: Builds a generator from a checkpoint and its configuration: a module with the parts ``dict`` and
-#: ``dur_predictor``, called with ``code`` [1, frames] and, where it takes them, ``spkr`` and
-#: ``style`` [1, 1].
+#: ``dur_predictor``, called with ``code`` [rows, frames] and, where it takes them, ``spkr`` and
+#: ``style`` [rows, 1]. It gives samples [rows, 1, frames * hop].
 Build = Callable[[Path, Mapping[str, Any]], Any]
 
 
 class Vocoder:
-    """A loaded unit vocoder. ``speaker`` and ``style``: numbers, for models with several."""
+    """A loaded unit vocoder. ``speaker`` and ``style``: numbers, for models with several.
+    ``batch_size``: pieces; 0: chosen for the device."""
 
     def __init__(
         self,
@@ -53,11 +48,11 @@ class Vocoder:
         device: torch.device,
         build: Build,
         *,
+        batch_size: int = 0,
         speaker: int | None = None,
         style: int | None = None,
     ) -> None:
-        self._config = read_config(config)
-        self._device = device
+        self._config = vocoder_config.read(config)
         self._conditions = {
             name: torch.tensor([[number]], device=device)
             for name, number in (
@@ -70,58 +65,61 @@ class Vocoder:
         self.units: int = self._config["num_embeddings"]
         self.sample_rate = int(self._config.get("sampling_rate", 16_000))
         self.predicts_durations = self._generator.dur_predictor is not None
-        self.hop = math.prod(self._config["upsample_rates"])  # samples a frame
-        self._context = context(self._config)
-        self._pieces = BatchSize(
-            PIECE, torch_device.out_of_memory, lambda: torch_device.free_memory(device)
+        self.batch = BatchSize(
+            batch_size or _batch_size(device, self._config),
+            torch_device.out_of_memory,
+            lambda: torch_device.free_memory(device),
         )
-        self.seconds = 0.0
+        over_units = partial(
+            UnitNetwork, ends=RowEnds(self._generator), batch=self.batch, device=device
+        )
+        hop = math.prod(self._config["upsample_rates"])  # samples a frame
+        self._speaking = over_units(self._samples, hop, vocoder_config.context(self._config))
+        self._timing = over_units(self._durations, 1, vocoder_config.duration_context(self._config))
 
-    def require_units(self, units: NDArray[np.int64]) -> None:
-        """Raise `UnitsInvalid` for units that the vocoder was not trained on."""
-        if units.size and not 0 <= units.min() <= units.max() < self.units:
-            wrong = units.max() if units.max() >= self.units else units.min()
-            raise UnitsInvalid(f"unit {wrong}: the vocoder has the units 0 to {self.units - 1}")
+    @property
+    def seconds(self) -> float:
+        return self._timing.seconds + self._speaking.seconds
 
-    @torch.inference_mode()
-    def predicted(self, units: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The predicted number of frames of each unit, of which none repeats the one before."""
-        code = torch.from_numpy(units).to(self._device)[None]
-        logs = self._generator.dur_predictor(self._generator.dict(code))
-        exact = torch.round(torch.exp(logs) - 1)[0]
-        if not bool((exact <= LONGEST_UNIT).all()):  # or no number at all
-            raise UnitsInvalid(f"a unit is predicted to last {exact.max().item():g} frames")
-        frames: NDArray[np.int64] = exact.clamp(min=1).long().cpu().numpy()
-        return frames
+    def synthesise(
+        self, sequences: Sequence[Units], *, predict: bool
+    ) -> Iterator[Waveform | UtteranceError]:
+        """The samples of each, in order, as soon as they are there, or a `UnitsInvalid`.
 
-    def synthesise(self, frames: NDArray[np.int64]) -> Waveform:
-        """The samples of units, one unit a frame, `hop` samples each.
-
-        Raise `UnitsInvalid` for more than `MOST_FRAMES`.
+        ``predict``: with durations that the vocoder predicts instead of the units' own.
         """
-        if len(frames) > MOST_FRAMES:
-            raise UnitsInvalid(f"{len(frames)} frames: {MOST_FRAMES} at most are spoken at once")
-        began = time.monotonic()
-        samples = self._pieces.map_halving(
-            range(len(frames)), lambda part: self._piece(frames, part)
-        )
-        self.seconds += time.monotonic() - began
-        return np.concatenate(samples)
+        known = map(self._known, sequences)
+        timed = map_valid(known, self._predicted) if predict else known
+        return map_valid(map_valid(timed, _frames), self._speaking.values)
 
-    @torch.inference_mode()
-    def _piece(self, frames: NDArray[np.int64], part: Sequence[int]) -> list[Waveform]:
-        """The samples of each frame of ``part``, computed with all frames they depend on."""
-        first = max(0, part[0] - self._context)
-        last = min(len(frames), part[-1] + 1 + self._context)
-        code = torch.from_numpy(frames[first:last]).to(self._device)[None]
-        samples: Tensor = self._generator(code=code, **self._conditions).flatten()
-        if len(samples) != (last - first) * self.hop:
-            raise RuntimeError(
-                f"the vocoder has made {len(samples)} samples of {last - first} frames of "
-                f"{self.hop}"
-            )
-        rows = samples.float().cpu().numpy().reshape(-1, self.hop)
-        return list(rows[part[0] - first : part[-1] + 1 - first])
+    def _known(self, units: Units) -> Units | UtteranceError:
+        for wrong in (max(units.units), min(units.units)):
+            if not 0 <= wrong < self.units:
+                return UnitsInvalid(
+                    f"unit {wrong}: the vocoder has the units 0 to {self.units - 1}"
+                )
+        return units
+
+    def _predicted(self, sequences: Sequence[Units]) -> Iterator[Units | UtteranceError]:
+        """The units without repetitions, with predicted durations."""
+        numbers = [runs(np.repeat(one.units, one.durations))[0] for one in sequences]
+        for units, frames in zip(numbers, self._timing.values(numbers), strict=True):
+            if (frames <= LONGEST_UNIT).all():
+                durations = frames.clip(min=1).astype(np.int64)
+                yield Units(tuple(units.tolist()), tuple(durations.tolist()))
+            else:  # it may be no number at all
+                yield UnitsInvalid(f"a unit is predicted to last {frames.max():g} frames")
+
+    def _durations(self, code: Tensor) -> Tensor:
+        logarithms: Tensor = self._generator.dur_predictor(self._generator.dict(code))
+        return torch.round(torch.exp(logarithms) - 1)
+
+    def _samples(self, code: Tensor) -> Tensor:
+        conditions = {
+            name: number.expand(len(code), 1) for name, number in self._conditions.items()
+        }
+        samples: Tensor = self._generator(code=code, **conditions)
+        return samples[:, 0]
 
     def _number(
         self, option: str, switch: str, count_key: str, default: int, number: int | None
@@ -140,69 +138,21 @@ class Vocoder:
         return number
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The configuration of a unit HiFi-GAN. Raise `EngineMissing` where the file holds none."""
-    config = _json_object(path)
-    missing = [name for name in NEEDED if name not in config]
-    if missing:
-        raise EngineMissing(f"--vocoder-config {path}: says nothing of {', '.join(missing)}")
-    for key, input_name in INPUTS_BESIDE_UNITS.items():
-        if config.get(key):
-            raise EngineMissing(
-                f"--vocoder-config {path}: this vocoder needs {input_name}, which units don't carry"
-            )
-    try:
-        _require_sizes([config[name] for name in NEEDED])
-        context(config)
-        rates = list(zip(config["upsample_rates"], config["upsample_kernel_sizes"], strict=True))
-        is_odd = any(rate < 1 or kernel < rate or (kernel - rate) % 2 for rate, kernel in rates)
-    except (TypeError, ValueError, ZeroDivisionError) as e:
-        raise EngineMissing(f"--vocoder-config {path}: its sizes are no numbers: {e}") from e
-    if is_odd:
-        raise EngineMissing(
-            f"--vocoder-config {path}: upsample_kernel_sizes must be as even or odd as "
-            "upsample_rates, or frames and samples don't agree"
-        )
-    return config
+def _frames(sequences: Sequence[Units]) -> Iterator[NDArray[np.int64] | UtteranceError]:
+    """The unit of each frame."""
+    for one in sequences:
+        frames = sum(one.durations)
+        if frames > MOST_FRAMES:
+            yield UnitsInvalid(f"{frames} frames: {MOST_FRAMES} at most are spoken at once")
+        else:
+            yield np.repeat(np.array(one.units, dtype=np.int64), one.durations)
 
 
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as file:
-            config = json.loads(file.read(MOST_BYTES))
-    except FileNotFoundError as e:
-        raise EngineMissing(f"--vocoder-config {path}: no such file") from e
-    except (OSError, ValueError, RecursionError) as e:
-        raise EngineMissing(f"--vocoder-config {path}: not a configuration in JSON: {e}") from e
-    if not isinstance(config, dict):
-        raise EngineMissing(f"--vocoder-config {path}: not a configuration in JSON")
-    return config
-
-
-def _require_sizes(sizes: Any, depth: int = 0) -> None:
-    """Raise `ValueError` for lists longer, and numbers larger, than those of a generator."""
-    for size in sizes:
-        if isinstance(size, list) and depth < 2:
-            if len(size) > MOST_STAGES:
-                raise ValueError(f"a list of {len(size)}, {MOST_STAGES} at most are known")
-            _require_sizes(size, depth + 1)
-        elif isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MOST:
-            raise ValueError(f"{size!r:.40}, not a whole number from 1 to {MOST}")
-
-
-def context(config: Mapping[str, Any]) -> int:
-    """The number of frames on either side that a frame's samples depend on, at most."""
-    blocks = max(
-        sum((kernel - 1) * (dilation + 1) // 2 for dilation in dilations)
-        for kernel, dilations in zip(
-            config["resblock_kernel_sizes"], config["resblock_dilation_sizes"], strict=True
-        )
-    )
-    reach = 3  # of the last convolution, in samples; then back, in the steps of each stage
-    rates = zip(config["upsample_rates"], config["upsample_kernel_sizes"], strict=True)
-    for rate, kernel in reversed(list(rates)):
-        reach = -(-(reach + blocks + kernel) // rate)
-    return reach + 3
+def _batch_size(device: torch.device, config: Mapping[str, Any]) -> int:
+    if device.type == "cpu":
+        return CPU_BATCH
+    frames = PIECE + 2 * vocoder_config.context(config)
+    return torch_device.batch_size(device, frames * vocoder_config.bytes_a_frame(config))
 
 
 def build(model: Path, config: Mapping[str, Any]) -> CodeHiFiGan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from speechkit.errors import UsageError
 
@@ -113,8 +114,15 @@ def free_memory(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
-def wait(device: torch.device) -> None:
-    """Until all work of the device is done."""
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device. CUDA copies it beside its work, for which nothing waits."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def finish(device: torch.device) -> None:
+    """Wait until a device has done all work given to it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

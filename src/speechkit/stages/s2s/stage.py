@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,14 @@ from speechkit.engines import model_catalogue, registry
 from speechkit.engines.engine_info import EngineInfo
 from speechkit.engines.protocols import DeviceUse, S2sEngine
 from speechkit.engines.registry import Engine
-from speechkit.errors import AudioTooShort, EngineMissing, UnitsInvalid, UsageError
+from speechkit.engines.valid_items import map_valid
+from speechkit.errors import (
+    AudioTooShort,
+    EngineMissing,
+    UnitsInvalid,
+    UsageError,
+    UtteranceError,
+)
 from speechkit.io import audio_out
 from speechkit.io.inputs import Inputs
 from speechkit.io.model_files import nearby
@@ -131,31 +139,46 @@ class S2sProcessor(Processor):
         frames = sum(durations)
         return Loaded(utterance, Units(tuple(units), tuple(durations)), frames * FRAME_SECONDS)
 
-    def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
-        for loaded, units in zip(batch, self._units(batch), strict=True):
-            if units is None:
-                raise AudioTooShort(
-                    f"{loaded.data.samples} samples at 16 kHz, and the model's first frame needs "
-                    f"{self._engine.shortest}"
-                )
-            yield [self._record(loaded, units)]
+    def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record] | UtteranceError]:
+        units = list(map_valid(map(self._long_enough, batch), self._units))
+        speech = map_valid(units, self._speech)
+        for loaded, one, spoken in zip(batch, units, speech, strict=True):
+            yield self._records(loaded, one, spoken)
 
     def device_use(self) -> DeviceUse | None:
         return self._engine.device_use()
 
-    def _units(self, batch: Sequence[Loaded]) -> Iterator[Units | None]:
-        """The units of each utterance; None for audio shorter than a frame."""
-        if self._takes_units:
-            yield from (loaded.data for loaded in batch)
-            return
-        long_enough = [loaded.data.samples >= self._engine.shortest for loaded in batch]
-        waveforms = [
-            loaded.data.waveform for loaded, can in zip(batch, long_enough, strict=True) if can
-        ]
-        encoded = iter(self._engine.encode(waveforms) if waveforms else [])
-        yield from (next(encoded) if can else None for can in long_enough)
+    def _long_enough(self, loaded: Loaded) -> Loaded | UtteranceError:
+        if self._takes_units or loaded.data.samples >= self._engine.shortest:
+            return loaded
+        return AudioTooShort(
+            f"{loaded.data.samples} samples at 16 kHz, and the model's first frame needs "
+            f"{self._engine.shortest}"
+        )
 
-    def _record(self, loaded: Loaded, units: Units) -> Record:
+    def _units(self, batch: Sequence[Loaded]) -> list[Units]:
+        if self._takes_units:
+            return [loaded.data for loaded in batch]
+        return self._engine.encode([loaded.data.waveform for loaded in batch])
+
+    def _speech(self, units: Sequence[Units]) -> Iterator[Waveform | UtteranceError | None]:
+        """None for each where none is asked for."""
+        speech = self.options.speech
+        if not speech:
+            return repeat(None, len(units))
+        predict = {"predict": True, "keep": False, None: self._engine.predicts_durations}
+        return self._engine.synthesise(units, predict=predict[speech.durations])
+
+    def _records(
+        self,
+        loaded: Loaded,
+        units: Units | UtteranceError,
+        spoken: Waveform | UtteranceError | None,
+    ) -> list[Record] | UtteranceError:
+        if isinstance(units, UtteranceError):
+            return units
+        if isinstance(spoken, UtteranceError):
+            return spoken
         results: Record = {}
         flags: Sequence[str] | None = None
         if not self._takes_units:
@@ -166,19 +189,21 @@ class S2sProcessor(Processor):
                 "unit_durations": list(written.durations),
             }
             flags = loaded.data.flags
-        if self.options.speech:
-            assert self.tree
-            path = self.tree.path(loaded.utterance)
-            speech = self._spoken(units, self.options.speech)
-            rate = self._engine.sample_rate
-            audio_out.write(path, speech, rate, self.options.speech.form)
-            results["audio_filepath_out"] = str(path)
-            results["duration_out"] = round(len(speech) / rate, 3)
-        return keys.with_results(loaded.utterance.record, "s2s", results, flags)
+        if spoken is not None:
+            try:
+                results |= self._written(loaded.utterance, spoken)
+            except UtteranceError as e:
+                return e
+        return [keys.with_results(loaded.utterance.record, "s2s", results, flags)]
 
-    def _spoken(self, units: Units, speech: Speech) -> Waveform:
-        predict = {"predict": True, "keep": False, None: self._engine.predicts_durations}
-        return self._engine.synthesise(units, predict=predict[speech.durations])
+    def _written(self, utterance: Utterance, spoken: Waveform) -> Record:
+        """Write a file of speech. Raises `NameImpossible`."""
+        assert self.tree
+        assert self.options.speech
+        path = self.tree.path(utterance)
+        rate = self._engine.sample_rate
+        audio_out.write(path, spoken, rate, self.options.speech.form)
+        return {"audio_filepath_out": str(path), "duration_out": round(len(spoken) / rate, 3)}
 
 
 def _unit_per_frame(units: Units) -> Units:

@@ -55,7 +55,7 @@ class TorchBackend:
         self._dtype = torch_device.dtype(options.compute_type, self._device, "whisper")
         self.device = str(self._device)
         self.compute_type = torch_device.name(self._dtype)
-        self._stopwatch = Stopwatch(lambda: torch_device.wait(self._device))
+        self._stopwatch = Stopwatch(lambda: torch_device.finish(self._device))
         self._checkpoint = checkpoint.load(Path(options.model), self._device, self._dtype)
         if self._device.type == "cpu":
             self._checkpoint = self._checkpoint.shortened(CPU_WINDOW)
