@@ -24,6 +24,10 @@ class Sentence:
     samples: np.ndarray
     text: str
 
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / RATE
+
 
 def read(folder: Path) -> list[Sentence]:
     """The utterances of FOLDER/manifest.jsonl that have a reference."""
@@ -46,12 +50,14 @@ def joined(
     sentences: Sequence[Sentence], folder: Path, *, count: int, each: int, seed: int
 ) -> Path:
     """A manifest of ``count`` recordings of ``each`` sentences in random order, after pauses of
-    0.4 to 1.6 s with a faint hiss."""
+    0.4 to 1.6 s with a faint hiss. A sentence recurs only after all the others."""
     random = np.random.default_rng(seed)
+    rounds = -(-each // len(sentences))
     lines = []
     for number in range(count):
         parts: list[np.ndarray] = []
-        chosen = [sentences[at] for at in random.permutation(len(sentences))[:each]]
+        order = np.concatenate([random.permutation(len(sentences)) for _ in range(rounds)])
+        chosen = [sentences[at] for at in order[:each]]
         for sentence in chosen:
             hiss = random.standard_normal(int(random.uniform(0.4, 1.6) * RATE)) * 1e-4
             parts += [hiss.astype(np.float32), sentence.samples]
@@ -62,8 +68,7 @@ def joined(
 
 def _write(path: Path, sentence: Sentence) -> dict[str, Any]:
     soundfile.write(path, sentence.samples, RATE)
-    seconds = len(sentence.samples) / RATE
-    return {"audio_filepath": str(path), "duration": seconds, "text": sentence.text}
+    return {"audio_filepath": str(path), "duration": sentence.seconds, "text": sentence.text}
 
 
 def _manifest(path: Path, lines: Iterable[dict[str, Any]]) -> Path:

@@ -118,12 +118,12 @@ def test_every_word_is_understood_by_both_engines(heard: dict[str, list[dict[str
             assert "flags" not in record
 
 
-@both_engines
 def test_the_batch_changes_no_text(
-    engine: str, asr: Asr, heard: dict[str, list[dict[str, Any]]], sentences: list[Path]
+    asr: Asr, heard: dict[str, list[dict[str, Any]]], sentences: list[Path]
 ) -> None:
-    found = asr(engine, *sentences[:5], "--batch-size", 3, "--language", "en")
-    assert texts(found) == texts(heard[engine][:5])
+    """`test_window_lengths` asks the same of faster-whisper."""
+    found = asr("whisper", *sentences[:4], "--batch-size", 3, "--language", "en")
+    assert texts(found) == texts(heard["whisper"][:4])
 
 
 def require_order(record: dict[str, Any]) -> None:
@@ -136,7 +136,7 @@ def require_order(record: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("engine", "vad"),
-    [("whisper", "silero"), *(("faster-whisper", vad) for vad in ("ten", "silero", None))],
+    [("whisper", "silero"), ("faster-whisper", "ten"), ("faster-whisper", None)],
 )
 def test_a_long_recording_keeps_every_word_and_its_place(
     engine: str, vad: str | None, asr: Asr, talk: Joined, speechkit: Any, tmp_path: Path

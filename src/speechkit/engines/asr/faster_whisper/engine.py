@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ctranslate2
 import numpy as np
 from faster_whisper.feature_extractor import FeatureExtractor
 from tokenizers import Tokenizer
 
+from speechkit.engines.asr.faster_whisper.model_folder import (
+    is_multilingual,
+    require_files,
+    stated,
+)
 from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
 from speechkit.engines.asr.whisper.decoder import Whisper
 from speechkit.engines.asr.whisper.options import WhisperOptions
 from speechkit.engines.asr.whisper.vocabulary import TIMESTAMP, Vocabulary
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.engines.stopwatch import Stopwatch
-from speechkit.errors import EngineMissing, UsageError
+from speechkit.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from speechkit.engines.protocols import Waveform
 
-CPU_BATCH = 4  # windows; of base, 12 take a quarter longer a window
-CPU_FRAMES = 2000  # encoded at once on a CPU, whose caches a batch of windows would overflow
-# Seconds of a window on a CPU. With 30 s the encoder of base takes 1.6 times as long a second of
-# audio, because its attention overflows the caches, at about the same accuracy: of 5,700 words of
-# LibriSpeech, 9.0 and 9.1 % are wrong with and without VAD, and 9.4 and 8.8 % with 20 s. Shorter
-# windows cost accuracy: over 50 utterances, 11.3 % of the words are wrong with 30 s, 11.1 % with
-# 20 s, and 12.2 % with windows 5 s longer than each utterance.
-CPU_CHUNK = 20.0
+Result = TypeVar("Result")
+
+CPU_BATCH = 4  # windows decoded at once; of base, 12 take a quarter longer a window
+CPU_CALL = 4  # such batches in a call, so that windows padded to the same length come together
+# On a CPU a window is as short as its clip and CPU_TAIL seconds of silence allow, in steps that let
+# windows share a batch, and CPU_LONGEST seconds at most: with 30 s the encoder of base takes 1.6
+# times as long a second of audio. Words wrong of 1,050 of LibriSpeech, before holes are decoded
+# again: in one recording 187 with 20 s for each window and 187 so, 224 without the silence, and 167
+# with no clip above 19 s; in 50 files 120 with 20 s, 124, 125 and 130 with CPU_SHORTEST at 15, 12.5
+# and 10 s, and 145 without it.
+CPU_LONGEST = 20.0
+CPU_SHORTEST = 15.0
+CPU_STEP = 2.5
+CPU_TAIL = 1.0
 CUDA_BATCH = 32  # windows to begin with; halved where memory runs out
 CHUNK = 30  # seconds, of every published checkpoint
-MOST_STATED = 3000  # seconds or tokens that a configuration may state
-MOST_BYTES = 16 << 20  # of a configuration
 LONGEST = 448  # tokens, of every published checkpoint; others say so in generation_config.json
 
 
@@ -46,15 +56,21 @@ def faster_whisper(options: WhisperOptions) -> Whisper:
     return Whisper(CTranslate2Backend(options), options)
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Encoded windows of the same length, and their places in the call."""
+
+    places: list[int]
+    states: ctranslate2.StorageView
+
+
 class CTranslate2Backend:
     """A `Backend`: one model, one batch at a time, with the threads granted to the worker."""
-
-    windows_a_row = 1
 
     def __init__(self, options: WhisperOptions) -> None:
         folder, device, compute_type = options.model, options.device, options.compute_type
         path = Path(folder)
-        _require_files(path)
+        require_files(path)
         self.device = _device(device)
         kind, _, index = self.device.partition(":")
         self.compute_type = _compute_type(compute_type, kind)
@@ -68,15 +84,16 @@ class CTranslate2Backend:
         )
         self.detects = bool(self._model.is_multilingual)
         tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
-        self.vocabulary = Vocabulary(tokenizer, _is_multilingual(path, tokenizer))
-        self._extractor = FeatureExtractor(
-            feature_size=self._model.n_mels,
-            chunk_length=_stated(path / "preprocessor_config.json", "chunk_length", CHUNK),
-        )
-        self.chunk = float(self._extractor.chunk_length)
+        self.vocabulary = Vocabulary(tokenizer, is_multilingual(path, tokenizer))
+        self._window = float(stated(path / "preprocessor_config.json", "chunk_length", CHUNK))
+        self._extractor = FeatureExtractor(feature_size=self._model.n_mels)
+        self.chunk = self._window
+        self.windows_a_row = 1
         if kind == "cpu":
-            self.chunk = min(self.chunk, CPU_CHUNK)
-        self.longest = _stated(path / "generation_config.json", "max_length", LONGEST)
+            self.chunk = min(self._window, CPU_LONGEST - CPU_TAIL)
+            self.windows_a_row = CPU_CALL
+        self._at_once = options.batch_size or self.batch_size(options.beam_size)
+        self.longest = stated(path / "generation_config.json", "max_length", LONGEST)
         self._stopwatch = Stopwatch()
 
     @property
@@ -86,88 +103,116 @@ class CTranslate2Backend:
     def batch_size(self, beams: int, tried: int = 0) -> int:
         return CUDA_BATCH if self.device.startswith("cuda") else CPU_BATCH
 
-    def features(self, waveforms: Sequence[Waveform]) -> NDArray[np.float32]:
-        samples = round(self.chunk * SAMPLE_RATE)
-        frames = samples // self._extractor.hop_length
-        features = np.zeros((len(waveforms), self._model.n_mels, frames), np.float32)
+    def features(self, waveforms: Sequence[Waveform]) -> list[NDArray[np.float32]]:
+        """Log-mel features [mels, frames] of each window."""
         with self._stopwatch.part("features"):
-            for row, waveform in enumerate(waveforms):
-                padded = np.zeros(samples, np.float32)
-                padded[: len(waveform)] = waveform
-                features[row] = self._extractor(padded, padding=0)[:, :frames]
+            return [self._features(waveform) for waveform in waveforms]
+
+    def _features(self, waveform: Waveform) -> NDArray[np.float32]:
+        samples = round(self._padded(len(waveform) / SAMPLE_RATE) * SAMPLE_RATE)
+        padded = np.zeros(samples, np.float32)
+        padded[: len(waveform)] = waveform
+        frames = samples // self._extractor.hop_length
+        features: NDArray[np.float32] = self._extractor(padded, padding=0)[:, :frames]
         return features
 
-    def encode(self, features: NDArray[np.float32]) -> ctranslate2.StorageView:
-        at_once = len(features)
-        if self.device == "cpu":
-            at_once = max(1, CPU_FRAMES // features.shape[2])
-        with self._stopwatch.part("encoder"):
-            parts = [
-                self._model.encode(
-                    ctranslate2.StorageView.from_array(features[first : first + at_once])
-                )
-                for first in range(0, len(features), at_once)
-            ]
-        if len(parts) == 1:
-            return parts[0]
-        return ctranslate2.StorageView.from_array(
-            np.concatenate([np.array(part) for part in parts])
-        )
+    def _padded(self, seconds: float) -> float:
+        """The seconds to which a window is padded."""
+        if self.device != "cpu":
+            return self._window
+        steps = math.ceil((seconds + CPU_TAIL) / CPU_STEP)
+        return min(self._window, max(CPU_SHORTEST, steps * CPU_STEP))
 
-    def languages(self, encoded: ctranslate2.StorageView) -> list[dict[str, float]]:
+    def encode(self, features: Sequence[NDArray[np.float32]]) -> list[Encoded]:
+        """Batches of windows of the same length, in any order."""
+        by_length: dict[int, list[int]] = {}
+        for place, window in enumerate(features):
+            by_length.setdefault(window.shape[1], []).append(place)
+        with self._stopwatch.part("encoder"):
+            return [
+                self._encode(places[first : first + self._at_once], features)
+                for places in by_length.values()
+                for first in range(0, len(places), self._at_once)
+            ]
+
+    def _encode(self, places: list[int], features: Sequence[NDArray[np.float32]]) -> Encoded:
+        """On a CPU one window after another: its caches are too small for several."""
+        at_once = 1 if self.device == "cpu" else len(places)
+        parts = [
+            self._model.encode(
+                ctranslate2.StorageView.from_array(
+                    np.stack([features[place] for place in places[first : first + at_once]])
+                )
+            )
+            for first in range(0, len(places), at_once)
+        ]
+        if len(parts) > 1:
+            joined = np.concatenate([np.array(part) for part in parts])
+            return Encoded(places, ctranslate2.StorageView.from_array(joined))
+        return Encoded(places, parts[0])
+
+    def languages(self, encoded: Sequence[Encoded]) -> list[dict[str, float]]:
+        def rank(batch: Encoded) -> list[dict[str, float]]:
+            rankings = self._model.detect_language(batch.states)
+            return [{token.strip("<|>"): share for token, share in ranking} for ranking in rankings]
+
         with self._stopwatch.part("decoder"):
-            rankings = self._model.detect_language(encoded)
-        return [{token.strip("<|>"): share for token, share in ranking} for ranking in rankings]
+            return _in_place(encoded, rank)
 
     def decode(
         self,
-        encoded: ctranslate2.StorageView,
+        encoded: Sequence[Encoded],
         prompts: list[list[int]],
         search: Search,
         limits: list[int],
         rows: int,
     ) -> list[Draft]:
-        """Drafts, as `Backend` has it, in one batch with the highest of the ``limits``.
+        """Drafts, as `Backend` has it, in the batches of `encode`, each with its highest limit.
 
         CTranslate2 uses a seed for its first sample alone; later samples continue its sequence. It
         allows half of ``max_length``, and no more than the prompt leaves.
         """
-        most = max(limits)
         sampling: dict[str, Any] = {"beam_size": search.beams}
         if search.temperature > 0:
             ctranslate2.set_random_seed(search.seed)
             sampling |= {"sampling_topk": 0, "sampling_temperature": search.temperature}
-        with self._stopwatch.part("decoder"):
+
+        def generate(batch: Encoded) -> list[Draft]:
+            most = max(limits[place] for place in batch.places)
             results = self._model.generate(
-                encoded,
-                prompts,
+                batch.states,
+                [prompts[place] for place in batch.places],
                 max_length=min(self.longest, max(len(prompts[0]) + most, 2 * most)),
                 return_scores=True,
                 return_no_speech_prob=True,
                 max_initial_timestamp_index=round(1.0 / TIMESTAMP),
                 **sampling,
             )
-        drafts: list[Draft] = []
-        for result in results:
-            tokens = result.sequences_ids[0]
-            total = result.scores[0] * len(tokens)  # the score is the mean without the end
-            drafts.append(Draft(tokens, total / (len(tokens) + 1), result.no_speech_prob))
-        return drafts
+            return list(map(_draft, results))
+
+        with self._stopwatch.part("decoder"):
+            return _in_place(encoded, generate)
 
     def align(
         self,
-        encoded: ctranslate2.StorageView,
+        encoded: Sequence[Encoded],
         start: list[int],
         texts: list[list[int]],
         seconds: list[float],
     ) -> list[Alignment]:
-        frames = [max(1, round(length * 100)) for length in seconds]
+        def align(batch: Encoded) -> list[Alignment]:
+            spoken = [texts[place] for place in batch.places]
+            frames = [max(1, round(100 * seconds[place])) for place in batch.places]
+            results = self._model.align(
+                batch.states, start, [text or [220] for text in spoken], frames
+            )
+            return [
+                _alignment(result, len(text)) if text else Alignment([0.0], [])
+                for result, text in zip(results, spoken, strict=True)
+            ]
+
         with self._stopwatch.part("alignment"):
-            results = self._model.align(encoded, start, [text or [220] for text in texts], frames)
-        return [
-            _alignment(result, len(text)) if text else Alignment([0.0], [])
-            for result, text in zip(results, texts, strict=True)
-        ]
+            return _in_place(encoded, align)
 
     def out_of_memory(self, error: Exception) -> bool:
         return isinstance(error, MemoryError) or "out of memory" in str(error)
@@ -176,15 +221,14 @@ class CTranslate2Backend:
         """Do nothing: CTranslate2 has no cache that could be freed without its model."""
 
 
-def _require_files(folder: Path) -> None:
-    missing = [name for name in ("model.bin", "tokenizer.json") if not (folder / name).is_file()]
-    if missing:
-        raise EngineMissing(
-            f"{folder}: no {' and no '.join(missing)} in it; faster-whisper needs a model in "
-            "CTranslate2's layout, made of a Hugging Face one by: ct2-transformers-converter "
-            "--model FOLDER --output_dir NEW "
-            "--copy_files tokenizer.json preprocessor_config.json"
-        )
+def _in_place(
+    batches: Sequence[Encoded], compute: Callable[[Encoded], list[Result]]
+) -> list[Result]:
+    """The results of all batches, in the order of their windows in the call."""
+    placed: dict[int, Result] = {}
+    for batch in batches:
+        placed.update(zip(batch.places, compute(batch), strict=True))
+    return [placed[place] for place in range(len(placed))]
 
 
 def _device(name: str) -> str:
@@ -211,6 +255,12 @@ def _compute_type(name: str, kind: str) -> str:
     return name
 
 
+def _draft(result: Any) -> Draft:
+    tokens = result.sequences_ids[0]
+    total = result.scores[0] * len(tokens)  # the score is the mean without the end
+    return Draft(tokens, total / (len(tokens) + 1), result.no_speech_prob)
+
+
 def _alignment(result: Any, count: int) -> Alignment:
     """CTranslate2's alignment of a text of ``count`` tokens."""
     starts: dict[int, float] = {}
@@ -220,25 +270,3 @@ def _alignment(result: Any, count: int) -> Alignment:
     return Alignment(
         [starts.get(token, end) for token in range(count + 1)], list(result.text_token_probs)
     )
-
-
-def _is_multilingual(path: Path, tokenizer: Tokenizer) -> bool:
-    """Whether the end of text is not at OpenAI's 50256, where English-only vocabularies have it.
-
-    The language tokens don't tell: English-only vocabularies hold them as well.
-    """
-    return tokenizer.token_to_id("<|endoftext|>") != 50256
-
-
-def _stated(path: Path, key: str, otherwise: int) -> int:
-    """The number at a key of a model's JSON file; ``otherwise`` where the key or file is absent."""
-    if not path.is_file():
-        return otherwise
-    try:
-        with open(path, "rb") as file:
-            number = int(json.loads(file.read(MOST_BYTES)).get(key) or otherwise)
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as e:
-        raise EngineMissing(f"{path}: not a configuration in JSON: {e}") from e
-    if not 0 < number <= MOST_STATED:
-        raise EngineMissing(f"{path}: {key} is {number}, and {MOST_STATED} at most is known")
-    return number

@@ -53,7 +53,9 @@ class FallbackDecoder:
         """A draft of each clip, ``rows`` of them at once."""
         if self._first.temperature > 0:
             return [
-                self._decode_again(clip, features[[row]], prompt, [], [self._first, *self._others])
+                self._decode_again(
+                    clip, features[row : row + 1], prompt, [], [self._first, *self._others]
+                )
                 for row, (clip, prompt) in enumerate(zip(clips, prompts, strict=True))
             ]
         limits = list(map(max_tokens, clips))
@@ -62,7 +64,7 @@ class FallbackDecoder:
         for row, draft in enumerate(assessed):
             if draft.doubtful and self._others:
                 assessed[row] = self._decode_again(
-                    clips[row], features[[row]], prompts[row], [draft], self._others
+                    clips[row], features[row : row + 1], prompts[row], [draft], self._others
                 )
         return assessed
 

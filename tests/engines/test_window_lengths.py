@@ -1,0 +1,53 @@
+"""faster-whisper on a CPU: windows as long as their clips, and each decoded as if it were alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from speechkit.engines.protocols import SAMPLE_RATE, Clip
+from speechkit.io import audio
+from speechkit.records import Hypothesis
+
+pytest.importorskip("faster_whisper")
+
+from speechkit.engines.asr.faster_whisper import engine
+from speechkit.engines.asr.whisper.options import WhisperOptions
+
+SECONDS = (1.6, 0.4, 1.0, 0.5, 1.2, 0.45, 0.9, 1.7, 0.42, 0.48)
+
+
+@pytest.fixture
+def clips(examples: Path) -> list[Clip]:
+    speech = audio.load(examples / "slt" / "story.flac", sample_rate=SAMPLE_RATE).waveform
+    return [
+        Clip(speech[at * 4000 : at * 4000 + round(seconds * SAMPLE_RATE)], seconds)
+        for at, seconds in enumerate(SECONDS)
+    ]
+
+
+def test_windows_of_all_lengths_in_a_call_are_heard_as_each_alone(
+    untrained: dict[str, Path], clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model has learnt nothing, and says of each clip something else."""
+    for name, seconds in {"CPU_SHORTEST": 0.8, "CPU_STEP": 0.4, "CPU_TAIL": 0.1}.items():
+        monkeypatch.setattr(engine, name, seconds)
+    options = WhisperOptions(
+        model=str(untrained["faster-whisper"]), device="cpu", language="en", temperature=(0.0,)
+    )
+    backend = engine.CTranslate2Backend(options)
+    features = backend.features([clip.waveform for clip in clips])
+    assert [one.shape[1] for one in features] == [200, 80, 120, 80, 160, 80, 120, 200, 80, 80]
+    assert sorted(map(len, (batch.places for batch in backend.encode(features)))) == [1, 1, 2, 2, 4]
+
+    whisper = engine.Whisper(backend, options)
+    alone = [hypotheses for clip in clips for hypotheses in whisper.transcribe([[clip]])]
+    assert len({str(hypotheses) for hypotheses in alone}) == len(clips)
+    together = whisper.transcribe([clip] for clip in clips)
+    for (one,), (other,) in zip(together, alone, strict=True):
+        assert [one.text, *times(one)] == [other.text, *times(other)]
+
+
+def times(hypothesis: Hypothesis) -> list[float]:
+    return [word.start for segment in hypothesis.segments for word in segment.words]
