@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+from speechkit.engines.torch import device as torch_device
 
 
 def test_gpus_that_nothing_sees(
@@ -78,6 +81,15 @@ def test_a_vocoder_and_a_hubert_from_the_own_disk(
     ],
 )
 def test_what_means_that_memory_has_run_out(message: str, expected: bool) -> None:
-    from speechkit.engines.torch import device as torch_device
-
     assert torch_device.out_of_memory(RuntimeError(message)) == expected
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])  # a vocoder is float32 beside it
+def test_convolutions_in_float32_are_not_rounded(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    torch_device.dtype(precision, torch.device("cpu"), "s2s")
+    assert torch.backends.cudnn.allow_tf32
+    torch_device.dtype(precision, torch.device("cuda"), "s2s")
+    assert not torch.backends.cudnn.allow_tf32

@@ -37,7 +37,12 @@ def device(requested: str, engine: str) -> torch.device:
 
 
 def dtype(requested: str, device: torch.device, engine: str) -> torch.dtype:
-    """The precision of ``--compute-type``; auto: the device's fast one. Raise `UsageError`."""
+    """The precision of ``--compute-type``; auto: the device's fast one. Raise `UsageError`.
+
+    Whichever it is, what an engine computes in float32 on CUDA is float32 from now on.
+    """
+    if device.type == "cuda":  # whose convolutions round to TF32, with a mantissa of 10 bits
+        torch.backends.cudnn.allow_tf32 = False
     if requested != "auto":
         if requested not in DTYPES:
             raise UsageError(f"--compute-type {requested}: {engine} has {', '.join(DTYPES)}")
