@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -177,11 +179,38 @@ def test_an_error_comes_where_its_item_would() -> None:
 
 
 def test_the_thread_ends_with_its_reader() -> None:
+    """Which waits for the item that is being computed."""
     before = threading.active_count()
-    reader = prefetched(iter(range(1000)))
+    computing = threading.Event()
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        yield 0
+        computing.set()
+        time.sleep(0.2)
+        made.append(1)
+        yield from range(1, 1000)
+
+    reader = prefetched(items())
     next(reader)
+    computing.wait()
     reader.close()
-    end = time.monotonic() + 5
-    while threading.active_count() > before:
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    assert made == [1]
+    assert threading.active_count() == before
+
+
+def test_a_reader_that_is_never_closed_does_not_keep_the_process() -> None:
+    """As in a script that fails while it reads: joining a thread would then last for ever on
+    Python 3.13."""
+    code = """
+from itertools import count
+from speechkit.engines.prefetch import prefetched
+def main():
+    reader = prefetched(count())
+    raise ArithmeticError(next(reader))
+main()
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.endswith("\nArithmeticError: 0\n")

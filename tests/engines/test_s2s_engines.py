@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import threading
 import time
 import warnings
 import zipfile
@@ -509,6 +510,19 @@ def test_speech_is_the_same_alone_and_in_company(
     monkeypatch.setattr(unit_network.RowEnds, "set", lambda *_: None)
     noisy = list(made.synthesise(good, predict=False))
     assert apart([noisy[0]], [speak(made, good[0])]) > 1e-3
+
+
+def test_speech_that_is_not_taken_ends_with_the_next_call(s2s_models: Path) -> None:
+    """Its thread would compute with the same network."""
+    made = vocoder(s2s_models, batch_size=1)
+    units = [some_units(count) for count in range(2, 12)]
+    abandoned = made.synthesise(units, predict=False)
+    expected = [next(abandoned)]
+    before = threading.active_count()
+    again = made.synthesise(units[:1], predict=False)
+    assert threading.active_count() == before - 1
+    assert apart(list(again), expected) == 0
+    assert not list(abandoned)
 
 
 def test_memory_that_does_not_suffice_for_speech_is_halved(s2s_models: Path) -> None:

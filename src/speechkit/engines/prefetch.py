@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -12,11 +13,11 @@ Item = TypeVar("Item")
 AHEAD = 2  # items computed and not yet taken, at most
 
 
-def prefetched(items: Iterator[Item]) -> Iterator[Item]:
+def prefetched(items: Iterator[Item]) -> Generator[Item, None, None]:
     """The items, computed in another thread while the reader works; at most `AHEAD` are waiting.
 
-    An exception of the iterator is raised in place of its item. The thread ends when this generator
-    is closed.
+    An exception of the iterator is raised in place of its item. Closing this generator waits until
+    the thread has ended, after the item that it computes.
     """
     computed: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(AHEAD)
     closed = threading.Event()
@@ -40,7 +41,8 @@ def prefetched(items: Iterator[Item]) -> Iterator[Item]:
         else:
             put(None, StopIteration())
 
-    threading.Thread(target=compute, daemon=True).start()
+    thread = threading.Thread(target=compute, daemon=True)
+    thread.start()
     try:
         while True:
             item, error = computed.get()
@@ -51,3 +53,5 @@ def prefetched(items: Iterator[Item]) -> Iterator[Item]:
             yield item  # type: ignore[misc]
     finally:
         closed.set()
+        if not sys.is_finalizing():  # the interpreter then stops daemon threads, which never end
+            thread.join()

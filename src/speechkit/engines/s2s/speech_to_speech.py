@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ class SpeechToSpeech:
         self._quantizer: Quantizer | None = None
         self._quantizing = 0.0  # seconds
         self._vocoder: Vocoder | None = None
+        self._speech: Generator[Waveform | UtteranceError, None, None] | None = None
         if options.model and options.layer:
             encoder = encode(Path(options.model), options.layer, self._device, self._dtype)
             self._extractor = Extractor(
@@ -94,7 +95,10 @@ class SpeechToSpeech:
         self, units: Sequence[Units], *, predict: bool
     ) -> Iterator[Waveform | UtteranceError]:
         assert self._vocoder
-        return prefetched(self._vocoder.synthesise(units, predict=predict))
+        if self._speech:  # whose reader may have failed: two threads must not share the vocoder
+            self._speech.close()
+        self._speech = prefetched(self._vocoder.synthesise(units, predict=predict))
+        return self._speech
 
     def device_use(self) -> DeviceUse:
         parts = {}
