@@ -24,6 +24,7 @@ from digitkit import Digit
 from runkit import records, write_manifest
 from speechkit.engines import registry
 from speechkit.engines.asr.nemo import checkpoint
+from speechkit.engines.asr.nemo.forward import Forward
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import EngineMissing, OutOfMemory, UsageError
 from speechkit.records import Hypothesis
@@ -284,6 +285,39 @@ def test_a_transducer_decodes_a_few_windows_at_once(
     assert use.batch_size == 10
     assert set(use.parts) == {"features", "encoder", "decoder"}
     assert 0.5 * use.seconds < sum(use.parts.values()) <= use.seconds
+
+
+@pytest.mark.parametrize(
+    ("fits", "rows", "calls"),
+    [
+        (6, 6, []),
+        (2, 1, ["off", "on", "off", "on"]),
+        (0, 6, ["off", "on", "off", "on", "off"]),
+    ],
+)
+def test_a_graph_that_does_not_fit(fits: int, rows: int, calls: list[str]) -> None:
+    """It is captured for fewer windows, or given up."""
+    switched: list[str] = []
+
+    def decode(encoded: torch.Tensor, lengths: torch.Tensor, **_: Any) -> list[Any]:
+        assert encoded.shape[1:] == (8, 600)
+        assert lengths.tolist() == [1] * len(encoded)
+        if len(encoded) > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return [None] * len(encoded)
+
+    model = SimpleNamespace(
+        parameters=lambda: iter([torch.zeros(1)]),
+        cfg={},
+        preprocessor=None,
+        decoding=SimpleNamespace(rnnt_decoder_predictions_tensor=decode),
+        disable_cuda_graphs=lambda: switched.append("off"),
+        maybe_enable_cuda_graphs=lambda: switched.append("on"),
+    )
+    recognise = Forward(model, None, 600)
+    recognise._rows = 6
+    recognise._capture(torch.zeros(1, 8, 20), torch.tensor([20]))
+    assert (recognise._rows, switched) == (rows, calls)
 
 
 def test_the_limit_of_a_transducer_is_set_where_its_checkpoint_undid_it(

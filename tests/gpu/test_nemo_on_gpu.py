@@ -81,3 +81,29 @@ def test_a_transducers_graph_is_captured_once(
     plain = engine(nemos["rnnt"], DEVICE, cuda_graphs=False)
     assert heard(plain, digits_said) == expected["rnnt"]
     assert plain._model.decoding.decoding.decoding_computer.cuda_graphs_mode is None
+
+
+@pytest.mark.parametrize(("fits", "rows"), [(40, 32), (0, 128)])
+def test_a_graph_for_which_memory_runs_out(
+    fits: int,
+    rows: int,
+    digits_said: list[Any],
+    nemos: dict[str, Path],
+    expected: dict[str, list[str]],
+) -> None:
+    """One of fewer windows, or none, takes its place."""
+    crowded = engine(nemos["rnnt"], DEVICE)
+    crowded._recognise._rows = 128
+    decoding = crowded._model.decoding
+    decode = decoding.rnnt_decoder_predictions_tensor
+
+    def full(encoded: Any, lengths: Any, **options: Any) -> Any:
+        found = decode(encoded, lengths, **options)
+        if len(encoded) > fits and (lengths == 1).all():
+            raise RuntimeError("CUDA out of memory")
+        return found
+
+    decoding.rnnt_decoder_predictions_tensor = full
+    assert heard(crowded, digits_said) == expected["rnnt"]
+    assert crowded._recognise._rows == rows
+    assert (decoding.decoding.decoding_computer.cuda_graphs_mode is None) == (fits == 0)

@@ -6,18 +6,20 @@ give is what `transcribe()` gives.
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from speechkit.engines.asr.nemo import prompts
+from speechkit.engines.stopwatch import Stopwatch
+from speechkit.engines.torch import device as torch_device
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
+
+log = logging.getLogger(__name__)
 
 #: Windows that a transducer's decoder takes at once, and their frames. Its CUDA graph has fixed
 #: sizes, and is captured again for a larger batch.
@@ -36,7 +38,7 @@ class Forward:
         self._has_captured = False
         self._device = next(model.parameters()).device
         self._prompt = prompts.index(model, language)
-        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._stopwatch = Stopwatch(lambda: torch_device.finish(self._device))
         featurizer: Any = getattr(model.preprocessor, "featurizer", None)
         if hasattr(featurizer, "pad_to"):
             featurizer.pad_to = 0  # as in transcribe()
@@ -44,21 +46,21 @@ class Forward:
     @property
     def parts(self) -> Mapping[str, float]:
         """Seconds of each part of the work so far."""
-        return dict(self._seconds)
+        return dict(self._stopwatch.parts)
 
     @torch.inference_mode()
     def __call__(self, windows: Sequence[Waveform]) -> list[Any]:
-        with self._timed("features"):
+        with self._stopwatch.part("features"):
             signals, lengths = self._padded(windows)
             features, lengths = self._model.preprocessor(input_signal=signals, length=lengths)
-        with self._timed("encoder"):
+        with self._stopwatch.part("encoder"):
             options = {}
             if self._prompt is not None:
                 options["prompt_indices"] = torch.full_like(lengths, self._prompt)
             encoded, lengths, *_ = self._model.forward(
                 processed_signal=features, processed_signal_length=lengths, **options
             )
-        with self._timed("decoder"):
+        with self._stopwatch.part("decoder"):
             return self._decoded(encoded, lengths)
 
     def _padded(self, windows: Sequence[Waveform]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -79,6 +81,7 @@ class Forward:
             return list(found)
         if encoded.is_cuda and not self._has_captured:
             self._capture(encoded, lengths)
+            self._has_captured = True
         rows = zip(encoded.split(self._rows), lengths.split(self._rows), strict=True)
         return [hypothesis for some in rows for hypothesis in self._of_transducer(*some)]
 
@@ -87,16 +90,30 @@ class Forward:
         return decode(encoded, lengths, return_hypotheses=True)
 
     def _capture(self, encoded: torch.Tensor, lengths: torch.Tensor) -> None:
-        """Have the decoder's CUDA graph captured once, for the largest batch."""
-        _, width, frames = encoded.shape
-        silence = encoded.new_zeros(self._rows, width, max(frames, self._most_frames))
-        self._of_transducer(silence, lengths.new_ones(self._rows))
-        self._has_captured = True
+        """Have the decoder's CUDA graph captured, for half as many rows where memory runs out.
 
-    @contextmanager
-    def _timed(self, part: str) -> Iterator[None]:
-        began = time.monotonic()
-        yield
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        self._seconds[part] += time.monotonic() - began
+        If it doesn't suffice for any, decode without a graph.
+        """
+        most = rows = self._rows
+        while rows and not self._has_room(rows, encoded, lengths):
+            self._model.disable_cuda_graphs()  # which releases what has been captured
+            torch_device.free_memory(self._device)
+            rows //= 2
+            if rows:
+                self._model.maybe_enable_cuda_graphs()
+        self._rows = rows or most
+        if rows < most:
+            instead = f"one of {rows}" if rows else "none"
+            log.warning("out of memory for a graph of %d windows; %s from now on", most, instead)
+
+    def _has_room(self, rows: int, encoded: torch.Tensor, lengths: torch.Tensor) -> bool:
+        """Decode rows of silence, as long as any can be. Return whether memory suffices."""
+        _, width, frames = encoded.shape
+        try:
+            silence = encoded.new_zeros(rows, width, max(frames, self._most_frames))
+            self._of_transducer(silence, lengths.new_ones(rows))
+        except Exception as e:
+            if torch_device.out_of_memory(e):
+                return False
+            raise
+        return True
