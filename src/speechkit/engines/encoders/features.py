@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -125,8 +124,6 @@ class Extractor:
     ) -> None:
         self.encoder = encoder
         self.frames = frames_of(encoder.convolutions)
-        self.seconds = 0.0
-        self._device = device
         self._longest = max_window or encoder.longest
         self.batches = PaddedBatches(
             (batch_size or _batch_size(device, self._longest)) if encoder.batched else 1,
@@ -137,7 +134,6 @@ class Extractor:
 
     def features(self, waveforms: Sequence[Waveform]) -> list[Tensor]:
         """[frames, width] of each, which must hold ``frames.field`` samples at least."""
-        began = time.monotonic()
         cut = [windows(self.frames, len(waveform), self._longest) for waveform in waveforms]
         places = [(index, window) for index, of_one in enumerate(cut) for window in of_one]
         # Prepared batch by batch, while a GPU computes the one before.
@@ -151,10 +147,7 @@ class Extractor:
 
         lengths = [window.samples.stop - window.samples.start for _, window in places]
         encoded = self.batches.map(places, lengths, encode)
-        features = [torch.cat([next(encoded)[window.keep] for window in of_one]) for of_one in cut]
-        torch_device.finish(self._device)
-        self.seconds += time.monotonic() - began
-        return features
+        return [torch.cat([next(encoded)[window.keep] for window in of_one]) for of_one in cut]
 
 
 def _batch_size(device: torch.device, longest: float) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from speechkit.engines.encoders.features import Extractor, Features
 from speechkit.engines.prefetch import prefetched
@@ -17,6 +17,7 @@ from speechkit.engines.protocols import DeviceUse
 from speechkit.engines.s2s.options import S2sEngineOptions
 from speechkit.engines.s2s.quantizer import Quantizer, runs
 from speechkit.engines.s2s.vocoder import Build, Vocoder
+from speechkit.engines.stopwatch import Stopwatch
 from speechkit.engines.torch import device as torch_device
 from speechkit.errors import UsageError, UtteranceError
 from speechkit.records import Units
@@ -34,9 +35,9 @@ class SpeechToSpeech:
     def __init__(self, name: str, encode: Encode, build: Build, options: S2sEngineOptions) -> None:
         self._device = torch_device.device(options.device, name)
         self._dtype = torch_device.dtype(options.compute_type, self._device, name)
+        self._stopwatch = Stopwatch(lambda: torch_device.finish(self._device))
         self._extractor: Extractor | None = None
         self._quantizer: Quantizer | None = None
-        self._quantizing = 0.0  # seconds
         self._vocoder: Vocoder | None = None
         self._speech: Generator[Waveform | UtteranceError, None, None] | None = None
         if options.model and options.layer:
@@ -54,6 +55,7 @@ class SpeechToSpeech:
                 Path(options.vocoder_config or Path(options.vocoder).with_name("config.json")),
                 self._device,
                 build,
+                self._stopwatch,
                 batch_size=options.batch_size,
                 speaker=options.speaker,
                 style=options.style,
@@ -78,18 +80,14 @@ class SpeechToSpeech:
         return self._vocoder is not None and self._vocoder.predicts_durations
 
     def features(self, waveforms: Sequence[Waveform]) -> list[NDArray[np.float32]]:
-        assert self._extractor
-        return [frames.float().cpu().numpy() for frames in self._extractor.features(waveforms)]
+        return [frames.float().cpu().numpy() for frames in self._features(waveforms)]
 
     def encode(self, waveforms: Sequence[Waveform]) -> list[Units]:
-        assert self._extractor
         assert self._quantizer
-        features = self._extractor.features(waveforms)
-        began = time.monotonic()
-        queued = [self._quantizer(frames) for frames in features]  # on a GPU; fetched thereafter
-        units = [_units(*runs(numbers.cpu().numpy())) for numbers in queued]
-        self._quantizing += time.monotonic() - began
-        return units
+        features = self._features(waveforms)
+        with self._stopwatch.part("quantizer"):
+            queued = [self._quantizer(frames) for frames in features]  # on a GPU, then fetched
+            return [_units(*runs(numbers.cpu().numpy())) for numbers in queued]
 
     def synthesise(
         self, units: Sequence[Units], *, predict: bool
@@ -101,13 +99,7 @@ class SpeechToSpeech:
         return self._speech
 
     def device_use(self) -> DeviceUse:
-        parts = {}
-        if self._extractor:
-            parts["encoder"] = self._extractor.seconds
-        if self._quantizer:
-            parts["quantizer"] = self._quantizing
-        if self._vocoder:
-            parts["vocoder"] = self._vocoder.seconds
+        parts = dict(self._stopwatch.parts)
         batches = [part.batches.size for part in (self._extractor, self._vocoder) if part]
         return DeviceUse(
             str(self._device),
@@ -117,6 +109,11 @@ class SpeechToSpeech:
             tuple(self._extractor.encoder.reinitialised) if self._extractor else (),
             parts,
         )
+
+    def _features(self, waveforms: Sequence[Waveform]) -> list[Tensor]:
+        assert self._extractor
+        with self._stopwatch.part("encoder"):
+            return self._extractor.features(waveforms)
 
 
 def _units(units: NDArray[np.int64], durations: NDArray[np.int64]) -> Units:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from speechkit.engines.padded_batches import PaddedBatches
+from speechkit.engines.stopwatch import Stopwatch
 from speechkit.engines.torch import device as torch_device
 
 PIECE = 500  # units computed in a row, 10 s of the usual 20 ms
@@ -88,10 +88,11 @@ class UnitNetwork:
         ends: RowEnds,
         batches: PaddedBatches,
         device: torch.device,
+        stopwatch: Stopwatch,
     ) -> None:
         self.compute, self.context = compute, context
-        self.seconds = 0.0
         self._rate, self._ends, self._batches, self._device = rate, ends, batches, device
+        self._stopwatch = stopwatch
 
     def values(self, sequences: Sequences) -> Iterator[NDArray[np.float32]]:
         """The values of each, in order, as soon as they are there."""
@@ -104,17 +105,17 @@ class UnitNetwork:
 
     @torch.inference_mode()
     def _values(self, batch: Sequence[_Piece]) -> list[NDArray[np.float32]]:
-        began = time.monotonic()
         lengths = [len(piece.units) for piece in batch]
         self._ends.set(lengths, self._device)
-        rows = pad_sequence([torch.from_numpy(piece.units) for piece in batch], batch_first=True)
-        values = self.compute(torch_device.moved(rows, self._device)).float().cpu().numpy()
+        with self._stopwatch.part("vocoder"):
+            units = [torch.from_numpy(piece.units) for piece in batch]
+            rows = torch_device.moved(pad_sequence(units, batch_first=True), self._device)
+            values = self.compute(rows).float().cpu().numpy()
         if values.shape != (len(batch), max(lengths) * self._rate):
             raise RuntimeError(
                 f"the vocoder has made {values.shape[1]} values of {max(lengths)} units, "
                 f"{self._rate} for each expected"
             )
-        self.seconds += time.monotonic() - began
         return [
             row[piece.keep.start * self._rate : piece.keep.stop * self._rate]
             for row, piece in zip(values, batch, strict=True)

@@ -19,6 +19,7 @@ from speechkit.engines.s2s import vocoder_config
 from speechkit.engines.s2s.code_hifigan import CodeHiFiGan
 from speechkit.engines.s2s.quantizer import runs
 from speechkit.engines.s2s.unit_network import PIECE, RowEnds, UnitNetwork
+from speechkit.engines.stopwatch import Stopwatch
 from speechkit.engines.torch import device as torch_device
 from speechkit.engines.valid_items import map_valid
 from speechkit.errors import EngineMissing, UnitsInvalid, UsageError, UtteranceError
@@ -48,6 +49,7 @@ class Vocoder:
         config: Path,
         device: torch.device,
         build: Build,
+        stopwatch: Stopwatch,
         *,
         batch_size: int = 0,
         speaker: int | None = None,
@@ -73,15 +75,15 @@ class Vocoder:
             lambda: torch_device.free_memory(device),
         )
         over_units = partial(
-            UnitNetwork, ends=RowEnds(self._generator), batches=self.batches, device=device
+            UnitNetwork,
+            ends=RowEnds(self._generator),
+            batches=self.batches,
+            device=device,
+            stopwatch=stopwatch,
         )
         hop = math.prod(self._config["upsample_rates"])  # samples a frame
         self._speaking = over_units(self._samples, hop, vocoder_config.context(self._config))
         self._timing = over_units(self._durations, 1, vocoder_config.duration_context(self._config))
-
-    @property
-    def seconds(self) -> float:
-        return self._timing.seconds + self._speaking.seconds
 
     def synthesise(
         self, sequences: Sequence[Units], *, predict: bool
