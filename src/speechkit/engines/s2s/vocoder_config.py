@@ -18,6 +18,11 @@ NEEDED = (
     *("num_embeddings", "embedding_dim", "upsample_initial_channel", "upsample_rates"),
     *("upsample_kernel_sizes", "resblock_kernel_sizes", "resblock_dilation_sizes"),
 )
+#: Lists with an entry for each stage, and for each block.
+PAIRS = (
+    ("upsample_rates", "upsample_kernel_sizes"),
+    ("resblock_kernel_sizes", "resblock_dilation_sizes"),
+)
 AT_ONCE = 8  # tensors of the widest stage that are held at once, about
 
 #: What some vocoders need beside units, by the key of the configuration that asks for it.
@@ -37,11 +42,14 @@ def read(path: Path) -> dict[str, Any]:
             )
     try:
         _require_sizes([config[name] for name in NEEDED])
+        for one, other in PAIRS:
+            if len(config[one]) != len(config[other]):
+                raise ValueError(f"{one} and {other} are of unequal length")
         context(config)
         rates = list(zip(config["upsample_rates"], config["upsample_kernel_sizes"], strict=True))
         is_odd = any(rate < 1 or kernel < rate or (kernel - rate) % 2 for rate, kernel in rates)
     except (TypeError, ValueError, ZeroDivisionError) as e:
-        raise EngineMissing(f"--vocoder-config {path}: its sizes are no numbers: {e}") from e
+        raise EngineMissing(f"--vocoder-config {path}: its sizes fit no generator: {e}") from e
     if is_odd:
         raise EngineMissing(
             f"--vocoder-config {path}: upsample_kernel_sizes must be as even or odd as "
