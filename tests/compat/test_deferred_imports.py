@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from speechkit.compat import deferred_imports
 from speechkit.compat.deferred_imports import deferred
 
 HEAVY = "deferred_heavy"
@@ -87,3 +89,43 @@ def test_what_is_there_already_stays(library: Any) -> None:
     with deferred([HEAVY]):
         assert importlib.import_module(f"{HEAVY}.inner").VALUE.size == 3
     assert sys.modules[HEAVY] is before
+
+
+@pytest.mark.parametrize("absent", ["deferred_absent", f"{HEAVY}.absent", f"{HEAVY}.inner.absent"])
+def test_what_is_not_installed_is_missing(absent: str, library: Any) -> None:
+    with deferred(["deferred_absent", HEAVY]):
+        with pytest.raises(ModuleNotFoundError, match=absent):
+            importlib.import_module(absent)
+        assert importlib.import_module(f"{HEAVY}.inner")
+    assert library.double(4) == 8
+
+
+def test_another_thread_uses_a_module_while_others_are_put_off(
+    library: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deferred_other.py").touch()
+    with deferred([HEAVY, "deferred_other"]):
+        stand_in = importlib.import_module(HEAVY)
+        asked: list[str] = []
+        is_within = deferred_imports._is_within
+
+        def slow(name: str, package: str) -> bool:
+            asked.append(name)
+            if asked == [HEAVY, "deferred_other", HEAVY]:  # has begun to withdraw the package
+                ours.set()
+                theirs.wait(10)
+            return is_within(name, package)
+
+        ours, theirs = threading.Event(), threading.Event()
+        monkeypatch.setattr(deferred_imports, "_is_within", slow)
+        found: list[Any] = []
+        user = threading.Thread(target=lambda: found.append(stand_in.double(4)))
+        user.start()
+        assert ours.wait(10)
+        importlib.import_module("deferred_other")
+        theirs.set()
+        user.join()
+        assert found == [8]
+        assert sys.modules[HEAVY] is not stand_in
+    assert sys.modules[HEAVY] is real()
+    assert "deferred_other" not in sys.modules

@@ -2,7 +2,11 @@
 
 `deferred` answers for the named modules with stand-ins. A stand-in's attributes load the module
 when they are called, subclassed or read; until then, nothing is an instance of them. Afterwards the
-stand-ins are gone from ``sys.modules``, so that others import the modules as ever.
+stand-ins are gone from ``sys.modules``, so that others import the modules as ever. A thread that
+imports such a module meanwhile may get its stand-in, too, and the module as soon as it uses it.
+
+``except`` takes no stand-in and asks nothing of it, so it fails with a TypeError: defer no module
+from which a library imports by name an exception that it catches.
 """
 
 from __future__ import annotations
@@ -12,8 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from threading import get_ident
+from importlib.machinery import ModuleSpec, PathFinder
+from threading import Lock, get_ident
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +25,7 @@ from typing import Any
 @contextmanager
 def deferred(names: Iterable[str]) -> Iterator[None]:
     """Defer these modules, with those inside them, where this thread imports them. Modules that
-    have been imported already stay as they are."""
+    have been imported already stay as they are; those that aren't installed raise as ever."""
     finder = _Finder(tuple(name for name in names if name not in sys.modules))
     sys.meta_path.insert(0, finder)
     try:
@@ -36,6 +40,7 @@ class _Finder(MetaPathFinder, Loader):
         self._names = names
         self._thread = get_ident()
         self._modules: dict[str, _Module] = {}
+        self._withdrawing = Lock()
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -43,7 +48,12 @@ class _Finder(MetaPathFinder, Loader):
         is_named = any(_is_within(name, known) for known in self._names)
         if not is_named or get_ident() != self._thread:
             return None
-        return ModuleSpec(name, self, is_package=True)
+        real = PathFinder.find_spec(name, path)
+        if real is None:
+            return None
+        spec = ModuleSpec(name, self)
+        spec.submodule_search_locations = real.submodule_search_locations
+        return spec
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         self._modules[spec.name] = _Module(spec.name, self)
@@ -59,13 +69,14 @@ class _Finder(MetaPathFinder, Loader):
 
     def withdraw(self, package: str = "") -> None:
         """End the stand-ins of a package, or all."""
-        self._names = tuple(name for name in self._names if not _is_within(name, package))
-        for name, module in self._modules.items():
-            if _is_within(name, package) and sys.modules.get(name) is module:
-                del sys.modules[name]
-                parent, _, child = name.rpartition(".")
-                if vars(sys.modules.get(parent, module)).get(child) is module:
-                    delattr(sys.modules[parent], child)
+        with self._withdrawing:
+            self._names = tuple(name for name in self._names if not _is_within(name, package))
+            for name, module in list(self._modules.items()):
+                if _is_within(name, package) and sys.modules.get(name) is module:
+                    del sys.modules[name]
+                    parent, _, child = name.rpartition(".")
+                    if vars(sys.modules.get(parent, module)).get(child) is module:
+                        delattr(sys.modules[parent], child)
 
 
 class _Module(ModuleType):
