@@ -500,12 +500,12 @@ def test_speech_is_the_same_alone_and_in_company(
     wrong = [str(spoken) for spoken in together if isinstance(spoken, UnitsInvalid)]
     assert wrong[0] == "unit 50: the vocoder has the units 0 to 49"
     assert wrong[1:] == ([] if predict else ["1000000 frames: 720000 at most are spoken at once"])
-    made._vocoder.batch.size = 1
+    made._vocoder.batches.most = 1
     for spoken, units in zip(together, given, strict=True):
         if not isinstance(spoken, UnitsInvalid):
             assert apart([spoken], [speak(made, units, predict=predict)]) < 1e-6
     # Where the rows' ends are not told apart there is noise at them, so that this can fail.
-    made._vocoder.batch.size = 4
+    made._vocoder.batches.most = 4
     monkeypatch.setattr(unit_network.RowEnds, "set", lambda *_: None)
     noisy = list(made.synthesise(good, predict=False))
     assert apart([noisy[0]], [speak(made, good[0])]) > 1e-3

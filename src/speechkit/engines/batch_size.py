@@ -14,6 +14,28 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def attempt(
+    items: Sequence[Item],
+    compute: Callable[[Sequence[Item]], list[Result]],
+    out_of_memory: Callable[[Exception], bool],
+    free: Callable[[], None],
+) -> list[Result] | None:
+    """The results of the items, or None if memory ran out; what is cached of it is then released.
+
+    Raise `OutOfMemory` where a single item is too large.
+    """
+    try:
+        return compute(items)
+    except Exception as e:
+        if not out_of_memory(e):
+            raise
+        message = str(e).split("\n", 1)[0]
+    free()  # outside the handler, whose exception holds the tensors
+    if len(items) == 1:
+        raise OutOfMemory(f"it does not fit in memory even alone: {message}")
+    return None
+
+
 class BatchSize:
     """A batch size that is halved when memory runs out, and stays so.
 
@@ -52,16 +74,12 @@ class BatchSize:
         results: list[Result] = []
         while len(results) < len(items):
             part = items[len(results) : len(results) + self.together]
-            try:
-                results += compute(part)
+            computed = attempt(part, compute, self._out_of_memory, self._free)
+            if computed is None:
+                self._halve(min(self.size, len(part)))
+            else:
+                results += computed
                 self._correct(len(part))
-                continue
-            except Exception as e:
-                if not self._out_of_memory(e):
-                    raise
-                message = str(e).split("\n", 1)[0]
-            self._free()  # outside the handler, whose exception holds the tensors
-            self._halve(min(self.size, len(part)), message)
         return results
 
     def _correct(self, computed: int) -> None:
@@ -74,10 +92,8 @@ class BatchSize:
             self.size = size
             self._free()
 
-    def _halve(self, size: int, message: str) -> None:
+    def _halve(self, size: int) -> None:
         """Halve the ``size`` of a call that ran out of memory."""
-        if size == 1:
-            raise OutOfMemory(f"it does not fit in memory even alone: {message}")
         self.size = size // 2
         self._corrected = None
         log.warning("out of memory with %d windows at once; %d from now on", size, self.size)

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from speechkit.engines.batch_size import BatchSize
+from speechkit.engines.padded_batches import PaddedBatches
 from speechkit.engines.protocols import SAMPLE_RATE
-from speechkit.engines.similar_lengths import map_similar
 from speechkit.engines.torch import device as torch_device
 from speechkit.errors import UsageError
 
@@ -129,8 +128,9 @@ class Extractor:
         self.seconds = 0.0
         self._device = device
         self._longest = max_window or encoder.longest
-        self.batch = BatchSize(
+        self.batches = PaddedBatches(
             (batch_size or _batch_size(device, self._longest)) if encoder.batched else 1,
+            int(SECONDS_AT_ONCE * SAMPLE_RATE),
             torch_device.out_of_memory,
             lambda: torch_device.free_memory(device),
         )
@@ -150,8 +150,7 @@ class Extractor:
             )
 
         lengths = [window.samples.stop - window.samples.start for _, window in places]
-        most = int(SECONDS_AT_ONCE * SAMPLE_RATE)
-        encoded = map_similar(places, lengths, most, self.batch, encode)
+        encoded = self.batches.map(places, lengths, encode)
         features = [torch.cat([next(encoded)[window.keep] for window in of_one]) for of_one in cut]
         torch_device.finish(self._device)
         self.seconds += time.monotonic() - began

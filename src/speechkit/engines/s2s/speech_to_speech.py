@@ -104,7 +104,7 @@ class SpeechToSpeech:
             parts["quantizer"] = self._quantizing
         if self._vocoder:
             parts["vocoder"] = self._vocoder.seconds
-        batches = [part.batch.size for part in (self._extractor, self._vocoder) if part]
+        batches = [part.batches.size for part in (self._extractor, self._vocoder) if part]
         return DeviceUse(
             str(self._device),
             torch_device.name(self._dtype),

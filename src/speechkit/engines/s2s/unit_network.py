@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from speechkit.engines.batch_size import BatchSize
-from speechkit.engines.similar_lengths import map_similar
+from speechkit.engines.padded_batches import PaddedBatches
 from speechkit.engines.torch import device as torch_device
 
 PIECE = 500  # units computed in a row, 10 s of the usual 20 ms
-MOST_AT_ONCE = 4_000  # units of a batch with their padding, with which a GPU has enough to do
 
 Sequences = Sequence[NDArray[np.int64]]
 
@@ -88,19 +86,19 @@ class UnitNetwork:
         rate: int,
         context: int,
         ends: RowEnds,
-        batch: BatchSize,
+        batches: PaddedBatches,
         device: torch.device,
     ) -> None:
         self.compute, self.context = compute, context
         self.seconds = 0.0
-        self._rate, self._ends, self._batch, self._device = rate, ends, batch, device
+        self._rate, self._ends, self._batches, self._device = rate, ends, batches, device
 
     def values(self, sequences: Sequences) -> Iterator[NDArray[np.float32]]:
         """The values of each, in order, as soon as they are there."""
         cut = [pieces(units, self.context) for units in sequences]
         every = [piece for of_one in cut for piece in of_one]
         lengths = [len(piece.units) for piece in every]
-        values = map_similar(every, lengths, MOST_AT_ONCE, self._batch, self._values)
+        values = self._batches.map(every, lengths, self._values)
         for of_one in cut:
             yield np.concatenate([next(values) for _ in of_one])
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechkit.compat import fairseq_checkpoint
-from speechkit.engines.batch_size import BatchSize
+from speechkit.engines.padded_batches import PaddedBatches
 from speechkit.engines.s2s import vocoder_config
 from speechkit.engines.s2s.code_hifigan import CodeHiFiGan
 from speechkit.engines.s2s.quantizer import runs
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
 CPU_BATCH = 1  # pieces; more were seen to take 3 % longer, for their values leave the caches
+UNITS_AT_ONCE = 4_000  # of a batch with its padding, with which a GPU has enough to do
 MOST_FRAMES = 720_000  # of an utterance, 4 hours of the usual 20 ms
 LONGEST_UNIT = 5000  # frames that one unit may be predicted to last: more is no speech
 
@@ -65,13 +66,14 @@ class Vocoder:
         self.units: int = self._config["num_embeddings"]
         self.sample_rate = int(self._config.get("sampling_rate", 16_000))
         self.predicts_durations = self._generator.dur_predictor is not None
-        self.batch = BatchSize(
+        self.batches = PaddedBatches(
             batch_size or _batch_size(device, self._config),
+            UNITS_AT_ONCE,
             torch_device.out_of_memory,
             lambda: torch_device.free_memory(device),
         )
         over_units = partial(
-            UnitNetwork, ends=RowEnds(self._generator), batch=self.batch, device=device
+            UnitNetwork, ends=RowEnds(self._generator), batches=self.batches, device=device
         )
         hop = math.prod(self._config["upsample_rates"])  # samples a frame
         self._speaking = over_units(self._samples, hop, vocoder_config.context(self._config))

@@ -16,8 +16,8 @@ import soxr
 
 from speechkit.engines.asr.nemo import NemoOptions, checkpoint, prompts, timestamps
 from speechkit.engines.asr.nemo.forward import Forward
-from speechkit.engines.asr.nemo.padded_batches import PaddedBatches
 from speechkit.engines.asr.nemo.transcribe import Transcribe
+from speechkit.engines.padded_batches import PaddedBatches
 from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, DeviceUse
 from speechkit.engines.torch import device as torch_device
 from speechkit.records import Hypothesis
@@ -69,7 +69,8 @@ class Nemo(AsrEngine):
         for group in self._groups(utterances):
             began = time.monotonic()
             windows = [self._prepared(clip.waveform) for clips in group for clip in clips]
-            outputs = iter(self._batches.map(windows, self._recognise))
+            lengths = [len(window) for window in windows]
+            outputs = iter(list(self._batches.map(windows, lengths, self._recognise)))
             self._seconds += time.monotonic() - began
             for clips in group:
                 yield [self._hypothesis(next(outputs), clip) for clip in clips]
