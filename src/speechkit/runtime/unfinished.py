@@ -34,17 +34,19 @@ class Unfinished:
 
         Batches are formed of all utterances, so that no result depends on which ones were finished.
         """
-        left: list[Utterance] = []
-        for utterance in batch:
-            if self.journal.done(utterance.index):
-                self.meter.skip(utterance.duration or 0.0)
-            else:
-                left += self._parts(utterance) or [utterance]
-        stalled = self.journal.stalled
-        parts = [task for task in left if task.part and task.index not in stalled]
+        tasks = [task for utterance in batch for task in self._left_of_one(utterance)]
+        stalled = [task for task in tasks if task.index in self.journal.stalled]
+        steady = [task for task in tasks if task.index not in self.journal.stalled]
+        parts = [task for task in steady if task.part]
         yield from self.stage.batches_of_parts(parts, self.workers)
-        yield tuple(task for task in left if not task.part and task.index not in stalled)
-        yield from ((task,) for task in left if task.index in stalled)
+        yield tuple(task for task in steady if not task.part)
+        yield from ((task,) for task in stalled)
+
+    def _left_of_one(self, utterance: Utterance) -> list[Utterance]:
+        if self.journal.done(utterance.index):
+            self.meter.skip(utterance.duration or 0.0)
+            return []
+        return self._parts(utterance) or [utterance]
 
     def _parts(self, utterance: Utterance) -> list[Utterance]:
         """The parts left of an utterance that an earlier run has divided, if its file is the same.
