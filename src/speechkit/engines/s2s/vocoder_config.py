@@ -42,9 +42,7 @@ def read(path: Path) -> dict[str, Any]:
             )
     try:
         _require_sizes([config[name] for name in NEEDED])
-        for one, other in PAIRS:
-            if len(config[one]) != len(config[other]):
-                raise ValueError(f"{one} and {other} are of unequal length")
+        _require_pairs(config)
         context(config)
         rates = list(zip(config["upsample_rates"], config["upsample_kernel_sizes"], strict=True))
         is_odd = any(rate < 1 or kernel < rate or (kernel - rate) % 2 for rate, kernel in rates)
@@ -80,6 +78,12 @@ def _require_sizes(sizes: Any, depth: int = 0) -> None:
             _require_sizes(size, depth + 1)
         elif isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MOST:
             raise ValueError(f"{size!r:.40}, not a whole number from 1 to {MOST}")
+
+
+def _require_pairs(config: Mapping[str, Any]) -> None:
+    for one, other in PAIRS:
+        if len(config[one]) != len(config[other]):
+            raise ValueError(f"{one} and {other} are of unequal length")
 
 
 def context(config: Mapping[str, Any]) -> int:
