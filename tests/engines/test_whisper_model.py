@@ -198,6 +198,15 @@ def test_weights_that_are_not_those_of_the_configuration(
         loaded(folder)
 
 
+def test_alignment_heads_of_layers_that_are_not_there(folder: Path) -> None:
+    """The decoder has one layer of two heads."""
+    path = folder / "generation_config.json"
+    usual = json.loads(path.read_text())
+    for stated, kept in (([[0, 1], [7, 0], [0, 9]], ((0, 1),)), ([[7, 0]], ((0, 0), (0, 1)))):
+        path.write_text(json.dumps({**usual, "alignment_heads": stated}))
+        assert loaded(folder).generation.alignment_heads == kept
+
+
 def test_configurations_that_are_not_a_whispers(folder: Path) -> None:
     cases = [
         ("config.json", {"model_type": "hubert"}, "no config.json of a Whisper"),
@@ -206,7 +215,7 @@ def test_configurations_that_are_not_a_whispers(folder: Path) -> None:
         ("config.json", {"decoder_attention_heads": 3}, "no divisor of 32"),
         ("config.json", {"activation_function": "relu"}, "activation_function is relu"),
         ("generation_config.json", {"suppress_tokens": [10**6]}, "suppress_tokens has 1000000"),
-        ("generation_config.json", {"alignment_heads": [[1, 0]]}, "alignment_heads has 1, and"),
+        ("generation_config.json", {"alignment_heads": [["1", 0]]}, "alignment_heads has 1, and"),
         ("generation_config.json", {"alignment_heads": [1]}, "not as a Whisper has it"),
         ("preprocessor_config.json", {"feature_size": 128}, "feature_size is 128, and not 80"),
         ("tokenizer.json", {"model": None}, "not as a Whisper has it"),

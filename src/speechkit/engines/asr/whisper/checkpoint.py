@@ -131,10 +131,11 @@ def _generation(told: Mapping[str, Any], config: WhisperConfig) -> Generation:
     _require_below("max_initial_timestamp_index", (first,), MOST_SIZE)
     layers, heads = config.decoder_layers, config.decoder_attention_heads
     upper = [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)]
-    pairs = dict.fromkeys(map(tuple, told.get("alignment_heads") or upper))
-    for layer, head in pairs:
-        _require_below("alignment_heads", (layer,), layers)
-        _require_below("alignment_heads", (head,), heads)
+    stated = dict.fromkeys(map(tuple, told.get("alignment_heads") or ()))
+    for pair in stated:
+        _require_below("alignment_heads", pair, MOST_SIZE)
+    # A distilled decoder can come with the heads of the layers that its parent had.
+    pairs = [(layer, head) for layer, head in stated if layer < layers and head < heads]
     tokens = {
         name: tuple(told.get(name) or ()) for name in ("suppress_tokens", "begin_suppress_tokens")
     }
@@ -143,7 +144,7 @@ def _generation(told: Mapping[str, Any], config: WhisperConfig) -> Generation:
     return Generation(
         **tokens,
         max_initial_timestamp_index=first,
-        alignment_heads=tuple(pairs),
+        alignment_heads=tuple(pairs or upper),
         is_multilingual=told.get("is_multilingual") is not False,
     )
 
