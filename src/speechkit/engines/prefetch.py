@@ -9,14 +9,14 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-AHEAD = 2  # items computed and not yet taken, at most
+AHEAD = 2  # items that wait for the reader, beside the one being computed
 
 
 def prefetched(items: Iterator[Item]) -> Iterator[Item]:
-    """The items, computed in another thread while the reader works; at most `AHEAD` are waiting.
+    """The items, computed in another thread while the reader works.
 
-    An exception of the iterator is raised in place of its item. The thread ends when this generator
-    is closed.
+    At most `AHEAD` wait in a queue, and one more for its place there. An exception of the iterator
+    is raised in place of its item. The thread ends when this generator is closed.
     """
     computed: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(AHEAD)
     closed = threading.Event()
