@@ -101,7 +101,13 @@ class TorchBackend:
                 return torch.cat(
                     [self._log_mel(torch.from_numpy(one)[None], self._frames) for one in waveforms]
                 )
-        padded = torch.zeros(len(waveforms), self._frames * HOP, pin_memory=True)
+        shape = len(waveforms), self._frames * HOP
+        try:
+            padded = torch.zeros(shape, pin_memory=True)
+        except RuntimeError as e:
+            if not self.out_of_memory(e):
+                raise
+            padded = torch.zeros(shape)
         for row, waveform in zip(padded, waveforms, strict=True):
             row[: len(waveform)] = torch.from_numpy(waveform)
         try:
