@@ -18,7 +18,7 @@ from transformers import WhisperFeatureExtractor
 from transformers.modeling_outputs import BaseModelOutput
 
 from speechkit.engines import registry
-from speechkit.engines.asr.whisper import checkpoint
+from speechkit.engines.asr.whisper import checkpoint, engine
 from speechkit.engines.asr.whisper.beam_search import BeamSearch
 from speechkit.engines.asr.whisper.decoder_layers import DecoderLayers
 from speechkit.engines.asr.whisper.encoder import Encoder
@@ -86,7 +86,7 @@ def test_all_parts_are_those_of_transformers(english_whispers: dict[str, Path], 
 
 @torch.inference_mode()
 def test_waveforms_are_encoded_as_their_features(
-    untrained: dict[str, Path], examples: Path
+    untrained: dict[str, Path], examples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on CUDA, where features are computed on the device."""
     backend: Any = registry.create("asr", "whisper", model=str(untrained["whisper"]))._backend
@@ -99,6 +99,33 @@ def test_waveforms_are_encoded_as_their_features(
     assert backend.parts.keys() == {"features", "encoder"}
     backend._first_window()
     assert not backend.parts
+
+    def full(*shape: Any, pin_memory: bool = False, **others: Any) -> torch.Tensor:
+        if pin_memory:
+            raise RuntimeError("CUDA error: out of memory")
+        return zeros(*shape, **others)
+
+    zeros = torch.zeros
+    monkeypatch.setattr(torch, "zeros", full)
+    monkeypatch.setattr(backend, "_on_card", True)
+    assert torch.equal(backend.features([waveform]), padded)
+
+
+@torch.inference_mode()
+def test_windows_with_many_alignment_heads_are_aligned_one_by_one(
+    untrained: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend: Any = registry.create("asr", "whisper", model=str(untrained["whisper"]))._backend
+    hidden = torch.randn(3, 100, 32, generator=torch.Generator().manual_seed(1))
+    given = hidden, backend.vocabulary.start("en", "transcribe"), [[40, 50]] * 3, [1.8] * 3
+    together = backend.align(*given)
+    aligned, rows = backend._layers.aligned, []
+    monkeypatch.setattr(
+        backend._layers, "aligned", lambda *them: (rows.append(len(them[0])), aligned(*them))[1]
+    )
+    monkeypatch.setattr(engine, "ALIGNED_HEADS", 3)  # of which the model has two
+    assert [one.starts for one in backend.align(*given)] == [one.starts for one in together]
+    assert rows == [1, 1, 1]
 
 
 @pytest.mark.gpu
