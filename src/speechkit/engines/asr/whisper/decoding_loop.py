@@ -134,13 +134,14 @@ class DecodingLoop:
             done = [row for row in schedule.busy if ended[row]]
             for row, draft in zip(done, self._drafts(done, start), strict=True):
                 yield schedule.leave(row), draft
-            for source, target in schedule.close_up():
-                self._state.move(source, target)
+            if moves := schedule.close_up():
+                sources, targets = torch.tensor(moves, device=self._device).T
+                self._state.move(sources, targets)
                 for cache in self._caches:
-                    cache.move(source, target)
+                    cache.move(sources, targets)
 
     def _shape(self, windows: int) -> int:
-        """The rows of a step for so many windows: a captured one has a power of two."""
+        """The rows of a step for so many windows; captured steps come in few sizes, powers of two."""
         return 1 << (windows - 1).bit_length() if self._graphs else windows
 
     def _reserve(self, rows: int) -> None:
