@@ -203,6 +203,21 @@ def test_company_and_rows_change_nothing(
     assert_same(found, [alone[window] for window in order])
 
 
+def test_beams_end_at_the_limit_of_their_window(crowd: Models) -> None:
+    backend, limits = crowd.backend, [3, 20, 1, 8]
+    prompts = [crowd.prompt()] * 4
+    search = Search(beams=3)
+    together = backend.decode(crowd.encoded[:4], prompts, search, limits, 4)
+    alone = [
+        backend.decode(part, prompts[:1], search, [limit], 1)[0]
+        for part, limit in zip(crowd.encoded[:4].split(1), limits, strict=True)
+    ]
+    assert_same(together, alone)
+    lengths = [len(one.tokens) for one in together]
+    assert any(map(int.__eq__, lengths, limits))
+    assert all(map(int.__le__, lengths, limits))
+
+
 def test_all_rows_end_at_once(crowd: Models) -> None:
     prompts, limits = [crowd.prompt()] * 4, [1] * 4
     hidden = crowd.encoded[[1] * 4]

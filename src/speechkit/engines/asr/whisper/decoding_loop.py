@@ -141,7 +141,10 @@ class DecodingLoop:
                     cache.move(sources, targets)
 
     def _shape(self, windows: int) -> int:
-        """The rows of a step for so many windows; captured steps come in few sizes, powers of two."""
+        """The rows of a step for so many windows: for a captured one, the next power of two.
+
+        `RowSchedule` has no more than the rows of the call.
+        """
         return 1 << (windows - 1).bit_length() if self._graphs else windows
 
     def _reserve(self, rows: int) -> None:

@@ -182,8 +182,7 @@ class TorchBackend:
         decoded: list[tuple[list[int], float]] = []
         for first in range(0, len(encoded), rows):
             part = slice(first, first + rows)
-            most = max(limits[part])
-            decoded += self._beam_search.decode(encoded[part], prompts[part], beams, most)
+            decoded += self._beam_search.decode(encoded[part], prompts[part], beams, limits[part])
         opening = self._loop.opening(encoded).softmax(-1)
         no_speech = opening[:, self.vocabulary.no_speech].tolist()
         return [
