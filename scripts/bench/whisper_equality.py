@@ -121,7 +121,7 @@ def compare(name: str, files: list[Path]) -> Iterator[str]:
     limits = [max_tokens(Clip(one, 0.0)) for one in heard]
     peer = Peer(folder, backend.vocabulary, round(backend.chunk))
     theirs = [peer.encode(one) for one in heard]
-    ours = torch.cat([backend.encode(backend.features([one])) for one in heard])
+    ours = torch.cat([backend.encode(backend.features([one]), 1) for one in heard])
     order = random.Random(SEED).sample(range(len(heard)), len(heard))
     start = backend.vocabulary.start("en", "transcribe")
     for kind, prompt in (

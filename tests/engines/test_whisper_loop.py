@@ -40,7 +40,7 @@ class Models:
         self.backend = backend
         self.model, self.generation = self.peer = peer
         longest = round(backend.chunk * SAMPLE_RATE)
-        self.encoded = backend.encode(backend.features([one[:longest] for one in waveforms]))
+        self.encoded = backend.encode(backend.features([one[:longest] for one in waveforms]), 1)
 
     @staticmethod
     def load(folder: Path, files: list[Path]) -> Models:

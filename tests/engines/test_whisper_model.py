@@ -94,7 +94,7 @@ def test_waveforms_are_encoded_as_their_features(
     sound = sorted(examples.rglob("*.flac"))[0]
     waveform = audio.load(str(sound), sample_rate=SAMPLE_RATE).waveform[: samples // 2]
     padded = pad(torch.from_numpy(waveform), (0, samples - len(waveform)))[None]
-    ahead, later = backend.encode(backend.features([waveform])), backend.encode(padded)
+    ahead, later = backend.encode(backend.features([waveform]), 1), backend.encode(padded, 1)
     torch.testing.assert_close(ahead, later)
     assert backend.parts.keys() == {"features", "encoder"}
     backend._first_window()
@@ -141,7 +141,7 @@ def test_a_card_hears_what_the_cpu_does(untrained: dict[str, Path], examples: Pa
         )._backend
         prepared = backend.features(speech)
         assert prepared.device.type == device
-        hidden = backend.encode(prepared)
+        hidden = backend.encode(prepared, 1)
         states.append(hidden.cpu())
         start = backend.vocabulary.start("en", "transcribe")
         aligned.append([one.starts for one in backend.align(hidden, start, texts, seconds)])

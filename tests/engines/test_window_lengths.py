@@ -39,7 +39,9 @@ def test_windows_of_all_lengths_in_a_call_are_heard_as_each_alone(
     backend = engine.CTranslate2Backend(options)
     features = backend.features([clip.waveform for clip in clips])
     assert [one.shape[1] for one in features] == [200, 80, 120, 80, 160, 80, 120, 200, 80, 80]
-    assert sorted(map(len, (batch.places for batch in backend.encode(features)))) == [1, 1, 2, 2, 4]
+    for rows, sizes in ((4, [1, 1, 2, 2, 4]), (2, [1, 1, 2, 2, 2, 2])):
+        batches = backend.encode(features, rows)
+        assert sorted(len(batch.places) for batch in batches) == sizes
 
     whisper = engine.Whisper(backend, options)
     alone = [hypotheses for clip in clips for hypotheses in whisper.transcribe([[clip]])]

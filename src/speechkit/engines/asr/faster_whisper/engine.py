@@ -92,7 +92,6 @@ class CTranslate2Backend:
         if kind == "cpu":
             self.chunk = min(self._window, CPU_LONGEST - CPU_TAIL)
             self.windows_a_row = CPU_CALL
-        self._at_once = options.batch_size or self.batch_size(options.beam_size)
         self.longest = stated(path / "generation_config.json", "max_length", LONGEST)
         self._stopwatch = Stopwatch()
 
@@ -123,16 +122,16 @@ class CTranslate2Backend:
         steps = math.ceil((seconds + CPU_TAIL) / CPU_STEP)
         return min(self._window, max(CPU_SHORTEST, steps * CPU_STEP))
 
-    def encode(self, features: Sequence[NDArray[np.float32]]) -> list[Encoded]:
-        """Batches of windows of the same length, in any order."""
+    def encode(self, features: Sequence[NDArray[np.float32]], rows: int) -> list[Encoded]:
+        """Batches of ``rows`` windows of the same length, in any order."""
         by_length: dict[int, list[int]] = {}
         for place, window in enumerate(features):
             by_length.setdefault(window.shape[1], []).append(place)
         with self._stopwatch.part("encoder"):
             return [
-                self._encode(places[first : first + self._at_once], features)
+                self._encode(places[first : first + rows], features)
                 for places in by_length.values()
-                for first in range(0, len(places), self._at_once)
+                for first in range(0, len(places), rows)
             ]
 
     def _encode(self, places: list[int], features: Sequence[NDArray[np.float32]]) -> Encoded:

@@ -119,8 +119,8 @@ class TorchBackend:
             return padded
 
     @torch.inference_mode()
-    def encode(self, features: torch.Tensor) -> torch.Tensor:
-        """The hidden states [windows, positions, width]."""
+    def encode(self, features: torch.Tensor, rows: int) -> torch.Tensor:
+        """The hidden states [windows, positions, width], for any number of ``rows``."""
         if self._warming:
             self._warming.join()
             self._warming = None
