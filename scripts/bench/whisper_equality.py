@@ -30,7 +30,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from speechkit.engines import registry
 from speechkit.engines.asr.whisper.backend import Search
 from speechkit.engines.asr.whisper.temperature_fallback import max_tokens
-from speechkit.engines.protocols import SAMPLE_RATE, Clip
+from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.io import audio
 
 FOLDERS = ("librispeech", "asr")
@@ -118,7 +118,7 @@ def compare(name: str, files: list[Path]) -> Iterator[str]:
     backend = registry.create("asr", "whisper", **options)._backend  # type: ignore[attr-defined]
     longest = round(backend.chunk * SAMPLE_RATE)
     heard = [audio.load(str(file), sample_rate=SAMPLE_RATE).waveform[:longest] for file in files]
-    limits = [max_tokens(Clip(one, 0.0)) for one in heard]
+    limits = [max_tokens(len(one) / SAMPLE_RATE) for one in heard]
     peer = Peer(folder, backend.vocabulary, round(backend.chunk))
     theirs = [peer.encode(one) for one in heard]
     ours = torch.cat([backend.encode(backend.features([one]), 1) for one in heard])

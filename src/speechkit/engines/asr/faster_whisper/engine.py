@@ -22,6 +22,7 @@ from speechkit.engines.asr.faster_whisper.model_folder import (
 from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
 from speechkit.engines.asr.whisper.decoder import Whisper
 from speechkit.engines.asr.whisper.options import WhisperOptions
+from speechkit.engines.asr.whisper.temperature_fallback import max_tokens
 from speechkit.engines.asr.whisper.vocabulary import TIMESTAMP, Vocabulary
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.engines.stopwatch import Stopwatch
@@ -166,10 +167,12 @@ class CTranslate2Backend:
         limits: list[int],
         rows: int,
     ) -> list[Draft]:
-        """Drafts, as `Backend` has it, in the batches of `encode`, each with its highest limit.
+        """Drafts, as `Backend` has it, in the batches of `encode`.
 
-        CTranslate2 uses a seed for its first sample alone; later samples continue its sequence. It
-        allows half of ``max_length``, and no more than the prompt leaves.
+        CTranslate2 has one limit for a batch: that of the seconds to which its windows are padded,
+        so that no window depends on the others. Tokens beyond its own are dropped; the mean is that
+        of all. It allows half of ``max_length``, and no more than the prompt leaves. It uses a seed
+        for its first sample alone; later samples continue its sequence.
         """
         sampling: dict[str, Any] = {"beam_size": search.beams}
         if search.temperature > 0:
@@ -177,7 +180,7 @@ class CTranslate2Backend:
             sampling |= {"sampling_topk": 0, "sampling_temperature": search.temperature}
 
         def generate(batch: Encoded) -> list[Draft]:
-            most = max(limits[place] for place in batch.places)
+            most = max_tokens(batch.states.shape[1] * TIMESTAMP)
             results = self._model.generate(
                 batch.states,
                 [prompts[place] for place in batch.places],
@@ -187,7 +190,10 @@ class CTranslate2Backend:
                 max_initial_timestamp_index=round(1.0 / TIMESTAMP),
                 **sampling,
             )
-            return list(map(_draft, results))
+            return [
+                _draft(result, limits[place])
+                for result, place in zip(results, batch.places, strict=True)
+            ]
 
         with self._stopwatch.part("decoder"):
             return _in_place(encoded, generate)
@@ -254,10 +260,10 @@ def _compute_type(name: str, kind: str) -> str:
     return name
 
 
-def _draft(result: Any) -> Draft:
+def _draft(result: Any, limit: int) -> Draft:
     tokens = result.sequences_ids[0]
     total = result.scores[0] * len(tokens)  # the score is the mean without the end
-    return Draft(tokens, total / (len(tokens) + 1), result.no_speech_prob)
+    return Draft(tokens[:limit], total / (len(tokens) + 1), result.no_speech_prob)
 
 
 def _alignment(result: Any, count: int) -> Alignment:
