@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from torch.nn.functional import pad
 from transformers import WhisperFeatureExtractor
 from transformers.modeling_outputs import BaseModelOutput
@@ -232,6 +234,17 @@ def test_alignment_heads_of_layers_that_are_not_there(folder: Path) -> None:
     for stated, kept in (([[0, 1], [7, 0], [0, 9]], ((0, 1),)), ([[7, 0]], ((0, 0), (0, 1)))):
         path.write_text(json.dumps({**usual, "alignment_heads": stated}))
         assert loaded(folder).generation.alignment_heads == kept
+
+
+def test_the_vocabulary_tells_where_no_configuration_does(folder: Path) -> None:
+    """English-only ones end a text with token 50256."""
+    (folder / "generation_config.json").unlink()
+    assert loaded(folder).generation.is_multilingual
+    path = folder / "tokenizer.json"
+    vocabulary = path.read_text()
+    end = Tokenizer.from_file(str(path)).token_to_id("<|endoftext|>")
+    path.write_text(re.sub(rf"\b{end}\b", "50256", vocabulary))
+    assert not loaded(folder).generation.is_multilingual
 
 
 def test_configurations_that_are_not_a_whispers(folder: Path) -> None:

@@ -14,16 +14,12 @@ import numpy as np
 from faster_whisper.feature_extractor import FeatureExtractor
 from tokenizers import Tokenizer
 
-from speechkit.engines.asr.faster_whisper.model_folder import (
-    is_multilingual,
-    require_files,
-    stated,
-)
+from speechkit.engines.asr.faster_whisper.model_folder import require_files, stated
 from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
 from speechkit.engines.asr.whisper.decoder import Whisper
 from speechkit.engines.asr.whisper.options import WhisperOptions
 from speechkit.engines.asr.whisper.temperature_fallback import max_tokens
-from speechkit.engines.asr.whisper.vocabulary import TIMESTAMP, Vocabulary
+from speechkit.engines.asr.whisper.vocabulary import TIMESTAMP, Vocabulary, is_multilingual
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.engines.stopwatch import Stopwatch
 from speechkit.errors import UsageError
@@ -85,7 +81,7 @@ class CTranslate2Backend:
         )
         self.detects = bool(self._model.is_multilingual)
         tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
-        self.vocabulary = Vocabulary(tokenizer, is_multilingual(path, tokenizer))
+        self.vocabulary = Vocabulary(tokenizer, is_multilingual(tokenizer))
         self._window = float(stated(path / "preprocessor_config.json", "chunk_length", CHUNK))
         self._extractor = FeatureExtractor(feature_size=self._model.n_mels)
         self.chunk = self._window

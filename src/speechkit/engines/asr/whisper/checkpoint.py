@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 
 from speechkit.compat import fairseq_checkpoint
 from speechkit.engines.asr.whisper import log_mel
+from speechkit.engines.asr.whisper.vocabulary import is_multilingual
 from speechkit.engines.torch import transformers_folder
 from speechkit.errors import EngineMissing, SpeechkitError
 
@@ -80,9 +81,6 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Checkpoint:
         raise EngineMissing(f"--model {folder}: no config.json of a Whisper in it")
     with _sentences(folder / "config.json"):
         config = _config(told["config.json"])
-    rules = "generation_config.json" if "generation_config.json" in told else "config.json"
-    with _sentences(folder / rules):
-        generation = _generation(told[rules], config)
     with _sentences(folder / "preprocessor_config.json"):
         _require_features(told.get("preprocessor_config.json", {}), config)
     if not (folder / "tokenizer.json").is_file():
@@ -94,6 +92,9 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Checkpoint:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         if (tokenizer.token_to_id("<|notimestamps|>") or 0) + 1 >= config.vocab_size:
             raise ValueError(f"it has more tokens than the {config.vocab_size} of config.json")
+    rules = "generation_config.json" if "generation_config.json" in told else "config.json"
+    with _sentences(folder / rules):
+        generation = _generation(told[rules], config, tokenizer)
     return Checkpoint(config, generation, tokenizer, _weights(folder, config, device, dtype))
 
 
@@ -124,7 +125,7 @@ def _config(told: Mapping[str, Any]) -> WhisperConfig:
     return config
 
 
-def _generation(told: Mapping[str, Any], config: WhisperConfig) -> Generation:
+def _generation(told: Mapping[str, Any], config: WhisperConfig, tokenizer: Tokenizer) -> Generation:
     first = told.get("max_initial_timestamp_index")
     if first is None:
         first = FIRST_TIMESTAMP
@@ -141,11 +142,12 @@ def _generation(told: Mapping[str, Any], config: WhisperConfig) -> Generation:
     }
     for name, suppressed in tokens.items():
         _require_below(name, suppressed, config.vocab_size)
+    multilingual = told.get("is_multilingual")
     return Generation(
         **tokens,
         max_initial_timestamp_index=first,
         alignment_heads=tuple(pairs or upper),
-        is_multilingual=told.get("is_multilingual") is not False,
+        is_multilingual=is_multilingual(tokenizer) if multilingual is None else bool(multilingual),
     )
 
 
