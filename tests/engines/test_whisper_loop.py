@@ -184,7 +184,7 @@ def test_windows_end_one_after_the_other(crowd: Models) -> None:
 
 
 @pytest.mark.parametrize(("stamps", "captured"), [(False, True), (True, False)])
-def test_company_and_rows_change_nothing(
+def test_batch_and_rows_change_nothing(
     stamps: bool, captured: bool, crowd: Models, seed: int
 ) -> None:
     """Each window has its own limit; the rows are fewer than the windows, or more."""

@@ -45,7 +45,7 @@ def test_texts_are_those_of_the_cpu(base: Path, waveforms: list[Any], in_floats:
 
 
 @pytest.mark.parametrize("size", [1, 24, 64])
-def test_company_changes_no_text(
+def test_the_batch_changes_no_text(
     size: int, base: Path, waveforms: list[Any], in_floats: list[str]
 ) -> None:
     assert heard(base, waveforms, compute_type="float32", batch_size=size) == in_floats

@@ -152,7 +152,7 @@ class Extractor:
         lengths = [window.samples.stop - window.samples.start for _, window in places]
         encoded = self.batches.map(places, lengths, encode)
         features = [torch.cat([next(encoded)[window.keep] for window in of_one]) for of_one in cut]
-        torch_device.finish(self._device)
+        torch_device.synchronize(self._device)
         self.seconds += time.monotonic() - began
         return features
 

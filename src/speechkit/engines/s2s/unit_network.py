@@ -59,7 +59,7 @@ class RowEnds:
         self._shortest, self._longest = min(lengths), max(lengths)
         self._beyond = {}
         if self._shortest < self._longest:
-            self._lengths = torch_device.moved(torch.tensor(lengths), device)[:, None, None]
+            self._lengths = torch_device.to_device(torch.tensor(lengths), device)[:, None, None]
 
     def _clear(self, _: nn.Module, inputs: tuple[Tensor]) -> None:
         if self._shortest == self._longest:
@@ -108,7 +108,7 @@ class UnitNetwork:
         lengths = [len(piece.units) for piece in batch]
         self._ends.set(lengths, self._device)
         rows = pad_sequence([torch.from_numpy(piece.units) for piece in batch], batch_first=True)
-        values = self.compute(torch_device.moved(rows, self._device)).float().cpu().numpy()
+        values = self.compute(torch_device.to_device(rows, self._device)).float().cpu().numpy()
         if values.shape != (len(batch), max(lengths) * self._rate):
             raise RuntimeError(
                 f"the vocoder has made {values.shape[1]} values of {max(lengths)} units, "

@@ -17,7 +17,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
-from speechkit.engines.asr.whisper.decoding_loop import until
+from speechkit.engines.asr.whisper.decoding_loop import before_end
 
 if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.checkpoint import Checkpoint
@@ -89,5 +89,6 @@ class BeamSearch:
         rows = generated.sequences[:, start:].tolist()
         means = generated.sequences_scores.tolist()
         return [
-            (until(row, self._vocabulary.eot), mean) for row, mean in zip(rows, means, strict=True)
+            (before_end(row, self._vocabulary.eot), mean)
+            for row, mean in zip(rows, means, strict=True)
         ]

@@ -211,7 +211,7 @@ class DecodingLoop:
         tokens = state.tokens[rows, start:].tolist()
         numbers = torch.stack([state.total / state.count, state.no_speech], 1)[rows].tolist()
         return [
-            Draft(until(said, self._vocabulary.eot), mean, no_speech)
+            Draft(before_end(said, self._vocabulary.eot), mean, no_speech)
             for said, (mean, no_speech) in zip(tokens, numbers, strict=True)
         ]
 
@@ -225,6 +225,6 @@ class _Windows(NamedTuple):
     limits: list[int]
 
 
-def until(tokens: list[int], eot: int) -> list[int]:
+def before_end(tokens: list[int], eot: int) -> list[int]:
     """The tokens before the first end, or all."""
     return tokens[: tokens.index(eot)] if eot in tokens else tokens

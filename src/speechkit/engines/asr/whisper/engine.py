@@ -58,7 +58,7 @@ class TorchBackend:
         self._dtype = torch_device.dtype(options.compute_type, self._device, "whisper")
         self.device = str(self._device)
         self.compute_type = torch_device.name(self._dtype)
-        self._stopwatch = Stopwatch(lambda: torch_device.finish(self._device))
+        self._stopwatch = Stopwatch(lambda: torch_device.synchronize(self._device))
         self._checkpoint = checkpoint.load(Path(options.model), self._device, self._dtype)
         if self._device.type == "cpu":
             self._checkpoint = self._checkpoint.shortened(CPU_WINDOW)
@@ -68,8 +68,8 @@ class TorchBackend:
         self._frames = 2 * config.max_source_positions
         self.chunk = self._frames * HOP / SAMPLE_RATE
         self._on_card = self._device.type == "cuda"
-        hearing = self._device if self._on_card else torch.device("cpu")
-        self._log_mel = LogMel(config.num_mel_bins, hearing)
+        feature_device = self._device if self._on_card else torch.device("cpu")
+        self._log_mel = LogMel(config.num_mel_bins, feature_device)
         self._encoder = Encoder(self._checkpoint)
         self._layers = DecoderLayers(self._checkpoint)
         self._loop = DecodingLoop(self._layers, self.vocabulary, rules)
