@@ -131,13 +131,6 @@ def _generation(
     if first is None:
         first = FIRST_TIMESTAMP
     _require_below("max_initial_timestamp_index", (first,), MOST_SIZE)
-    layers, heads = config.decoder_layers, config.decoder_attention_heads
-    upper = [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)]
-    stated = dict.fromkeys(map(tuple, settings.get("alignment_heads") or ()))
-    for pair in stated:
-        _require_below("alignment_heads", pair, MOST_SIZE)
-    # A distilled decoder can come with the heads of the layers that its parent had.
-    pairs = [(layer, head) for layer, head in stated if layer < layers and head < heads]
     tokens = {
         name: tuple(settings.get(name) or ())
         for name in ("suppress_tokens", "begin_suppress_tokens")
@@ -148,9 +141,25 @@ def _generation(
     return Generation(
         **tokens,
         max_initial_timestamp_index=first,
-        alignment_heads=tuple(pairs or upper),
+        alignment_heads=_alignment_heads(settings, config),
         is_multilingual=is_multilingual(tokenizer) if multilingual is None else bool(multilingual),
     )
+
+
+def _alignment_heads(
+    settings: Mapping[str, Any], config: WhisperConfig
+) -> tuple[tuple[int, int], ...]:
+    """The layers and heads that are stated; where none is, all heads of the upper half.
+
+    A distilled decoder can come with those of its parent, whose layers it doesn't have.
+    """
+    layers, heads = config.decoder_layers, config.decoder_attention_heads
+    stated = dict.fromkeys(map(tuple, settings.get("alignment_heads") or ()))
+    for pair in stated:
+        _require_below("alignment_heads", pair, MOST_SIZE)
+    there = [(layer, head) for layer, head in stated if layer < layers and head < heads]
+    upper = [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)]
+    return tuple(there or upper)
 
 
 def _require_below(name: str, numbers: tuple[int, ...], end: int) -> None:
