@@ -146,14 +146,14 @@ def mixed(options: argparse.Namespace, folder: Path) -> Path:
     sentences = librispeech(options)
     manifests = [
         recordings.separate(sentences[::2], folder),
-        recordings.joined(sentences, folder, count=2, each=10, seed=21),
+        recordings.joined(sentences, folder, count=2, each=options.sentences or 10, seed=21),
     ]
     lines = [line for manifest in manifests for line in benchlib.read_manifest(manifest)]
     return benchlib.write_manifest(folder / "mixed.jsonl", lines)
 
 
 def long(options: argparse.Namespace, folder: Path) -> Path:
-    each = min(LONG, 10 * options.sentences) if options.sentences else LONG
+    each = options.sentences or LONG
     return recordings.joined(librispeech(options), folder, count=1, each=each, seed=21)
 
 

@@ -96,13 +96,13 @@ class Units:
 class Division:
     """How a long utterance is divided: part n lies between ``edges`` n and n + 1, in seconds of it.
 
-    ``file``: the stamp of its file, by which a later run notices another one. ``known``:
-    what its parts and the whole result need to know of all of it, in JSON.
+    ``known``: what its parts and the whole result need to know of all of it, in JSON. ``file``: the
+    stamp of its file, by which a later run notices another one.
     """
 
     edges: tuple[float, ...]
-    file: str
     known: Record
+    file: str = ""
 
     @property
     def parts(self) -> int:

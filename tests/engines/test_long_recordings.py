@@ -55,6 +55,7 @@ def heard_in_parts(
 ) -> dict[str, Any]:
     """In parts of 4 to 6 seconds, the last one first."""
     monkeypatch.setattr(recording_parts, "SEAM", 2.0)
+    monkeypatch.setattr(recording_parts, "MARGIN", 1.0)
     processor.part_seconds = 6.0
     processor.open()
     division = processor.divide(processor.load(utterance))
@@ -145,6 +146,7 @@ def test_the_language_of_a_recording_is_settled_before_its_parts_are(
     assert told.known["language"] == "en"
     monkeypatch.setitem(told.known, "language", "de")
     monkeypatch.setattr(recording_parts, "SEAM", 2.0)
+    monkeypatch.setattr(recording_parts, "MARGIN", 1.0)
     parts = Divisions(processor, {}).begin(spoken(talk), told)
     (records,) = processor.compute([processor.load(parts[1])])
     assert records[0]["languages"].keys() == {"de"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 from faultkit import Run, errors, run
 
 from runkit import part_of, records, until, write_manifest
+from speechkit.io.journal import Journal
+from speechkit.io.output_status import output_status
+from speechkit.io.run_identity import RunIdentity
 
 HAZARD = (sys.executable, "-m", "hazard")
 ARGS = ("--batched", "--batch-audio", 1)
@@ -103,3 +107,55 @@ def test_parts_of_a_changed_file_and_damaged_ones_are_computed_again(tmp_path: P
     os.utime(tmp_path / "long.wav", ns=(1, 1))
     assert run(tmp_path, source, out, *ARGS, command=HAZARD).code == 0
     assert computed(tmp_path) == dict.fromkeys(range(5), 1)
+
+
+def forged(index: str, *fields: bytes) -> bytes:
+    body = b"\t".join([index.encode(), *fields])
+    return b"%08x\t%s\n" % (zlib.crc32(body), body)
+
+
+def test_forged_parts_are_computed_again(tmp_path: Path) -> None:
+    """Their checksums are right; nothing else is."""
+    source, out = source_of(tmp_path, ["", "", "slow", "slow"]), tmp_path / "out.jsonl"
+    going = Run(tmp_path, source, out, *ARGS, command=HAZARD)
+    until(lambda: parts_done(out) >= 2)
+    going.process.kill()
+    going.wait()
+    part = part_of(out)
+    left = part.read_bytes()
+    (tmp_path / "log").unlink()
+    part.write_bytes(
+        left
+        + forged("2/0", b"no JSON")
+        + forged("2/1", b"[" * 100_000)
+        + forged("2/2")
+        + forged("2/99", b"{}")
+        + forged("2/" + "1" * 5000, b"{}")
+        + forged("2/03", b"{}")
+        + forged("7000/", b"{}")
+    )
+    again = run(tmp_path, source, out, *ARGS, command=HAZARD)
+    assert again.code == 0, again.err
+    assert "computed again" in again.err
+    assert computed(tmp_path) == dict.fromkeys(range(4), 1)
+    assert [each["part"] for each in records(out)[2]["results"]] == list(range(4))
+    for division in (b"", b"\xff", b"[]", b'{"edges": [0, 1], "known": {}, "file": ""}'):
+        out.unlink()
+        (tmp_path / "log").unlink()
+        part.write_bytes(left + forged("2/", division))
+        again = run(tmp_path, source, out, *ARGS, command=HAZARD)
+        assert again.code == 0, again.err
+        assert len(records(out)[2]["results"]) == 4
+
+
+def test_a_part_that_advances_counts(tmp_path: Path) -> None:
+    """In a task of a cluster, which is queued again as long as it does."""
+    out = tmp_path / "out.jsonl"
+    identity = RunIdentity("test", {}, "sha256:0", 4)
+    with Journal(out, identity) as journal:
+        journal.divide(2, "{}")
+        journal.append(0, ["{}"])
+        journal.append_part(2, 0, "{}")
+        journal.append_part(2, 1, "{}")
+        journal.flush()
+        assert (output_status(out).answered, output_status(out).results) == (1, 3)

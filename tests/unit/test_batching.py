@@ -114,4 +114,10 @@ def test_devices_end_together(total: int, devices: int) -> None:
 def test_smaller_batches_have_less_audio() -> None:
     given = utterances([100.0] * 64)
     made = list(batches(given, 512 * 30.0, ON_DEVICE, total=64, workers=2))
-    assert [len(batch) for batch in made] == [9] * 7 + [1]  # 960 s at most
+    assert [len(batch) for batch in made] == [9, 9, 11, 9, 9, 9, 8]  # from 960 s on
+
+
+def test_few_long_recordings_fill_the_batches_of_a_device() -> None:
+    given = utterances([1190.0] * 20)
+    made = list(batches(given, 512 * 30.0, ON_DEVICE, total=20, workers=1))
+    assert [len(batch) for batch in made] == [1, 1, 3, 6, 9]

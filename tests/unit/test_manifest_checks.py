@@ -27,9 +27,9 @@ from speechkit.scoring.score import score
 from speechkit.splitting.merge import merge_results
 from speechkit.splitting.merge_inputs import MergeOptions
 from speechkit.splitting.split import SplitOptions, split_manifest
-from speechkit.stages.asr.part_results import Detail, joined, part_result
+from speechkit.stages.asr.part_results import OutputDetail, joined, part_result
 from speechkit.stages.asr.recognition import Attempt, Recognition
-from speechkit.stages.asr.recording_parts import Known
+from speechkit.stages.asr.recording_parts import RecordingFacts
 from speechkit.stages.asr.windows import Span, Window, united
 
 SPAN: Record = {"start": 0, "end": 1.5}
@@ -216,9 +216,9 @@ def test_asr_writes_what_it_takes_whatever_an_engine_has_heard(
     recognition = Recognition(silence.waveform, told, united(judged, 10.0))
     recognition.take(Attempt(Window(((0.0, 10.0),))), Hypothesis(tuple(heard)))
     recognition.take(Attempt(Window(((2.0, 6.0),)), (2.0, 6.0)), Hypothesis(tuple(heard)))
-    result = part_result(recognition, offset, Detail(words=True, chars=True, languages=False))
+    result = part_result(recognition, offset, OutputDetail(words=True, chars=True, languages=False))
     utterance = Utterance(0, "/a.wav", offset, record={"audio_filepath": "/a.wav"})
-    line = joined(utterance, Known.of(silence), [result])
+    line = joined(utterance, RecordingFacts.of(silence), [result])
     assert fault(line) is None
     recordings([line], tree_of(AudioSurvey("", alike=False, apart=False)))
 

@@ -27,7 +27,7 @@ _MOST_BYTES = 16 << 20  # of a log, some 50,000 attempts
 class End:
     """The end of an attempt.
 
-    ``time``: seconds since 1970. ``done``: utterances with a result or an error by then. ``code``:
+    ``time``: seconds since 1970. ``done``: results of utterances and of parts by then. ``code``:
     exit code. ``reason``: a sentence if the split isn't finished.
     """
 
@@ -63,7 +63,7 @@ def begin(output: Path) -> Attempt:
         host=socket.gethostname(),
         log=target if Path(target).is_file() else "",
         time=time.time(),
-        done=output_status(output).answered,
+        done=output_status(output).results,
     )
     record = asdict(attempt)
     del record["end"]
@@ -100,9 +100,9 @@ def read(output: Path) -> list[Attempt]:
 
 
 def fruitless(attempts: Sequence[Attempt], job: int) -> int:
-    """The number of the latest attempts in a row, all of the job, that finished no utterance."""
+    """The number of the latest attempts in a row, all of the job, without a result."""
     count = 0
-    after = None  # utterances done at the beginning of the next attempt
+    after = None  # results at the beginning of the next attempt
     for attempt in reversed(attempts):
         done = attempt.end.done if attempt.end else after
         if attempt.job != job or (done is not None and done > attempt.done):

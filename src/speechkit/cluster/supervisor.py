@@ -213,4 +213,4 @@ def _requeue(output: Path, job: int, end: End, limit: int) -> End:
 
 
 def _end(output: Path, code: int, reason: str = "") -> End:
-    return End(time.time(), output_status(output).answered, code, reason=reason)
+    return End(time.time(), output_status(output).results, code, reason=reason)

@@ -72,7 +72,7 @@ class Clip:
 class AsrEngine(Protocol):
     """Maps clips to hypotheses. Built once in each worker process.
 
-    An engine inherits from it, for what it has nothing to say of.
+    Inherit from it to get the defaults of `language` and `device_use`.
     """
 
     max_window: float  # seconds, of the longest clip

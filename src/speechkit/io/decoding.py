@@ -54,6 +54,7 @@ class Decoding:
         self.is_long = False
         self.waveform: NDArray[np.float32]
         self._kind = type(decoder)
+        self._seekable = decoder.is_seekable
         self._path, self._track = request.path, request.track
         self._output_rate = request.sample_rate or self.rate
         self._decode(decoder)
@@ -65,7 +66,7 @@ class Decoding:
 
     @property
     def reading(self) -> Reading:
-        return Reading(self._kind is Ffmpeg, self.mix.channel)
+        return Reading(self._kind is Ffmpeg, self.mix.channel, self._seekable)
 
     @property
     def is_short(self) -> bool:
@@ -139,10 +140,14 @@ def decode(descriptor: int, request: AudioRequest) -> Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a file was decoded: by ffmpeg or libsndfile, and the ``channel`` (None: all, mixed)."""
+    """How a file was decoded: by ffmpeg or libsndfile, and the ``channel`` (None: all, mixed).
+
+    ``seekable``: a part of it is decoded without all that comes before.
+    """
 
     ffmpeg: bool
     channel: int | None
+    seekable: bool
 
 
 def decode_again(request: AudioRequest, reading: Reading) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ The first line of the part is the identity of the run (stage, options, input). E
 lines of one utterance in JSON, which holds no raw tab. After ``stalled`` in place of the index come
 the indices of utterances in whose batch the engine hung. ``index/`` comes before the division of a
 long utterance, and ``index/number`` before the result of one of its parts. The next start drops
-what a killed run left after its last newline and skips lines damaged by a crash of the machine.
+what a killed run left after its last newline, and skips damaged lines.
 
 ``.OUT.run.json`` beside ``OUT`` holds the identity of the run that wrote it, so that a second run
 recognises finished work.
@@ -18,9 +18,10 @@ import errno
 import json
 import logging
 import os
+import re
 import zlib
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,6 +35,7 @@ from speechkit.io.safe_open import is_still_at
 log = logging.getLogger(__name__)
 
 MAGIC = b'{"speechkit_part": '  # the beginning of every part
+PART_NUMBER = re.compile(rb"0|[1-9]\d{0,6}")
 STALLED = "stalled"  # in the place of an index
 HEADER_BYTES = 1 << 20  # at most; a foreign file may hold no newline at all
 
@@ -41,7 +43,7 @@ HEADER_BYTES = 1 << 20  # at most; a foreign file may hold no newline at all
 class Journal:
     """The results of one run on their way to ``OUT``, locked against a second run.
 
-    Raise `OutputConflict` where the part belongs to another run or another run is writing it, and
+    Raise `OutputConflict` where the part belongs to or is written by another run, and
     `OutputFailed` where the folder can't be written.
     """
 
@@ -85,6 +87,7 @@ class Journal:
     def append(self, index: int, lines: Sequence[str]) -> None:
         """Add the output lines of one utterance; `flush` makes them safe from a kill."""
         self._offsets[index] = self._write([str(index), *lines])
+        self._drop_parts(index, (line.encode() for line in lines))
 
     def divide(self, index: int, division: str) -> None:
         """Add how a long utterance is divided, in JSON; parts of an earlier division are void."""
@@ -100,9 +103,9 @@ class Journal:
         if not offsets:
             return None
         self._reread()
-        found = {key: self._read(f"{index}/{key}", offset) for key, offset in offsets.items()}
-        division = found.pop("")[0].decode()
-        return division, {int(key): lines[0].decode() for key, lines in found.items()}
+        found = {key: self._read(f"{index}/{key}", offset)[0] for key, offset in offsets.items()}
+        text = {key: line.decode(errors="surrogateescape") for key, line in found.items()}
+        return text.pop(""), {int(key): line for key, line in text.items()}
 
     def mark_stalled(self, indices: Sequence[int]) -> None:
         """Record utterances in whose batch the engine hung, also for the next run."""
@@ -124,10 +127,8 @@ class Journal:
         with atomic.output_errors(self.part):
             self._file.flush()
             if os.fstat(self._file.fileno()).st_size < self._end:
-                raise OutputFailed(
-                    f"{self.part}: somebody has cut it while this run was writing it; run the same "
-                    "command again"
-                )
+                cut = "somebody has cut it while this run was writing it"
+                raise OutputFailed(f"{self.part}: {cut}; run the same command again")
 
     @property
     def stands(self) -> bool:
@@ -207,12 +208,8 @@ class Journal:
                 if e.errno == errno.EWOULDBLOCK:
                     file.close()
                     raise OutputConflict(f"{self.part}: another run is writing this output") from e
-                log.warning(
-                    "%s: this file system has no locks (%s): see to it that no second run writes "
-                    "this output",
-                    self.part,
-                    e.strerror,
-                )
+                no_locks = "this file system has no locks (%s): see to it that no second run writes"
+                log.warning(f"%s: {no_locks} this output", self.part, e.strerror)
             # The run that held the lock may have renamed and removed what we just opened.
             if is_still_at(file, self.part):
                 return file
@@ -250,20 +247,24 @@ class Journal:
             indices = map(self._index, rest.split(b"\t"))
             self.stalled.update(index for index in indices if index is not None)
         elif b"/" in first:
-            self._load_part(first, offset)
+            self._load_part(first, offset, bool(rest))
         elif (index := self._index(first)) is not None:
             self._offsets[index] = offset
+            self._drop_parts(index, rest.split(b"\t"))
 
-    def _load_part(self, first: bytes, offset: int) -> None:
+    def _load_part(self, first: bytes, offset: int, has_more: bool) -> None:
         """Take in the division of an utterance, or the result of a part of the latest one."""
         digits, _, number = first.partition(b"/")
         index = self._index(digits)
-        if index is None:
-            return
-        if not number:
+        if index is not None and has_more and not number:
             self._parts[index] = {"": offset}
-        elif number.isdigit() and index in self._parts:
+        elif index in self._parts and has_more and PART_NUMBER.fullmatch(number):
             self._parts[index][number.decode()] = offset
+
+    def _drop_parts(self, index: int, lines: Iterable[bytes]) -> None:
+        """Forget the parts of an utterance with a result; after an error, a retry needs them."""
+        if index in self._parts and not any(map(error_type, lines)):
+            del self._parts[index]
 
     def _index(self, digits: bytes) -> int | None:
         """The index of an utterance; None where this run has no such utterance."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -64,14 +65,21 @@ class _Totals:
 class OutputStatus:
     """How far an output is: utterances answered, and the types of errors among the answers.
 
+    ``parts``: results of parts of long utterances, in an unfinished output.
     ``in_progress``: a run is writing it. ``broken``: the reason why no run has written what is
     there, "" where a run has.
     """
 
     answered: int = 0
+    parts: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)
     in_progress: bool = False
     broken: str = ""
+
+    @property
+    def results(self) -> int:
+        """All results, of utterances and parts: a run that has advanced has more."""
+        return self.answered + self.parts
 
 
 def output_status(output: Path) -> OutputStatus:
@@ -81,7 +89,7 @@ def output_status(output: Path) -> OutputStatus:
         if source == part_path(output):
             return _unfinished(source)
         record = _record(output)
-        return OutputStatus(record["utterances"], record["errors"])
+        return OutputStatus(record["utterances"], errors=record["errors"])
     except FileNotFoundError:
         return OutputStatus()
     except OSError as e:
@@ -93,17 +101,20 @@ def output_status(output: Path) -> OutputStatus:
 def _unfinished(path: Path) -> OutputStatus:
     """The status of a part. Raise OSError, and ValueError for a part that no run can continue."""
     error_types: dict[bytes, list[str]] = {}  # of each answered utterance
+    parts: set[bytes] = set()
     with safe_open.open_regular(path) as part:
         header = part.readline(HEADER_BYTES)
         if header.endswith(b"\n") and not header.startswith(MAGIC):
             raise ValueError("no header of a run")
         for line in part:
             index, *lines = line.rstrip(b"\n").split(b"\t")[1:] or [b""]
+            if re.fullmatch(rb"\d+/\d+", index):
+                parts.add(index)
             if index.isdigit() and line.endswith(b"\n"):
                 with contextlib.suppress(ValueError):  # damaged: a run would compute it again
                     error_types[index] = [name for name in map(error_type, lines) if name]
         errors = Counter(name for names in error_types.values() for name in names)
-        return OutputStatus(len(error_types), errors, _locked_by_other(part))
+        return OutputStatus(len(error_types), len(parts), errors, _locked_by_other(part))
 
 
 def _locked_by_other(part: IO[bytes]) -> bool:

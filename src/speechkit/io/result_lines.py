@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from speechkit.io import typed_json
 
 
@@ -18,5 +16,6 @@ def error_type(line: bytes) -> str | None:
 
 def flags_of(line: bytes) -> tuple[str, ...]:
     """The flags of an output line."""
-    flags = json.loads(line).get("flags") if b'"flags"' in line else None
+    record = typed_json.parse(line) if b'"flags"' in line else None
+    flags = record.get("flags") if isinstance(record, dict) else None
     return tuple(map(str, flags)) if isinstance(flags, list) else ()

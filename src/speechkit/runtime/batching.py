@@ -11,6 +11,8 @@ from pathlib import Path
 
 from speechkit.records import Utterance
 
+Batch = tuple[Utterance, ...]
+
 WINDOW = 1024  # utterances sorted together: limits the memory and the reordering of a run
 MOST = 256  # utterances in a batch, unless the stage sets another limit
 MOST_DOUBLINGS = 20  # of the size of batches
@@ -28,20 +30,17 @@ class BatchSizes:
     most: int = MOST
     least: int | None = None
 
-    def of(self, number: int, before: int, total: int, workers: int) -> int:
-        """The size of the batch of this ``number`` in a run of ``total`` utterances, with
-        ``before`` of them in the batches before it.
+    def of(self, number: int, left: float, workers: int) -> int:
+        """The size of the batch of this ``number``, with utterances for ``left`` windows to come.
 
-        No batch exceeds a worker's share of the input. They double at first, so that the workers
-        soon have something to compute. Later they are half a worker's share of the rest, so that
-        all workers end at about the same time (guided self-scheduling: Polychronopoulos and Kuck,
-        1987).
+        Batches double at first, so that the workers soon have something to compute. Later they are
+        half a worker's share of the rest, so that all workers end at about the same time (guided
+        self-scheduling: Polychronopoulos and Kuck, 1987).
         """
         if self.least is None:
             return self.most
-        sizes = [self.most, math.ceil(total / workers)]
-        sizes.append(self.least * 2 ** min(number // workers, MOST_DOUBLINGS))
-        sizes += [math.ceil((total - before) / (2 * workers))] if workers > 1 else []
+        sizes = [self.most, self.least << min(number // workers, MOST_DOUBLINGS)]
+        sizes += [math.ceil(left / (2 * workers))] if workers > 1 else []
         return max(self.least, min(sizes))
 
 
@@ -55,27 +54,31 @@ def batches(
     *,
     total: int = 0,
     workers: int = 1,
-) -> Iterator[tuple[Utterance, ...]]:
+) -> Iterator[Batch]:
     """Yield batches of at most ``batch_audio`` seconds (or one utterance), in these ``sizes``.
 
-    Smaller batches have less audio in proportion. Within each window the longest utterances come
-    first, so that workers finish together and the members of a batch have similar lengths. With
-    ``batch_audio`` infinite, no header is read.
+    ``total``: number of utterances, which ``workers`` share. Smaller batches have less audio in
+    proportion. Within each window the longest utterances come first, so that workers finish
+    together and the members of a batch have similar lengths. With ``batch_audio`` infinite, no
+    header is read.
     """
     source = iter(utterances)
     measure = seconds if math.isfinite(batch_audio) else _unmeasured
-    number = before = 0
+    number = 0
     while window := [(measure(utterance), utterance) for utterance in islice(source, WINDOW)]:
         window.sort(key=lambda pair: pair[0], reverse=True)
+        windows = [max(1.0, length * sizes.most / batch_audio) for length, _ in window]
+        total = max(0, total - len(window))
+        later = total * sum(windows) / len(windows)  # as long as these, for all that is known
         while window:
-            most = sizes.of(number, before, total, workers)
-            count = _fitting(window[:most], batch_audio * most / sizes.most)
+            most = sizes.of(number, later + sum(windows), workers)
+            count = _count_within(window[:most], batch_audio * most / sizes.most)
             yield tuple(utterance for _, utterance in window[:count])
-            window = window[count:]
-            number, before = number + 1, before + count
+            window, windows = window[count:], windows[count:]
+            number += 1
 
 
-def _fitting(measured: Sequence[tuple[float, Utterance]], most_audio: float) -> int:
+def _count_within(measured: Sequence[tuple[float, Utterance]], most_audio: float) -> int:
     """The number of utterances, from the first on, with at most ``most_audio``; at least one."""
     held = accumulate(length for length, _ in measured)
     return max(1, sum(1 for _ in takewhile(lambda audio: audio <= most_audio, held)))

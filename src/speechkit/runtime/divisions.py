@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 
@@ -45,9 +45,9 @@ class Divisions:
             if number not in divided.results
         ]
 
-    def is_open(self, index: int) -> bool:
-        """Whether the utterance still needs its parts: none of them has failed."""
-        return index in self._divided
+    def wants(self, task: Utterance) -> bool:
+        """Whether the task is still to be computed: no other part of its utterance has failed."""
+        return task.part is None or task.index in self._divided
 
     def take(self, outcome: Outcome) -> Outcome | None:
         """Take the outcome of a part; return that of its utterance as soon as it is certain."""
@@ -64,15 +64,28 @@ class Divisions:
         return self._joined(divided)
 
     def _joined(self, divided: _Divided) -> Outcome:
-        results = [json.loads(divided.results[number]) for number in range(divided.division.parts)]
+        results = [divided.results[number] for number in range(divided.division.parts)]
         try:
-            records = self._processor.join(divided.utterance, divided.division, results)
-            for problem in filter(None, map(fault, records)):  # an earlier run's are easy to forge
-                raise ValueError(f"the results of its parts don't fit together: {problem}")
-            return success_outcome(divided.utterance, records, 0.0)  # the parts told their seconds
+            records = joined(self._processor, divided.utterance, divided.division, results)
+            # The outcomes of the parts have the seconds.
+            return success_outcome(divided.utterance, records, 0.0)
         except Exception as e:
             error = traceback.format_exc()
             return error_outcome(divided.utterance, e, self._error_keys, error)
+
+
+def joined(
+    processor: Processor, utterance: Utterance, division: Division, results: Sequence[str]
+) -> Sequence[Record]:
+    """The records of an utterance from results of parts in JSON.
+
+    Those of an earlier run may have been forged: any exception may be raised.
+    """
+    parsed = [typed_json.parse(result) for result in results]
+    records = processor.join(utterance, division, parsed)
+    for problem in filter(None, map(fault, records)):
+        raise ValueError(f"the results of its parts don't fit together: {problem}")
+    return records
 
 
 def dump(division: Division) -> str:

@@ -19,6 +19,7 @@ from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import SpeechkitError, UtteranceError
 from speechkit.records import Division, Utterance
 from speechkit.runtime import worker_errors
+from speechkit.runtime.batching import Batch
 from speechkit.runtime.divisions import Divisions
 from speechkit.runtime.messages import (
     BatchDone,
@@ -35,7 +36,6 @@ from speechkit.runtime.worker_process import WorkerProcess
 
 log = logging.getLogger(__name__)
 
-Batch = tuple[Utterance, ...]
 Answer = Outcome | Divided
 
 DRAIN_SECONDS = 6.0  # time limit of a drain, for the utterances that have begun
@@ -134,18 +134,20 @@ class Pool:
                 worker = None
             elif worker.alone or len(worker.batches) >= (1 if again else BATCHES_HELD):
                 return
-            batch = self._again.popleft() if again else self._next_part() or next(batches, None)
+            batch = self._next(batches)
             if batch is None:
                 return
             (worker or self._start()).give(batch, alone=again)
 
-    def _next_part(self) -> Batch | None:
-        """The next batch of parts of utterances that are still open."""
-        while self._parts:
-            batch = self._parts.popleft()
-            if still := tuple(part for part in batch if self._divisions.is_open(part.index)):
-                return still
-        return None
+    def _next(self, batches: Iterator[Batch]) -> Batch | None:
+        """The next batch, without parts of utterances that have failed meanwhile."""
+        while True:
+            waiting = self._again or self._parts
+            batch = waiting.popleft() if waiting else next(batches, None)
+            if batch is None:
+                return None
+            if wanted := tuple(filter(self._divisions.wants, batch)):
+                return wanted
 
     def _collect(self) -> list[Answer]:
         answers: list[Answer] = []
@@ -171,7 +173,7 @@ class Pool:
             case Outcome():
                 self._deaths = 0
                 worker.batches[0].pop((message.index, message.part))
-                return self._with_whole(message)
+                return self._answers_for(message)
             case Divided():
                 self._divide(worker.batches[0].pop((message.index, None)), message.division)
                 return [message]
@@ -191,9 +193,9 @@ class Pool:
 
     def _divide(self, utterance: Utterance, division: Division) -> None:
         parts = self._divisions.begin(utterance, division)
-        self._parts += self._stage.batches(parts, len(parts), self._options.workers)
+        self._parts += self._stage.batches_of_parts(parts, self._options.workers)
 
-    def _with_whole(self, outcome: Outcome) -> list[Answer]:
+    def _answers_for(self, outcome: Outcome) -> list[Answer]:
         """The outcome and, if it was the last that its divided utterance needed, that one's."""
         whole = self._divisions.take(outcome)
         if outcome.part is None:
@@ -226,7 +228,7 @@ class Pool:
         return [
             answer
             for utterance in suspects
-            for answer in self._with_whole(error_outcome(utterance, reason, keys))
+            for answer in self._answers_for(error_outcome(utterance, reason, keys))
         ]
 
     def _fatal_end(self, status: int) -> SpeechkitError | None:

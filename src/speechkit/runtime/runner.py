@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -20,10 +20,11 @@ from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, part_path
 from speechkit.io.output_status import finished_run
 from speechkit.io.run_identity import RunIdentity
+from speechkit.runtime.batching import Batch
 from speechkit.runtime.divisions import Divisions, dump
 from speechkit.runtime.earlier_results import drop_invalid, take_over
 from speechkit.runtime.messages import Divided, Outcome
-from speechkit.runtime.pool import Answer, Batch, Pool, PoolOptions
+from speechkit.runtime.pool import Answer, Pool, PoolOptions
 from speechkit.runtime.progress import Listener, Meter
 from speechkit.runtime.stage import Stage
 from speechkit.runtime.stopping import GO_ON, StopRequest
@@ -113,7 +114,7 @@ class Runner:
                 if _is_whole(answer):
                     waiting[answer.index] = answer.lines
                     self._tally.count([line.encode() for line in answer.lines])
-                self._count(answer, meter)
+            self._count(answers, meter)
             while following in waiting:
                 yield waiting.pop(following)
                 following += 1
@@ -156,12 +157,11 @@ class Runner:
         )
         stall_ends = partial(_is_new_stall, journal) if self._stage.stalls else None
         try:
-            for answers in self._answers(unfinished.of, unfinished.divisions, stall_ends):
+            for answers in self._answers(unfinished.left_of, unfinished.divisions, stall_ends):
                 for answer in answers:
                     _append(journal, answer)
                 journal.flush()
-                for answer in answers:  # a listener's exception then loses nothing
-                    self._count(answer, meter)
+                self._count(answers, meter)  # after it, a listener's exception loses nothing
         except Stalled as e:
             journal.mark_stalled(e.utterances)
             raise
@@ -197,10 +197,12 @@ class Runner:
             yield from pool.answers(left, lambda: self._stop.is_set)
         self._uses = pool.uses
 
-    def _count(self, answer: Answer, meter: Meter) -> None:
-        if isinstance(answer, Divided):
-            return
-        outcome = answer
+    def _count(self, answers: Iterable[Answer], meter: Meter) -> None:
+        for answer in answers:
+            if isinstance(answer, Outcome):
+                self._count_outcome(answer, meter)
+
+    def _count_outcome(self, outcome: Outcome, meter: Meter) -> None:
         if self._first_result is None:
             self._first_result = round(time.monotonic() - self._started, 3)
         self._audio_seconds += outcome.seconds

@@ -11,7 +11,7 @@ from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
 from speechkit.errors import UtteranceError
 from speechkit.io.inputs import Inputs
 from speechkit.records import Division, Record, Utterance
-from speechkit.runtime.batching import EQUAL, BatchSizes, batches
+from speechkit.runtime.batching import EQUAL, Batch, BatchSizes, batches
 
 BATCHES_HELD = 2  # by a worker: the current one and the next
 
@@ -119,11 +119,15 @@ class Stage:
     scratch: Path | None = None
     inputs: type[Inputs] = Inputs
 
-    def batches(
-        self, utterances: Iterable[Utterance], total: int, workers: int
-    ) -> Iterator[tuple[Utterance, ...]]:
+    def batches(self, utterances: Iterable[Utterance], total: int, workers: int) -> Iterator[Batch]:
         """The batches in which ``workers`` processes share a ``total`` of utterances."""
         return batches(utterances, self.batch_audio, self.batch_sizes, total=total, workers=workers)
+
+    def batches_of_parts(self, parts: Sequence[Utterance], workers: int) -> Iterator[Batch]:
+        """The batches in which ``workers`` processes share parts of long utterances."""
+        share = sum(part.duration or 0.0 for part in parts) / workers
+        most = BatchSizes(most=self.batch_sizes.most)
+        return batches(parts, min(self.batch_audio, share), most)
 
 
 def load_audio(utterance: Utterance, channel: int | None, track: str | None) -> Loaded:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from speechkit.io.checksums import file_stamp
 from speechkit.io.journal import Journal
-from speechkit.records import Utterance
-from speechkit.runtime.divisions import Divisions, load
+from speechkit.records import Division, Utterance
+from speechkit.runtime.batching import Batch
+from speechkit.runtime.divisions import Divisions, joined, load
 from speechkit.runtime.progress import Meter
 from speechkit.runtime.stage import Stage
 
-Batch = tuple[Utterance, ...]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +29,24 @@ class Unfinished:
     meter: Meter
     workers: int
 
-    def of(self, batch: Batch) -> Iterator[Batch]:
+    def left_of(self, batch: Batch) -> Iterator[Batch]:
         """Yield the batch without its finished utterances, and utterances that have stalled alone.
 
         Batches are formed of all utterances, so that no result depends on which ones were finished.
         """
-        left: list[Utterance] = []
-        for utterance in batch:
-            if self.journal.done(utterance.index):
-                self.meter.skip(utterance.duration or 0.0)
-            elif parts := self._parts(utterance):
-                yield from self.stage.batches(parts, len(parts), self.workers)
-            else:
-                left.append(utterance)
-        stalled = self.journal.stalled
-        yield tuple(utterance for utterance in left if utterance.index not in stalled)
-        yield from ((utterance,) for utterance in left if utterance.index in stalled)
+        tasks = [task for utterance in batch for task in self._left_of_one(utterance)]
+        stalled = [task for task in tasks if task.index in self.journal.stalled]
+        steady = [task for task in tasks if task.index not in self.journal.stalled]
+        parts = [task for task in steady if task.part]
+        yield from self.stage.batches_of_parts(parts, self.workers)
+        yield tuple(task for task in steady if not task.part)
+        yield from ((task,) for task in stalled)
+
+    def _left_of_one(self, utterance: Utterance) -> list[Utterance]:
+        if self.journal.done(utterance.index):
+            self.meter.skip(utterance.duration or 0.0)
+            return []
+        return self._parts(utterance) or [utterance]
 
     def _parts(self, utterance: Utterance) -> list[Utterance]:
         """The parts left of an utterance that an earlier run has divided, if its file is the same.
@@ -52,14 +56,28 @@ class Unfinished:
         found = self.journal.parts(utterance.index)
         if found is None:
             return []
-        line, results = found
         with suppress(ValueError, OSError):
-            division = load(line)
+            division = load(found[0])
             if file_stamp(utterance.audio) == division.file:
+                results = self._valid(utterance, division, found[1])
                 if len(results) == division.parts:
                     results.popitem()
-                parts = self.divisions.begin(utterance, division, results)
+                parts = self.divisions.begin(utterance, division, results) if results else []
                 left = sum(part.duration or 0.0 for part in parts)
-                self.meter.skip_part(division.edges[-1] - left)
+                self.meter.skip_part(division.edges[-1] - left if parts else 0.0)
                 return parts
         return []
+
+    def _valid(
+        self, utterance: Utterance, division: Division, results: Mapping[int, str]
+    ) -> dict[int, str]:
+        """The results that can be joined; the journal's checksums are easy to forge."""
+        valid: dict[int, str] = {}
+        for number, result in results.items():
+            if number < division.parts:
+                with suppress(Exception):
+                    joined(self.stage.processor, utterance, division, [result])
+                    valid[number] = result
+        if len(valid) < len(results):
+            log.warning("%s: results of parts that are not valid, computed again", utterance.audio)
+        return valid

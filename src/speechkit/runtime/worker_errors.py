@@ -30,12 +30,13 @@ def too_many_deaths(deaths: int, status: int) -> EngineFailed:
 
 
 def stalled(utterances: Sequence[Utterance], limit: float) -> Stalled:
-    count = len(utterances)
+    indices = sorted({utterance.index for utterance in utterances})
+    count = len(indices)
     return Stalled(
         f"stalled: {count} utterance{'s' * (count > 1)} took longer than --time-limit "
         f"{limit:g} allows; nothing done so far is lost: run the same "
         "command again to resume, with these one by one",
-        [utterance.index for utterance in utterances],
+        indices,
     )
 
 

@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 
@@ -27,6 +28,7 @@ from speechkit.errors import (
     UtteranceError,
 )
 from speechkit.io import manifest
+from speechkit.io.checksums import file_stamp
 from speechkit.io.result_lines import error_type
 from speechkit.records import Record, Utterance
 from speechkit.runtime.messages import (
@@ -48,7 +50,7 @@ from speechkit.runtime.waiting import Waiting, with_waiting
 PR_SET_PDEATHSIG = 1  # prctl(2)
 UNKNOWN_SECONDS = 60.0  # assumed for an utterance until it is decoded, for its time limit
 Load = Callable[[], Loaded]
-Batch = list[tuple[Utterance, Load]]
+LoadingBatch = list[tuple[Utterance, Load]]
 
 OUTCOME_SECONDS = 0.05  # longest delay of an outcome, which is sent with the next message
 
@@ -63,7 +65,7 @@ def main() -> None:
     if sys.platform == "linux" and sys.argv[3] == "process":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     connection = Connection(int(sys.argv[1]))
-    batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+    batches: queue.SimpleQueue[LoadingBatch | None] = queue.SimpleQueue()
     try:
         processor, error_keys, loaders = connection.recv()
     except (EOFError, OSError):  # the runner has died
@@ -104,7 +106,7 @@ def _loader(processor: Processor, threads: int, audio: Waiting) -> Callable[[Utt
 
 def _receive(
     connection: Connection,
-    batches: queue.SimpleQueue[Batch | None],
+    batches: queue.SimpleQueue[LoadingBatch | None],
     load: Callable[[Utterance], Load],
 ) -> None:
     """Take batches off the pipe at once, so that neither side waits for the other to read."""
@@ -136,12 +138,12 @@ class _Runner:
             self._sent = now
 
 
-def _answer(batch: Batch, processor: Processor, error_keys: Record, runner: _Runner) -> None:
+def _answer(batch: LoadingBatch, processor: Processor, error_keys: Record, runner: _Runner) -> None:
     for group in [[item] for item in batch] if processor.one_by_one else [batch]:
         _work(processor, group, error_keys, runner)
 
 
-def _work(processor: Processor, group: Batch, error_keys: Record, runner: _Runner) -> None:
+def _work(processor: Processor, group: LoadingBatch, error_keys: Record, runner: _Runner) -> None:
     keys = tuple(utterance.key for utterance, _ in group)
     lengths = (utterance.duration or UNKNOWN_SECONDS for utterance, _ in group)
     expected = sum(map(processor.weight, lengths))
@@ -175,7 +177,7 @@ def _work_apart(
         _work(processor, [(loaded.utterance, load)], error_keys, runner)
 
 
-def _loaded(group: Batch, error_keys: Record, runner: _Runner) -> list[Loaded]:
+def _loaded(group: LoadingBatch, error_keys: Record, runner: _Runner) -> list[Loaded]:
     """Load a group. Return the loaded utterances, and send the outcomes of the others."""
     batch: list[Loaded] = []
     for utterance, load in group:
@@ -202,7 +204,8 @@ def _undivided(
             runner.send(_failure(utterance, e, error_keys))
             continue
         if division:
-            runner.send(Divided(utterance.index, division))
+            stamped = replace(division, file=file_stamp(utterance.audio))
+            runner.send(Divided(utterance.index, stamped))
         else:
             whole.append(loaded)
     return whole

@@ -86,6 +86,10 @@ class Ffmpeg:
             self.flags.add("damaged")
         self.frames = self.about if self._indexed else None
 
+    @property
+    def is_seekable(self) -> bool:
+        return self._indexed
+
     def close(self) -> None:
         self._container.close()
 

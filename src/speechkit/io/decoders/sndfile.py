@@ -38,7 +38,7 @@ class Sndfile:
         self._path = path
         self._descriptor = descriptor
         self._file = file
-        self._is_seekable: bool = file.seekable()
+        self._can_seek: bool = file.seekable()
         # Otherwise each read ends in a seek, at which an MP3 loses the bits of its next frame.
         file.seekable = lambda: False
         self.rate: int = file.samplerate
@@ -67,6 +67,10 @@ class Sndfile:
             return None
         return decoder
 
+    @property
+    def is_seekable(self) -> bool:
+        return self._can_seek
+
     def close(self) -> None:
         self._file.close()
 
@@ -87,7 +91,7 @@ class Sndfile:
                 left -= size
                 if len(block) < size:
                     break
-            if self._is_seekable:  # empties libsndfile's buffer
+            if self._can_seek:  # empties libsndfile's buffer
                 self._file.seek(self._file.tell())
         except RuntimeError as e:
             raise AudioUnreadable(f"{self._path}: corrupt audio data ({e})") from e

@@ -10,11 +10,11 @@ from typing import Any
 from speechkit import keys
 from speechkit.records import Record, Segment, Utterance, Word
 from speechkit.stages.asr.recognition import Recognition
-from speechkit.stages.asr.recording_parts import Known
+from speechkit.stages.asr.recording_parts import RecordingFacts
 
 
 @dataclass(frozen=True, slots=True)
-class Detail:
+class OutputDetail:
     """What a record tells beside the text: the times of ``words`` and ``chars``, and the
     ``languages`` of segments."""
 
@@ -23,13 +23,14 @@ class Detail:
     languages: bool
 
 
-def part_result(recognition: Recognition, start: float, detail: Detail) -> Record:
+def part_result(recognition: Recognition, start: float, detail: OutputDetail) -> Record:
     """The result of a part that begins ``start`` seconds into the file, whose times it has."""
     transcript = recognition.transcript
     # Later stages need segments in order of time, even if an engine invents times.
     segments = sorted(recognition.segments(), key=lambda segment: segment.start)
     return {
         "text": transcript.text,
+        "spaced": transcript.is_spaced,
         "segments": [_segment(segment, start, detail) for segment in segments],
         "gaps": [_times(*gap, start) for gap in transcript.unheard()],
         "languages": dict(transcript.languages),
@@ -37,12 +38,12 @@ def part_result(recognition: Recognition, start: float, detail: Detail) -> Recor
     }
 
 
-def joined(utterance: Utterance, known: Known, parts: Sequence[Record]) -> Record:
+def joined(utterance: Utterance, known: RecordingFacts, parts: Sequence[Record]) -> Record:
     """The record of an utterance from the results of all its parts, in order."""
     gaps = _all("gaps", parts)
     results: Record = {
         "duration": utterance.duration or known.duration,
-        "pred_text": " ".join(part["text"] for part in parts if part["text"]),
+        "pred_text": _text(parts),
         "segments": _all("segments", parts),
     }
     if language := _language(part["languages"] for part in parts):
@@ -51,6 +52,10 @@ def joined(utterance: Utterance, known: Known, parts: Sequence[Record]) -> Recor
         results["gaps"] = gaps
     flags = {*known.flags, *_all("flags", parts), *(["low_coverage"] if gaps else [])}
     return keys.with_results(utterance.record, "asr", results, flags)
+
+
+def _text(parts: Sequence[Record]) -> str:
+    return "".join(" " * part["spaced"] + part["text"] for part in parts if part["text"]).strip()
 
 
 def _all(key: str, parts: Sequence[Record]) -> list[Any]:
@@ -65,7 +70,7 @@ def _language(counts: Iterable[Mapping[str, int]]) -> str | None:
     return max(words, key=lambda code: words[code], default=None)
 
 
-def _segment(segment: Segment, offset: float, detail: Detail) -> dict[str, Any]:
+def _segment(segment: Segment, offset: float, detail: OutputDetail) -> dict[str, Any]:
     out: dict[str, Any] = {
         **_times(segment.start, segment.end, offset),
         **segment.extra,

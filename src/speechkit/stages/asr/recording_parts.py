@@ -1,8 +1,9 @@
 """The parts of a long recording, which are transcribed each by itself.
 
 A recording is divided at even times before anything of it is heard. The pause at which two parts
-are really cut lies in the `SEAM` before such an edge. It is found from the sound of the seam alone,
-so that both parts find the same one, whoever computes them.
+are really cut lies in the `SEAM` before such an edge. Both parts find the same one, whoever
+computes them, because they hear the same sound of the seam: what a decoder and a resampler make of
+the ends of a slice lies in the `MARGIN` beyond.
 """
 
 from __future__ import annotations
@@ -16,26 +17,29 @@ from speechkit import keys
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import AudioTruncated
 from speechkit.io import audio, typed_json
-from speechkit.io.checksums import file_stamp
 from speechkit.records import Division, Part, Utterance
 from speechkit.stages.asr import judge
 from speechkit.stages.asr.speaker_turns import NO_TURNS, Turn, Turns
-from speechkit.stages.asr.windows import Span, pause_in
+from speechkit.stages.asr.windows import Span, pause_in, united
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
 SEAM = 30.0  # seconds
+MARGIN = 3.0  # seconds; after a seek, AAC's decoder needs 2 until it gives the same samples
 BEGINNING = 300.0  # seconds, which tell the language of a long recording
-EVENLY = 4  # parts come in multiples of it, so that 2 or 4 workers share them evenly
+PARTS_MULTIPLE = 4  # so that 2 or 4 workers share the parts evenly
+#: Seconds of the longest part of a file that is decoded from its beginning for each.
+UNSEEKABLE_PART = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class RecordingFacts:
     """What its parts and the result need to know of a whole recording.
 
-    ``duration`` in seconds; ``flags`` of its audio; ``peak``: its largest absolute sample;
-    ``ffmpeg`` and ``channel``: as in `audio.Reading`; ``language``: the detected one, if any.
+    ``duration`` in seconds; ``flags`` of its audio; ``peak``: its largest absolute sample, at most
+    full scale; ``ffmpeg``, ``channel`` and ``seekable``: as in `audio.Reading`; ``language``: the
+    detected one, if any.
     """
 
     duration: float
@@ -43,15 +47,20 @@ class Known:
     peak: float
     ffmpeg: bool
     channel: int | None
+    seekable: bool
     language: str | None = None
 
-    @classmethod
-    def of(cls, recording: audio.Audio) -> Known:
-        reading = asdict(recording.reading)
-        return cls(recording.seconds, recording.flags, recording.peak, **reading)
+    @property
+    def reading(self) -> audio.Reading:
+        return audio.Reading(self.ffmpeg, self.channel, self.seekable)
 
     @classmethod
-    def of_division(cls, division: Division) -> Known:
+    def of(cls, recording: audio.Audio) -> RecordingFacts:
+        reading = asdict(recording.reading)
+        return cls(recording.seconds, recording.flags, min(recording.peak, 1.0), **reading)
+
+    @classmethod
+    def of_division(cls, division: Division) -> RecordingFacts:
         return typed_json.to_dataclass(cls, division.known)
 
 
@@ -62,34 +71,43 @@ class PartAudio:
     ``judged``: the speech in it, in seconds of the waveform.
     """
 
-    known: Known
+    known: RecordingFacts
     waveform: Waveform
     start: float
     judged: Sequence[Span]
 
 
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """``start`` in seconds of the file; ``given_speech`` from there, None without any."""
+
+    start: float
+    given_speech: list[Span] | None
+
+
 def whole(utterance: Utterance, recording: audio.Audio) -> PartAudio:
     """A recording as one part."""
     speech = judge.speech(recording.waveform, recording.peak)
-    return PartAudio(Known.of(recording), recording.waveform, utterance.offset, speech)
+    return PartAudio(RecordingFacts.of(recording), recording.waveform, utterance.offset, speech)
 
 
 def beginning(utterance: Utterance, recording: audio.Audio) -> PartAudio:
     """The first `BEGINNING` of a long recording."""
     waveform = recording.beginning[: round(BEGINNING * SAMPLE_RATE)]
     speech = judge.speech(waveform, recording.peak)
-    return PartAudio(Known.of(recording), waveform, utterance.offset, speech)
+    return PartAudio(RecordingFacts.of(recording), waveform, utterance.offset, speech)
 
 
 def load_part(utterance: Utterance, part: Part, track: str | None) -> PartAudio:
     """The sound of a part, cut at pauses. Raise an ``Audio…`` error naming the file."""
-    known = Known.of_division(part.division)
-    before = SEAM if part.number else 0.0
+    known = RecordingFacts.of_division(part.division)
     assert utterance.duration is not None
-    start, duration = utterance.offset - before, before + utterance.duration
+    before = SEAM + MARGIN if part.number else 0.0
+    after = 0.0 if part.is_last else MARGIN
+    start, duration = utterance.offset - before, before + utterance.duration + after
     waveform = audio.load_again(
         utterance.audio,
-        audio.Reading(known.ffmpeg, known.channel),
+        known.reading,
         offset=start,
         duration=duration,
         sample_rate=SAMPLE_RATE,
@@ -97,24 +115,29 @@ def load_part(utterance: Utterance, part: Part, track: str | None) -> PartAudio:
     )
     if len(waveform) < (duration - audio.SLACK) * SAMPLE_RATE:
         raise AudioTruncated(f"{utterance.audio}: became shorter while it was transcribed")
-    first = _cut(waveform, (0.0, SEAM), start, utterance, known) if before else 0.0
-    last = duration
+    first, last = 0.0, duration
+    if part.number:
+        first = MARGIN + _cut(waveform, MARGIN, _seam(utterance, part, part.number), known)
     if not part.is_last:
-        last = _cut(waveform, (duration - SEAM, duration), start, utterance, known)
+        at = duration - MARGIN - SEAM
+        last = at + _cut(waveform, at, _seam(utterance, part, part.number + 1), known)
     waveform = waveform[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)]
     return PartAudio(known, waveform, start + first, judge.speech(waveform, known.peak))
 
 
-def divided(utterance: Utterance, recording: audio.Audio, longest: float) -> Division:
+def divided(recording: audio.Audio, longest: float) -> Division | None:
     """A division into parts of at most ``longest`` seconds, and of half of that at least.
 
-    The recording is longer than two such parts.
+    None for a recording that is shorter than two such parts, and fits into memory.
     """
+    known = RecordingFacts.of(recording)
+    longest = longest if known.seekable else max(longest, UNSEEKABLE_PART)
     seconds = recording.seconds
-    parts = EVENLY * math.ceil(seconds / (EVENLY * longest))
+    if seconds <= 2 * longest and not recording.is_long:
+        return None
+    parts = PARTS_MULTIPLE * math.ceil(seconds / (PARTS_MULTIPLE * longest))
     edges = [float(round(number * seconds / parts)) for number in range(parts)]
-    known = asdict(Known.of(recording))
-    return Division((*edges, seconds), file_stamp(utterance.audio), known)
+    return Division((*edges, seconds), asdict(known))
 
 
 def with_language(division: Division, language: str | None) -> Division:
@@ -141,16 +164,16 @@ def turns(utterance: Utterance, start: float) -> Turns:
     )
 
 
-def _cut(
-    waveform: Waveform,
-    seam: Span,
-    start: float,
-    utterance: Utterance,
-    known: Known,
-) -> float:
-    """The time in the waveform, which begins at ``start``, at which two parts meet in the seam."""
-    sound = waveform[round(seam[0] * SAMPLE_RATE) : round(seam[1] * SAMPLE_RATE)]
-    speech = given_speech(utterance, start + seam[0])
-    if speech is None:
-        speech = judge.speech(sound, known.peak)
-    return seam[0] + pause_in((0.0, SEAM), sound, SAMPLE_RATE, speech)
+def _seam(utterance: Utterance, part: Part, edge: int) -> Seam:
+    """The seam before an edge, by the same numbers for the parts on both sides of it."""
+    offset = round(utterance.offset - part.division.edges[part.number], 6)
+    start = round(offset + part.division.edges[edge] - SEAM, 6)
+    return Seam(start, given_speech(utterance, start))
+
+
+def _cut(waveform: Waveform, at: float, seam: Seam, known: RecordingFacts) -> float:
+    """The seconds of the seam, which is ``at`` seconds in the waveform, where two parts meet."""
+    sound = waveform[round(at * SAMPLE_RATE) : round((at + SEAM) * SAMPLE_RATE)]
+    speech = seam.given_speech
+    speech = judge.speech(sound, known.peak) if speech is None else united(speech, SEAM)
+    return pause_in((0.0, SEAM), sound, SAMPLE_RATE, speech)

@@ -12,6 +12,7 @@ from speechkit.engines import model_catalogue, registry
 from speechkit.engines.engine_info import EngineInfo
 from speechkit.engines.protocols import EACH, AsrEngine, Clip, DeviceUse, language_names
 from speechkit.engines.registry import Engine
+from speechkit.errors import EngineFailed
 from speechkit.io.audio import Audio
 from speechkit.io.model_files import nearby
 from speechkit.records import Division, Record, Utterance
@@ -25,11 +26,11 @@ from speechkit.runtime.worker_plan import (
     plan_workers,
 )
 from speechkit.stages.asr import judge
-from speechkit.stages.asr.part_results import Detail, joined, part_result
+from speechkit.stages.asr.part_results import OutputDetail, joined, part_result
 from speechkit.stages.asr.recognition import Attempt, Recognition
 from speechkit.stages.asr.recording_parts import (
-    Known,
     PartAudio,
+    RecordingFacts,
     beginning,
     divided,
     given_speech,
@@ -67,7 +68,7 @@ class AsrOptions:
 class AsrProcessor(Processor):
     """`Processor` of the asr stage. ``model_copies``: as in `Hardware`.
 
-    Recordings longer than two parts of ``part_seconds`` are divided.
+    ``part_seconds``: the longest part of a recording that is `divided`.
     """
 
     options: AsrOptions
@@ -84,13 +85,15 @@ class AsrProcessor(Processor):
             engine = engine.with_values(model=str(model))
         judge.build()
         self._engine = engine.build()
+        if AsrEngine not in type(self._engine).__mro__:
+            raise EngineFailed(f"--engine {engine.info.name}: doesn't inherit from AsrEngine")
 
     def load(self, utterance: Utterance) -> Loaded:
         if utterance.part:
             part = load_part(utterance, utterance.part, self.options.track)
             return Loaded(utterance, part, utterance.part.seconds)
         loaded = load_audio(utterance, self.options.channel, self.options.track)
-        if loaded.seconds > 2 * self.part_seconds:
+        if divided(loaded.data, self.part_seconds):
             return loaded
         return replace(loaded, data=whole(utterance, loaded.data))
 
@@ -98,8 +101,8 @@ class AsrProcessor(Processor):
         recording = loaded.data
         if isinstance(recording, PartAudio):
             return None
-        division = divided(loaded.utterance, recording, self.part_seconds)
-        if self.options.languages_change:
+        division = divided(recording, self.part_seconds)
+        if division is None or self.options.languages_change:
             return division
         clips = self._clips(loaded.utterance, recording)
         return with_language(division, self._engine.language(clips))
@@ -121,7 +124,7 @@ class AsrProcessor(Processor):
     def join(
         self, utterance: Utterance, division: Division, results: Sequence[Record]
     ) -> list[Record]:
-        return [joined(utterance, Known.of_division(division), results)]
+        return [joined(utterance, RecordingFacts.of_division(division), results)]
 
     def device_use(self) -> DeviceUse | None:
         return self._engine.device_use()
@@ -130,9 +133,9 @@ class AsrProcessor(Processor):
         return max(seconds, self._engine.least_window)
 
     @property
-    def _detail(self) -> Detail:
+    def _detail(self) -> OutputDetail:
         options = self.options
-        return Detail(options.words, options.chars, options.languages_change)
+        return OutputDetail(options.words, options.chars, options.languages_change)
 
     def _clips(self, utterance: Utterance, recording: Audio) -> Iterator[Clip]:
         """The clips of a recording's beginning, which tell its language."""

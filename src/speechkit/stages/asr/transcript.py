@@ -67,6 +67,11 @@ class Transcript:
     def text(self) -> str:
         return text_of(said.word for said in self._said)
 
+    @property
+    def is_spaced(self) -> bool:
+        """Whether a space separates the text from text before it."""
+        return not self._said or self._said[0].word.spaced
+
     def add(self, window: Window, hypothesis: Hypothesis) -> None:
         self._said += self._placed(window, hypothesis)
 

@@ -35,10 +35,10 @@ CPU_BATCH = 4  # windows decoded at once; of base, 12 take a quarter longer a wi
 CPU_CALL = 4  # such batches in a call, so that windows padded to the same length come together
 # On a CPU a window is as short as its clip and CPU_TAIL seconds of silence allow, in steps that let
 # windows share a batch, and CPU_LONGEST seconds at most: with 30 s the encoder of base takes 1.6
-# times as long a second of audio. Words wrong of 1,050 of LibriSpeech, before holes are decoded
-# again: in one recording 187 with 20 s for each window and 187 so, 224 without the silence, and 167
-# with no clip above 19 s; in 50 files 120 with 20 s, 124, 125 and 130 with CPU_SHORTEST at 15, 12.5
-# and 10 s, and 145 without it.
+# times as long a second of audio. Words wrong with these windows and with all of 20 s, which take
+# 14 to 27 % more CPU time: 124 and 120 of 1,050 of LibriSpeech in 50 files, 138 and 139 of the same
+# faster and slower, 188 and 192 of 1,389 in long recordings. With CPU_SHORTEST at 12.5, 10 and 0 s,
+# 125, 130 and 145 are wrong in the files; without the silence 224 in a long recording, not 187.
 CPU_LONGEST = 20.0
 CPU_SHORTEST = 15.0
 CPU_STEP = 2.5
@@ -87,7 +87,7 @@ class CTranslate2Backend:
         self.chunk = self._window
         self.windows_a_row = 1
         if kind == "cpu":
-            self.chunk = min(self._window, CPU_LONGEST - CPU_TAIL)
+            self.chunk = min(self._window, CPU_LONGEST)
             self.windows_a_row = CPU_CALL
         self.longest = stated(path / "generation_config.json", "max_length", LONGEST)
         self._stopwatch = Stopwatch()
