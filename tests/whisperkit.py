@@ -46,9 +46,9 @@ def make_untrained(folder: Path) -> dict[str, Path]:
             **ends(tokenizer()),
         )
     )
-    told = {"alignment_heads": [[0, 0], [0, 1]], "lang_ids": [*languages]}
-    told |= {"suppress_ids": [], "suppress_ids_begin": []}
-    model.generation_config = generation(told, tokenizer())
+    settings = {"alignment_heads": [[0, 0], [0, 1]], "lang_ids": [*languages]}
+    settings |= {"suppress_ids": [], "suppress_ids_begin": []}
+    model.generation_config = generation(settings, tokenizer())
     model.generation_config.max_length = LONGEST
     found = {"whisper": folder / "whisper", "faster-whisper": folder / "whisper-ct2"}
     model.save_pretrained(found["whisper"])
@@ -65,12 +65,12 @@ def make_untrained(folder: Path) -> dict[str, Path]:
 def theirs(folder: Path) -> tuple[Any, Any]:
     """transformers' model of a folder, and a configuration of its own for `generate()`."""
     model: Any = WhisperForConditionalGeneration.from_pretrained(folder, attn_implementation="sdpa")
-    told = model.generation_config
+    settings = model.generation_config
     vocabulary = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    first = getattr(told, "max_initial_timestamp_index", None)
+    first = getattr(settings, "max_initial_timestamp_index", None)
     generation: Any = GenerationConfig(
-        suppress_tokens=told.suppress_tokens or None,
-        begin_suppress_tokens=told.begin_suppress_tokens or None,
+        suppress_tokens=settings.suppress_tokens or None,
+        begin_suppress_tokens=settings.begin_suppress_tokens or None,
         return_dict_in_generate=True,
         no_timestamps_token_id=vocabulary.token_to_id("<|notimestamps|>"),
         max_initial_timestamp_index=50 if first is None else first,

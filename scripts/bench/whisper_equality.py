@@ -1,6 +1,6 @@
 """The tokens of the engine whisper against transformers' greedy `generate()`, in float32.
 
-Each recording is a window, decoded alone and in the company of others, in rows that others have
+Each recording is a window, decoded alone and in a batch, in rows that others have
 left. transformers computes features, encoder and decoder of its own, for windows as long as the
 engine's. Where tokens differ, the difference of the logits of the two first ones is shown, as
 transformers has it: a tie has some 1e-5.
@@ -30,13 +30,13 @@ from transformers.modeling_outputs import BaseModelOutput
 from speechkit.engines import registry
 from speechkit.engines.asr.whisper.backend import Search
 from speechkit.engines.asr.whisper.temperature_fallback import max_tokens
-from speechkit.engines.protocols import SAMPLE_RATE, Clip
+from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.io import audio
 
 FOLDERS = ("librispeech", "asr")
 SUFFIXES = {".flac", ".wav", ".mp3"}
 ROWS = 6  # fewer than windows, so that each row has several of them
-SEED = 5  # of the order in company
+SEED = 5  # of the order in a batch
 
 
 @dataclass(frozen=True)
@@ -118,10 +118,10 @@ def compare(name: str, files: list[Path]) -> Iterator[str]:
     backend = registry.create("asr", "whisper", **options)._backend  # type: ignore[attr-defined]
     longest = round(backend.chunk * SAMPLE_RATE)
     heard = [audio.load(str(file), sample_rate=SAMPLE_RATE).waveform[:longest] for file in files]
-    limits = [max_tokens(Clip(one, 0.0)) for one in heard]
+    limits = [max_tokens(len(one) / SAMPLE_RATE) for one in heard]
     peer = Peer(folder, backend.vocabulary, round(backend.chunk))
     theirs = [peer.encode(one) for one in heard]
-    ours = torch.cat([backend.encode(backend.features([one])) for one in heard])
+    ours = torch.cat([backend.encode(backend.features([one]), 1) for one in heard])
     order = random.Random(SEED).sample(range(len(heard)), len(heard))
     start = backend.vocabulary.start("en", "transcribe")
     for kind, prompt in (
@@ -141,14 +141,14 @@ def compare(name: str, files: list[Path]) -> Iterator[str]:
         together = backend.decode(
             ours[order], [prompt] * len(order), Search(), [limits[row] for row in order], ROWS
         )
-        company = [together[order.index(row)].tokens for row in range(len(order))]
+        batched = [together[order.index(row)].tokens for row in range(len(order))]
         equal = [
             sum(one == other.tokens for one, other in zip(tokens, said, strict=True))
-            for tokens in (alone, company)
+            for tokens in (alone, batched)
         ]
         count = sum(len(one.tokens) for one in said)
         yield f"| {name} | {kind} | {len(said)} | {count} | {equal[0]} | {equal[1]} |"
-        for way, tokens in (("alone", alone), ("in company", company)):
+        for way, tokens in (("alone", alone), ("in a batch", batched)):
             for file, one, other in zip(files, tokens, said, strict=True):
                 if one != other.tokens:
                     yield f"  {file.name} {way}: {peer.tie(other, one)}"
@@ -160,7 +160,7 @@ def main() -> None:
     options.add_argument("--limit", type=int, help="number of recordings")
     given = options.parse_args()
     heading("torch", "transformers")
-    print("| model | timestamps | windows | tokens | equal alone | equal in company |")
+    print("| model | timestamps | windows | tokens | equal alone | equal in a batch |")
     print("|---|---|---|---|---|---|", flush=True)
     began = time.process_time()
     for name in given.models:

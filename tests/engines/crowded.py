@@ -22,9 +22,9 @@ def crowded(options: WhisperOptions) -> Any:
     fits = int(os.environ["CROWDED_FITS"])
 
     class CrowdedBackend(TorchBackend):
-        def encode(self, features: Any) -> Any:
+        def encode(self, features: Any, rows: int) -> Any:
             if len(features) > fits:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-            return super().encode(features)
+            return super().encode(features, rows)
 
     return Whisper(CrowdedBackend(options), options)

@@ -119,7 +119,7 @@ def test_the_size_that_the_memory_taken_allows(size: int, taken: int, corrected:
 
 
 @pytest.mark.parametrize(
-    ("layers", "gigabytes", "rows"), [(4, 80, 256), (4, 20, 168), (32, 80, 152), (32, 16, 24)]
+    ("layers", "gigabytes", "rows"), [(4, 80, 256), (4, 20, 160), (32, 80, 152), (32, 16, 24)]
 )
 def test_rows_of_a_large_whisper(layers: int, gigabytes: int, rows: int) -> None:
     """The geometry of large-v3-turbo and of large-v3 in bfloat16."""

@@ -243,7 +243,7 @@ def test_a_draft_is_as_long_as_it_may_be(
     whisper: Any = registry.create("asr", engine, model=str(whispers[engine]), language="en")
     backend = whisper._backend
     story = audio.load(str(examples / "slt" / "story.flac"), sample_rate=SAMPLE_RATE).waveform
-    encoded = backend.encode(backend.features([story]))
+    encoded = backend.encode(backend.features([story]), 1)
     for most in (5, 12):
         (draft,) = backend.decode(encoded, [whisper._prompt("en")], Search(), [most], 1)
         assert len(draft.tokens) == most

@@ -63,7 +63,7 @@ class Reading:
     def features(self, waveforms: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.stack([waveform[:3] for waveform in waveforms])
 
-    def encode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def encode(self, features: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
         return features
 
     def languages(self, encoded: NDArray[np.float32]) -> list[dict[str, float]]:

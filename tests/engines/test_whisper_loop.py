@@ -40,7 +40,7 @@ class Models:
         self.backend = backend
         self.model, self.generation = self.peer = peer
         longest = round(backend.chunk * SAMPLE_RATE)
-        self.encoded = backend.encode(backend.features([one[:longest] for one in waveforms]))
+        self.encoded = backend.encode(backend.features([one[:longest] for one in waveforms]), 1)
 
     @staticmethod
     def load(folder: Path, files: list[Path]) -> Models:
@@ -184,7 +184,7 @@ def test_windows_end_one_after_the_other(crowd: Models) -> None:
 
 
 @pytest.mark.parametrize(("stamps", "captured"), [(False, True), (True, False)])
-def test_company_and_rows_change_nothing(
+def test_batch_and_rows_change_nothing(
     stamps: bool, captured: bool, crowd: Models, seed: int
 ) -> None:
     """Each window has its own limit; the rows are fewer than the windows, or more."""
@@ -201,6 +201,21 @@ def test_company_and_rows_change_nothing(
     mixed = [limits[window] for window in order]
     found = loop.decode(crowd.encoded[order], prompts, GREEDY, mixed, 3)
     assert_same(found, [alone[window] for window in order])
+
+
+def test_beams_end_at_the_limit_of_their_window(crowd: Models) -> None:
+    backend, limits = crowd.backend, [3, 20, 1, 8]
+    prompts = [crowd.prompt()] * 4
+    search = Search(beams=3)
+    together = backend.decode(crowd.encoded[:4], prompts, search, limits, 4)
+    alone = [
+        backend.decode(part, prompts[:1], search, [limit], 1)[0]
+        for part, limit in zip(crowd.encoded[:4].split(1), limits, strict=True)
+    ]
+    assert_same(together, alone)
+    lengths = [len(one.tokens) for one in together]
+    assert any(map(int.__eq__, lengths, limits))
+    assert all(map(int.__le__, lengths, limits))
 
 
 def test_all_rows_end_at_once(crowd: Models) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,12 +14,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from torch.nn.functional import pad
 from transformers import WhisperFeatureExtractor
 from transformers.modeling_outputs import BaseModelOutput
 
 from speechkit.engines import registry
-from speechkit.engines.asr.whisper import checkpoint
+from speechkit.engines.asr.whisper import checkpoint, engine
 from speechkit.engines.asr.whisper.beam_search import BeamSearch
 from speechkit.engines.asr.whisper.decoder_layers import DecoderLayers
 from speechkit.engines.asr.whisper.encoder import Encoder
@@ -86,7 +88,7 @@ def test_all_parts_are_those_of_transformers(english_whispers: dict[str, Path], 
 
 @torch.inference_mode()
 def test_waveforms_are_encoded_as_their_features(
-    untrained: dict[str, Path], examples: Path
+    untrained: dict[str, Path], examples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on CUDA, where features are computed on the device."""
     backend: Any = registry.create("asr", "whisper", model=str(untrained["whisper"]))._backend
@@ -94,11 +96,38 @@ def test_waveforms_are_encoded_as_their_features(
     sound = sorted(examples.rglob("*.flac"))[0]
     waveform = audio.load(str(sound), sample_rate=SAMPLE_RATE).waveform[: samples // 2]
     padded = pad(torch.from_numpy(waveform), (0, samples - len(waveform)))[None]
-    ahead, later = backend.encode(backend.features([waveform])), backend.encode(padded)
+    ahead, later = backend.encode(backend.features([waveform]), 1), backend.encode(padded, 1)
     torch.testing.assert_close(ahead, later)
     assert backend.parts.keys() == {"features", "encoder"}
     backend._first_window()
     assert not backend.parts
+
+    def full(*shape: Any, pin_memory: bool = False, **others: Any) -> torch.Tensor:
+        if pin_memory:
+            raise RuntimeError("CUDA error: out of memory")
+        return zeros(*shape, **others)
+
+    zeros = torch.zeros
+    monkeypatch.setattr(torch, "zeros", full)
+    monkeypatch.setattr(backend, "_on_card", True)
+    assert torch.equal(backend.features([waveform]), padded)
+
+
+@torch.inference_mode()
+def test_windows_with_many_alignment_heads_are_aligned_one_by_one(
+    untrained: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend: Any = registry.create("asr", "whisper", model=str(untrained["whisper"]))._backend
+    hidden = torch.randn(3, 100, 32, generator=torch.Generator().manual_seed(1))
+    given = hidden, backend.vocabulary.start("en", "transcribe"), [[40, 50]] * 3, [1.8] * 3
+    together = backend.align(*given)
+    aligned, rows = backend._layers.aligned, []
+    monkeypatch.setattr(
+        backend._layers, "aligned", lambda *them: (rows.append(len(them[0])), aligned(*them))[1]
+    )
+    monkeypatch.setattr(engine, "ALIGNED_HEADS", 3)  # of which the model has two
+    assert [one.starts for one in backend.align(*given)] == [one.starts for one in together]
+    assert rows == [1, 1, 1]
 
 
 @pytest.mark.gpu
@@ -114,7 +143,7 @@ def test_a_card_hears_what_the_cpu_does(untrained: dict[str, Path], examples: Pa
         )._backend
         prepared = backend.features(speech)
         assert prepared.device.type == device
-        hidden = backend.encode(prepared)
+        hidden = backend.encode(prepared, 1)
         states.append(hidden.cpu())
         start = backend.vocabulary.start("en", "transcribe")
         aligned.append([one.starts for one in backend.align(hidden, start, texts, seconds)])
@@ -198,6 +227,26 @@ def test_weights_that_are_not_those_of_the_configuration(
         loaded(folder)
 
 
+def test_alignment_heads_of_layers_that_are_not_there(folder: Path) -> None:
+    """The decoder has one layer of two heads."""
+    path = folder / "generation_config.json"
+    usual = json.loads(path.read_text())
+    for stated, kept in (([[0, 1], [7, 0], [0, 9]], ((0, 1),)), ([[7, 0]], ((0, 0), (0, 1)))):
+        path.write_text(json.dumps({**usual, "alignment_heads": stated}))
+        assert loaded(folder).generation.alignment_heads == kept
+
+
+def test_the_vocabulary_tells_where_no_configuration_does(folder: Path) -> None:
+    """English-only ones end a text with token 50256."""
+    (folder / "generation_config.json").unlink()
+    assert loaded(folder).generation.is_multilingual
+    path = folder / "tokenizer.json"
+    vocabulary = path.read_text()
+    end = Tokenizer.from_file(str(path)).token_to_id("<|endoftext|>")
+    path.write_text(re.sub(rf"\b{end}\b", "50256", vocabulary))
+    assert not loaded(folder).generation.is_multilingual
+
+
 def test_configurations_that_are_not_a_whispers(folder: Path) -> None:
     cases = [
         ("config.json", {"model_type": "hubert"}, "no config.json of a Whisper"),
@@ -206,7 +255,7 @@ def test_configurations_that_are_not_a_whispers(folder: Path) -> None:
         ("config.json", {"decoder_attention_heads": 3}, "no divisor of 32"),
         ("config.json", {"activation_function": "relu"}, "activation_function is relu"),
         ("generation_config.json", {"suppress_tokens": [10**6]}, "suppress_tokens has 1000000"),
-        ("generation_config.json", {"alignment_heads": [[1, 0]]}, "alignment_heads has 1, and"),
+        ("generation_config.json", {"alignment_heads": [["1", 0]]}, "alignment_heads has 1, and"),
         ("generation_config.json", {"alignment_heads": [1]}, "not as a Whisper has it"),
         ("preprocessor_config.json", {"feature_size": 128}, "feature_size is 128, and not 80"),
         ("tokenizer.json", {"model": None}, "not as a Whisper has it"),

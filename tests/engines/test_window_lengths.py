@@ -13,6 +13,7 @@ from speechkit.records import Hypothesis
 pytest.importorskip("faster_whisper")
 
 from speechkit.engines.asr.faster_whisper import engine
+from speechkit.engines.asr.whisper.backend import Draft, Search
 from speechkit.engines.asr.whisper.options import WhisperOptions
 
 SECONDS = (1.6, 0.4, 1.0, 0.5, 1.2, 0.45, 0.9, 1.7, 0.42, 0.48)
@@ -39,7 +40,9 @@ def test_windows_of_all_lengths_in_a_call_are_heard_as_each_alone(
     backend = engine.CTranslate2Backend(options)
     features = backend.features([clip.waveform for clip in clips])
     assert [one.shape[1] for one in features] == [200, 80, 120, 80, 160, 80, 120, 200, 80, 80]
-    assert sorted(map(len, (batch.places for batch in backend.encode(features)))) == [1, 1, 2, 2, 4]
+    for rows, sizes in ((4, [1, 1, 2, 2, 4]), (2, [1, 1, 2, 2, 2, 2])):
+        batches = backend.encode(features, rows)
+        assert sorted(len(batch.places) for batch in batches) == sizes
 
     whisper = engine.Whisper(backend, options)
     alone = [hypotheses for clip in clips for hypotheses in whisper.transcribe([[clip]])]
@@ -47,6 +50,26 @@ def test_windows_of_all_lengths_in_a_call_are_heard_as_each_alone(
     together = whisper.transcribe([clip] for clip in clips)
     for (one,), (other,) in zip(together, alone, strict=True):
         assert [one.text, *times(one)] == [other.text, *times(other)]
+
+
+def test_a_draft_beside_one_with_a_higher_limit_is_the_same(
+    untrained: dict[str, Path], clips: list[Clip]
+) -> None:
+    """The model goes on to any limit."""
+    options = WhisperOptions(model=str(untrained["faster-whisper"]), device="cpu", language="en")
+    backend = engine.CTranslate2Backend(options)
+    prompt = [*backend.vocabulary.start("en", "transcribe"), backend.vocabulary.no_timestamps]
+    features = backend.features([clip.waveform for clip in clips[:2]])
+
+    def drafts(windows: slice, limits: list[int]) -> list[Draft]:
+        encoded = backend.encode(features[windows], 2)
+        return backend.decode(encoded, [prompt] * len(limits), Search(), limits, 2)
+
+    together = drafts(slice(2), [3, 20])
+    assert [len(one.tokens) for one in together] == [3, 20]
+    for one, other in zip(together, drafts(slice(1), [3]) + drafts(slice(1, 2), [20]), strict=True):
+        assert one.tokens == other.tokens
+        assert one.log_probability == pytest.approx(other.log_probability, abs=1e-5)
 
 
 def times(hypothesis: Hypothesis) -> list[float]:

@@ -13,10 +13,13 @@ from whisper_normalizer.english import EnglishTextNormalizer
 
 from audiokit import whole
 from speechkit.engines import registry
+from speechkit.engines.asr.whisper.backend import Search
 
 pytestmark = pytest.mark.gpu
 
 REFERENCE = 24  # utterances that the CPU hears, too
+ROWS = 8
+CONTEXT = "He hoped there would be stew for dinner, turnips and carrots. " * 4
 
 
 def heard(base: Path, waveforms: Sequence[Any], **options: Any) -> list[str]:
@@ -45,10 +48,40 @@ def test_texts_are_those_of_the_cpu(base: Path, waveforms: list[Any], in_floats:
 
 
 @pytest.mark.parametrize("size", [1, 24, 64])
-def test_company_changes_no_text(
+def test_the_batch_changes_no_text(
     size: int, base: Path, waveforms: list[Any], in_floats: list[str]
 ) -> None:
     assert heard(base, waveforms, compute_type="float32", batch_size=size) == in_floats
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"timestamps": False}, {"timestamps": True}, {"initial_prompt": CONTEXT}],
+    ids=["text", "timestamps", "context"],
+)
+def test_captured_steps_decode_what_called_ones_do(
+    options: dict[str, Any], base: Path, waveforms: list[Any]
+) -> None:
+    """In a third as many rows as there are windows."""
+    whisper: Any = registry.create(
+        *("asr", "whisper"),
+        **{"model": str(base), "language": "en", "device": DEVICE, "compute_type": "float32"},
+        **options,
+    )
+    backend, loop = whisper._backend, whisper._backend._loop
+    encoded = backend.encode(
+        backend.features([whisper._chunk(whole(one)) for one in waveforms[: 3 * ROWS]]), ROWS
+    )
+    given = encoded, [whisper._prompt("en")] * len(encoded), Search(), [60] * len(encoded), ROWS
+    captured = loop.decode(*given)
+    spans = {step.span for step in loop._graphs._graphs}
+    assert (min(spans) > 64) == ("initial_prompt" in options)
+    loop._graphs = None
+    called = loop.decode(*given)
+    assert [one.tokens for one in captured] == [one.tokens for one in called]
+    for one, other in zip(captured, called, strict=True):
+        assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)
+        assert one.no_speech == pytest.approx(other.no_speech, abs=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

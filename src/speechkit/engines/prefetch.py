@@ -10,14 +10,15 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-AHEAD = 2  # items computed and not yet taken, at most
+AHEAD = 2  # items that wait for the reader, beside the one being computed
 
 
 def prefetched(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """The items, computed in another thread while the reader works; at most `AHEAD` are waiting.
+    """The items, computed in another thread while the reader works.
 
-    An exception of the iterator is raised in place of its item. Closing this generator waits until
-    the thread has ended, after the item that it computes.
+    At most `AHEAD` wait in a queue, and one more for its place there. An exception of the iterator
+    is raised in place of its item. Closing this generator waits until the thread has ended, after
+    the item that it computes.
     """
     computed: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(AHEAD)
     closed = threading.Event()

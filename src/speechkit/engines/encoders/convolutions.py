@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from speechkit.engines.encoders.features import frames_of
-from speechkit.engines.torch.device import moved
+from speechkit.engines.torch.device import to_device
 
 FRAMES = 100  # computed at once: their inputs are a few MB, which the caches and malloc reuse
 #: Products summed at once by the layers after the first. Fewer products round less and take longer:
@@ -78,7 +78,7 @@ class GivenNorm(nn.Module):
         """[batch, channels, frames]."""
         scales = torch.stack([affine.scale for affine in self.affines])
         shifts = torch.stack([affine.shift for affine in self.affines])
-        scale, shift = (moved(given, x.device).to(x.dtype) for given in (scales, shifts))
+        scale, shift = (to_device(given, x.device).to(x.dtype) for given in (scales, shifts))
         if self.bias is not None:
             shift = shift - scale * self.bias
         return torch.addcmul(shift[..., None], x, scale[..., None])

@@ -101,11 +101,11 @@ class HubertFeatures:
     def features(self, stretches: Sequence[Stretch]) -> list[Tensor]:
         lengths = [len(stretch.samples) for stretch in stretches]
         padded = pad_sequence([stretch.samples for stretch in stretches], batch_first=True)
-        padded = torch_device.moved(padded, self._device).to(self._dtype)
+        padded = torch_device.to_device(padded, self._device).to(self._dtype)
         mask = None
         if min(lengths) < max(lengths):
             places = torch.arange(max(lengths), device=self._device)
-            mask = places < torch_device.moved(torch.tensor(lengths), self._device)[:, None]
+            mask = places < torch_device.to_device(torch.tensor(lengths), self._device)[:, None]
         convolutions, positional = self._alone if len(stretches) == 1 else self._together
         if self._norm:
             self._norm.affines = [stretch.whole for stretch in stretches]

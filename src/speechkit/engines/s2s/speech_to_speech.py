@@ -35,7 +35,7 @@ class SpeechToSpeech:
     def __init__(self, name: str, encode: Encode, build: Build, options: S2sEngineOptions) -> None:
         self._device = torch_device.device(options.device, name)
         self._dtype = torch_device.dtype(options.compute_type, self._device, name)
-        self._stopwatch = Stopwatch(lambda: torch_device.finish(self._device))
+        self._stopwatch = Stopwatch(lambda: torch_device.synchronize(self._device))
         self._extractor: Extractor | None = None
         self._quantizer: Quantizer | None = None
         self._vocoder: Vocoder | None = None

@@ -59,7 +59,7 @@ class RowEnds:
         self._shortest, self._longest = min(lengths), max(lengths)
         self._beyond = {}
         if self._shortest < self._longest:
-            self._lengths = torch_device.moved(torch.tensor(lengths), device)[:, None, None]
+            self._lengths = torch_device.to_device(torch.tensor(lengths), device)[:, None, None]
 
     def _clear(self, _: nn.Module, inputs: tuple[Tensor]) -> None:
         if self._shortest == self._longest:
@@ -109,7 +109,7 @@ class UnitNetwork:
         self._ends.set(lengths, self._device)
         with self._stopwatch.part("vocoder"):
             units = [torch.from_numpy(piece.units) for piece in batch]
-            rows = torch_device.moved(pad_sequence(units, batch_first=True), self._device)
+            rows = torch_device.to_device(pad_sequence(units, batch_first=True), self._device)
             values = self.compute(rows).float().cpu().numpy()
         if values.shape != (len(batch), max(lengths) * self._rate):
             raise RuntimeError(

@@ -119,14 +119,14 @@ def free_memory(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on the device. CUDA copies it beside its work, for which nothing waits."""
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device. CUDA copies it in its turn, for which the host does not wait."""
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 
-def finish(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait until a device has done all work given to it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -47,10 +47,10 @@ def own(path: Path) -> dict[str, Any]:
             text = file.read(MOST_BYTES + 1)
         if len(text) > MOST_BYTES:
             raise ValueError(f"longer than {MOST_BYTES >> 20} MiB")
-        told = json.loads(text)
-        if not isinstance(told, dict):
+        settings = json.loads(text)
+        if not isinstance(settings, dict):
             raise ValueError("no object")
-        foreign = next(_foreign(told), None)
+        foreign = next(_foreign(settings), None)
     except (OSError, ValueError, TypeError, RecursionError) as e:
         raise EngineMissing(f"{path}: not a configuration in JSON: {e}") from e
     if foreign:
@@ -58,7 +58,7 @@ def own(path: Path) -> dict[str, Any]:
             f"{path}: refused, it says {foreign}: no code that comes with a model is ever run, and "
             "no other model is read"
         )
-    return told
+    return settings
 
 
 def _foreign(node: Any) -> Iterator[str]:

@@ -14,15 +14,12 @@ import numpy as np
 from faster_whisper.feature_extractor import FeatureExtractor
 from tokenizers import Tokenizer
 
-from speechkit.engines.asr.faster_whisper.model_folder import (
-    is_multilingual,
-    require_files,
-    stated,
-)
+from speechkit.engines.asr.faster_whisper.model_folder import require_files, stated
 from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
 from speechkit.engines.asr.whisper.decoder import Whisper
 from speechkit.engines.asr.whisper.options import WhisperOptions
-from speechkit.engines.asr.whisper.vocabulary import TIMESTAMP, Vocabulary
+from speechkit.engines.asr.whisper.temperature_fallback import max_tokens
+from speechkit.engines.asr.whisper.vocabulary import TIMESTAMP, Vocabulary, is_multilingual
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.engines.stopwatch import Stopwatch
 from speechkit.errors import UsageError
@@ -84,7 +81,7 @@ class CTranslate2Backend:
         )
         self.detects = bool(self._model.is_multilingual)
         tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
-        self.vocabulary = Vocabulary(tokenizer, is_multilingual(path, tokenizer))
+        self.vocabulary = Vocabulary(tokenizer, is_multilingual(tokenizer))
         self._window = float(stated(path / "preprocessor_config.json", "chunk_length", CHUNK))
         self._extractor = FeatureExtractor(feature_size=self._model.n_mels)
         self.chunk = self._window
@@ -92,7 +89,6 @@ class CTranslate2Backend:
         if kind == "cpu":
             self.chunk = min(self._window, CPU_LONGEST)
             self.windows_a_row = CPU_CALL
-        self._at_once = options.batch_size or self.batch_size(options.beam_size)
         self.longest = stated(path / "generation_config.json", "max_length", LONGEST)
         self._stopwatch = Stopwatch()
 
@@ -123,16 +119,16 @@ class CTranslate2Backend:
         steps = math.ceil((seconds + CPU_TAIL) / CPU_STEP)
         return min(self._window, max(CPU_SHORTEST, steps * CPU_STEP))
 
-    def encode(self, features: Sequence[NDArray[np.float32]]) -> list[Encoded]:
-        """Batches of windows of the same length, in any order."""
+    def encode(self, features: Sequence[NDArray[np.float32]], rows: int) -> list[Encoded]:
+        """Batches of ``rows`` windows of the same length, in any order."""
         by_length: dict[int, list[int]] = {}
         for place, window in enumerate(features):
             by_length.setdefault(window.shape[1], []).append(place)
         with self._stopwatch.part("encoder"):
             return [
-                self._encode(places[first : first + self._at_once], features)
+                self._encode(places[first : first + rows], features)
                 for places in by_length.values()
-                for first in range(0, len(places), self._at_once)
+                for first in range(0, len(places), rows)
             ]
 
     def _encode(self, places: list[int], features: Sequence[NDArray[np.float32]]) -> Encoded:
@@ -167,10 +163,12 @@ class CTranslate2Backend:
         limits: list[int],
         rows: int,
     ) -> list[Draft]:
-        """Drafts, as `Backend` has it, in the batches of `encode`, each with its highest limit.
+        """Drafts, as `Backend` has it, in the batches of `encode`.
 
-        CTranslate2 uses a seed for its first sample alone; later samples continue its sequence. It
-        allows half of ``max_length``, and no more than the prompt leaves.
+        CTranslate2 has one limit for a batch: that of the seconds to which its windows are padded,
+        so that no window depends on the others. Tokens beyond its own are dropped; the mean is that
+        of all. It allows half of ``max_length``, and no more than the prompt leaves. It uses a seed
+        for its first sample alone; later samples continue its sequence.
         """
         sampling: dict[str, Any] = {"beam_size": search.beams}
         if search.temperature > 0:
@@ -178,7 +176,7 @@ class CTranslate2Backend:
             sampling |= {"sampling_topk": 0, "sampling_temperature": search.temperature}
 
         def generate(batch: Encoded) -> list[Draft]:
-            most = max(limits[place] for place in batch.places)
+            most = max_tokens(batch.states.shape[1] * TIMESTAMP)
             results = self._model.generate(
                 batch.states,
                 [prompts[place] for place in batch.places],
@@ -188,7 +186,10 @@ class CTranslate2Backend:
                 max_initial_timestamp_index=round(1.0 / TIMESTAMP),
                 **sampling,
             )
-            return list(map(_draft, results))
+            return [
+                _draft(result, limits[place])
+                for result, place in zip(results, batch.places, strict=True)
+            ]
 
         with self._stopwatch.part("decoder"):
             return _in_place(encoded, generate)
@@ -255,10 +256,10 @@ def _compute_type(name: str, kind: str) -> str:
     return name
 
 
-def _draft(result: Any) -> Draft:
+def _draft(result: Any, limit: int) -> Draft:
     tokens = result.sequences_ids[0]
     total = result.scores[0] * len(tokens)  # the score is the mean without the end
-    return Draft(tokens, total / (len(tokens) + 1), result.no_speech_prob)
+    return Draft(tokens[:limit], total / (len(tokens) + 1), result.no_speech_prob)
 
 
 def _alignment(result: Any, count: int) -> Alignment:

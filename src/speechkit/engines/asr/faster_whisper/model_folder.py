@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
 from speechkit.errors import EngineMissing
 
 MOST_STATED = 3000  # seconds or tokens that a configuration may state
@@ -22,14 +20,6 @@ def require_files(folder: Path) -> None:
             "--model FOLDER --output_dir NEW "
             "--copy_files tokenizer.json preprocessor_config.json"
         )
-
-
-def is_multilingual(path: Path, tokenizer: Tokenizer) -> bool:
-    """Whether the end of text is not at OpenAI's 50256, where English-only vocabularies have it.
-
-    The language tokens don't tell: English-only vocabularies hold them as well.
-    """
-    return tokenizer.token_to_id("<|endoftext|>") != 50256
 
 
 def stated(path: Path, key: str, otherwise: int) -> int:

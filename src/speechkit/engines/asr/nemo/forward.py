@@ -38,7 +38,7 @@ class Forward:
         self._has_captured = False
         self._device = next(model.parameters()).device
         self._prompt = prompts.index(model, language)
-        self._stopwatch = Stopwatch(lambda: torch_device.finish(self._device))
+        self._stopwatch = Stopwatch(lambda: torch_device.synchronize(self._device))
         featurizer: Any = getattr(model.preprocessor, "featurizer", None)
         if hasattr(featurizer, "pad_to"):
             featurizer.pad_to = 0  # as in transcribe()

@@ -81,7 +81,9 @@ class Backend(Protocol):
         """
         ...
 
-    def encode(self, features: Any) -> Any: ...
+    def encode(self, features: Any, rows: int) -> Any:
+        """What the other methods take for these windows; ``rows``: as in `decode`."""
+        ...
 
     def languages(self, encoded: Any) -> list[dict[str, float]]:
         """The probability of each language, window by window."""

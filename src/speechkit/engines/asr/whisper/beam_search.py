@@ -9,6 +9,7 @@ import torch
 from transformers import (
     GenerationConfig,
     GenerationMixin,
+    LogitsProcessor,
     LogitsProcessorList,
     WhisperConfig,
     WhisperForConditionalGeneration,
@@ -16,11 +17,25 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
-from speechkit.engines.asr.whisper.decoding_loop import until
+from speechkit.engines.asr.whisper.decoding_loop import before_end
 
 if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.checkpoint import Checkpoint
     from speechkit.engines.asr.whisper.vocabulary import Vocabulary
+
+
+class _Limits(LogitsProcessor):
+    """Each row ends at a position of its own, ``ends`` [rows], so that none waits for others."""
+
+    def __init__(self, ends: torch.Tensor, eot: int) -> None:
+        self._ends = ends
+        self._eot = eot
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        full = self._ends <= input_ids.shape[1]
+        scores = scores.masked_fill(full[:, None], -torch.inf)
+        scores[full, self._eot] = 0.0
+        return scores
 
 
 class BeamSearch:
@@ -51,7 +66,7 @@ class BeamSearch:
 
     @torch.inference_mode()
     def decode(
-        self, hidden: torch.Tensor, prompts: list[list[int]], beams: int, most: int
+        self, hidden: torch.Tensor, prompts: list[list[int]], beams: int, limits: list[int]
     ) -> list[tuple[list[int], float]]:
         """As `DecodingLoop.decode`, the likeliest of ``beams`` hypotheses."""
         tokens = torch.tensor(prompts, device=hidden.device)
@@ -59,7 +74,9 @@ class BeamSearch:
         rules = LogitsProcessorList()
         if self._vocabulary.no_timestamps not in prompts[0]:
             rules.append(WhisperTimeStampLogitsProcessor(self._generation, begin_index=start))
-        self._generation.max_length = min(self._longest, start + most)
+        ends = start + torch.tensor(limits, device=hidden.device).repeat_interleave(beams)
+        rules.append(_Limits(ends, self._vocabulary.eot))
+        self._generation.max_length = min(self._longest, start + max(limits) + 1)
         generated: Any = GenerationMixin.generate(
             self._model,
             encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
@@ -72,5 +89,6 @@ class BeamSearch:
         rows = generated.sequences[:, start:].tolist()
         means = generated.sequences_scores.tolist()
         return [
-            (until(row, self._vocabulary.eot), mean) for row, mean in zip(rows, means, strict=True)
+            (before_end(row, self._vocabulary.eot), mean)
+            for row, mean in zip(rows, means, strict=True)
         ]

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch.nn import functional
 
-Weights = dict[str, torch.Tensor]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Weights = dict[str, torch.Tensor]  # by transformers' names
 
 
-class Linear(NamedTuple):
+class _Affine(NamedTuple):
     weight: torch.Tensor
     bias: torch.Tensor
 
     @classmethod
-    def of(cls, weights: Weights, name: str) -> Linear:
+    def of(cls, weights: Weights, name: str) -> Self:
         return cls(weights[f"{name}.weight"], weights[f"{name}.bias"])
 
+
+class Linear(_Affine):
     @classmethod
     def fused(cls, weights: Weights, *names: str) -> Linear:
         """The projections of the same input as one; ``weights`` gets views of it.
@@ -44,14 +49,7 @@ class Linear(NamedTuple):
         return projected.permute(2, 0, 3, 1, 4)
 
 
-class LayerNorm(NamedTuple):
-    weight: torch.Tensor
-    bias: torch.Tensor
-
-    @classmethod
-    def of(cls, weights: Weights, name: str) -> LayerNorm:
-        return cls(weights[f"{name}.weight"], weights[f"{name}.bias"])
-
+class LayerNorm(_Affine):
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
         return functional.layer_norm(state, self.weight.shape, self.weight, self.bias)
 

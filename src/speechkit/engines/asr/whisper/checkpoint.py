@@ -17,6 +17,8 @@ from tokenizers import Tokenizer
 
 from speechkit.compat import fairseq_checkpoint
 from speechkit.engines.asr.whisper import log_mel
+from speechkit.engines.asr.whisper.blocks import Weights
+from speechkit.engines.asr.whisper.vocabulary import is_multilingual
 from speechkit.engines.torch import transformers_folder
 from speechkit.errors import EngineMissing, SpeechkitError
 
@@ -26,8 +28,6 @@ MOST_LAYERS, MOST_SIZE = 256, 1 << 20  # that a configuration may state
 OUTPUT, EMBEDDING = "proj_out.weight", "model.decoder.embed_tokens.weight"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that is there, whole or in parts
 SHOWN = 3  # names in an error
-
-Weights = dict[str, torch.Tensor]  # by transformers' names
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +75,13 @@ class Checkpoint:
 
 def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Checkpoint:
     """The checkpoint, its weights on the device. Raise `EngineMissing` where it is no Whisper."""
-    told = {path.name: transformers_folder.own(path) for path in folder.glob("*config.json")}
-    if told.get("config.json", {}).get("model_type") != "whisper":
+    settings = {path.name: transformers_folder.own(path) for path in folder.glob("*config.json")}
+    if settings.get("config.json", {}).get("model_type") != "whisper":
         raise EngineMissing(f"--model {folder}: no config.json of a Whisper in it")
     with _sentences(folder / "config.json"):
-        config = _config(told["config.json"])
-    rules = "generation_config.json" if "generation_config.json" in told else "config.json"
-    with _sentences(folder / rules):
-        generation = _generation(told[rules], config)
+        config = _config(settings["config.json"])
     with _sentences(folder / "preprocessor_config.json"):
-        _require_features(told.get("preprocessor_config.json", {}), config)
+        _require_features(settings.get("preprocessor_config.json", {}), config)
     if not (folder / "tokenizer.json").is_file():
         raise EngineMissing(
             f"--model {folder}: no tokenizer.json in it; copy that of the checkpoint from which "
@@ -94,6 +91,9 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Checkpoint:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         if (tokenizer.token_to_id("<|notimestamps|>") or 0) + 1 >= config.vocab_size:
             raise ValueError(f"it has more tokens than the {config.vocab_size} of config.json")
+    rules = "generation_config.json" if "generation_config.json" in settings else "config.json"
+    with _sentences(folder / rules):
+        generation = _generation(settings[rules], config, tokenizer)
     return Checkpoint(config, generation, tokenizer, _weights(folder, config, device, dtype))
 
 
@@ -109,10 +109,10 @@ def _sentences(path: Path) -> Iterator[None]:
         raise EngineMissing(f"{path}: {problem}") from e
 
 
-def _config(told: Mapping[str, Any]) -> WhisperConfig:
-    if told.get("activation_function", "gelu") != "gelu":
-        raise ValueError(f"activation_function is {told['activation_function']}, and not gelu")
-    sizes = {one.name: told.get(one.name) for one in fields(WhisperConfig)}
+def _config(settings: Mapping[str, Any]) -> WhisperConfig:
+    if settings.get("activation_function", "gelu") != "gelu":
+        raise ValueError(f"activation_function is {settings['activation_function']}, and not gelu")
+    sizes = {one.name: settings.get(one.name) for one in fields(WhisperConfig)}
     for name, size in sizes.items():
         most = MOST_LAYERS if name.endswith("_layers") else MOST_SIZE
         if type(size) is not int or not 0 < size <= most:
@@ -124,28 +124,42 @@ def _config(told: Mapping[str, Any]) -> WhisperConfig:
     return config
 
 
-def _generation(told: Mapping[str, Any], config: WhisperConfig) -> Generation:
-    first = told.get("max_initial_timestamp_index")
+def _generation(
+    settings: Mapping[str, Any], config: WhisperConfig, tokenizer: Tokenizer
+) -> Generation:
+    first = settings.get("max_initial_timestamp_index")
     if first is None:
         first = FIRST_TIMESTAMP
     _require_below("max_initial_timestamp_index", (first,), MOST_SIZE)
-    layers, heads = config.decoder_layers, config.decoder_attention_heads
-    upper = [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)]
-    pairs = dict.fromkeys(map(tuple, told.get("alignment_heads") or upper))
-    for layer, head in pairs:
-        _require_below("alignment_heads", (layer,), layers)
-        _require_below("alignment_heads", (head,), heads)
     tokens = {
-        name: tuple(told.get(name) or ()) for name in ("suppress_tokens", "begin_suppress_tokens")
+        name: tuple(settings.get(name) or ())
+        for name in ("suppress_tokens", "begin_suppress_tokens")
     }
     for name, suppressed in tokens.items():
         _require_below(name, suppressed, config.vocab_size)
+    multilingual = settings.get("is_multilingual")
     return Generation(
         **tokens,
         max_initial_timestamp_index=first,
-        alignment_heads=tuple(pairs),
-        is_multilingual=told.get("is_multilingual") is not False,
+        alignment_heads=_alignment_heads(settings, config),
+        is_multilingual=is_multilingual(tokenizer) if multilingual is None else bool(multilingual),
     )
+
+
+def _alignment_heads(
+    settings: Mapping[str, Any], config: WhisperConfig
+) -> tuple[tuple[int, int], ...]:
+    """The layers and heads that are stated; where none is, all heads of the upper half.
+
+    A distilled decoder can come with those of its parent, whose layers it doesn't have.
+    """
+    layers, heads = config.decoder_layers, config.decoder_attention_heads
+    stated = dict.fromkeys(map(tuple, settings.get("alignment_heads") or ()))
+    for pair in stated:
+        _require_below("alignment_heads", pair, MOST_SIZE)
+    there = [(layer, head) for layer, head in stated if layer < layers and head < heads]
+    upper = [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)]
+    return tuple(there or upper)
 
 
 def _require_below(name: str, numbers: tuple[int, ...], end: int) -> None:
@@ -154,11 +168,11 @@ def _require_below(name: str, numbers: tuple[int, ...], end: int) -> None:
             raise ValueError(f"{name} has {number}, and not a number below {end}")
 
 
-def _require_features(told: Mapping[str, Any], config: WhisperConfig) -> None:
+def _require_features(settings: Mapping[str, Any], config: WhisperConfig) -> None:
     known = {**log_mel.SETTINGS, "feature_size": config.num_mel_bins}
     for name, value in known.items():
-        if told.get(name, value) != value:
-            raise ValueError(f"{name} is {told[name]}, and not {value}")
+        if settings.get(name, value) != value:
+            raise ValueError(f"{name} is {settings[name]}, and not {value}")
 
 
 def _weights(

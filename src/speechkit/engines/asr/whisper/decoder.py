@@ -146,7 +146,7 @@ class Whisper(AsrEngine):
 
     def _decode(self, jobs: Sequence[_Job], features: Any) -> list[Hypothesis]:
         clips = [job.clip for job in jobs]
-        encoded = self._backend.encode(features)
+        encoded = self._backend.encode(features, self._batch.size)
         languages = self._languages(jobs, encoded)
         prompts = [self._prompt(language) for language in languages]
         drafts = self._fallback.decode(clips, features, encoded, prompts, self._batch.size)
@@ -181,7 +181,7 @@ class Whisper(AsrEngine):
     def _shares_of(self, clip: Clip) -> dict[str, float]:
         """The probability of each language of a clip by itself."""
         features = self._backend.features([self._chunk(clip)])
-        return self._backend.languages(self._backend.encode(features))[0]
+        return self._backend.languages(self._backend.encode(features, 1))[0]
 
     def _previous_text(self) -> list[int]:
         text = " ".join(filter(None, [self._options.hotwords, self._options.initial_prompt]))

@@ -25,10 +25,10 @@ class KeyValueCache(NamedTuple):
     text: torch.Tensor
     audio: torch.Tensor
 
-    def move(self, source: int, target: int) -> None:
-        """Copy a row to another."""
+    def move(self, sources: torch.Tensor, targets: torch.Tensor) -> None:
+        """Copy rows to others."""
         for part in self:
-            part[:, target].copy_(part[:, source])
+            part[:, targets] = part[:, sources]
 
 
 class DecoderLayers:

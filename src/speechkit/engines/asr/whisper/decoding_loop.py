@@ -134,13 +134,17 @@ class DecodingLoop:
             done = [row for row in schedule.busy if ended[row]]
             for row, draft in zip(done, self._drafts(done, start), strict=True):
                 yield schedule.leave(row), draft
-            for source, target in schedule.close_up():
-                self._state.move(source, target)
+            if moves := schedule.close_up():
+                sources, targets = torch.tensor(moves, device=self._device).T
+                self._state.move(sources, targets)
                 for cache in self._caches:
-                    cache.move(source, target)
+                    cache.move(sources, targets)
 
     def _shape(self, windows: int) -> int:
-        """The rows of a step for so many windows: a captured one has a power of two."""
+        """The rows of a step for so many windows: for a captured one, the next power of two.
+
+        `RowSchedule` has no more than the rows of the call.
+        """
         return 1 << (windows - 1).bit_length() if self._graphs else windows
 
     def _reserve(self, rows: int) -> None:
@@ -207,7 +211,7 @@ class DecodingLoop:
         tokens = state.tokens[rows, start:].tolist()
         numbers = torch.stack([state.total / state.count, state.no_speech], 1)[rows].tolist()
         return [
-            Draft(until(said, self._vocabulary.eot), mean, no_speech)
+            Draft(before_end(said, self._vocabulary.eot), mean, no_speech)
             for said, (mean, no_speech) in zip(tokens, numbers, strict=True)
         ]
 
@@ -221,6 +225,6 @@ class _Windows(NamedTuple):
     limits: list[int]
 
 
-def until(tokens: list[int], eot: int) -> list[int]:
+def before_end(tokens: list[int], eot: int) -> list[int]:
     """The tokens before the first end, or all."""
     return tokens[: tokens.index(eot)] if eot in tokens else tokens

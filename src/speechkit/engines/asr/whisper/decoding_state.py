@@ -71,11 +71,11 @@ class DecodingState(NamedTuple):
         for part, new in zip(self, other, strict=True):
             part[rows] = new
 
-    def move(self, source: int, target: int) -> None:
-        """Copy a row to another, which leaves it ended."""
+    def move(self, sources: torch.Tensor, targets: torch.Tensor) -> None:
+        """Copy rows to others, which leaves them ended."""
         for part in self:
-            part[target].copy_(part[source])
-        self.ended[source] = True
+            part[targets] = part[sources]
+        self.ended[sources] = True
 
     def append(self, chosen: torch.Tensor, likely: torch.Tensor, eot: int) -> None:
         """Add the next token of each row that hasn't ended, with its log probability."""

@@ -33,7 +33,7 @@ class Encoder:
         first, second = self._convolutions
         state = functional.gelu(functional.conv1d(features, *first, padding=1))
         state = functional.gelu(functional.conv1d(state, *second, stride=2, padding=1))
-        state = state.transpose(1, 2)
+        state = state.transpose(1, 2).contiguous()  # or all layers would keep it transposed
         state = state + self._positions[: state.shape[1]]
         for layer in self._layers:
             state = layer(state)

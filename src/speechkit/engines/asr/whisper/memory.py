@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from speechkit.engines.prefetch import AHEAD
+
 if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.checkpoint import WhisperConfig
 
@@ -11,7 +13,9 @@ ENCODED = 16  # windows encoded at once: from 8 on, more are not faster on an H1
 SAMPLES_A_POSITION = 320
 FRAMES_A_POSITION = 2
 FLOAT = 4  # bytes
-CALLS = 3  # whose waveforms are on the device: the current one, and those prepared ahead
+# Calls whose waveforms are on the device: the current one, those that wait, and the one that is
+# prepared meanwhile or waits for its place.
+CALLS = AHEAD + 2
 
 
 def of_encoder(config: WhisperConfig, itemsize: int) -> int:

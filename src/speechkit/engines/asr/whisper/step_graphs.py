@@ -39,10 +39,12 @@ class StepGraphs:
             return
         here = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(here)
-        with torch.cuda.stream(self._stream):
-            work(step)
-            self._graphs[step] = self._captured(step, work)
-        here.wait_stream(self._stream)
+        try:
+            with torch.cuda.stream(self._stream):
+                work(step)
+                self._graphs[step] = self._captured(step, work)
+        finally:
+            here.wait_stream(self._stream)
 
     def _captured(self, step: Step, work: Callable[[Step], None]) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()

@@ -58,7 +58,7 @@ class FallbackDecoder:
                 )
                 for row, (clip, prompt) in enumerate(zip(clips, prompts, strict=True))
             ]
-        limits = list(map(max_tokens, clips))
+        limits = [max_tokens(clip.seconds) for clip in clips]
         drafts = self._backend.decode(encoded, prompts, self._first, limits, rows)
         assessed = [self._assess(draft, clip) for draft, clip in zip(drafts, clips, strict=True)]
         for row, draft in enumerate(assessed):
@@ -80,12 +80,12 @@ class FallbackDecoder:
 
         The seed depends only on the clip.
         """
-        encoded = self._backend.encode(features)
+        encoded = self._backend.encode(features, 1)
         seed = zlib.crc32(clip.waveform.tobytes())
         assessed = list(earlier)
         for search in searches:
             seeded = replace(search, seed=seed)
-            drafts = self._backend.decode(encoded, [prompt], seeded, [max_tokens(clip)], 1)
+            drafts = self._backend.decode(encoded, [prompt], seeded, [max_tokens(clip.seconds)], 1)
             assessed.append(self._assess(drafts[0], clip))
             if not assessed[-1].doubtful:
                 return assessed[-1]
@@ -93,15 +93,15 @@ class FallbackDecoder:
 
     def _assess(self, draft: Draft, clip: Clip) -> AssessedDraft:
         text = self._backend.vocabulary.decode(draft.tokens)
-        endless = len(draft.tokens) >= max_tokens(clip)
+        endless = len(draft.tokens) >= max_tokens(clip.seconds)
         repeats = endless or token_spans.repeats_itself(text)
         unlikely = draft.log_probability < token_spans.LOG_PROBABILITY
         return AssessedDraft(draft, repeats, not no_speech(draft) and (repeats or unlikely))
 
 
-def max_tokens(clip: Clip) -> int:
-    """More tokens than anybody speaks in the clip's time: a draft of that length is a loop."""
-    return round(TOKENS_A_SECOND * clip.seconds) + TOKENS_EXTRA
+def max_tokens(seconds: float) -> int:
+    """More tokens than anybody speaks in this time: a draft of that length is a loop."""
+    return round(TOKENS_A_SECOND * seconds) + TOKENS_EXTRA
 
 
 def no_speech(draft: Draft) -> bool:

@@ -20,6 +20,14 @@ COUNTED = re.compile(r"\d-$")  # 1-2-3 is spoken with pauses
 REPLACEMENT = "\ufffd"  # what an unfinished UTF-8 sequence decodes to
 
 
+def is_multilingual(tokenizer: Tokenizer) -> bool:
+    """Whether the end of text is not at OpenAI's 50256, where English-only vocabularies have it.
+
+    The language tokens don't tell: English-only vocabularies hold them as well.
+    """
+    return tokenizer.token_to_id("<|endoftext|>") != 50256
+
+
 class Vocabulary:
     """The tokens of a checkpoint. Raise `EngineFailed` where they are not Whisper's."""
 
