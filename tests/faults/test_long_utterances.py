@@ -42,6 +42,14 @@ def parts_done(out: Path) -> int:
     return part.read_bytes().count(b"\t2/") - 1 if part.exists() else 0
 
 
+def kill_after(folder: Path, source: Path, out: Path, *, parts: int) -> None:
+    """Leave a run that was killed with so many parts done."""
+    going = Run(folder, source, out, *ARGS, command=HAZARD)
+    until(lambda: parts_done(out) >= parts)
+    going.process.kill()
+    going.wait()
+
+
 def test_all_workers_share_a_long_utterance(tmp_path: Path) -> None:
     source, out = source_of(tmp_path, ["slow"] * 6), tmp_path / "out.jsonl"
     result = run(tmp_path, source, out, *ARGS, command=HAZARD)
@@ -74,10 +82,7 @@ def test_a_failed_part_fails_its_utterance_once(tmp_path: Path) -> None:
 
 def test_a_killed_run_keeps_the_parts_that_are_done(tmp_path: Path) -> None:
     source, out = source_of(tmp_path, [""] * 5 + ["slow"] * 4), tmp_path / "out.jsonl"
-    going = Run(tmp_path, source, out, *ARGS, command=HAZARD)
-    until(lambda: parts_done(out) >= 5)
-    going.process.kill()
-    going.wait()
+    kill_after(tmp_path, source, out, parts=5)
     done = parts_done(out)
     again = run(tmp_path, source, out, *ARGS, command=HAZARD)
     assert again.code == 0, again.err
@@ -89,10 +94,7 @@ def test_a_killed_run_keeps_the_parts_that_are_done(tmp_path: Path) -> None:
 
 def test_parts_of_a_changed_file_and_damaged_ones_are_computed_again(tmp_path: Path) -> None:
     source, out = source_of(tmp_path, ["", "", "slow", "slow", "slow"]), tmp_path / "out.jsonl"
-    going = Run(tmp_path, source, out, *ARGS, command=HAZARD)
-    until(lambda: parts_done(out) >= 2)
-    going.process.kill()
-    going.wait()
+    kill_after(tmp_path, source, out, parts=2)
     part = part_of(out)
     left = part.read_bytes()
     (tmp_path / "log").unlink()
@@ -117,10 +119,7 @@ def forged(index: str, *fields: bytes) -> bytes:
 def test_forged_parts_are_computed_again(tmp_path: Path) -> None:
     """Their checksums are right; nothing else is."""
     source, out = source_of(tmp_path, ["", "", "slow", "slow"]), tmp_path / "out.jsonl"
-    going = Run(tmp_path, source, out, *ARGS, command=HAZARD)
-    until(lambda: parts_done(out) >= 2)
-    going.process.kill()
-    going.wait()
+    kill_after(tmp_path, source, out, parts=2)
     part = part_of(out)
     left = part.read_bytes()
     (tmp_path / "log").unlink()

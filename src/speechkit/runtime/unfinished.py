@@ -62,9 +62,11 @@ class Unfinished:
                 results = self._valid(utterance, division, found[1])
                 if len(results) == division.parts:
                     results.popitem()
-                parts = self.divisions.begin(utterance, division, results) if results else []
+                if not results:
+                    return []
+                parts = self.divisions.begin(utterance, division, results)
                 left = sum(part.duration or 0.0 for part in parts)
-                self.meter.skip_part(division.edges[-1] - left if parts else 0.0)
+                self.meter.skip_part(division.edges[-1] - left)
                 return parts
         return []
 

@@ -200,14 +200,13 @@ def _undivided(
         utterance = loaded.utterance
         try:
             division = None if utterance.part else processor.divide(loaded)
+            if division:
+                stamped = replace(division, file=file_stamp(utterance.audio))
+                runner.send(Divided(utterance.index, stamped))
+            else:
+                whole.append(loaded)
         except Exception as e:
             runner.send(_failure(utterance, e, error_keys))
-            continue
-        if division:
-            stamped = replace(division, file=file_stamp(utterance.audio))
-            runner.send(Divided(utterance.index, stamped))
-        else:
-            whole.append(loaded)
     return whole
 
 
