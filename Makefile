@@ -58,7 +58,7 @@ $(VENV)/.full: $(VENV)/.light scripts/old_hydra.sh
 	@scripts/system_packages.sh tests $(PYTHON)
 	$(PIP) wheel --no-deps --wheel-dir .cache/wheels fairseq==0.12.2 & built=$$!; \
 	    $(INSTALL) "$(TORCH)" -e ".[test,dev]" && \
-	    $(INSTALL) --no-deps silero-vad==6.2.3 bitarray==3.12.3 && \
+	    $(INSTALL) --no-deps silero-vad==6.2.3 bitarray==3.12.3 resemblyzer==0.1.4 && \
 	    scripts/old_hydra.sh $(BIN)/python .cache/old-hydra && \
 	    if wait $$built; then \
 	        $(INSTALL) --no-deps --find-links .cache/wheels fairseq==0.12.2 && touch $@; \

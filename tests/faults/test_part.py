@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import zlib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def _finish(folder: Path, spoilt: bytes, lines: list[list[str]]) -> int:
         for index in range(40):
             if not journal.done(index):
                 journal.append(index, lines[index])
-        journal.publish({})
+        journal.publish(chain.from_iterable(journal.lines()), dict)
     assert out.read_text().splitlines() == [line for some in lines for line in some]
     out.unlink()
     return found

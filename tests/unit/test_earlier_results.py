@@ -6,6 +6,7 @@ import json
 import logging
 import zlib
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -175,12 +176,12 @@ def test_a_part_that_is_removed_while_it_is_written(tmp_path: Path) -> None:
         part_path(out).unlink()
         out.parent.rmdir()
         assert not journal.stands
-        journal.publish({})
+        journal.publish(chain.from_iterable(journal.lines()), dict)
     assert out.read_text() == "{}\n"
     with Journal(out, _identity(inputs)) as journal:
         part_path(out).unlink()
         with Journal(out, _identity(inputs)), pytest.raises(OutputConflict, match="another run"):
-            journal.publish({})
+            journal.publish(chain.from_iterable(journal.lines()), dict)
     assert out.read_text() == "{}\n"
 
 
@@ -197,7 +198,7 @@ def test_a_part_that_is_removed_while_it_is_written(tmp_path: Path) -> None:
 def test_an_odd_account(odd: bytes | dict[str, object], tmp_path: Path) -> None:
     out, identity = tmp_path / "out.jsonl", RunIdentity("test", {"a": 1}, "x", 4)
     with Journal(out, identity) as journal:
-        journal.publish({"errors": {}, "flags": {}})
+        journal.publish(chain.from_iterable(journal.lines()), lambda: {"errors": {}, "flags": {}})
     assert output_status(out).answered == 4
     account = finished_run(out, identity)
     text = odd if isinstance(odd, bytes) else json.dumps({**account, **odd}).encode()

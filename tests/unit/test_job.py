@@ -9,12 +9,15 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import speechkit
 from speechkit.errors import Drained, UsageError
+from speechkit.records import Record
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "python.md"
@@ -184,3 +187,20 @@ def test_the_examples_of_the_page_run(talks: Path, tmp_path: Path) -> None:
     assert lines[0].startswith("talks/") or lines[0].startswith(str(talks))
     assert f"{count} 0 0" in lines
     assert lines[-1] == f"{count} of {count}"
+
+
+def test_a_stage_concludes_over_all_its_records_and_over_its_own_conclusion(
+    talks: Path, tmp_path: Path
+) -> None:
+    def numbered(records: Iterator[Record]) -> Iterator[Record]:
+        for number, record in enumerate(records):
+            yield {**record, "number": record.get("number", number)}
+
+    (talks / "broken.flac").write_bytes(b"fLaC")
+    stage = replace(speechkit.manifest_stage(), conclude=numbered)
+    streamed = list(speechkit.results(stage, [talks]))
+    assert [record["number"] for record in streamed] == list(range(len(streamed)))
+    options = speechkit.JobOptions(output=tmp_path / "out.jsonl")
+    assert list(speechkit.results(stage, [talks], options)) == streamed
+    retried = replace(options, retry_failed=True)
+    assert list(speechkit.results(stage, [talks], retried)) == streamed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import logging
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,6 @@ def test_what_is_seen_from_outside(tmp_path: Path) -> None:
         journal.flush()
         assert output_status(output).answered == 4
         assert dict(output_status(output).errors) == {"TimeLimit": 1}
-        journal.publish({"errors": {"TimeLimit": 1}})
+        journal.publish(chain.from_iterable(journal.lines()), lambda: {"errors": {"TimeLimit": 1}})
     seen = output_status(output)
     assert (seen.answered, dict(seen.errors), seen.in_progress) == (4, {"TimeLimit": 1}, False)

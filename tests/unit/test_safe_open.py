@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def test_the_file_that_was_written_is_the_one_that_is_renamed(tmp_path: Path) ->
 def test_a_folder_named_as_a_temporary_is_in_nobodys_way(tmp_path: Path) -> None:
     (tmp_path / ".out.jsonl.12345678.tmp").mkdir()
     with Journal(tmp_path / "out.jsonl", IDENTITY) as journal:
-        journal.publish({})
+        journal.publish(chain.from_iterable(journal.lines()), dict)
     assert (tmp_path / "out.jsonl").exists()
 
 

@@ -21,7 +21,7 @@ import os
 import re
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -156,19 +156,21 @@ class Journal:
         for _, lines in self.entries():
             yield lines
 
-    def publish(self, record: Mapping[str, Any]) -> None:
-        """Publish the results in input order under their final name, ``record`` beside them."""
+    def publish(self, lines: Iterable[bytes], account: Callable[[], Mapping[str, Any]]) -> None:
+        """Write the final ``lines`` of the results under their final name.
+
+        ``account``: what is recorded beside them, called after the last line.
+        """
         if not self.stands and os.path.lexists(self.part):
             raise OutputConflict(f"{self.part}: another run is writing this output")
         marker = marker_path(self.output)
         for path in (self.output, marker):
             atomic.sweep(path)
         with atomic.publish(self.output) as final:
-            for lines in self.lines():
-                for line in lines:
-                    final.write(line + b"\n")
-            account = {**self._identity.header(), "bytes": final.tell(), **record}
-            atomic.write_text(marker, json.dumps(account, indent=1) + "\n")
+            for line in lines:
+                final.write(line + b"\n")
+            known = {**self._identity.header(), "bytes": final.tell(), **account()}
+            atomic.write_text(marker, json.dumps(known, indent=1) + "\n")
         if self.stands:
             with atomic.output_errors(self.part):
                 self.part.unlink()

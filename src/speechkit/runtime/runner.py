@@ -99,13 +99,16 @@ class Runner:
                 self._forget_failures(journal, identity)
             self._fill(journal)
             self._tally = Tally()
-            for lines in journal.lines():
-                self._tally.count(lines)
-            journal.publish(self._tally.to_json())
+            final = self._counted(self._stage.concluded(journal.lines()))
+            journal.publish(chain.from_iterable(final), self._tally.to_json)
 
     def stream(self) -> Iterator[Sequence[str]]:
         """Yield the output lines of each utterance, in input order, as soon as all utterances
         before it are done."""
+        for lines in self._counted(self._stage.concluded(self._in_order())):
+            yield [line.decode() for line in lines]
+
+    def _in_order(self) -> Iterator[Sequence[bytes]]:
         waiting: dict[int, Sequence[str]] = {}
         following = 0
         meter = self._meter()
@@ -113,12 +116,17 @@ class Runner:
             for answer in answers:
                 if _is_whole(answer):
                     waiting[answer.index] = answer.lines
-                    self._tally.count([line.encode() for line in answer.lines])
             self._count(answers, meter)
             while following in waiting:
-                yield waiting.pop(following)
+                yield [line.encode() for line in waiting.pop(following)]
                 following += 1
         self._require_all(following, "the utterances after it are not in the output")
+
+    def _counted(self, groups: Iterable[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
+        """The final lines of each utterance, counted for the summary."""
+        for lines in groups:
+            self._tally.count(lines)
+            yield lines
 
     def summary(self) -> Summary:
         """The summary of `write` or `stream`."""

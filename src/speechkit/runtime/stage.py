@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
 from speechkit.errors import UtteranceError
+from speechkit.io import manifest
 from speechkit.io.inputs import Inputs
+from speechkit.io.json_lines import parse_line
 from speechkit.records import Division, Record, Utterance
 from speechkit.runtime.batching import EQUAL, Batch, BatchSizes, batches
 
@@ -102,7 +104,10 @@ class Stage:
     utterance gives any number of lines, segments with it as their ``parent``; otherwise one line.
     ``stalls``: its engine may hang on any input, so that the first stall ends the run instead of
     costing an utterance. ``scratch``: folder for temporary files of the workers, if they write any.
-    ``inputs``: class of its inputs.
+    ``inputs``: class of its inputs. ``conclude``: makes the final records of all utterances from
+    those of the processor, in input order, a line each. It runs in the main process, before the
+    output gets its name: once more after a kill, and over its own records when failed utterances
+    are tried again.
     """
 
     name: str
@@ -118,6 +123,16 @@ class Stage:
     stalls: bool = False
     scratch: Path | None = None
     inputs: type[Inputs] = Inputs
+    conclude: Callable[[Iterator[Record]], Iterator[Record]] | None = None
+
+    def concluded(self, groups: Iterable[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
+        """The final lines of each utterance, in input order."""
+        if self.conclude is None:
+            yield from groups
+            return
+        records = (parse_line(line, "") for lines in groups for line in lines)
+        for record in self.conclude(records):
+            yield [manifest.encoded(record)]
 
     def batches(self, utterances: Iterable[Utterance], total: int, workers: int) -> Iterator[Batch]:
         """The batches in which ``workers`` processes share a ``total`` of utterances."""
