@@ -120,7 +120,7 @@ def _shares(summary: Mapping[str, Any]) -> dict[tuple[str, str], float]:
 def _quartiles(summary: Mapping[str, Any]) -> dict[str, tuple[float, float, float]]:
     """The quartiles of each measure that has enough values."""
     return {
-        name: tuple(float(values["quantiles"][percent]) for percent in ("25", "50", "75"))
+        name: (float(of["25"]), float(of["50"]), float(of["75"]))
         for name, values in summary["measures"].items()
-        if values["count"] >= _ENOUGH
+        if values["count"] >= _ENOUGH and (of := values["quantiles"])
     }

@@ -1,4 +1,4 @@
-"""The split that an utterance belongs to, where its line doesn't name it."""
+"""The inputs of validate: a data set in splits, as it is or transcribed."""
 
 from __future__ import annotations
 
@@ -42,6 +42,20 @@ class DataSet(Inputs):
     def _with_split(self, record: Record, source: str) -> Record:
         split = self._splits[source]
         return {**record, "split": split} if split and record.get("split") is None else record
+
+
+class Transcribed(DataSet):
+    """The output of `asr` as `Inputs`. What it couldn't transcribe comes without its error.
+
+    The audio is examined all the same, and so is the text as far as it goes without a transcript.
+    """
+
+    def _read(self, source: str, faults: manifest.Faults) -> Iterator[tuple[Record, str]]:
+        for record, written in super()._read(source, faults):
+            if record.get("error") is not None:
+                for key in ("error", "pred_text"):
+                    record.pop(key, None)
+            yield record, written
 
 
 def split_of(source: str) -> str:

@@ -22,24 +22,25 @@ _FREE = 4  # letters that may differ in any text: in a single word they are no p
 
 
 def text_measures(
-    record: Record, spoken: float, tokenizer: Tokenizer | None = None, *, require_text: bool = False
+    record: Record, spoken: float | None, tokenizer: Tokenizer | None, *, require_text: bool
 ) -> Record:
     """The measures of the text of a line; none where there is no text, unless it is required.
 
-    ``spoken``: seconds of speech or, where they are not known, of audio.
+    ``spoken``: seconds of speech or, where there is none, of audio; None where it can't be read.
     """
     text = record.get("text")
     if text is None and not require_text:
         return {}
     text = text or ""
     size, heard = size_of(text), record.get("pred_text")
-    return {
-        "letters": size,
-        "letters_per_second": size / max(spoken, SHORTEST) if size else None,
-        "tokens": len(tokenizer.encode(text).ids) if tokenizer else None,
-        "markup": len(_UNSPOKEN.findall(text)),
-        "text_agreement": agreement(text, heard) if size and heard is not None else None,
-    }
+    measures: Record = {"letters": size, "markup": len(_UNSPOKEN.findall(text))}
+    if tokenizer:
+        measures["tokens"] = len(tokenizer.encode(text).ids)
+    if size and spoken is not None:
+        measures["letters_per_second"] = size / max(spoken, SHORTEST)
+        if heard is not None:
+            measures["text_agreement"] = agreement(text, heard)
+    return measures
 
 
 def read_tokenizer(path: str) -> Tokenizer:
