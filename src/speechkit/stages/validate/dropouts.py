@@ -17,7 +17,7 @@ BESIDE = 0.005  # seconds before and after it, which must be sound
 LEAST = -60.0  # dBFS of that sound
 QUIETER = 20.0  # dB: nor may it be quieter than all of the sound by more
 LOWEST = -120.0  # dBFS
-STEPS = 4.0  # of the quantisation, by which the sound right beside it goes away from its value
+STEPS = 8.0  # of the quantisation, by which the sound right beside it goes away from its value
 
 
 class Dropouts:
