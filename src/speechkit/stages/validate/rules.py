@@ -412,10 +412,11 @@ RULES = (
         name="slow_text",
         meaning="there is too little text for the speech",
         measure="letters_per_second",
-        threshold=2.0,
+        threshold=1.5,
         comparison=BELOW,
         blocking=True,
         section=TEXT,
+        from_seconds=2.0,
     ),
     Rule(
         name="too_many_tokens",
