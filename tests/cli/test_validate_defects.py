@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import validate_confusion
-from conftest import DATA, Cli
 
+import validate_confusion
 from audiokit import EXAMPLES
-from runkit import records
+from conftest import DATA
 
 GOOD = (EXAMPLES / "awb" / "train.flac", DATA / "asr" / "2412-153948-0000.flac")
-RATE = 16_000  # Hz
 
 
 @pytest.mark.slow
