@@ -41,9 +41,9 @@ class Rule:
     It holds where the value of ``measure`` (a measured value, the ``duration``, or a flag) is
     ``below`` or ``above`` the threshold, or ``is`` it; a value of None could not be measured, and
     gives no finding. ``threshold``: the default; None for a limit that is off until its option sets
-    one, and for what `across` finds. ``section``: of the help. ``from_seconds``: a shorter
-    utterance doesn't tell. ``requires``: a finding without which this one doesn't hold. ``hides``:
-    findings that follow from this one, and are left out beside it.
+    one, and for what `across` finds. ``section``: of the help. ``from_seconds``: shorter utterances
+    don't tell. ``requires``: a finding without which this one doesn't hold. ``hides``: findings
+    that follow from this one, and are left out beside it.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Rule:
 MEASURES = (
     Measure(
         name="fault",
-        meaning="what keeps the file from being read: "
+        meaning="what keeps the file from being read, or all of it: "
         "missing, empty, truncated, not_finite or unreadable",
     ),
     Measure(name="message", meaning="the same as a sentence"),
@@ -133,11 +133,8 @@ MEASURES = (
     Measure(name="hum_frequency", meaning="frequency of the hum: 50 or 60", unit="Hz"),
     Measure(
         name="dropouts",
-        meaning="runs of zeros from 1 ms to 0.2 s with sound right before and after",
-    ),
-    Measure(
-        name="jumps",
-        meaning="places where the waveform jumps amid sound, as where samples are missing",
+        meaning="stretches of 1 ms to 0.2 s that are zero, or stay at one value, with sound right "
+        "before and after",
     ),
     Measure(
         name="silence",
@@ -151,8 +148,8 @@ MEASURES = (
     ),
     Measure(
         name="snr",
-        meaning="level of the speech above that of what lies between it, hum left out; "
-        "null where either is shorter than 0.2 s",
+        meaning="level of the speech above the noise between it, hum left out; without pauses, "
+        "above the quietest frames; null for less than 0.2 s of speech, or 1 s in all",
         unit="dB",
         digits=1,
     ),
@@ -214,6 +211,7 @@ RULES = (
         measure="fault",
         threshold="truncated",
         blocking=True,
+        hides=("header_disagrees",),
     ),
     Rule(
         name="not_finite",
@@ -268,6 +266,7 @@ RULES = (
         threshold=0.85,
         comparison=BELOW,
         section=FILE,
+        from_seconds=0.2,
     ),
     Rule(
         name="narrow_band",
@@ -311,6 +310,7 @@ RULES = (
         comparison=ABOVE,
         blocking=True,
         section=DEFECTS,
+        hides=("level_high",),
     ),
     Rule(
         name="dc_offset",
@@ -330,19 +330,11 @@ RULES = (
     ),
     Rule(
         name="dropped_samples",
-        meaning="samples are missing amid sound, and zeros stand in their place",
+        meaning="samples are missing amid sound, and zeros or the last one stand in their place",
         measure="dropouts",
         threshold=0,
         comparison=ABOVE,
         blocking=True,
-        section=DEFECTS,
-    ),
-    Rule(
-        name="discontinuous",
-        meaning="the waveform jumps amid sound",
-        measure="jumps",
-        threshold=0,
-        comparison=ABOVE,
         section=DEFECTS,
     ),
     Rule(
