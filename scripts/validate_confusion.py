@@ -22,10 +22,12 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 Samples = NDArray[np.float32]
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "speech"
 SPEECH = (EXAMPLES / "awb" / "train.flac", EXAMPLES / "kal16" / "letter.flac")
+MOST_TOKENS = 39  # of a text
 LONGEST = 60.0  # seconds; the limit that `too_long` is found by
 
 
@@ -200,6 +202,16 @@ def _noisy(good: Good) -> Path:
     return good.write("noisy.wav", good.samples * 0.4 + good.noise(good.seconds, good.level - 10))
 
 
+def _line(good: Good, name: str, gain: float, **keys: Any) -> dict[str, Any]:
+    """A line of a manifest. Another gain makes other audio, which is no duplicate."""
+    return {"audio_filepath": str(good.write(f"{name}.wav", good.samples * gain)), **keys}
+
+
+def _of_split(good: Good, name: str, gain: float, split: str, speaker: str) -> dict[str, Any]:
+    return _line(good, name, gain, split=split, speaker=f"{speaker} {good.folder}")
+
+
+TEXT = "A text of the usual length"
 DEFECTS = (
     Defect("none", "", lambda g: g.write("good.wav", g.samples)),
     Defect("none, as FLAC", "", lambda g: g.write("good.flac", g.samples * 0.9)),
@@ -241,6 +253,30 @@ DEFECTS = (
     Defect("too quiet", "level_low", _too_quiet),
     Defect("too loud", "level_high", _compressed),
     Defect("low SNR", "low_snr", _noisy),
+    Defect("none, with text", "", lambda g: _line(g, "text", 0.79, text=TEXT, pred_text=TEXT)),
+    Defect("no text", "no_text", lambda g: _line(g, "no_text", 0.78, text=" ")),
+    Defect("too much text", "fast_text", lambda g: _line(g, "much", 0.77, text="a" * 900)),
+    Defect("too little text", "slow_text", lambda g: _line(g, "little", 0.76, text="a")),
+    Defect("many tokens", "too_many_tokens", lambda g: _line(g, "tokens", 0.75, text="a " * 40)),
+    Defect("markup", "markup", lambda g: _line(g, "markup", 0.74, text=f"<i>{TEXT}</i>")),
+    Defect(
+        "another text",
+        "wrong_text",
+        lambda g: _line(g, "wrong", 0.73, text=TEXT, pred_text="Nothing of the kind was said"),
+    ),
+    Defect("the same line", "duplicate_line", lambda g: g.folder / "good.wav"),
+    Defect("the same audio", "duplicate_audio", lambda g: _line(g, "copy", 1.0)),
+    Defect("none, in train", "", lambda g: _of_split(g, "train", 0.72, "train", "anna")),
+    Defect(
+        "audio of train in test",
+        "leaked_audio",
+        lambda g: _of_split(g, "leak", 0.72, "test", "ben"),
+    ),
+    Defect(
+        "speaker of train in test",
+        "leaked_speaker",
+        lambda g: _of_split(g, "speaker", 0.71, "test", "anna"),
+    ),
 )  # fmt: skip
 
 
@@ -275,12 +311,21 @@ def confusion(speech: Sequence[Path], folder: Path) -> list[Row]:
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
     command = [sys.executable, "-m", "speechkit", "validate", manifest, "-o", out]
     limit = ["--max-duration", LONGEST, "--workers", 1]
-    subprocess.run([*map(str, [*command, *limit])], check=False)
+    tokens = ["--tokenizer", _tokenizer(folder), "--max-tokens", MOST_TOKENS]
+    subprocess.run([*map(str, [*command, *limit, *tokens])], check=False)
     found = [json.loads(line) for line in out.read_text().splitlines()]
     return [
         Row(name, defect, (*record["issues"], *record["warnings"]))
         for (name, defect), record in zip(planted, found, strict=True)
     ]
+
+
+def _tokenizer(folder: Path) -> Path:
+    """The file of a tokenizer that counts words."""
+    tokenizer = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder / "tokenizer.json"
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -38,12 +38,18 @@ class Measure:
 class Rule:
     """A finding: the ``name`` in `issues` if it is ``blocking``, otherwise in `warnings`.
 
-    It holds where the value of ``measure`` (a measured value, the ``duration``, or a flag) is
-    ``below`` or ``above`` the threshold, or ``is`` it; a value of None could not be measured, and
-    gives no finding. ``threshold``: the default; None for a limit that is off until its option sets
-    one, and for what `across` finds. ``section``: of the help. ``from_seconds``: a shorter
-    utterance doesn't tell. ``requires``: a finding without which this one doesn't hold. ``hides``:
-    findings that follow from this one, and are left out beside it.
+        It holds where the value of ``measure`` (a measured value, the ``duration``, or a flag) is
+        ``below`` or ``above`` the threshold, or ``is`` it; a value of None could not be measured, and
+        gives no finding. ``threshold``: the default; None for a limit that is off until its option sets
+    <<<<<<< HEAD
+        one, and for what `across` finds. ``section``: of the help. ``from_seconds``: a shorter
+        utterance doesn't tell. ``requires``: a finding without which this one doesn't hold. ``hides``:
+        findings that follow from this one, and are left out beside it.
+    =======
+        one, and for what `across` finds. ``section``: of the help. ``from_seconds``: shorter utterances
+        don't tell. ``requires``: a finding without which this one doesn't hold. ``hides``: findings
+        that follow from this one, and are left out beside it.
+    >>>>>>> h-dataset
     """
 
     name: str
@@ -63,10 +69,13 @@ class Rule:
         prefix = {BELOW: "min_", ABOVE: "max_"}.get(self.comparison)
         return f"{prefix}{self.measure}" if prefix else ""
 
-    def holds(self, value: Any, threshold: Limit) -> bool:
-        if value is None or threshold is None:
+    def holds(self, values: Mapping[str, Any], thresholds: Mapping[str, Limit]) -> bool:
+        """Whether it does, as `findings` is given them, without regard to other findings."""
+        value, limit = values.get(self.measure), thresholds.get(self.option, self.threshold)
+        is_short = (values.get("duration") or 0.0) < self.from_seconds
+        if is_short or value is None or limit is None:
             return False
-        return _COMPARISONS[self.comparison](value, threshold)
+        return _COMPARISONS[self.comparison](value, limit)
 
 
 MEASURES = (
@@ -477,13 +486,7 @@ def findings(
     ``values``: measures, the ``duration`` and flags that are set, by name. ``thresholds``: those
     that differ from the defaults, by option.
     """
-    duration = values.get("duration") or 0.0
-    held = [
-        rule
-        for rule in RULES
-        if duration >= rule.from_seconds
-        and rule.holds(values.get(rule.measure), thresholds.get(rule.option, rule.threshold))
-    ]
+    held = [rule for rule in RULES if rule.holds(values, thresholds)]
     names = {rule.name for rule in held}
     hidden = {name for rule in held for name in rule.hides}
     shown = [rule for rule in held if rule.name not in hidden and rule.requires in {"", *names}]
