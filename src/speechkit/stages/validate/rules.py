@@ -38,18 +38,12 @@ class Measure:
 class Rule:
     """A finding: the ``name`` in `issues` if it is ``blocking``, otherwise in `warnings`.
 
-        It holds where the value of ``measure`` (a measured value, the ``duration``, or a flag) is
-        ``below`` or ``above`` the threshold, or ``is`` it; a value of None could not be measured, and
-        gives no finding. ``threshold``: the default; None for a limit that is off until its option sets
-    <<<<<<< HEAD
-        one, and for what `across` finds. ``section``: of the help. ``from_seconds``: a shorter
-        utterance doesn't tell. ``requires``: a finding without which this one doesn't hold. ``hides``:
-        findings that follow from this one, and are left out beside it.
-    =======
-        one, and for what `across` finds. ``section``: of the help. ``from_seconds``: shorter utterances
-        don't tell. ``requires``: a finding without which this one doesn't hold. ``hides``: findings
-        that follow from this one, and are left out beside it.
-    >>>>>>> h-dataset
+    It holds where the value of ``measure`` (a measured value, the ``duration``, or a flag) is
+    ``below`` or ``above`` the threshold, or ``is`` it; a value of None could not be measured, and
+    gives no finding. ``threshold``: the default; None for a limit that is off until its option sets
+    one, and for what `across` finds. ``section``: of the help. ``from_seconds``: shorter utterances
+    don't tell. ``requires``: a finding without which this one doesn't hold. ``hides``: findings
+    that follow from this one, and are left out beside it.
     """
 
     name: str
@@ -488,7 +482,7 @@ def findings(
     """
     held = [rule for rule in RULES if rule.holds(values, thresholds)]
     names = {rule.name for rule in held}
-    hidden = {name for rule in held for name in rule.hides}
+    hidden = set[str]().union(*(rule.hides for rule in held))
     shown = [rule for rule in held if rule.name not in hidden and rule.requires in {"", *names}]
     return (
         sorted(rule.name for rule in shown if rule.blocking),
