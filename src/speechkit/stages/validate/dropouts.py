@@ -17,7 +17,7 @@ BESIDE = 0.005  # seconds before and after it, which must be sound
 LEAST = -60.0  # dBFS of that sound
 QUIETER = 20.0  # dB: nor may it be quieter than all of the sound by more
 LOWEST = -120.0  # dBFS
-STEPS = 4.0  # of the quantisation, by which the sound right beside it goes away from its value
+STEPS = 8.0  # of the quantisation, by which the sound right beside it goes away from its value
 
 
 class Dropouts:
@@ -54,8 +54,9 @@ class Dropouts:
 
     def _runs(self, sound: NDArray[np.float32]) -> list[tuple[int, int]]:
         """Where runs start and end."""
-        repeats = (sound[1:] == sound[:-1]).view(np.int8)
-        edges = np.flatnonzero(np.diff(repeats, prepend=0, append=0))
+        repeats = np.zeros(len(sound) + 1, np.bool_)
+        np.equal(sound[1:], sound[:-1], out=repeats[1:-1])
+        edges = np.flatnonzero(repeats[1:] != repeats[:-1])
         starts, ends = edges[::2], edges[1::2] + 1
         lengths = ends - starts
         shortest = np.where(sound[starts] == 0, self._shortest, self._shortest_held)
