@@ -41,9 +41,9 @@ class Rule:
     It holds where the value of ``measure`` (a measured value, the ``duration``, or a flag) is
     ``below`` or ``above`` the threshold, or ``is`` it; a value of None could not be measured, and
     gives no finding. ``threshold``: the default; None for a limit that is off until its option sets
-    one, and for what `across` finds. ``section``: of the help. ``from_seconds``: shorter utterances
-    don't tell. ``requires``: a finding without which this one doesn't hold. ``hides``: findings
-    that follow from this one, and are left out beside it.
+    one, and for what `across` finds. ``section``: of the help. ``from_seconds``: a shorter
+    utterance doesn't tell. ``requires``: a finding without which this one doesn't hold. ``hides``:
+    findings that follow from this one, and are left out beside it.
     """
 
     name: str
