@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from speechkit.engines.options import EngineOptions, option
-from speechkit.engines.protocols import EMBEDDINGS
+from speechkit.io.embedding_shards import EMBEDDINGS
 
 POOLINGS = ("mean", "max", "cls")
 

@@ -12,8 +12,9 @@ from speechkit.engines.embed import adapters
 from speechkit.engines.embed.speaker import SpeakerOptions, weights
 from speechkit.engines.embed.speaker.spectrogram import mel_spectrogram, raised
 from speechkit.engines.mel_filters import FFT, HOP
-from speechkit.engines.protocols import EMBEDDINGS, SAMPLE_RATE, Pooled
+from speechkit.engines.protocols import SAMPLE_RATE, Pooled
 from speechkit.errors import EngineMissing
+from speechkit.io.embedding_shards import EMBEDDINGS
 
 try:
     import onnxruntime
