@@ -95,7 +95,9 @@ class Packaged:
 
     def _join(self, folder: Path) -> None:
         for name, file in self.files.items():
-            digest = _write(folder / name, [installed_file(*part, self.install) for part in file.parts])
+            digest = _write(
+                folder / name, [installed_file(*part, self.install) for part in file.parts]
+            )
             if digest != file.sha256:
                 raise EngineMissing(
                     f"{name} of {', '.join(package for package, _ in file.parts)}: sha256 "
@@ -126,10 +128,22 @@ def installed_file(distribution: str, path: str, install: str) -> Path:
     except metadata.PackageNotFoundError as e:
         raise EngineMissing(f"{distribution} is not installed; run: {install}") from e
     if not os.access(file, os.R_OK):
-        raise EngineMissing(
-            f"{file}: can't be read; install it anew: {install} --force-reinstall"
-        )
+        raise EngineMissing(f"{file}: can't be read; install it anew: {install} --force-reinstall")
     return file
+
+
+def verified_content(distribution: str, path: str, sha256: str, install: str) -> bytes:
+    """The content of a file of an installed distribution. Raise `EngineMissing` where it can't be
+    read, or is another one."""
+    file = installed_file(distribution, path, install)
+    content = file.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
+        raise EngineMissing(
+            f"{file}: sha256 {digest}, should be {sha256}; install it anew: "
+            f"{install} --force-reinstall --no-cache-dir"
+        )
+    return content
 
 
 def _write(path: Path, parts: list[Path]) -> str:
