@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Annotated, Any
 
 from speechkit.commands.engine_options import EngineGroup
@@ -12,6 +14,7 @@ from speechkit.commands.options import (
     require_choice,
     takes,
 )
+from speechkit.commands.validate_options import DataSetFlags, TextFlags
 from speechkit.commands.validate_thresholds import ThresholdGroup
 from speechkit.engines import registry
 
@@ -21,6 +24,8 @@ ENGINES = registry.names("vad")
 @takes(
     audio=AudioFlags,
     run=RunFlags,
+    data_set=DataSetFlags,
+    texts=TextFlags,
     thresholds=ThresholdGroup(),
     engine_options=EngineGroup("vad"),
 )
@@ -31,6 +36,8 @@ def validate(
     ] = "silero",
     *,
     audio: AudioFlags,
+    data_set: DataSetFlags,
+    texts: TextFlags,
     thresholds: Mapping[str, float],
     engine_options: Mapping[str, Any],
     run: RunFlags,
@@ -39,7 +46,10 @@ def validate(
 
     Example: speechkit validate corpus.jsonl -o validated.jsonl
     """
-    from speechkit.commands.run_stage import run_stage
+    from speechkit.commands.console import conclude
+    from speechkit.commands.run_stage import summarised
+    from speechkit.commands.validate_transcripts import transcribed
+    from speechkit.reports.validate import ValidateReport
     from speechkit.stages.validate.stage import ValidateOptions, validate_stage
 
     options = ValidateOptions(
@@ -47,6 +57,21 @@ def validate(
         thresholds=thresholds,
         channel=audio.channel,
         track=audio.track,
+        tokenizer=texts.tokenizer,
+        require_text=texts.require_text,
         engine_options=engine_options,
     )
-    return run_stage(validate_stage(options), inputs, run)
+    stage = validate_stage(options)
+    baseline = data_set.earlier()
+    split = data_set.split(run, inputs)
+    with split.claimed() if split else nullcontext():
+        if texts.asr:
+            stage, inputs = transcribed(stage, inputs, run, audio)
+        summary = summarised(stage, inputs, run)
+        if split:
+            split.write()
+    report = ValidateReport(summary)
+    if baseline:
+        compared = baseline.compared(summary.to_json(), data_set.baseline_tolerance)
+        report = replace(report, comparison=compared)
+    return conclude(report, run.summary)

@@ -31,7 +31,9 @@ def _option(rule: Rule) -> Any:
     kind = "Issue" if rule.blocking else "Warning"
     comparison = "more" if rule.comparison == ABOVE else "less"
     default = "no limit" if rule.threshold is None else f"{rule.threshold:g}"
-    metavar = {"": "N", "seconds": "SECONDS", "0 to 1": "SHARE"}.get(unit, unit.split(" ")[0].upper())
+    metavar = {"": "N", "seconds": "SECONDS", "0 to 1": "SHARE"}.get(
+        unit, unit.split(" ")[0].upper()
+    )
     return Option(
         f"--{rule.option.replace('_', '-')}",
         section=rule.section,

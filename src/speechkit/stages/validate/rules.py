@@ -40,10 +40,10 @@ class Rule:
 
     It holds where the value of ``measure`` (a measured value, the ``duration``, or a flag) is
     ``below`` or ``above`` the threshold, or ``is`` it; a value of None could not be measured, and
-    gives no finding. ``threshold``: the default; None for a
-    limit that is off until its option sets one. ``section``: of the help. ``requires``: a finding
-    without which this one doesn't hold. ``hides``: findings that follow from this one, and are left
-    out beside it.
+    gives no finding. ``threshold``: the default; None for a limit that is off until its option sets
+    one, and for what `across` finds. ``section``: of the help. ``requires``: a finding without
+    which this one doesn't hold. ``hides``: findings that follow from this one, and are left out
+    beside it.
     """
 
     name: str
@@ -159,10 +159,31 @@ MEASURES = (
         name="fingerprint",
         meaning="BLAKE2b of the decoded samples in 16 bits: equal for the same audio",
     ),
+    Measure(name="letters", meaning="letters of the text; digits and ideographs count for several"),
+    Measure(
+        name="letters_per_second",
+        meaning="letters of the text per second of speech, which counts as 0.5 s at least",
+        unit="per second",
+        digits=1,
+    ),
+    Measure(name="tokens", meaning="tokens of the text as a label, with the model's own around it"),
+    Measure(name="markup", meaning="tags, character references and control characters in the text"),
+    Measure(
+        name="text_agreement",
+        meaning="share of letters on which `text` and `pred_text` agree",
+        unit="0 to 1",
+        digits=3,
+    ),
+    Measure(name="duplicate_of", meaning="earlier line with the same audio"),
+    Measure(name="speaker_of", meaning="earlier line of another split with the same speaker"),
+    Measure(name="text_belongs_to", meaning="earlier line whose audio says this text"),
+    Measure(name="text_found_at", meaning="earlier line with the text that this audio says"),
 )
 
 #: Sections of the help.
-FILE, DEFECTS, SPEECH = (f"Thresholds: {title}" for title in ("file", "defects", "speech"))
+FILE, DEFECTS, SPEECH, TEXT = (
+    f"Thresholds: {title}" for title in ("file", "defects", "speech", "text")
+)
 
 RULES = (
     Rule(
@@ -356,7 +377,7 @@ RULES = (
         comparison=BELOW,
         blocking=True,
         section=SPEECH,
-        hides=("low_snr",),
+        hides=("low_snr", "fast_text"),
     ),
     Rule(
         name="low_snr",
@@ -365,6 +386,88 @@ RULES = (
         threshold=8.0,
         comparison=BELOW,
         section=SPEECH,
+    ),
+    Rule(
+        name="no_text",
+        meaning="the text is empty",
+        measure="letters",
+        threshold=1,
+        comparison=BELOW,
+        blocking=True,
+        section=TEXT,
+        hides=("wrong_text",),
+    ),
+    Rule(
+        name="fast_text",
+        meaning="there is too much text to be said in the time",
+        measure="letters_per_second",
+        threshold=33.0,
+        comparison=ABOVE,
+        blocking=True,
+        section=TEXT,
+    ),
+    Rule(
+        name="slow_text",
+        meaning="there is too little text for the speech",
+        measure="letters_per_second",
+        threshold=2.0,
+        comparison=BELOW,
+        blocking=True,
+        section=TEXT,
+    ),
+    Rule(
+        name="too_many_tokens",
+        meaning="the text is too long to be a label of the model",
+        measure="tokens",
+        threshold=448,
+        comparison=ABOVE,
+        blocking=True,
+        section=TEXT,
+    ),
+    Rule(
+        name="markup",
+        meaning="the text holds what nobody says: tags, character references, control characters",
+        measure="markup",
+        threshold=0,
+        comparison=ABOVE,
+        section=TEXT,
+    ),
+    Rule(
+        name="wrong_text",
+        meaning="the text is not what was recognised in the audio",
+        measure="text_agreement",
+        threshold=0.65,
+        comparison=BELOW,
+        blocking=True,
+        section=TEXT,
+    ),
+    Rule(
+        name="duplicate_line",
+        meaning="an earlier line has the same file with the same times",
+        measure="duplicate_of",
+        threshold=None,
+        blocking=True,
+    ),
+    Rule(
+        name="duplicate_audio",
+        meaning="an earlier line has the same audio under another name",
+        measure="duplicate_of",
+        threshold=None,
+        blocking=True,
+    ),
+    Rule(
+        name="leaked_audio",
+        meaning="an earlier line of another split has the same audio",
+        measure="duplicate_of",
+        threshold=None,
+        blocking=True,
+    ),
+    Rule(
+        name="leaked_speaker",
+        meaning="an earlier line of another split has the same speaker",
+        measure="speaker_of",
+        threshold=None,
+        blocking=True,
     ),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from speechkit import keys
 from speechkit.engines import registry
@@ -21,11 +21,17 @@ from speechkit.io.audio import Audio, load
 from speechkit.records import Record, Utterance
 from speechkit.runtime.stage import Loaded, Processor, Stage
 from speechkit.stages.vad.speech_frames import probabilities
+from speechkit.stages.validate.across import across
 from speechkit.stages.validate.measures import Measures
 from speechkit.stages.validate.rules import THRESHOLDS, Limit, findings, rounded
 from speechkit.stages.validate.speech import speech_measures
+from speechkit.stages.validate.splits import DataSet
+from speechkit.stages.validate.texts import read_tokenizer, text_measures
 
-Fault = AudioNotFound | AudioEmpty | AudioTruncated | AudioUnreadable | AudioInvalid
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Fault = (AudioNotFound, AudioEmpty, AudioTruncated, AudioUnreadable, AudioInvalid)
 FAULTS = {
     AudioNotFound: "missing",
     AudioEmpty: "empty",
@@ -40,12 +46,15 @@ class ValidateOptions:
     """Options of the validate stage.
 
     ``engine``: that of VAD. ``thresholds``: by option, those that differ from `rules.THRESHOLDS`.
+    ``tokenizer``: as `read_tokenizer` takes it. ``require_text``: a line without text is an issue.
     """
 
     engine: str = "silero"
     thresholds: Mapping[str, Limit] = field(default_factory=dict)
     channel: int | None = None
     track: str | None = None
+    tokenizer: str | None = None
+    require_text: bool = False
     engine_options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -65,9 +74,12 @@ class ValidateProcessor(Processor):
     engine: Engine
     one_by_one: bool
     _engine: VadEngine = field(init=False)
+    _tokenizer: Tokenizer | None = field(init=False, default=None)
 
     def open(self) -> None:
         self._engine = self.engine.build()
+        if self.options.tokenizer:
+            self._tokenizer = read_tokenizer(self.options.tokenizer)
 
     def load(self, utterance: Utterance) -> Loaded:
         """A file that can't be read is a finding, and no error."""
@@ -100,7 +112,13 @@ class ValidateProcessor(Processor):
             if audio:
                 hop = self._engine.hop
                 measures |= speech_measures(audio, next(frames), hop, measures["hum"])
+            spoken = (measures["speech"] or audio.seconds) if audio else None
+            measures |= self._text_measures(loaded.utterance.record, spoken)
             yield [self._record(loaded, measures, audio.flags if audio else ())]
+
+    def _text_measures(self, record: Record, spoken: float | None) -> Record:
+        required = self.options.require_text
+        return text_measures(record, spoken, self._tokenizer, require_text=required)
 
     def _record(self, loaded: Loaded, measures: dict[str, Any], flags: tuple[str, ...]) -> Record:
         utterance = loaded.utterance
@@ -122,6 +140,8 @@ class ValidateProcessor(Processor):
 
 def validate_stage(options: ValidateOptions) -> Stage:
     """Return the validate stage. Raises `UsageError` for options that the engine lacks."""
+    if options.tokenizer:
+        read_tokenizer(options.tokenizer)
     info = registry.find("vad", options.engine)
     engine = registry.configure(info, options.engine_options)
     return Stage(
@@ -132,6 +152,8 @@ def validate_stage(options: ValidateOptions) -> Stage:
             "engine": options.engine,
             "channel": options.channel,
             "track": options.track,
+            "tokenizer": options.tokenizer,
+            "require_text": options.require_text,
             **THRESHOLDS,
             **options.thresholds,
             **registry.pinned(info, options.engine_options),
@@ -139,6 +161,8 @@ def validate_stage(options: ValidateOptions) -> Stage:
         packages=info.packages,
         result_keys=("valid", "issues", "warnings", "measures"),
         error_keys={"valid": False, "issues": ["error"], "warnings": []},
+        inputs=DataSet,
+        conclude=across,
     )
 
 
