@@ -16,7 +16,7 @@ LEAST_LEVEL = 0.01  # of full scale: below it, neighbouring samples are equal by
 # The sample beside a flat top lies lower by so many times `FLAT` at least. Beside the top of a
 # parabola, which every smooth peak is, it is less than 4.
 STEEP = 4.0
-LEAST_STEP = 2.5 / 32768  # of full scale, beyond the rounding of 16 bits
+QUANTA = 2.5  # and by so many steps of the quantisation
 
 
 class Clipping:
@@ -57,9 +57,10 @@ def _in_flat_tops(sound: NDArray[np.float32], near: NDArray[np.bool_]) -> int:
     if len(starts) < LEAST_TOPS:
         return 0
     top = float(sound.max())
+    quantum = float(np.diff(np.unique(sound)).min())
     last = len(sound) - 1
     beside = np.minimum(sound[np.maximum(starts - 1, 0)], sound[np.minimum(ends, last)])
-    steep = top - beside > max(STEEP * FLAT * top, LEAST_STEP)
+    steep = top - beside > max(STEEP * FLAT * top, QUANTA * quantum)
     if np.count_nonzero(steep) < LEAST_TOPS:
         return 0
     return int((ends - starts)[steep].sum())

@@ -11,12 +11,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SHORTEST, LONGEST = 0.001, 1.0  # seconds of a run; a longer one is silence
+SHORTEST, LONGEST = 0.001, 0.2  # seconds of a run; a longer one is silence
 BESIDE = 0.005  # seconds before and after it, which must be sound
 LEAST = -60.0  # dBFS of that sound
 QUIETER = 20.0  # dB: nor may it be quieter than all of the sound by more
 LOWEST = -120.0  # dBFS
-COARSE = 4.0  # times the smallest sample beside it: otherwise few bits make the zeros
+STEPS = 4.0  # times the smallest sample, right beside it: otherwise few bits make the zeros
 
 
 class Dropouts:
@@ -40,7 +40,7 @@ class Dropouts:
                 keep = max(0, start - self._beside)
                 settled = start - keep
             elif end > self._settled:
-                level = _level(
+                level = self._level(
                     sound[max(0, start - self._beside) : start], sound[end:][: self._beside]
                 )
                 self._levels[math.floor(level)] += 1
@@ -57,12 +57,15 @@ class Dropouts:
         runs = np.flatnonzero((lengths >= self._shortest) & (lengths <= self._longest))
         return [(int(edges[2 * run]), int(edges[2 * run + 1])) for run in runs]
 
+    def _level(self, before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
+        """The lower of the two levels, in dBFS; `LOWEST` where the sound doesn't stop at once."""
+        sizes = np.abs(np.concatenate((before, after)))
+        right_beside = (before[-self._shortest :], after[: self._shortest])
+        if not sizes.any() or min(map(_peak, right_beside)) < STEPS * sizes[sizes > 0].min():
+            return LOWEST
+        powers = [float(np.square(side).mean()) for side in (before, after)]
+        return 10 * math.log10(max(min(powers), 10 ** (LOWEST / 10)))
 
-def _level(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
-    """The lower of the two levels, in dBFS; `LOWEST` where too few bits made the zeros."""
-    sizes = np.abs(np.concatenate((before, after)))
-    sounding = sizes[sizes > 0]
-    if not len(sounding) or sounding.max() < COARSE * sounding.min():
-        return LOWEST
-    powers = [float(np.square(side).mean()) if len(side) else 0.0 for side in (before, after)]
-    return 10 * math.log10(max(min(powers), 10 ** (LOWEST / 10)))
+
+def _peak(sound: NDArray[np.float32]) -> float:
+    return float(np.abs(sound).max(initial=0))

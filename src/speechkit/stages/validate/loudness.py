@@ -36,7 +36,7 @@ class Loudness:
         self._rest = np.zeros(0)  # squares of an unfinished step
         self._samples = 0
 
-    def add(self, spectra: NDArray[np.complex64], samples: int) -> None:
+    def add(self, spectra: NDArray[np.complexfloating], samples: int) -> None:
         """``spectra`` [channels, seconds, bins] of rows, of whose second ``samples`` are sound."""
         framing = self._framing
         sound = np.fft.irfft(spectra * self._response, framing.size)

@@ -41,9 +41,15 @@ class Rule:
     It holds where the value of ``measure`` (a measured value, the ``duration``, or a flag) is
     ``below`` or ``above`` the threshold, or ``is`` it; a value of None could not be measured, and
     gives no finding. ``threshold``: the default; None for a limit that is off until its option sets
+<<<<<<< HEAD
+    one. ``section``: of the help. ``from_seconds``: a shorter utterance doesn't tell. ``requires``:
+    a finding without which this one doesn't hold. ``hides``: findings that follow from this one,
+    and are left out beside it.
+=======
     one, and for what `across` finds. ``section``: of the help. ``requires``: a finding without
     which this one doesn't hold. ``hides``: findings that follow from this one, and are left out
     beside it.
+>>>>>>> h-dataset
     """
 
     name: str
@@ -53,6 +59,7 @@ class Rule:
     comparison: str = IS
     blocking: bool = False
     section: str = ""
+    from_seconds: float = 0.0
     requires: str = ""
     hides: tuple[str, ...] = ()
 
@@ -132,7 +139,7 @@ MEASURES = (
     Measure(name="hum_frequency", meaning="frequency of the hum: 50 or 60", unit="Hz"),
     Measure(
         name="dropouts",
-        meaning="runs of zeros from 1 ms to 1 s with sound right before and after",
+        meaning="runs of zeros from 1 ms to 0.2 s with sound right before and after",
     ),
     Measure(
         name="jumps",
@@ -373,11 +380,16 @@ RULES = (
         name="no_speech",
         meaning="there is no speech in the utterance",
         measure="speech",
-        threshold=0.1,
+        threshold=0.2,
         comparison=BELOW,
         blocking=True,
         section=SPEECH,
+<<<<<<< HEAD
+        from_seconds=1.0,
+        hides=("low_snr",),
+=======
         hides=("low_snr", "fast_text"),
+>>>>>>> h-dataset
     ),
     Rule(
         name="low_snr",
@@ -482,10 +494,12 @@ def findings(
     ``values``: measures, the ``duration`` and flags that are set, by name. ``thresholds``: those
     that differ from the defaults, by option.
     """
+    duration = values.get("duration") or 0.0
     held = [
         rule
         for rule in RULES
-        if rule.holds(values.get(rule.measure), thresholds.get(rule.option, rule.threshold))
+        if duration >= rule.from_seconds
+        and rule.holds(values.get(rule.measure), thresholds.get(rule.option, rule.threshold))
     ]
     names = {rule.name for rule in held}
     hidden = {name for rule in held for name in rule.hides}

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BAND = 100.0  # Hz, of the bands in which a cut-off is looked for
-LEAST_BANDS = 20
+NARROW = 4500.0  # Hz: a sample rate of up to twice as much leaves no more to lose
+LOWEST = 2500.0  # Hz, of a cut-off: below it, vowels fall as steeply
 BELOW = 5  # bands below a cut-off, whose mean level is compared
 TRANSITION = 5  # bands within which a filter falls
 CLIFF = 25.0  # dB by which all above a cut-off is weaker; natural spectra fall by less
@@ -37,7 +38,7 @@ class Spectrum:
         self._scale = 2 / (0.375 * size**2)
         self._rows = 0
 
-    def add(self, spectra: NDArray[np.complex64]) -> None:
+    def add(self, spectra: NDArray[np.complexfloating]) -> None:
         """``spectra`` [channels, seconds, bins], without a window: it is applied here."""
         windowed = spectra[..., 1:-1] * np.float32(0.5)
         windowed -= np.float32(0.25) * spectra[..., :-2]
@@ -65,18 +66,19 @@ class Spectrum:
     def bandwidth(self) -> float | None:
         """In Hz; None for silence."""
         half = self._rate / 2
-        count = int(half // BAND)
         if not self._power.any():
             return None
-        if count < LEAST_BANDS:
+        if half <= NARROW:
             return half
+        count = int(half // BAND)
         edges = np.round(np.arange(count) * BAND / self._resolution).astype(int)
         levels = 10 * np.log10(np.add.reduceat(self._power, edges) + 1e-30)
         levels[-1] = levels[-2]  # the last one may be narrower
         above = np.maximum.accumulate(levels[::-1])[::-1]  # the highest from here on
         below = np.convolve(levels, np.full(BELOW, 1 / BELOW), "valid")
         cliffs = below[: count - BELOW - TRANSITION] - above[BELOW + TRANSITION :]
-        at = int(np.argmax(cliffs))
+        first = int(LOWEST // BAND) - BELOW
+        at = first + int(np.argmax(cliffs[first:]))
         if cliffs[at] < CLIFF:
             return half
         middle = above[at + BELOW + TRANSITION] + cliffs[at] / 2

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SPEECH = 0.5  # probability from which a frame is speech
 NOISE = 0.2  # and below which it is none, where neither neighbour is
 LEAST = 0.2  # seconds of speech and of noise, without which there is no SNR
+LEAST_NOISE = 0.1  # of the noise, that remains without its hum
 HIGHEST = 100.0  # dB: digital silence between the words
 
 
@@ -36,7 +37,7 @@ def speech_measures(
     powers = np.concatenate(list(_powers(audio, round(hop * SAMPLE_RATE))))
     speech, noise = float(powers[is_speech].mean()), float(powers[quiet].mean())
     hum_power = float(powers.mean()) * 10 ** (hum / 10) if hum is not None else 0.0
-    rest = max(noise - hum_power, speech * 10 ** (-HIGHEST / 10), 1e-20)
+    rest = max(noise - hum_power, LEAST_NOISE * noise, speech * 10 ** (-HIGHEST / 10), 1e-20)
     return {**line, "snr": 10 * math.log10(max(speech - noise, rest * 1e-3) / rest)}
 
 

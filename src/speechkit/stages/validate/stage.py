@@ -16,6 +16,7 @@ from speechkit.errors import (
     AudioNotFound,
     AudioTruncated,
     AudioUnreadable,
+    UtteranceError,
 )
 from speechkit.io.audio import Audio, load
 from speechkit.records import Record, Utterance
@@ -31,8 +32,7 @@ from speechkit.stages.validate.texts import read_tokenizer, text_measures
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-Fault = (AudioNotFound, AudioEmpty, AudioTruncated, AudioUnreadable, AudioInvalid)
-FAULTS = {
+FAULTS: Mapping[type[UtteranceError], str] = {
     AudioNotFound: "missing",
     AudioEmpty: "empty",
     AudioTruncated: "truncated",
@@ -99,7 +99,7 @@ class ValidateProcessor(Processor):
                 track=self.options.track,
                 observe=observe,
             )
-        except Fault as error:
+        except tuple(FAULTS) as error:
             return Loaded(utterance, Measured(None, _fault(error, passes)), 0.0)
         assert isinstance(audio.observer, Measures)
         return Loaded(utterance, Measured(audio, audio.observer.results()), audio.seconds)
@@ -166,9 +166,11 @@ def validate_stage(options: ValidateOptions) -> Stage:
     )
 
 
-def _fault(error: Exception, passes: Sequence[Measures]) -> dict[str, Any]:
+def _fault(error: UtteranceError, passes: Sequence[Measures]) -> dict[str, Any]:
     """The measures of a file that can't be read, as far as its last decoder came."""
-    seen = passes[-1].results() if passes else {}
+    seen: dict[str, Any] = passes[-1].results() if passes else {}
     fault = "not_finite" if seen.get("nonfinite") else FAULTS[type(error)]
-    kept = {name: seen[name] for name in ("nonfinite", "sample_rate", "channels") if name in seen}
-    return {"fault": fault, "message": str(error), **kept}
+    known: dict[str, Any] = {
+        name: seen[name] for name in ("nonfinite", "sample_rate", "channels") if name in seen
+    }
+    return {"fault": fault, "message": str(error)} | known

@@ -18,7 +18,7 @@ SHORTEST = 0.5  # seconds that a text counts as at least: of a word, VAD often f
 _BRACKETED = re.compile(r"\[[^\]]*\]|\([^)]*\)|<[^>]*>")  # noises and the like
 _UNSPOKEN = re.compile(r"</?\w[^<>]*>|&#?\w+;|[\x00-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]")
 _SPELT = 7  # letters that a digit may take: fünf-und-zwanzig
-_FREE = 4  # letters that may differ in any text: in a single word they are no proof
+_FREE = 2  # letters that may differ in any text: in a single word, they are no proof
 
 
 def text_measures(
