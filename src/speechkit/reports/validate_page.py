@@ -149,8 +149,8 @@ def _worst(survey: Survey, options: ValidateOptions) -> Html:
     for rank in range(max(map(len, worst.values()))):
         for name in (name for name in worst if rank < len(worst[name])):
             case = worst[name][rank]
-            card = _card(name, case, _media(name, case, options))
-            if len(card) > left:
+            card = None if silent else _card(name, case, _media(name, case, options))
+            if card is None or len(card) > left:
                 card, silent = _card(name, case, None), silent + 1
             if len(card) <= left:
                 cards[name].append(card)
@@ -202,11 +202,13 @@ def _media(name: str, case: Flagged, options: ValidateOptions) -> Html:
 def _player(heard: Excerpt, name: str, place: float | None) -> Html:
     end = heard.start + heard.seconds
     marks = [] if place is None else [Mark(place, f"{name} at {number(place)} s")]
-    title = f"{number(heard.start)} s to {number(end)} s"
+    title = f"{heard.start:.2f} s to {end:.2f} s"
     sound = base64.b64encode(heard.mp3).decode()
     return element(
         "div",
-        spectrogram(title, heard.png, span=(heard.start, end), top=heard.top, marks=marks),
+        spectrogram(
+            f"Spectrogram, {title}", heard.png, span=(heard.start, end), top=heard.top, marks=marks
+        ),
         element(
             "audio",
             controls=True,
