@@ -6,7 +6,7 @@ import math
 import random
 from array import array
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import Any
 
@@ -25,7 +25,7 @@ class Verdicts:
         self.invalid = 0
         self.issues: Counter[str] = Counter()
         self.warnings: Counter[str] = Counter()
-        self.measures: dict[str, Distribution] = {}
+        self.measures: defaultdict[str, Distribution] = defaultdict(Distribution)
 
     def count(self, record: Record) -> None:
         self.invalid += record.get("valid") is not True
@@ -34,7 +34,7 @@ class Verdicts:
         values = {"duration": record.get("duration"), **(record.get("measures") or {})}
         for name, value in values.items():
             if type(value) in (int, float) and not name.endswith(_PLACES):
-                self.measures.setdefault(name, Distribution()).add(value)
+                self.measures[name].add(value)
 
     def to_json(self) -> dict[str, Any]:
         return {
