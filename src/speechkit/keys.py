@@ -94,6 +94,13 @@ LINE = (
         stated=True,
     ),
     Key(
+        name="split",
+        kind="string",
+        meaning="part of the data set, such as `train` or `test`, passed on; "
+        "`validate` adds it where the names of several manifests state it",
+        stated=True,
+    ),
+    Key(
         name="text",
         kind="string",
         meaning="reference transcript",
