@@ -95,7 +95,9 @@ class Packaged:
 
     def _join(self, folder: Path) -> None:
         for name, file in self.files.items():
-            digest = _write(folder / name, [installed_file(*part, self.install) for part in file.parts])
+            digest = _write(
+                folder / name, [installed_file(*part, self.install) for part in file.parts]
+            )
             if digest != file.sha256:
                 raise EngineMissing(
                     f"{name} of {', '.join(package for package, _ in file.parts)}: sha256 "
@@ -126,9 +128,7 @@ def installed_file(distribution: str, path: str, install: str) -> Path:
     except metadata.PackageNotFoundError as e:
         raise EngineMissing(f"{distribution} is not installed; run: {install}") from e
     if not os.access(file, os.R_OK):
-        raise EngineMissing(
-            f"{file}: can't be read; install it anew: {install} --force-reinstall"
-        )
+        raise EngineMissing(f"{file}: can't be read; install it anew: {install} --force-reinstall")
     return file
 
 
