@@ -19,8 +19,9 @@ from speechkit.io.result_lines import error_type
 from speechkit.io.run_identity import RunIdentity
 
 
-def finished_run(output: Path, identity: RunIdentity) -> dict[str, Any]:
-    """The record that `Journal.publish` kept beside ``output``.
+def finished_run(output: Path, identity: RunIdentity, *, grows: bool = False) -> dict[str, Any]:
+    """The record that `Journal.publish` kept beside ``output``. ``grows``: it may be that of a run
+    over the first utterances of the input.
 
     Raise `OutputConflict` where another run made it, where it was changed afterwards, and where
     there is no such record.
@@ -28,7 +29,7 @@ def finished_run(output: Path, identity: RunIdentity) -> dict[str, Any]:
     way_out = "name another output, or compute it anew with --restart"
     try:
         record = _record(output)
-        difference = identity.difference(record)
+        difference = identity.difference(record, grows=grows)
     except (OSError, ValueError):
         raise OutputConflict(
             f"{output}: exists, and no {marker_path(output).name} beside it tells what made it; "

@@ -52,9 +52,15 @@ def take_over(
 ) -> None:
     """Add the successful results of a finished output to the journal, unless it has them."""
     for index, lines in _matched(output, utterances, stage):
-        if not journal.done(index) and not any(map(error_type, lines)):
+        if not journal.done(index) and _is_success(lines, index, stage):
             journal.append(index, [line.decode() for line in lines])
     journal.flush()
+
+
+def _is_success(lines: Sequence[bytes], index: int, stage: Stage) -> bool:
+    return not any(map(error_type, lines)) and all(
+        stage.holds(index, parse_line(line, "")) for line in lines
+    )
 
 
 def _valid(lines: Sequence[bytes], utterance: Utterance, stage: Stage) -> list[bytes] | None:
@@ -70,10 +76,14 @@ def _valid(lines: Sequence[bytes], utterance: Utterance, stage: Stage) -> list[b
         failed = current.get("error") is not None
         if failed and current is not record:  # its message may name the former path
             return None
-        if not failed and not current.keys() >= {*stage.result_keys}:
+        if not failed and not _has_results(current, utterance, stage):
             return None
         valid.append(line if current is record else manifest.encoded(current))
     return valid
+
+
+def _has_results(record: Record, utterance: Utterance, stage: Stage) -> bool:
+    return record.keys() >= {*stage.result_keys} and stage.holds(utterance.index, record)
 
 
 def _parsed(line: bytes) -> Record | None:
@@ -156,6 +166,8 @@ def _matched(
                 line = next(file, None)
                 if _is_line_of(current, utterance.record):
                     break
+            if not lines and line is None and stage.grows:
+                return
             if not lines and not stage.cuts:
                 raise _other_utterances(output)
             yield utterance.index, lines

@@ -34,7 +34,8 @@ Source = str | os.PathLike[str]
 class JobOptions:
     """How a stage runs and where its results go. No option changes a result.
 
-    ``output``: manifest of results, which makes the run resumable; None to emit the results.
+    ``output``: manifest of results, which makes the run resumable; None to emit the results, or
+    for the only output of a stage that has one.
     ``workers``: number of processes; 0 for the number that suits the stage and the granted CPUs.
     ``limit``: number of utterances to process, from the first on. ``retry_failed`` computes the
     failed utterances of ``output`` again, ``restart`` all. ``time_limit``: seconds of work allowed
@@ -138,7 +139,11 @@ def _output(stage: Stage, sources: Sequence[str], options: JobOptions) -> str | 
     if options.text_folder is None:
         _require_no_folder(options)
     output = None if options.output is None else os.fspath(options.output)
-    if output is not None:
+    if stage.output is not None:
+        if output is not None:
+            raise UsageError(f"-o {output}: {stage.name} writes to {stage.output}; leave it out")
+        output = str(stage.output)
+    elif output is not None:
         _require_manifest_name(output)
     elif options.text_folder is not None:
         output = str(Path(options.text_folder, f"{stage.name}.jsonl"))

@@ -87,7 +87,7 @@ class Runner:
         moved = False
         # A part beside the output is a stopped retry or restart: resume it.
         if output.exists() and not (restart or part_path(output).exists()):
-            account = finished_run(output, identity)
+            account = finished_run(output, identity, grows=self._stage.grows)
             self._tally.update(account)
             moved = account["input"] != identity.input
             if not moved and not (retry and self._tally.errors):
@@ -228,7 +228,7 @@ class Runner:
         whole = journal.count == self._scan.count
         journal.drop_failed()
         if journal.output.exists() and not whole:
-            finished_run(journal.output, identity)
+            finished_run(journal.output, identity, grows=self._stage.grows)
             take_over(journal, self._inputs, self._stage, journal.output)
 
 
