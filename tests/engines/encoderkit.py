@@ -11,14 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import (
+    ASTConfig,
+    ASTFeatureExtractor,
     AutoFeatureExtractor,
     AutoModel,
     HubertConfig,
-    WavLMConfig,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
+    WavLMConfig,
+    WhisperConfig,
+    WhisperFeatureExtractor,
 )
-from transformers import ASTConfig, ASTFeatureExtractor, WhisperConfig, WhisperFeatureExtractor
 
 Waves = Sequence[NDArray[np.float32]]
 

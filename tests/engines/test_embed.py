@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import torch
+from encoderkit import MODELS, Waves, make, theirs
 
 from audiokit import EXAMPLES
-from encoderkit import MODELS, Waves, make, theirs
 from speechkit.engines import registry
-from speechkit.errors import EngineMissing, UsageError
 
 LENGTHS = (0.3, 0.5, 0.77, 1.0, 1.31, 2.0, 2.9, 3.7)  # seconds
 
