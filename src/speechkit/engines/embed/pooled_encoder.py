@@ -89,15 +89,15 @@ class PooledEncoder:
     def _batches_change_vectors(self) -> bool:
         """Whether they would; there are none from then on."""
         batches = self._extractor.batches
-        if batches.most > 1:
-            pair = _short_and_long(self.shortest, self.longest)
-            together = self._pooled(pair)
-            alone = [self._pooled([one])[0] for one in pair]
-            most = max(map(_difference, together, alone))
-            if most <= max(SAME, ROUNDINGS * torch.finfo(self._dtype).eps):
-                return False
-            batches.most = 1
-        return not self._extractor.encoder.batched
+        if not self._extractor.encoder.batched or batches.most == 1:
+            return not self._extractor.encoder.batched
+        pair = _short_and_long(self.shortest, self.longest)
+        alone = [self._pooled([one])[0] for one in pair]
+        most = max(map(_difference, self._pooled(pair), alone))
+        if most <= max(SAME, ROUNDINGS * torch.finfo(self._dtype).eps):
+            return False
+        batches.most = 1
+        return True
 
 
 def _short_and_long(shortest: int, longest: int) -> list[Waveform]:
