@@ -2,7 +2,7 @@
 
 As another package's, by the entry point ``spectral``. Its options make it fail: with ``broken``,
 its vector of any window longer than so many seconds is NaN; with ``most``, memory runs out for more
-windows at once.
+windows at once, and with -1 for any.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Spectral(EmbedEngine):
         return self._size.map_halving(windows, self._computed)
 
     def _computed(self, windows: Sequence[Waveform]) -> list[Pooled]:
-        if self._options.most and len(windows) > self._options.most:
+        if self._options.most and len(windows) > max(0, self._options.most):
             raise MemoryError(f"{len(windows)} windows")
         return [self._pooled(window) for window in windows]
 

@@ -47,6 +47,12 @@ def drop_invalid(journal: Journal, utterances: Iterable[Utterance], stage: Stage
         )
 
 
+def require_matching(output: Path, utterances: Iterable[Utterance], stage: Stage) -> None:
+    """Raises `OutputConflict` for a finished output of other utterances."""
+    for _ in _matched(output, utterances, stage):
+        pass
+
+
 def take_over(
     journal: Journal, utterances: Iterable[Utterance], stage: Stage, output: Path
 ) -> None:

@@ -22,7 +22,7 @@ from speechkit.io.output_status import finished_run
 from speechkit.io.run_identity import RunIdentity
 from speechkit.runtime.batching import Batch
 from speechkit.runtime.divisions import Divisions, dump
-from speechkit.runtime.earlier_results import drop_invalid, take_over
+from speechkit.runtime.earlier_results import drop_invalid, require_matching, take_over
 from speechkit.runtime.messages import Divided, Outcome
 from speechkit.runtime.pool import Answer, Pool, PoolOptions
 from speechkit.runtime.progress import Listener, Meter
@@ -93,6 +93,8 @@ class Runner:
             if not moved and not (retry and self._tally.errors):
                 self._resumed = self._scan.count
                 return
+            if moved:
+                require_matching(output, self._inputs, self._stage)
         with Journal(output, identity, restart=restart) as journal:
             drop_invalid(journal, self._inputs, self._stage)
             if retry or moved:

@@ -54,6 +54,8 @@ class FormerShards:
 
 
 def write_widths(folder: Path, widths: Mapping[str, int]) -> None:
+    """Only for the run that holds the lock of the folder's index."""
+    atomic.sweep(folder / WIDTHS)
     if widths != _widths(folder):
         atomic.write_text(folder / WIDTHS, json.dumps(widths) + "\n")
 

@@ -89,6 +89,7 @@ class ShardWriter:
                 if number and (name not in self._widths or int(number[1]) >= shards):
                     self._remove_index()
                     with atomic.output_errors(path):
+                        atomic.sweep(path)
                         path.unlink()
         write_widths(self._folder, self._widths)
 
