@@ -35,7 +35,7 @@ COMMANDS = CommandTable(
                 "Extract the centroids of a scikit-learn k-means.",
             ),
         ),
-        "Vectors": (Entry("embed", "embed:embed", "Make a vector of each utterance."),),
+        "Speech to vectors": (Entry("embed", "embed:embed", "Make a vector of each utterance."),),
         "Large data sets": (
             Entry(
                 "split-manifest",
