@@ -37,7 +37,8 @@ class HazardProcessor(Processor):
     def open(self) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if self.opening:
-            Path(self.opening).open("a").close()
+            with open(self.opening, "a") as opened:
+                opened.write(".")
         if os.environ.get("HAZARD_OPEN"):
             _do(os.environ["HAZARD_OPEN"])
 
@@ -50,6 +51,9 @@ class HazardProcessor(Processor):
             return None
         edges = range(len(utterance.record["parts"]) + 1)
         return Division(tuple(map(float, edges)), {"a": 1})
+
+    def expected_parts(self, seconds: float) -> int:
+        return int(seconds // 100)
 
     def join(
         self, utterance: Utterance, division: Division, results: Sequence[Record]

@@ -28,7 +28,7 @@ def finished_run(output: Path, identity: RunIdentity, *, grows: bool = False) ->
     """
     way_out = "name another output, or compute it anew with --restart"
     try:
-        record = _record(output)
+        record = run_record(output)
         difference = identity.difference(record, grows=grows)
     except (OSError, ValueError):
         raise OutputConflict(
@@ -42,7 +42,7 @@ def finished_run(output: Path, identity: RunIdentity, *, grows: bool = False) ->
     return record
 
 
-def _record(output: Path) -> dict[str, Any]:
+def run_record(output: Path) -> dict[str, Any]:
     """The record beside a finished output. Raise OSError, and ValueError where it is no record."""
     record = typed_json.parse(safe_open.read_bounded(marker_path(output), HEADER_BYTES))
     if not isinstance(record, dict):
@@ -89,7 +89,7 @@ def output_status(output: Path) -> OutputStatus:
     try:
         if source == part_path(output):
             return _unfinished(source)
-        record = _record(output)
+        record = run_record(output)
         return OutputStatus(record["utterances"], errors=record["errors"])
     except FileNotFoundError:
         return OutputStatus()

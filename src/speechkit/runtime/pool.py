@@ -19,7 +19,7 @@ from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import SpeechkitError, UtteranceError
 from speechkit.records import Division, Utterance
 from speechkit.runtime import worker_errors
-from speechkit.runtime.batching import Batch
+from speechkit.runtime.batching import Batch, seconds
 from speechkit.runtime.divisions import Divisions
 from speechkit.runtime.messages import (
     BatchDone,
@@ -85,6 +85,7 @@ class Pool:
         self._parts: deque[Batch] = deque()
         self._deaths = 0
         self._fatal: SpeechkitError | None = None  # raised once earlier outcomes are out
+        self._all_given = False
         self._proven = False  # an engine has been built
         self._clock = 0.0  # seconds in which this process was awake
         self._checked = time.monotonic()
@@ -136,8 +137,19 @@ class Pool:
                 return
             batch = self._next(batches)
             if batch is None:
+                self._start_for_parts()
                 return
             (worker or self._start()).give(batch, alone=again)
+
+    def _start_for_parts(self) -> None:
+        """Start the workers that will share parts, once, when all batches are given out."""
+        if self._all_given:
+            return
+        self._all_given = True
+        held = (u for worker in self._workers for batch in worker.batches for u in batch.values())
+        parts = sum(self._stage.processor.expected_parts(seconds(u)) for u in held)
+        while len(self._workers) < min(parts, self._options.workers):
+            self._start()
 
     def _next(self, batches: Iterator[Batch]) -> Batch | None:
         """The next batch, without parts of utterances that have failed meanwhile."""

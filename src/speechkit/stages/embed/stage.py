@@ -47,7 +47,7 @@ class EmbedOptions:
     """
 
     folder: str
-    engine: str = "transformers"
+    engine: str = registry.default("embed")
     model: str | None = None
     dtype: str = "float32"
     shard_rows: int = SHARD_ROWS
