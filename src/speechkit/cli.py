@@ -35,7 +35,7 @@ COMMANDS = CommandTable(
                 "Extract the centroids of a scikit-learn k-means.",
             ),
         ),
-        "Vectors": (
+        "Speech to vectors": (
             Entry(
                 "embed",
                 "embed:embed",

@@ -37,7 +37,7 @@ class EmbeddingFlags:
             help="Engine: transformers (any audio encoder: wav2vec 2.0, HuBERT, WavLM, Whisper, "
             "AST), fairseq (its HuBERT) or speaker (who speaks; model built in).",
         ),
-    ] = "transformers"
+    ] = registry.default("embed")
     model: Annotated[
         str | None,
         EngineOption(

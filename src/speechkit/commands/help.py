@@ -100,7 +100,9 @@ class ParentCommand(Command):
 
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
         if args and args[0] in self.commands:
-            above = self.context_class(self, parent=parent, info_name=info_name)
+            group: Any = TyperGroup(name=self.name)
+            group.commands = self.commands
+            above = self.context_class(group, parent=parent, info_name=info_name)
             name, *rest = args
             return self.commands[name].make_context(name, rest, parent=above, **extra)
         return super().make_context(info_name, args, parent, **extra)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Protocol, get_type_hints
 
 import typer
 
+from speechkit.commands.completion import subcommands
 from speechkit.errors import UsageError
 
 SHARED = "Running"
@@ -81,6 +82,7 @@ InputsArgument = Annotated[
         metavar="INPUT...",
         help="Audio files, folders, manifests (.jsonl, .json, .gz), or - for a manifest on stdin.",
         show_default=False,
+        autocompletion=subcommands,
     ),
 ]
 ChannelOption = Annotated[

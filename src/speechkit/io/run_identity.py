@@ -48,17 +48,19 @@ class RunIdentity:
         for key, label in (("speechkit_part", "format"), ("stage", "stage")):
             if header.get(key) != current[key]:
                 return f"{label} {header.get(key)}, now {current[key]}"
-        fingerprint = "written" if "written" in header else "input"
-        has_grown = grows and _is_less(header.get("utterances"), self.utterances)
-        if not has_grown and any(header.get(k) != current[k] for k in (fingerprint, "utterances")):
+        if not self._is_of_input(header, grows=grows):
             return "another input"
         before, now = _flat(header["options"]), _flat(current["options"])
         changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
         return ", ".join(f"{key} {before.get(key)}, now {now.get(key)}" for key in changed) or None
 
-
-def _is_less(earlier: Any, utterances: int) -> bool:
-    return type(earlier) is int and earlier < utterances
+    def _is_of_input(self, header: Mapping[str, Any], *, grows: bool) -> bool:
+        earlier = header.get("utterances")
+        if grows and type(earlier) is int and earlier < self.utterances:
+            return True
+        fingerprint = "written" if "written" in header else "input"
+        current = self.header()
+        return all(header.get(key) == current[key] for key in (fingerprint, "utterances"))
 
 
 def _flat(options: Mapping[str, Any]) -> dict[str, Any]:

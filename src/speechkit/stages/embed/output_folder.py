@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from speechkit.io.embedding_shards import BYTES, INDEX
+from speechkit.errors import OutputConflict
+from speechkit.io.embedding_shards import BYTES, EMBEDDINGS, INDEX
+from speechkit.io.file_names import shown
 from speechkit.records import Record
-from speechkit.stages.embed.former_shards import FormerShards
+from speechkit.stages.embed.former_shards import FormerShards, write_widths
 from speechkit.stages.embed.shard_writer import Row, ShardWriter
 from speechkit.stages.embed.vectors import VECTORS, unpacked
 
@@ -29,6 +31,18 @@ class OutputFolder:
         self._rows = rows
         self._former: FormerShards | None = None
         self.index = folder / INDEX
+
+    def claim(self, *, restart: bool) -> None:
+        """Raise `OutputConflict` for shards that no run has written; ``restart`` replaces them."""
+        foreign = next(self._folder.glob(f"{EMBEDDINGS}-*.npy"), None)
+        if foreign is None or FormerShards(self._folder, self._dtype).widths:
+            return
+        if not restart:
+            raise OutputConflict(
+                f"{shown(foreign)}: no run of speechkit has written it; name another --output-dir, "
+                "or replace it with --restart"
+            )
+        write_widths(self._folder, {EMBEDDINGS: 0})
 
     def holds(self, index: int, record: Record) -> bool:
         """Whether the vectors of a successful line are in it, or in the row that it names."""

@@ -18,6 +18,7 @@ from speechkit.engines.registry import Engine
 from speechkit.engines.valid_items import map_valid
 from speechkit.errors import AudioTooShort, EngineMissing, UsageError, UtteranceError
 from speechkit.io.embedding_shards import BYTES, SHARD_ROWS
+from speechkit.io.inputs import Inputs
 from speechkit.io.model_files import nearby
 from speechkit.records import Record, Utterance
 from speechkit.runtime.batching import EQUAL
@@ -25,6 +26,7 @@ from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
 from speechkit.runtime.worker_plan import WINDOW_SECONDS, Hardware, batch_sizes, plan_workers
 from speechkit.stages.embed.output_folder import OutputFolder, place
 from speechkit.stages.embed.vectors import VECTORS, joined, packed, windows
+from speechkit.stages.engine_values import configured, require_taken
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +47,7 @@ class EmbedOptions:
     """
 
     folder: str
-    engine: str = "transformers"
+    engine: str = registry.default("embed")
     model: str | None = None
     dtype: str = "float32"
     shard_rows: int = SHARD_ROWS
@@ -65,6 +67,12 @@ class EmbedProcessor(Processor):
     one_by_one: bool
     model_copies: Path | None = None
     _engine: EmbedEngine = field(init=False)
+
+    def survey(self, inputs: Inputs, *, restart: bool) -> None:
+        folder = OutputFolder(
+            Path(self.options.folder), self.options.dtype, self.options.shard_rows
+        )
+        folder.claim(restart=restart)
 
     def open(self) -> None:
         engine = self.engine
@@ -139,16 +147,11 @@ def embed_stage(options: EmbedOptions, hardware: Hardware | None = None) -> Stag
     info = registry.find("embed", options.engine)
     if options.dtype not in BYTES:
         raise UsageError(f"--dtype {options.dtype}: there are {', '.join(BYTES)}")
-    registry.require_taken(info, _given(options, hardware))
+    require_taken(info, options.engine_options, options.model, hardware)
     registry.require_installed(info)
     model = _located(info, options, hardware)
-    values = {
-        "model": str(model or ""),
-        "device": hardware.device,
-        "batch_size": hardware.batch_size,
-    }
-    known = {name: value for name, value in values.items() if info.takes(name)}
-    engine = registry.configure(info, {**known, **options.engine_options})
+    path = str(model) if model else None
+    engine = configured(info, options.engine_options, path, hardware)
     sizes = batch_sizes(info, hardware)
     batch_audio = info.batch_audio or sizes.most * WINDOW_SECONDS
     folder = OutputFolder(Path(options.folder), options.dtype, options.shard_rows)
@@ -168,14 +171,6 @@ def embed_stage(options: EmbedOptions, hardware: Hardware | None = None) -> Stag
         holds=folder.holds,
         grows=True,
     )
-
-
-def _given(options: EmbedOptions, hardware: Hardware) -> dict[str, Any]:
-    """The options of the engine that are not at their default."""
-    values = dict(options.engine_options)
-    values |= {"model": options.model} if options.model else {}
-    values |= {"device": hardware.device} if hardware.device not in ("auto", "cpu") else {}
-    return values | ({"batch_size": hardware.batch_size} if hardware.batch_size else {})
 
 
 def _located(info: EngineInfo, options: EmbedOptions, hardware: Hardware) -> Path | None:
