@@ -63,10 +63,13 @@ class Rule:
         prefix = {BELOW: "min_", ABOVE: "max_"}.get(self.comparison)
         return f"{prefix}{self.measure}" if prefix else ""
 
-    def holds(self, value: Any, threshold: Limit) -> bool:
-        if value is None or threshold is None:
+    def holds(self, values: Mapping[str, Any], thresholds: Mapping[str, Limit]) -> bool:
+        """Whether it does, as `findings` is given them, without regard to other findings."""
+        value, limit = values.get(self.measure), thresholds.get(self.option, self.threshold)
+        is_short = (values.get("duration") or 0.0) < self.from_seconds
+        if is_short or value is None or limit is None:
             return False
-        return _COMPARISONS[self.comparison](value, threshold)
+        return _COMPARISONS[self.comparison](value, limit)
 
 
 MEASURES = (
@@ -477,13 +480,7 @@ def findings(
     ``values``: measures, the ``duration`` and flags that are set, by name. ``thresholds``: those
     that differ from the defaults, by option.
     """
-    duration = values.get("duration") or 0.0
-    held = [
-        rule
-        for rule in RULES
-        if duration >= rule.from_seconds
-        and rule.holds(values.get(rule.measure), thresholds.get(rule.option, rule.threshold))
-    ]
+    held = [rule for rule in RULES if rule.holds(values, thresholds)]
     names = {rule.name for rule in held}
     hidden = {name for rule in held for name in rule.hides}
     shown = [rule for rule in held if rule.name not in hidden and rule.requires in {"", *names}]
