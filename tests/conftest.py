@@ -121,7 +121,7 @@ def speechkit() -> Speechkit:
     ) -> Finished:
         words, env = [*map(str, arguments)], env or {}
         folder, variables = cwd or Path(), {**os.environ, **env}
-        if all(name.startswith(("SPEECHKIT_", "TMPDIR")) for name in env):
+        if all(name.startswith(("SPEECHKIT_", "TMPDIR", "XDG_", "HF_")) for name in env):
             done = forkkit.run(words, stdin=stdin, env=variables, cwd=folder, timeout=timeout)
         else:
             done = subprocess.run(
