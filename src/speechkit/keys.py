@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-STAGES = ("manifest", "vad", "asr", "s2s", "embed", "validate")
+STAGES = ("manifest", "vad", "asr", "s2s", "validate", "embed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ LAYERS = [
     {"commands"},
     {"reports"},
     {"cluster"},
-    {"splitting", "scoring", "doctor"},
+    {"splitting", "scoring", "doctor", "embeddings"},
     {"stages"},
     {"runtime"},
     {"engines"},
