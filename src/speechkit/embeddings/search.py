@@ -11,6 +11,7 @@ import numpy as np
 from speechkit.embeddings.unit_blocks import blocks
 from speechkit.errors import UsageError
 from speechkit.io.embedding_shards import Embeddings
+from speechkit.io.file_names import shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,8 +57,8 @@ def nearest(embeddings: Embeddings, name: str, queries: Sequence[Query], count: 
         unit, is_there = block.unit()
         if unit.shape[1] != wanted.shape[1]:
             raise UsageError(
-                f"the query has {wanted.shape[1]} values, the vectors of {embeddings.folder} have "
-                f"{unit.shape[1]}"
+                f"the query has {wanted.shape[1]} values, the vectors of "
+                f"{shown(embeddings.folder)} have {unit.shape[1]}"
             )
         left_out += int((~is_there).sum())
         similar = wanted @ unit.T
