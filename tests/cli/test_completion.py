@@ -51,7 +51,7 @@ EXPECTED = {
     "speechkit embed --dt": ["--dtype"],
     "speechkit embed se": ["search"],
     "speechkit embed talks/ se": [],
-    "speechkit embed search --de": [],
+    "speechkit embed search --cou": ["--count"],
     "speechkit asr --beam": ["--beam-size"],
     "speechkit asr --engine f": ["faster-whisper"],
     "speechkit asr --engine ": ["faster-whisper", "nemo", "pocketsphinx", "whisper"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,15 @@ import numpy as np
 import pytest
 import soundfile
 
-import entrypointkit
 import spectral
 import speechkit
 from audiokit import cut_speech
+from embedkit import embed, installed, register
 from runkit import records, tree, write_manifest
-from speechkit.engines import registry
 from speechkit.errors import OutputConflict, UsageError
 from speechkit.io import audio, decoding
 from speechkit.io.embedding_shards import load_embeddings
-from speechkit.runtime.summary import Summary
 from speechkit.stages.embed.vectors import joined, windows
-
-TESTS = Path(spectral.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -44,31 +39,13 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 FAILED = {0: "AudioNotFound", 5: "AudioTooShort", 11: "AudioUnreadable"}
 
 
-@pytest.fixture
-def embed(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """``embed(source, folder)``: runs the stage by its Python call; the options of the engine, of
-    the stage and of the job as they are named."""
-    monkeypatch.setattr(registry, "ENGINES", (*registry.ENGINES, spectral.INFO))
-    monkeypatch.setenv("PYTHONPATH", entrypointkit.path(TESTS)["PYTHONPATH"])
-
-    def run(
-        source: Path, folder: Path, engine: Mapping[str, Any] | None = None, **options: Any
-    ) -> Summary:
-        names = ("dtype", "shard_rows")
-        of_the_stage = {name: options.pop(name) for name in names if name in options}
-        chosen = speechkit.EmbedOptions(
-            folder=str(folder), engine="spectral", engine_options=engine or {}, **of_the_stage
-        )
-        hardware = speechkit.Hardware(batch_size=options.pop("batch_size", 0))
-        job = speechkit.JobOptions(**options)
-        return speechkit.run(speechkit.embed_stage(chosen, hardware), [source], job)
-
-    return run
+@pytest.fixture(autouse=True)
+def _spectral(monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch)
 
 
 def test_n_utterances_give_n_rows_in_order(speechkit: Any, speech: Path, tmp_path: Path) -> None:
-    site = entrypointkit.declare(tmp_path / "site", "spectral", {"spectral": "spectral:INFO"})
-    env = entrypointkit.path(site, TESTS)
+    env = installed(tmp_path / "site")
     folder = tmp_path / "there" / "vectors"
     command = ["embed", speech, "--engine", "spectral", "--heads", "one,two", "--workers", 2]
     command += ["--output-dir", folder, "--shard-rows", 10]
@@ -102,26 +79,19 @@ def test_n_utterances_give_n_rows_in_order(speechkit: Any, speech: Path, tmp_pat
     assert tree(folder) == before
 
 
-def test_the_batch_changes_nothing_and_neither_do_workers(
-    embed: Any, speech: Path, tmp_path: Path
-) -> None:
-    embed(speech, tmp_path / "1", batch_size=1, workers=2)
-    embed(speech, tmp_path / "7", batch_size=7, workers=1)
-    assert tree(tmp_path / "1") == tree(tmp_path / "7")
-
-
-def test_a_manifest_that_grows_gains_rows(embed: Any, speech: Path, tmp_path: Path) -> None:
-    """Only what is new is computed, and it ends as if all had been there at once."""
+def test_a_manifest_that_grows_gains_rows(speech: Path, tmp_path: Path) -> None:
+    """Only what is new is computed, and it ends as if all had been there at once, in batches of
+    another size."""
     lines = records(speech)
     folder, clean = tmp_path / "grown", tmp_path / "clean"
     before = 0
-    for count in (9, 14, 24):
+    for count in (9, 24):
         source = write_manifest(tmp_path / f"{count}.jsonl", lines[:count])
-        summary = embed(source, folder, shard_rows=6)
+        summary = embed(source, folder, shard_rows=6, batch_size=7, workers=2)
         tried_again = sum(index < before for index in FAILED)
         assert summary.done == count - before + tried_again
         before = count
-    embed(source, clean, shard_rows=6)
+    embed(source, clean, shard_rows=6, batch_size=1, workers=1)
     assert tree(folder) == tree(clean)
     for other in (lines[1:], [*lines[:5], *lines[6:], *lines]):
         changed = write_manifest(tmp_path / "other.jsonl", [dict(line) for line in other])
@@ -132,7 +102,7 @@ def test_a_manifest_that_grows_gains_rows(embed: Any, speech: Path, tmp_path: Pa
     assert tree(folder) == tree(clean)
 
 
-def test_failures_are_retried_in_place(embed: Any, speech: Path, tmp_path: Path) -> None:
+def test_failures_are_retried_in_place(speech: Path, tmp_path: Path) -> None:
     mended = tmp_path / "speech"
     shutil.copytree(speech.parent, mended)
     lines = [
@@ -153,7 +123,7 @@ def test_failures_are_retried_in_place(embed: Any, speech: Path, tmp_path: Path)
     assert tree(folder) == tree(clean)
 
 
-def test_rows_that_are_gone_are_computed_again(embed: Any, speech: Path, tmp_path: Path) -> None:
+def test_rows_that_are_gone_are_computed_again(speech: Path, tmp_path: Path) -> None:
     embed(speech, tmp_path / "vectors", shard_rows=10)
     whole = tree(tmp_path / "vectors")
     (tmp_path / "vectors" / "embeddings-00001.npy").unlink()
@@ -162,7 +132,7 @@ def test_rows_that_are_gone_are_computed_again(embed: Any, speech: Path, tmp_pat
     assert tree(tmp_path / "vectors") == whole
 
 
-def test_restart_replaces_vectors_of_another_kind(embed: Any, speech: Path, tmp_path: Path) -> None:
+def test_restart_replaces_vectors_of_another_kind(speech: Path, tmp_path: Path) -> None:
     folder, clean = tmp_path / "vectors", tmp_path / "clean"
     embed(speech, folder, {"heads": "one"}, shard_rows=10)
     with pytest.raises(OutputConflict, match="width None, now 9"):
@@ -175,7 +145,7 @@ def test_restart_replaces_vectors_of_another_kind(embed: Any, speech: Path, tmp_
     assert load_embeddings(folder).array.dtype == np.float16
 
 
-def test_vectors_that_are_not_finite_are_errors(embed: Any, speech: Path, tmp_path: Path) -> None:
+def test_vectors_that_are_not_finite_are_errors(speech: Path, tmp_path: Path) -> None:
     summary = embed(speech, tmp_path / "vectors", {"broken": 0.7})
     found = load_embeddings(tmp_path / "vectors")
     long = [
@@ -190,9 +160,7 @@ def test_vectors_that_are_not_finite_are_errors(embed: Any, speech: Path, tmp_pa
 
 
 @pytest.mark.parametrize(("most", "size"), [(3, 2), (-1, 1)])
-def test_memory_that_runs_out(
-    most: int, size: int, embed: Any, speech: Path, tmp_path: Path
-) -> None:
+def test_memory_that_runs_out(most: int, size: int, speech: Path, tmp_path: Path) -> None:
     """Halved and remembered; what does not fit alone fails alone."""
     summary = embed(speech, tmp_path / "vectors", {"most": most}, workers=1)
     assert summary.device["batch_size"] == size
@@ -201,7 +169,7 @@ def test_memory_that_runs_out(
 
 
 def test_windows_of_a_long_recording_are_joined_by_their_frames(
-    embed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Decoded in stretches: what is held never depends on its length."""
     rate = 16_000
@@ -225,7 +193,7 @@ def test_windows_of_a_long_recording_are_joined_by_their_frames(
     assert np.array_equal(joined(pooled, "max"), vectors.max(axis=0))
 
 
-def test_results_come_from_the_index(embed: Any, speech: Path, tmp_path: Path) -> None:
+def test_results_come_from_the_index(speech: Path, tmp_path: Path) -> None:
     """There is no stream of results without the files, and no other place for the index."""
     chosen = speechkit.EmbedOptions(folder=str(tmp_path / "vectors"), engine="spectral")
     found = list(speechkit.results(speechkit.embed_stage(chosen), [speech]))

@@ -43,7 +43,7 @@ INNER_LAYERS = {
         {"model_catalogue"},
         {"registry"},
     ],
-    "stages": [{"asr", "s2s", "embed", "manifest"}, {"vad"}],
+    "stages": [{"asr", "s2s", "embed", "manifest", "validate"}, {"vad"}],
     "runtime": [{"job"}, {"runner"}, {"pool"}, {"worker_main", "worker_process"}],
     "formats": [{"__init__"}],
     "io": [{"unit_files"}, {"inputs"}, {"audio"}, {"decoding"}, {"decoders"}],

@@ -14,7 +14,7 @@ from typing import TypeGuard
 
 from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import Drained, Stalled, UsageError
-from speechkit.io import temporary_folder
+from speechkit.io import manifest, temporary_folder
 from speechkit.io.hardware import peak_memory
 from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, part_path
@@ -70,7 +70,7 @@ class Runner:
         self._done = self._resumed = 0
         self._audio_seconds = 0.0
         self._first_result: float | None = None  # seconds after the start
-        self._tally = Tally()
+        self._tally = self._new_tally()
         self._uses: list[DeviceUse] = []
 
     def write(self, output: Path) -> None:
@@ -92,6 +92,7 @@ class Runner:
             moved = account["input"] != identity.input
             if not moved and not (retry and self._tally.errors):
                 self._resumed = self._scan.count
+                self._tally.judge(manifest.read_records(str(output)))
                 return
             if moved:
                 require_matching(output, self._inputs, self._stage)
@@ -100,7 +101,7 @@ class Runner:
             if retry or moved:
                 self._forget_failures(journal, identity)
             self._fill(journal)
-            self._tally = Tally()
+            self._tally = self._new_tally()
             final = self._counted(self._stage.concluded(journal.lines()))
             journal.publish(chain.from_iterable(final), self._tally.to_json)
 
@@ -124,6 +125,9 @@ class Runner:
                 following += 1
         self._require_all(following, "the utterances after it are not in the output")
 
+    def _new_tally(self) -> Tally:
+        return Tally(judges=self._stage.judges)
+
     def _counted(self, groups: Iterable[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
         """The final lines of each utterance, counted for the summary."""
         for lines in groups:
@@ -134,7 +138,7 @@ class Runner:
         """The summary of `write` or `stream`."""
         wall = time.monotonic() - self._started
         audio = self._audio_seconds
-        tally = self._tally.to_json()
+        tally, verdicts = self._tally.to_json(), self._tally.verdicts
         return Summary(
             stage=self._stage.name,
             output=self._options.output,
@@ -153,6 +157,7 @@ class Runner:
             device=device_account(self._uses, wall),
             options=dict(self._stage.options),
             versions=versions(self._stage.packages),
+            verdicts=verdicts.to_json() if verdicts else None,
         )
 
     def _meter(self) -> Meter:

@@ -138,6 +138,11 @@ class Stage:
     holds: Callable[[int, Record], bool] = lambda index, record: True
     grows: bool = False
 
+    @property
+    def judges(self) -> bool:
+        """Whether its records say if an utterance is valid."""
+        return "valid" in self.result_keys
+
     def concluded(self, groups: Iterable[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
         """The final lines of each utterance, in input order."""
         if self.conclude is None:
