@@ -38,7 +38,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 INNER_LAYERS = {
     "engines": [{"vad", "asr", "s2s"}, {"encoders"}, {"torch"}, {"model_catalogue"}, {"registry"}],
     "stages": [{"asr", "s2s", "manifest"}, {"vad"}],
-    "runtime": [{"job"}, {"runner"}, {"pool"}, {"worker_main", "worker_process"}],
+    "runtime": [{"job"}, {"runner"}, {"pool"}, {"watch"}, {"worker_main", "worker_process"}],
     "formats": [{"__init__"}],
     "io": [{"unit_files"}, {"inputs"}, {"audio"}, {"decoding"}, {"decoders"}],
 }

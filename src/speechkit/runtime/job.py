@@ -20,7 +20,7 @@ from speechkit.records import Record
 from speechkit.runtime.export import Export
 from speechkit.runtime.metrics import Metrics, RunFacts
 from speechkit.runtime.output_tree import survey_inputs
-from speechkit.runtime.pool import PoolOptions
+from speechkit.runtime.pool_options import PoolOptions
 from speechkit.runtime.progress import Listener
 from speechkit.runtime.recordings import recordings, tree_of
 from speechkit.runtime.runner import Runner, RunOptions
@@ -143,9 +143,8 @@ def _recorded(
     """The metrics of the run, None unless they are asked for."""
     if not (options.metrics or options.prometheus):
         return nullcontext()
-    metrics, text = options.metrics, options.prometheus
-    facts = RunFacts(stage.name, output, stage.options)
-    return Metrics(metrics and Path(metrics), text and Path(text), facts)
+    metrics, text = (Path(name) if name else None for name in (options.metrics, options.prometheus))
+    return Metrics(metrics, text, RunFacts(stage.name, output, stage.options))
 
 
 def _runner(

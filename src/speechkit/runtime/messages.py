@@ -11,7 +11,6 @@ from speechkit.errors import ResultTooLong, SpeechkitError
 from speechkit.io import manifest
 from speechkit.io.json_lines import MOST_BYTES
 from speechkit.records import Division, Record, TaskKey, Utterance
-from speechkit.runtime.logs import LogSettings
 from speechkit.runtime.stage import Processor
 
 DRAIN_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)  # end a run; workers ignore them
@@ -20,13 +19,15 @@ STACKS_SIGNAL = signal.SIGUSR2  # a worker answers it with the stacks of all its
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The first message to a worker. ``loaders``: as in `stage.WorkerPlan`. ``traced``: it tells
-    what the time of each utterance goes to."""
+    """The first message to a worker, after its `LogSettings`.
+
+    ``loaders``: as in `stage.WorkerPlan`. ``traced``: it tells what the time of each utterance goes
+    to.
+    """
 
     processor: Processor
     error_keys: Record
     loaders: int
-    logs: LogSettings
     traced: bool
 
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 
 from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import SpeechkitError, UtteranceError
 from speechkit.records import Division, Utterance
-from speechkit.runtime import logs, worker_errors
-from speechkit.runtime.batching import Batch
+from speechkit.runtime import worker_errors
+from speechkit.runtime.batching import Batch, seconds
 from speechkit.runtime.divisions import Divisions
 from speechkit.runtime.messages import (
     BatchDone,
@@ -31,6 +30,7 @@ from speechkit.runtime.messages import (
     Setup,
     error_outcome,
 )
+from speechkit.runtime.pool_options import PoolOptions
 from speechkit.runtime.stage import BATCHES_HELD, Stage
 from speechkit.runtime.watch import Watch
 from speechkit.runtime.worker_process import WorkerProcess
@@ -42,18 +42,6 @@ STOP_SECONDS = 3.0  # time limit for the end of a worker without work
 POLL_SECONDS = 0.2  # interval between checks of deadlines and of the drain
 AWAKE_SECONDS = 1.0  # longest interval that counts: in a longer one this process was suspended
 DEATHS_IN_A_ROW = 10  # deaths without a result between them, for which no utterance is at fault
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolOptions:
-    """``time_limit``: seconds of work allowed per second of audio, where audio shorter than 3 s
-    counts as 3 s; 0 for no limit. ``threads``, ``loaders``, ``gpus``: as in `stage.WorkerPlan`."""
-
-    workers: int
-    threads: int = 1
-    time_limit: float = 20.0
-    loaders: int = 0
-    gpus: tuple[str, ...] = ()
 
 
 class Pool:
@@ -87,6 +75,7 @@ class Pool:
         self._parts: deque[Batch] = deque()
         self._deaths = 0
         self._fatal: SpeechkitError | None = None  # raised once earlier outcomes are out
+        self._all_given = False
         self._proven = False  # an engine has been built
         self._clock = 0.0  # seconds in which this process was awake
         self._checked = time.monotonic()
@@ -138,10 +127,21 @@ class Pool:
                 return
             batch = self._next(batches)
             if batch is None:
+                self._start_for_parts()
                 return
             worker = worker or self._start()
             worker.give(batch, alone=again)
             self._watch.given(worker, batch)
+
+    def _start_for_parts(self) -> None:
+        """Start the workers that will share parts, once, when all batches are given out."""
+        if self._all_given:
+            return
+        self._all_given = True
+        held = (u for worker in self._workers for batch in worker.batches for u in batch.values())
+        parts = sum(self._stage.processor.expected_parts(seconds(u)) for u in held)
+        while len(self._workers) < min(parts, self._options.workers):
+            self._start()
 
     def _next(self, batches: Iterator[Batch]) -> Batch | None:
         """The next batch, without parts of utterances that have failed meanwhile."""
@@ -275,9 +275,10 @@ class Pool:
             self._started, threads=self._options.threads, gpu=gpu, folder=self._folder
         )
         self._workers.append(worker)
-        stage, how = self._stage, logs.settings().of_worker(worker.number)
-        loaders, traced = self._options.loaders, self._watch.traces
-        worker.outbox.put(Setup(stage.processor, stage.error_keys, loaders, how, traced))
+        stage, loaders = self._stage, self._options.loaders
+        worker.outbox.put(
+            Setup(stage.processor, stage.error_keys, loaders, traced=self._watch.traces)
+        )
         self._watch.started(worker)
         return worker
 

@@ -24,7 +24,8 @@ from speechkit.runtime.batching import Batch
 from speechkit.runtime.divisions import Divisions, dump
 from speechkit.runtime.earlier_results import drop_invalid, take_over
 from speechkit.runtime.messages import Divided, Outcome
-from speechkit.runtime.pool import Answer, Pool, PoolOptions
+from speechkit.runtime.pool import Answer, Pool
+from speechkit.runtime.pool_options import PoolOptions
 from speechkit.runtime.progress import Listener, Meter
 from speechkit.runtime.stage import Stage
 from speechkit.runtime.stopping import GO_ON, StopRequest

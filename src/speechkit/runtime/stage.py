@@ -50,6 +50,13 @@ class Processor(Protocol):
         """
         return None
 
+    def expected_parts(self, seconds: float) -> int:
+        """The number of parts of an utterance of so many seconds; 0 if it is computed whole.
+
+        An estimate, by which the workers that the parts need are started while it is divided.
+        """
+        return 0
+
     def compute(self, batch: Sequence[Loaded]) -> Iterable[Sequence[Record] | UtteranceError]:
         """Return the output records of each utterance, or its error, in the order of the batch.
 

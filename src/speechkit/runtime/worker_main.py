@@ -76,10 +76,10 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     batches: queue.SimpleQueue[LoadingBatch | None] = queue.SimpleQueue()
     try:
+        logs.configure(connection.recv())
         setup: Setup = connection.recv()
     except (EOFError, OSError):  # the runner has died
         return
-    logs.configure(setup.logs)
     processor, error_keys = setup.processor, setup.error_keys
     trace = Trace(on=setup.traced)
     stopwatch = Stopwatch()
@@ -183,9 +183,7 @@ def _work(processor: Processor, group: LoadingBatch, error_keys: Record, runner:
     lengths = (utterance.duration or UNKNOWN_SECONDS for utterance, _ in group)
     expected = sum(map(processor.weight, lengths))
     runner.send(Begun(keys, expected))
-    loaded_ones = _loaded(group, error_keys, runner)
-    runner.trace.computing(loaded.utterance.key for loaded in loaded_ones)
-    batch = _undivided(processor, loaded_ones, error_keys, runner)
+    batch = _undivided(processor, _loaded(group, error_keys, runner), error_keys, runner)
     if not batch:
         return
     actual = sum(processor.weight(loaded.seconds) for loaded in batch)
@@ -234,6 +232,7 @@ def _undivided(
 ) -> list[Loaded]:
     """Return the utterances to compute whole, and the parts. Send the division of the others."""
     whole: list[Loaded] = []
+    runner.trace.computing(loaded.utterance.key for loaded in batch)
     for loaded in batch:
         utterance = loaded.utterance
         try:

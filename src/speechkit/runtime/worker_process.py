@@ -84,11 +84,12 @@ class WorkerProcess:
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 os.close(its_stacks)
-        relay = None
+        how, relay = logs.settings().of_worker(number), None
         if process.stderr:
-            places = {**logs.settings().places, "worker": number, "pid": process.pid}
-            relay = StderrRelay(process.stderr, places)
-        return cls(number, process, Connection(ours.detach()), stacks, gpu, relay)
+            relay = StderrRelay(process.stderr, {"pid": process.pid, **how.places})
+        worker = cls(number, process, Connection(ours.detach()), stacks, gpu, relay)
+        worker.outbox.put(how)
+        return worker
 
     def give(self, batch: Sequence[Utterance], *, alone: bool) -> None:
         self.alone = alone

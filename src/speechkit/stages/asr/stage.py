@@ -33,6 +33,7 @@ from speechkit.stages.asr.recording_parts import (
     RecordingFacts,
     beginning,
     divided,
+    expected_parts,
     given_speech,
     load_part,
     turns,
@@ -106,6 +107,9 @@ class AsrProcessor(Processor):
             return division
         clips = self._clips(loaded.utterance, recording)
         return with_language(division, self._engine.language(clips))
+
+    def expected_parts(self, seconds: float) -> int:
+        return expected_parts(seconds, self.part_seconds)
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
         recognitions = [self._recognition(loaded.utterance, loaded.data) for loaded in batch]
