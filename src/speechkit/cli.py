@@ -24,6 +24,7 @@ COMMANDS = CommandTable(
     {
         "Speech to text": (
             Entry("manifest", "manifest:manifest", "List audio files."),
+            Entry("validate", "validate:validate", "Find what is wrong with recordings."),
             Entry("vad", "vad:vad", "Find speech in recordings."),
             Entry("asr", "asr:asr", "Transcribe speech."),
             Entry("export", "export:export", "Write results as subtitles and other text formats."),

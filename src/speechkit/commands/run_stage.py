@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from speechkit.formats.cues import Layout
     from speechkit.runtime.job import JobOptions
     from speechkit.runtime.stage import Stage
+    from speechkit.runtime.summary import Summary
 
 
 def run_stage(
@@ -25,10 +26,27 @@ def run_stage(
     layout: Layout | None = None,
 ) -> int:
     """Run a stage, render its results in the formats, and return the exit code."""
+    from speechkit.reports.run import RunReport
+
+    return conclude(RunReport(summarised(stage, sources, flags, formats, layout)), flags.summary)
+
+
+def summarised(
+    stage: Stage,
+    sources: Sequence[str],
+    flags: RunFlags,
+    formats: FormatFlags | None = None,
+    layout: Layout | None = None,
+) -> Summary:
+    """As `run_stage`, but return the summary and print nothing of it."""
     from speechkit.io import atomic
     from speechkit.reports.progress import ProgressDisplay
+<<<<<<< HEAD
     from speechkit.reports.run import RunReport
     from speechkit.runtime import job, logs
+=======
+    from speechkit.runtime import job
+>>>>>>> h-html
 
     if flags.summary:
         atomic.refuse_special(flags.summary)
@@ -36,8 +54,7 @@ def run_stage(
     options = _job_options(stage.name, flags, formats or FormatFlags(), layout)
     to_file = options.output or options.text_folder
     with ProgressDisplay(bar=bool(to_file) or not sys.stdout.isatty()) as display:
-        summary = job.run(stage, sources, options, emit=print_text, progress=display, signals=True)
-    return conclude(RunReport(summary), flags.summary)
+        return job.run(stage, sources, options, emit=print_text, progress=display, signals=True)
 
 
 def _job_options(

@@ -118,3 +118,36 @@ class S2sEngine(Protocol):
         ...
 
     def device_use(self) -> DeviceUse | None: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pooled:
+    """What an embed engine makes of a window: its ``vector`` [width], pooled over ``frames``."""
+
+    vector: NDArray[np.float32]
+    frames: int
+
+
+class EmbedEngine(Protocol):
+    """Maps speech to vectors. Built once in each worker process.
+
+    It pools the frames of windows. A recording of more than `longest` samples comes in windows of
+    equal length without overlap, whose vectors are joined by their `frames`: the largest of each
+    component for `pooling` "max", otherwise the mean. `finish` then makes the final vectors.
+    """
+
+    pooling: str
+    shortest: int  # samples, of which a first frame can be made
+    longest: int  # samples, of the longest window; at least twice `shortest`
+    widths: Mapping[str, int]  # of the final vectors by name: embeddings, and each adapter's
+
+    def pool(self, windows: Sequence[Waveform]) -> list[Pooled]:
+        """The vector of each window, in order. Between `shortest` and `longest` samples each."""
+        ...
+
+    def finish(self, pooled: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        """The final vectors [n, widths[name]] by name, from ``pooled`` [n, width] of n utterances:
+        normalised if the engine does that, and through each adapter."""
+        ...
+
+    def device_use(self) -> DeviceUse | None: ...

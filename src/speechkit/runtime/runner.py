@@ -14,7 +14,7 @@ from typing import TypeGuard
 
 from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import Drained, Stalled, UsageError
-from speechkit.io import temporary_folder
+from speechkit.io import manifest, temporary_folder
 from speechkit.io.hardware import peak_memory
 from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, part_path
@@ -74,7 +74,7 @@ class Runner:
         self._done = self._resumed = 0
         self._audio_seconds = 0.0
         self._first_result: float | None = None  # seconds after the start
-        self._tally = Tally()
+        self._tally = self._new_tally()
         self._uses: list[DeviceUse] = []
 
     def write(self, output: Path) -> None:
@@ -95,14 +95,19 @@ class Runner:
             self._tally.update(account)
             moved = account["input"] != identity.input
             if not moved and not (retry and self._tally.errors):
+<<<<<<< HEAD
                 self._resumed = self.scan.count
+=======
+                self._resumed = self._scan.count
+                self._tally.judge(manifest.read_records(str(output)))
+>>>>>>> h-html
                 return
         with Journal(output, identity, restart=restart) as journal:
             drop_invalid(journal, self._inputs, self._stage)
             if retry or moved:
                 self._forget_failures(journal, identity)
             self._fill(journal)
-            self._tally = Tally()
+            self._tally = self._new_tally()
             final = self._counted(self._stage.concluded(journal.lines()))
             journal.publish(chain.from_iterable(final), self._tally.to_json)
 
@@ -127,6 +132,9 @@ class Runner:
                 following += 1
         self._require_all(following, "the utterances after it are not in the output")
 
+    def _new_tally(self) -> Tally:
+        return Tally(judges=self._stage.judges)
+
     def _counted(self, groups: Iterable[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
         """The final lines of each utterance, counted for the summary."""
         for lines in groups:
@@ -137,7 +145,7 @@ class Runner:
         """The summary of `write` or `stream`."""
         wall = time.monotonic() - self._started
         audio = self._audio_seconds
-        tally = self._tally.to_json()
+        tally, verdicts = self._tally.to_json(), self._tally.verdicts
         return Summary(
             stage=self._stage.name,
             output=self._options.output,
@@ -156,6 +164,7 @@ class Runner:
             device=device_account(self._uses, wall),
             options=dict(self._stage.options),
             versions=versions(self._stage.packages),
+            verdicts=verdicts.to_json() if verdicts else None,
         )
 
     def _meter(self) -> Meter:

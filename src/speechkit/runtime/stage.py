@@ -132,6 +132,11 @@ class Stage:
     inputs: type[Inputs] = Inputs
     conclude: Callable[[Iterator[Record]], Iterator[Record]] | None = None
 
+    @property
+    def judges(self) -> bool:
+        """Whether its records say if an utterance is valid."""
+        return "valid" in self.result_keys
+
     def concluded(self, groups: Iterable[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
         """The final lines of each utterance, in input order."""
         if self.conclude is None:
