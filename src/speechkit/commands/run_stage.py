@@ -41,12 +41,7 @@ def summarised(
     """As `run_stage`, but return the summary and print nothing of it."""
     from speechkit.io import atomic
     from speechkit.reports.progress import ProgressDisplay
-<<<<<<< HEAD
-    from speechkit.reports.run import RunReport
     from speechkit.runtime import job, logs
-=======
-    from speechkit.runtime import job
->>>>>>> h-html
 
     if flags.summary:
         atomic.refuse_special(flags.summary)

@@ -95,12 +95,8 @@ class Runner:
             self._tally.update(account)
             moved = account["input"] != identity.input
             if not moved and not (retry and self._tally.errors):
-<<<<<<< HEAD
                 self._resumed = self.scan.count
-=======
-                self._resumed = self._scan.count
                 self._tally.judge(manifest.read_records(str(output)))
->>>>>>> h-html
                 return
         with Journal(output, identity, restart=restart) as journal:
             drop_invalid(journal, self._inputs, self._stage)

@@ -41,15 +41,9 @@ class Rule:
     It holds where the value of ``measure`` (a measured value, the ``duration``, or a flag) is
     ``below`` or ``above`` the threshold, or ``is`` it; a value of None could not be measured, and
     gives no finding. ``threshold``: the default; None for a limit that is off until its option sets
-<<<<<<< HEAD
-    one. ``section``: of the help. ``from_seconds``: a shorter utterance doesn't tell. ``requires``:
-    a finding without which this one doesn't hold. ``hides``: findings that follow from this one,
-    and are left out beside it.
-=======
-    one, and for what `across` finds. ``section``: of the help. ``requires``: a finding without
-    which this one doesn't hold. ``hides``: findings that follow from this one, and are left out
-    beside it.
->>>>>>> h-dataset
+    one, and for what `across` finds. ``section``: of the help. ``from_seconds``: a shorter
+    utterance doesn't tell. ``requires``: a finding without which this one doesn't hold. ``hides``:
+    findings that follow from this one, and are left out beside it.
     """
 
     name: str
@@ -384,12 +378,8 @@ RULES = (
         comparison=BELOW,
         blocking=True,
         section=SPEECH,
-<<<<<<< HEAD
         from_seconds=1.0,
-        hides=("low_snr",),
-=======
         hides=("low_snr", "fast_text"),
->>>>>>> h-dataset
     ),
     Rule(
         name="low_snr",
