@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 from speechkit.reports.plurals import counted
 from speechkit.reports.run import RunReport
 from speechkit.runtime.summary import Summary
+from speechkit.runtime.verdicts import BINS
 from speechkit.stages.validate.baseline import Comparison, Worse
 from speechkit.stages.validate.rules import MEASURES
 
@@ -79,10 +81,12 @@ def measure_table(measures: Mapping[str, Any], width: int, bars: str) -> Iterato
         yield f"  {'measure':<20}{heads}"
     for name in (name for name in units if name in measures):
         values = measures[name]
-        numbers = "".join(f"{values['quantiles'][percent]:>10.4g}" for percent in columns)
+        numbers = "".join(f"{_figure(values['quantiles'][percent]):>10}" for percent in columns)
         line = f"  {name:<20}{numbers}"
         if width >= _MEDIUM:
-            line += f"  {histogram(values['histogram']['shares'], bars)}"
+            shown = values["histogram"]["from"] < values["histogram"]["to"]
+            shares = values["histogram"]["shares"] if shown else [0.0] * BINS
+            line += f"  {histogram(shares, bars)}"
         if width >= _WIDE:
             line += f"  {units[name]}"
         yield line.rstrip()
@@ -90,8 +94,12 @@ def measure_table(measures: Mapping[str, Any], width: int, bars: str) -> Iterato
 
 def histogram(shares: Sequence[float], bars: str) -> str:
     """A bar for each share; every share above 0 is seen."""
-    highest, steps = max(shares), len(bars) - 1
-    return "".join(bars[-int(-share * steps // highest)] for share in shares)
+    highest, steps = max(shares) or 1.0, len(bars) - 1
+    return "".join(bars[math.ceil(share * steps / highest)] for share in shares)
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _comparison(comparison: Comparison) -> Iterator[str]:
@@ -113,5 +121,5 @@ def _title(worse: Worse) -> str:
 
 
 def _numbers(worse: Worse) -> str:
-    form = ".4g" if worse.kind == "measure" else ".2%"
-    return "".join(f"{value:>10{form}}" for value in (worse.before, worse.now, worse.limit))
+    form = _figure if worse.kind == "measure" else "{:.2%}".format
+    return "".join(f"{form(value):>10}" for value in (worse.before, worse.now, worse.limit))
