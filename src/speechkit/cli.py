@@ -50,6 +50,7 @@ COMMANDS = CommandTable(
                 "Merge the results of splits, and prove that none is missing.",
             ),
             Entry("slurm", "slurm:app", "Run a stage as SLURM job arrays."),
+            Entry("report", "report:report", "Show a run or a job array on a page in HTML."),
         ),
         "Installation and models": (
             Entry(

@@ -23,7 +23,7 @@ from speechkit.io.file_names import shown
 
 FORMAT = 1
 MAGIC = b'{"event": "run", "metrics": '  # the beginning of every file
-_TAIL = 1 << 16  # bytes, longer than any line
+_TAIL = 1 << 20  # bytes, longer than any line
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
             if begin != MAGIC:
                 what = "is empty" if not begin else "is no file of metrics"
                 raise UsageError(f"{shown(path)}: {what}; --metrics of a stage writes one")
-            for line in file:
+            while line := file.readline(_TAIL):
                 with suppress(ValueError):
                     fields = typed_json.parse(line)
                     if isinstance(fields, dict) and isinstance(fields.get("event"), str):
