@@ -22,7 +22,18 @@ from speechkit.io.journal import part_path
 from speechkit.runtime import metrics_file
 
 PARTS = ("queue", "audio", "vad", "compute", "lost", "write")
-RATES = ("audio", "done", "failed", "engine", "runner", "workers", "device", "cpu", "waiting", "in")
+RATES = (
+    "audio",
+    "done",
+    "failed",
+    "engine",
+    "runner",
+    "workers",
+    "device",
+    "cpu",
+    "waiting",
+    "held",
+)
 SLOWEST = 30
 LONGEST_SAMPLE = 10.0  # seconds; in a longer interval the process was suspended
 MOST_KINDS, MOST_NAME = 100, 300  # kinds of errors, and characters of a name
@@ -195,19 +206,29 @@ class _Reader:
         history.worker_seconds += seconds * len(workers)
         if not seconds:
             return
-        now = [_number(line.get(f"{key}_now")) / seconds for key in _CHANGES]
-        device = sum(_number(one.get("device")) for one in workers)
-        cpu = _number(line.get("cpu")) + sum(_number(one.get("cpu")) for one in workers)
-        held = [device, cpu, _number(line.get("waiting")), _number(line.get("in_workers"))]
-        rates = [*now, _number(line.get("rss")), math.fsum(memory), *held]
+        processes = [line, *workers]
+        rates = {
+            "audio": _number(line.get("audio_seconds_now")) / seconds,
+            "done": _number(line.get("done_now")) / seconds,
+            "failed": _number(line.get("failed_now")) / seconds,
+            "runner": _number(line.get("rss")),
+            "workers": math.fsum(memory),
+            "device": math.fsum(_number(one.get("device")) for one in workers),
+            "cpu": math.fsum(_number(one.get("cpu")) for one in processes),
+            "waiting": _number(line.get("waiting")),
+            "held": _number(line.get("in_workers")),
+        }
         history.bins.add(run.end - seconds, run.end, rates)
 
     def _trace(self, line: Mapping[str, Any], run: RunSpan) -> None:
         history = self._history
         parts = {part: _number(line.get(part)) for part in PARTS}
         history.traces += 1
-        for part, seconds in [*parts.items(), ("busy", _number(line.get("busy")))]:
+        busy, wall = _number(line.get("busy")), _number(line.get("wall"))
+        for part, seconds in [*parts.items(), ("busy", busy)]:
             history.parts[part] += seconds
+        answered = _number(line.get("time")) + wall - parts["write"]
+        history.bins.add(answered - busy, answered, {"engine": 1.0})
         error = _text(line.get("error"))
         if error:
             kinds = self._errors
@@ -235,9 +256,6 @@ class _Reader:
             seconds = (run.end - run.start) * max(1, run.workers)
             for part, share in list(waited.items())[:MOST_KINDS]:
                 self._history.waited[_text(part)] += seconds * _number(share)
-
-
-_CHANGES = ("audio_seconds", "done", "failed", "engine_total")
 
 
 def _number(value: Any) -> float:

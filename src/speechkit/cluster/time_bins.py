@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 MOST_BINS = 720
 
@@ -19,11 +19,12 @@ class TimeBins:
         self.width = 1.0
         self._bins: dict[int, list[float]] = {}  # the first and the last time covered, and the sums
 
-    def add(self, start: float, end: float, rates: Sequence[float]) -> None:
+    def add(self, start: float, end: float, rates: Mapping[str, float]) -> None:
         """Add rates that hold from ``start`` to ``end``, such as memory or utterances per second.
 
         Those of processes that run at the same time add up.
         """
+        numbered = [(self.fields.index(name) + 2, rate) for name, rate in rates.items()]
         time = start
         while time < end:
             index = math.floor(time / self.width)
@@ -31,7 +32,7 @@ class TimeBins:
             until = until if until > time else end  # a time that is too large for halves
             sums = self._bins.setdefault(index, [time, until, *[0.0] * len(self.fields)])
             sums[0], sums[1] = min(sums[0], time), max(sums[1], until)
-            for number, rate in enumerate(rates, 2):
+            for number, rate in numbered:
                 sums[number] += rate * (until - time)
             time = until
             if len(self._bins) > 1:

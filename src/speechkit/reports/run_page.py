@@ -113,16 +113,11 @@ def _throughput(history: RunHistory) -> Iterator[Html]:
     yield time_line("Utterances", _used(done), unit="a second", marks=marks)
     queue = [
         _line(history, "waiting for a worker", "waiting"),
-        _line(history, "in workers", "in"),
+        _line(history, "in workers", "held"),
     ]
     yield time_line("Queue", queue, unit="utterances", marks=marks)
-    busy = [_line(history, "engines at work", "engine")]
-    yield time_line(
-        "Engines",
-        busy,
-        unit="at work at once",
-        note="An engine's time is counted when it answers, so that long batches show as peaks.",
-    )
+    busy = [_line(history, "engines", "engine")]
+    yield time_line("Engines", busy, unit="at work at once", marks=marks)
 
 
 def _memory(history: RunHistory) -> Iterator[Html]:
