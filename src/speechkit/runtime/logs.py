@@ -121,11 +121,13 @@ def foreign_line(text: str, places: Mapping[str, Any]) -> str:
 @contextmanager
 def about(index: int, name: str) -> Iterator[None]:
     """Messages of this thread concern an utterance, by its index and name."""
-    _Process.about.utterance = {"index": index, "name": name}
+    about = _Process.about
+    before = getattr(about, "utterance", None)
+    about.utterance = {"index": index, "name": name}
     try:
         yield
     finally:
-        _Process.about.utterance = None
+        about.utterance = before
 
 
 class _Stderr(logging.Handler):
