@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-STAGES = ("manifest", "vad", "asr", "s2s", "validate")
+STAGES = ("manifest", "vad", "asr", "s2s", "validate", "embed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +224,20 @@ LINE = (
         unit="seconds",
         meaning="length of that speech",
         set_by=("s2s",),
+        of_the_whole=True,
+    ),
+    Key(
+        name="shard",
+        kind="integer",
+        meaning="number of the shard with the vectors of the utterance",
+        set_by=("embed",),
+        of_the_whole=True,
+    ),
+    Key(
+        name="row",
+        kind="integer",
+        meaning="row of its vectors in the shard, from 0",
+        set_by=("embed",),
         of_the_whole=True,
     ),
     Key(

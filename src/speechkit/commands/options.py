@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Protocol, get_type_hints
 
 import typer
 
+from speechkit.commands.completion import subcommands
 from speechkit.errors import UsageError
+from speechkit.runtime import logs
 
 SHARED = "Running"
 MESSAGES = "Settings and messages"
@@ -50,20 +51,28 @@ EngineOption = in_section("Engine and model")
 OutputOption = in_section("Output")
 RunOption = in_section(SHARED)
 MessageOption = in_section(MESSAGES)
-LEVELS = ("debug", "info", "warning", "error")
 
 
-def _set_level(level: str) -> str:
-    number = logging.getLevelName(level.upper())
-    if not isinstance(number, int):
-        raise typer.BadParameter(f"{level!r} is none of {', '.join(LEVELS)}")
-    logging.getLogger("speechkit").setLevel(number)
-    return level
+def _set_levels(context: typer.Context, text: str) -> str:
+    try:
+        levels = logs.parse_levels(text)
+    except ValueError as e:
+        raise typer.BadParameter(str(e)) from e
+    if not context.params.get("debug"):
+        logs.configure(replace(logs.settings(), levels=levels))
+    return text
+
+
+def _set_format(form: str) -> str:
+    if form not in logs.FORMATS:
+        raise typer.BadParameter(f"{form!r} is none of {', '.join(logs.FORMATS)}")
+    logs.configure(replace(logs.settings(), form=form))
+    return form
 
 
 def _set_debug(on: bool) -> bool:
     if on:
-        _set_level("debug")
+        logs.configure(replace(logs.settings(), levels={"": "debug"}))
     return on
 
 
@@ -81,6 +90,7 @@ InputsArgument = Annotated[
         metavar="INPUT...",
         help="Audio files, folders, manifests (.jsonl, .json, .gz), or - for a manifest on stdin.",
         show_default=False,
+        autocompletion=subcommands,
     ),
 ]
 ChannelOption = Annotated[
@@ -170,12 +180,38 @@ class RunFlags:
         ),
     ] = 20.0
     config: ConfigOption = None
+    metrics: Annotated[
+        Path | None,
+        MessageOption(
+            metavar="FILE",
+            help="Append samples of each second and the times of each utterance to this .jsonl "
+            "file, for `speechkit report`.",
+        ),
+    ] = None
+    prometheus: Annotated[
+        Path | None,
+        MessageOption(
+            metavar="FILE",
+            help="Keep a text file for Prometheus (node_exporter's textfile collector) up to date.",
+        ),
+    ] = None
+    log_format: Annotated[
+        str,
+        MessageOption(
+            choices=logs.FORMATS,
+            help="Format of messages on stderr. json: one object a line.",
+            callback=_set_format,
+            is_eager=True,
+            envvar="SPEECHKIT_LOG_FORMAT",
+        ),
+    ] = "text"
     log_level: Annotated[
         str,
         MessageOption(
-            choices=LEVELS,
-            help="Lowest level of messages shown.",
-            callback=_set_level,
+            choices=logs.LEVELS,
+            help="Lowest level of messages shown, also for single modules: "
+            "info,runtime.pool=debug.",
+            callback=_set_levels,
             envvar="SPEECHKIT_LOG_LEVEL",
         ),
     ] = "warning"
@@ -197,19 +233,24 @@ class Group(Protocol):
 class _DataclassGroup:
     """The fields of a dataclass, each ``Annotated`` with its option. The value is an instance."""
 
-    def __init__(self, kind: type) -> None:
+    def __init__(self, kind: type, omitted: Iterable[str] = ()) -> None:
         self._kind = kind
-        self.names = frozenset(field.name for field in fields(kind))
+        self._fields = [field for field in fields(kind) if field.name not in {*omitted}]
+        self.names = frozenset(field.name for field in self._fields)
 
     def parameters(self, reserved: frozenset[str]) -> list[inspect.Parameter]:
         annotations = get_type_hints(self._kind, include_extras=True)
         return [
-            parameter(field.name, annotations[field.name], field.default)
-            for field in fields(self._kind)
+            parameter(field.name, annotations[field.name], field.default) for field in self._fields
         ]
 
     def value(self, values: Mapping[str, Any]) -> Any:
         return self._kind(**values)
+
+
+def without(kind: type, *names: str) -> Group:
+    """The options of a dataclass but for some, which keep their defaults."""
+    return _DataclassGroup(kind, names)
 
 
 def parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:

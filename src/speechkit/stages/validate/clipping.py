@@ -23,9 +23,14 @@ QUANTA = 2.5  # and by so many steps of the quantisation
 
 
 class Clipping:
-    """Counts samples in flat tops, of each channel."""
+    """Counts samples in flat tops, of each channel.
+
+    ``place``: the sample at which the second with most of them begins to be flat.
+    """
 
     def __init__(self, channels: int) -> None:
+        self.place: int | None = None
+        self._most = 0
         self._clipped = np.zeros(channels, np.int64)
         self._samples = 0
 
@@ -36,7 +41,8 @@ class Clipping:
         bottoms: NDArray[np.float32],
     ) -> None:
         """``seconds`` [channels, seconds, samples], with the largest and the smallest of each."""
-        self._samples += seconds.shape[1] * seconds.shape[2]
+        before, length = self._samples, seconds.shape[2]
+        self._samples += seconds.shape[1] * length
         for sign, peaks in ((1, tops), (-1, -bottoms)):
             limits = (sign * (1 - FLAT) * peaks)[..., None]
             near = seconds >= limits if sign > 0 else seconds <= limits
@@ -44,19 +50,23 @@ class Clipping:
             suspects = (counts >= LEAST_TOPS * SHORTEST) & (peaks >= LEAST_LEVEL)
             for channel, second in zip(*np.nonzero(suspects), strict=True):
                 sound = sign * seconds[channel, second]
-                self._clipped[channel] += _cut_off(sound, near[channel, second])
+                count, first = _cut_off(sound, near[channel, second])
+                self._clipped[channel] += count
+                if count > self._most:
+                    self._most, self.place = count, before + int(second) * length + first
 
     @property
     def percent(self) -> float:
         return 100 * float(self._clipped.max()) / self._samples if self._samples else 0.0
 
 
-def _cut_off(sound: NDArray[np.float32], near: NDArray[np.bool_]) -> int:
-    """The samples of ``sound`` [samples] that were cut off, of those ``near`` the largest."""
+def _cut_off(sound: NDArray[np.float32], near: NDArray[np.bool_]) -> tuple[int, int]:
+    """The number of samples of ``sound`` [samples] that were cut off, of those ``near`` the
+    largest, and the first one."""
     values = np.unique(sound)
     quantum = float(np.diff(values).min(initial=1))
     if len(values) >= VARIED and _pile_up(sound, quantum):
-        return int(np.count_nonzero(near))
+        return int(np.count_nonzero(near)), int(np.argmax(near))
     edges = np.diff(near.astype(np.int8), prepend=0, append=0)
     starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     long = ends - starts >= SHORTEST
@@ -65,7 +75,9 @@ def _cut_off(sound: NDArray[np.float32], near: NDArray[np.bool_]) -> int:
     last = len(sound) - 1
     beside = np.minimum(sound[np.maximum(starts - 1, 0)], sound[np.minimum(ends, last)])
     steep = top - beside > max(STEEP * FLAT * top, QUANTA * quantum)
-    return int((ends - starts)[steep].sum()) if np.count_nonzero(steep) >= LEAST_TOPS else 0
+    if np.count_nonzero(steep) < LEAST_TOPS:
+        return 0, 0
+    return int((ends - starts)[steep].sum()), int(starts[steep][0])
 
 
 def _pile_up(sound: NDArray[np.float32], quantum: float) -> bool:

@@ -127,6 +127,12 @@ MEASURES = (
         digits=4,
     ),
     Measure(
+        name="clipping_at",
+        meaning="where the second with most of them begins to be flat",
+        unit="seconds",
+        digits=3,
+    ),
+    Measure(
         name="hum",
         meaning="level of mains hum, 50 or 60 Hz and harmonics, relative to all of the sound; "
         "null where no lines stand out, or the file is shorter than 1 s",
@@ -136,8 +142,17 @@ MEASURES = (
     Measure(name="hum_frequency", meaning="frequency of the hum: 50 or 60", unit="Hz"),
     Measure(
         name="dropouts",
+<<<<<<< HEAD
+        meaning="runs of zeros from 1 ms to 0.2 s with sound right before and after",
+    ),
+    Measure(name="dropouts_at", meaning="where the first one is", unit="seconds", digits=3),
+    Measure(
+        name="jumps",
+        meaning="places where the waveform jumps amid sound, as where samples are missing",
+=======
         meaning="stretches of 1 ms to 0.2 s that are zero, or stay at one value, with sound right "
         "before and after",
+>>>>>>> h-measure
     ),
     Measure(
         name="silence",
@@ -160,6 +175,20 @@ MEASURES = (
         name="fingerprint",
         meaning="BLAKE2b of the decoded samples in 16 bits: equal for the same audio",
     ),
+    Measure(
+        name="mos_signal",
+        meaning="quality of the speech as listeners would rate it, by DNSMOS P.835, with --mos",
+        unit="1 to 5",
+        digits=3,
+    ),
+    Measure(
+        name="mos_background",
+        meaning="how little the background disturbs, likewise",
+        unit="1 to 5",
+        digits=3,
+    ),
+    Measure(name="mos_overall", meaning="overall quality, likewise", unit="1 to 5", digits=3),
+    Measure(name="mos_p808", meaning="overall quality by DNSMOS P.808", unit="1 to 5", digits=3),
     Measure(name="letters", meaning="letters of the text; digits and ideographs count for several"),
     Measure(
         name="letters_per_second",
@@ -382,6 +411,14 @@ RULES = (
         meaning="noise is almost as loud as the speech",
         measure="snr",
         threshold=8.0,
+        comparison=BELOW,
+        section=SPEECH,
+    ),
+    Rule(
+        name="low_mos",
+        meaning="listeners would rate the quality as poor; with --mos",
+        measure="mos_overall",
+        threshold=2.0,
         comparison=BELOW,
         section=SPEECH,
     ),
