@@ -18,6 +18,7 @@ from speechkit.stages.validate.measures import Measures
 from speechkit.stages.validate.rules import MEASURES, RULES, findings, rounded
 
 RATE = 16_000  # Hz
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "validate.md"
 Sound = NDArray[np.float32]
 
 
@@ -251,6 +252,20 @@ def test_every_rule_reads_a_measure() -> None:
     assert len(names) == len(RULES)
     for rule in RULES:
         assert {*rule.hides, rule.requires} <= names | {""}
+
+
+def test_the_documentation_names_every_rule_and_measure() -> None:
+    rows = [line.split("|") for line in DOCS.read_text().splitlines() if line.startswith("| `")]
+    documented = {row[1].strip(" `"): [cell.strip() for cell in row[2:]] for row in rows}
+    for measure in MEASURES:
+        assert documented[measure.name][:2] == [measure.unit, measure.meaning]
+    for rule in RULES:
+        kind, meaning, option, default, _ = documented[rule.name]
+        assert (kind == "issue") == rule.blocking
+        assert meaning == rule.meaning
+        assert option.strip("`-").replace("-", "_") == rule.option
+        if rule.option and rule.threshold is not None:
+            assert float(default.split()[0]) == rule.threshold
 
 
 def test_graver_findings_take_the_place_of_others() -> None:
