@@ -254,13 +254,18 @@ def test_every_rule_reads_a_measure() -> None:
         assert {*rule.hides, rule.requires} <= names | {""}
 
 
+def _rows(page: str) -> dict[str, list[str]]:
+    """The cells of a table's rows by their first one."""
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| `")]
+    return {row[0].strip(" `"): [cell.strip() for cell in row[1:]] for row in rows}
+
+
 def test_the_documentation_names_every_rule_and_measure() -> None:
-    rows = [line.split("|") for line in DOCS.read_text().splitlines() if line.startswith("| `")]
-    documented = {row[1].strip(" `"): [cell.strip() for cell in row[2:]] for row in rows}
-    for measure in MEASURES:
-        assert documented[measure.name][:2] == [measure.unit, measure.meaning]
+    rules, measures = map(_rows, DOCS.read_text().split("## Measures"))
+    assert measures == {measure.name: [measure.unit, measure.meaning] for measure in MEASURES}
+    assert [*rules] == [rule.name for rule in RULES]
     for rule in RULES:
-        kind, meaning, option, default, _ = documented[rule.name]
+        kind, meaning, option, default = rules[rule.name]
         assert (kind == "issue") == rule.blocking
         assert meaning == rule.meaning
         assert option.strip("`-").replace("-", "_") == rule.option
