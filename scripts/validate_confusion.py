@@ -22,10 +22,12 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 Samples = NDArray[np.float32]
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "speech"
 SPEECH = (EXAMPLES / "awb" / "train.flac", EXAMPLES / "kal16" / "letter.flac")
+MOST_TOKENS = 39  # of a text
 LONGEST = 60.0  # seconds; the limit that `too_long` is found by
 
 
@@ -43,9 +45,10 @@ class Good:
         return path
 
     def noise(self, seconds: float, level: float) -> Samples:
-        """White noise of ``level`` dBFS."""
+        """White noise, of ``level`` dBFS up to 8 kHz."""
         noise = np.random.default_rng(7).standard_normal(round(seconds * self.rate))
-        return (noise * 10 ** (level / 20)).astype(np.float32)
+        gain = 10 ** (level / 20) * (self.rate / 16_000) ** 0.5
+        return (noise * gain).astype(np.float32)
 
     @property
     def seconds(self) -> float:
@@ -75,8 +78,9 @@ class Defect:
     plant: Plant
 
 
-def _missing(good: Good) -> Path:
-    return good.folder / "missing.wav"
+def _above_full_scale(good: Good) -> Path:
+    """As samples of floating point may be."""
+    return good.write("float.wav", good.samples / np.abs(good.samples).max() * 1.5, subtype="FLOAT")
 
 
 def _empty(good: Good) -> Path:
@@ -112,22 +116,30 @@ def _longer_in_the_manifest(good: Good) -> dict[str, Any]:
     return {"audio_filepath": str(path), "duration": good.seconds + 3}
 
 
-def _resampled(good: Good, low: int, high: int) -> Path:
-    narrow = soxr.resample(soxr.resample(good.samples, good.rate, low), low, high)
-    return good.write(f"resampled_{low}_{high}.wav", narrow, high)
+def _too_short(good: Good) -> Path:
+    return good.write("short.wav", good.samples[good.loudest :][: good.rate // 20])
 
 
-def _coded(good: Good, name: str, *options: str) -> Path:
-    """Through a codec and back to WAV."""
-    source, coded, out = good.write(f"{name}.wav", good.samples), good.folder / name, good.folder
-    for command in (
-        [*options, "-ar", "16000", coded],
-        [out / f"{name}.decoded.wav"],
-    ):
-        source_of = source if command[-1] == coded else coded
-        ffmpeg = ["ffmpeg", "-y", "-loglevel", "error", "-i", source_of, *command]
-        subprocess.run([*map(str, ffmpeg)], check=True)
-    return out / f"{name}.decoded.wav"
+def _too_long(good: Good) -> Path:
+    return good.write("long.wav", np.resize(good.samples, int(LONGEST + 1) * good.rate))
+
+
+def _at_rate(good: Good, *rates: int) -> Path:
+    """Resampled to one rate after the other."""
+    samples, rate = good.samples, good.rate
+    for following in rates:
+        samples, rate = soxr.resample(samples, rate, following), following
+    return good.write(f"at_{'_'.join(map(str, rates))}.wav", samples, rate)
+
+
+def _coded(good: Good) -> Path:
+    """An MP3 of so few bits that the encoder drops the highest frequencies."""
+    mp3 = good.folder / "coded.mp3"
+    samples = soxr.resample(good.samples, good.rate, 16_000)
+    source = good.write("uncoded.wav", samples, 16_000)
+    command = ["ffmpeg", "-y", "-loglevel", "error", "-i", source, "-b:a", "24k", mp3]
+    subprocess.run([*map(str, command)], check=True)
+    return mp3
 
 
 def _channels(good: Good, name: str, *gains: float) -> Path:
@@ -146,12 +158,8 @@ def _clipped(good: Good, gain: float, name: str) -> Path:
 
 
 def _mostly_silent(good: Good) -> Path:
-    still = good.noise(9 * good.seconds, -90)
+    still = good.noise(4 * good.seconds, -90)
     return good.write("silence.wav", np.concatenate((still, good.samples, still)))
-
-
-def _no_speech(good: Good) -> Path:
-    return good.write("noise.wav", good.noise(6, -30))
 
 
 def _hum(good: Good, mains: int) -> Path:
@@ -167,64 +175,108 @@ def _with_one(good: Good, value: float) -> Path:
     return good.write(f"with_{value}.wav", samples, subtype="FLOAT")
 
 
-def _dropped(good: Good) -> Path:
+def _dropped(good: Good, *, held: bool) -> Path:
+    """Two packets of 20 ms are lost, and zeros or the last sample stand in their place."""
     samples = good.samples.copy()
     for place in (0, 5):
         start = good.loudest + place * good.rate // 100
-        samples[start : start + good.rate // 50] = 0
-    return good.write("dropped.wav", samples)
+        samples[start : start + good.rate // 50] = samples[start] if held else 0
+    return good.write(f"dropped_{held}.wav", samples)
+
+
+def _too_quiet(good: Good) -> Path:
+    gain = 10 ** ((-58 - good.level) / 20)
+    return good.write("low.wav", good.samples * gain, subtype="PCM_24")
 
 
 def _compressed(good: Good) -> Path:
     """So that all of it is loud, by a compressor of extreme ratio."""
     size = good.rate // 50
     level = np.sqrt(np.convolve(np.square(good.samples), np.full(size, 1 / size), "same"))
-    loud = good.samples / np.maximum(level, 0.003) * 0.5
-    return good.write("compressed.wav", np.tanh(loud) * 0.99)
+    loud = good.samples / np.maximum(level, level.mean())
+    loud = np.tanh(loud - loud.mean())
+    return good.write("compressed.wav", (loud - loud.mean()) * 0.98)
 
 
 def _noisy(good: Good) -> Path:
-    return good.write("noisy.wav", good.samples * 0.5 + good.noise(good.seconds, good.level - 9))
+    return good.write("noisy.wav", good.samples * 0.4 + good.noise(good.seconds, good.level - 10))
 
 
+def _line(good: Good, name: str, gain: float, **keys: Any) -> dict[str, Any]:
+    """A line of a manifest. Another gain makes other audio, which is no duplicate."""
+    return {"audio_filepath": str(good.write(f"{name}.wav", good.samples * gain)), **keys}
+
+
+def _of_split(good: Good, name: str, gain: float, split: str, speaker: str) -> dict[str, Any]:
+    return _line(good, name, gain, split=split, speaker=f"{speaker} {good.folder}")
+
+
+TEXT = "A text of the usual length"
 DEFECTS = (
-    Defect("none", "", lambda good: good.write("good.wav", good.samples)),
-    Defect("none, as FLAC", "", lambda good: good.write("good.flac", good.samples)),
-    Defect("none, in 24 bits", "", lambda g: g.write("24.wav", g.samples, subtype="PCM_24")),
-    Defect("none, quiet", "", lambda good: good.write("quiet.wav", good.samples * 0.05)),
-    Defect("none, 8 kHz", "", lambda g: g.write("8k.wav", soxr.resample(g.samples, g.rate, 8000), 8000)),
+    Defect("none", "", lambda g: g.write("good.wav", g.samples)),
+    Defect("none, as FLAC", "", lambda g: g.write("good.flac", g.samples * 0.9)),
+    Defect("none, in 24 bits", "", lambda g: g.write("24.wav", g.samples * 0.8, subtype="PCM_24")),
+    Defect("none, above full scale", "", _above_full_scale),
+    Defect("none, quiet", "", lambda g: g.write("quiet.wav", g.samples * 0.2)),
+    Defect("none, 8 kHz", "", lambda g: _at_rate(g, 8000)),
     Defect("none, two microphones", "", _two_microphones),
-    Defect("missing", "missing", _missing),
+    Defect("missing", "missing", lambda g: g.folder / "missing.wav"),
     Defect("empty", "empty", _empty),
-    Defect("no samples", "empty", lambda good: good.write("none.wav", good.samples[:0])),
+    Defect("no samples", "empty", lambda g: g.write("none.wav", g.samples[:0])),
     Defect("no audio", "unreadable", _no_audio),
-    Defect("truncated FLAC", "truncated", lambda good: _cut(good, "cut.flac")),
-    Defect("truncated WAV", "truncated", lambda good: _cut(good, "cut.wav")),
+    Defect("truncated FLAC", "truncated", lambda g: _cut(g, "cut.flac")),
+    Defect("truncated WAV", "truncated", lambda g: _cut(g, "cut.wav")),
     Defect("shorter than stated", "truncated", _longer_in_the_manifest),
     Defect("corrupt", "damaged", _corrupt),
-    Defect("too short", "too_short", lambda good: good.write("short.wav", good.samples[good.loudest :][: good.rate // 20])),
-    Defect("too long", "too_long", lambda g: g.write("long.wav", np.resize(g.samples, int(LONGEST + 1) * g.rate))),
-    Defect("low sample rate", "low_sample_rate", lambda good: good.write("6k.wav", soxr.resample(good.samples, good.rate, 6000), 6000)),
-    Defect("telephone at 16 kHz", "narrow_band", lambda good: _resampled(good, 8000, 16000)),
-    Defect("telephone at 48 kHz", "narrow_band", lambda good: _resampled(good, 8000, 48000)),
-    Defect("MP3 of 24 kb/s", "low_pass", lambda good: _coded(good, "24k.mp3", "-b:a", "24k")),
-    Defect("11 kHz at 16 kHz", "low_pass", lambda good: _resampled(good, 11025, 16000)),
-    Defect("the same channels", "channels_identical", lambda good: _channels(good, "same", 1, 1)),
-    Defect("cancelling channels", "channels_cancel", lambda good: _channels(good, "anti", 1, -1)),
-    Defect("a silent channel", "channel_silent", lambda good: _channels(good, "half", 1, 0)),
-    Defect("clipped", "clipped", lambda good: _clipped(good, 1.0, "clipped")),
-    Defect("clipped, then quieter", "clipped", lambda good: _clipped(good, 0.3, "quieter")),
+    Defect("too short", "too_short", _too_short),
+    Defect("too long", "too_long", _too_long),
+    Defect("low sample rate", "low_sample_rate", lambda g: _at_rate(g, 6000)),
+    Defect("telephone at 16 kHz", "narrow_band", lambda g: _at_rate(g, 8000, 16000)),
+    Defect("telephone at 48 kHz", "narrow_band", lambda g: _at_rate(g, 8000, 48000)),
+    Defect("MP3 of 24 kb/s", "low_pass", _coded),
+    Defect("16 kHz at 48 kHz", "low_pass", lambda g: _at_rate(g, 16000, 48000)),
+    Defect("11 kHz at 16 kHz", "low_pass", lambda g: _at_rate(g, 11025, 16000)),
+    Defect("the same channels", "channels_identical", lambda g: _channels(g, "same", 1, 1)),
+    Defect("cancelling channels", "channels_cancel", lambda g: _channels(g, "anti", 1, -1)),
+    Defect("a silent channel", "channel_silent", lambda g: _channels(g, "half", 1, 0)),
+    Defect("clipped", "clipped", lambda g: _clipped(g, 1.0, "clipped")),
+    Defect("clipped, then quieter", "clipped", lambda g: _clipped(g, 0.3, "quieter")),
     Defect("mostly silence", "mostly_silence", _mostly_silent),
-    Defect("noise without speech", "no_speech", _no_speech),
-    Defect("DC offset", "dc_offset", lambda good: good.write("dc.wav", good.samples * 0.8 + 0.05)),
-    Defect("hum of 50 Hz", "hum", lambda good: _hum(good, 50)),
-    Defect("hum of 60 Hz", "hum", lambda good: _hum(good, 60)),
-    Defect("NaN", "not_finite", lambda good: _with_one(good, float("nan"))),
-    Defect("infinite", "not_finite", lambda good: _with_one(good, float("inf"))),
-    Defect("dropped samples", "dropped_samples", _dropped),
-    Defect("too quiet", "level_low", lambda g: g.write("low.wav", g.samples * 10 ** ((-58 - g.level) / 20), subtype="PCM_24")),
+    Defect("noise without speech", "no_speech", lambda g: g.write("noise.wav", g.noise(6, -30))),
+    Defect("DC offset", "dc_offset", lambda g: g.write("dc.wav", g.samples * 0.8 + 0.05)),
+    Defect("hum of 50 Hz", "hum", lambda g: _hum(g, 50)),
+    Defect("hum of 60 Hz", "hum", lambda g: _hum(g, 60)),
+    Defect("NaN", "not_finite", lambda g: _with_one(g, float("nan"))),
+    Defect("infinite", "not_finite", lambda g: _with_one(g, float("inf"))),
+    Defect("samples dropped", "dropped_samples", lambda g: _dropped(g, held=False)),
+    Defect("samples held", "dropped_samples", lambda g: _dropped(g, held=True)),
+    Defect("too quiet", "level_low", _too_quiet),
     Defect("too loud", "level_high", _compressed),
     Defect("low SNR", "low_snr", _noisy),
+    Defect("none, with text", "", lambda g: _line(g, "text", 0.79, text=TEXT, pred_text=TEXT)),
+    Defect("no text", "no_text", lambda g: _line(g, "no_text", 0.78, text=" ")),
+    Defect("too much text", "fast_text", lambda g: _line(g, "much", 0.77, text="a" * 900)),
+    Defect("too little text", "slow_text", lambda g: _line(g, "little", 0.76, text="a")),
+    Defect("many tokens", "too_many_tokens", lambda g: _line(g, "tokens", 0.75, text="a " * 40)),
+    Defect("markup", "markup", lambda g: _line(g, "markup", 0.74, text=f"<i>{TEXT}</i>")),
+    Defect(
+        "another text",
+        "wrong_text",
+        lambda g: _line(g, "wrong", 0.73, text=TEXT, pred_text="Nothing of the kind was said"),
+    ),
+    Defect("the same line", "duplicate_line", lambda g: g.folder / "good.wav"),
+    Defect("the same audio", "duplicate_audio", lambda g: _line(g, "copy", 1.0)),
+    Defect("none, in train", "", lambda g: _of_split(g, "train", 0.72, "train", "anna")),
+    Defect(
+        "audio of train in test",
+        "leaked_audio",
+        lambda g: _of_split(g, "leak", 0.72, "test", "ben"),
+    ),
+    Defect(
+        "speaker of train in test",
+        "leaked_speaker",
+        lambda g: _of_split(g, "speaker", 0.71, "test", "anna"),
+    ),
 )  # fmt: skip
 
 
@@ -249,7 +301,7 @@ def confusion(speech: Sequence[Path], folder: Path) -> list[Row]:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         place = folder / str(number)
         place.mkdir()
-        good = Good(samples.mean(axis=1), rate, place)
+        good = Good(samples[: int(LONGEST / 10 * rate)].mean(axis=1), rate, place)
         for defect in DEFECTS:
             made = defect.plant(good)
             line = made if isinstance(made, dict) else {"audio_filepath": str(made)}
@@ -259,12 +311,21 @@ def confusion(speech: Sequence[Path], folder: Path) -> list[Row]:
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
     command = [sys.executable, "-m", "speechkit", "validate", manifest, "-o", out]
     limit = ["--max-duration", LONGEST, "--workers", 1]
-    subprocess.run([*map(str, [*command, *limit])], check=False)
+    tokens = ["--tokenizer", _tokenizer(folder), "--max-tokens", MOST_TOKENS]
+    subprocess.run([*map(str, [*command, *limit, *tokens])], check=False)
     found = [json.loads(line) for line in out.read_text().splitlines()]
     return [
         Row(name, defect, (*record["issues"], *record["warnings"]))
         for (name, defect), record in zip(planted, found, strict=True)
     ]
+
+
+def _tokenizer(folder: Path) -> Path:
+    """The file of a tokenizer that counts words."""
+    tokenizer = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder / "tokenizer.json"
 
 
 def table(rows: Sequence[Row]) -> str:

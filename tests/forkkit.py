@@ -1,103 +1,108 @@
-"""The command line in forks of a process that has imported it: real processes, without the start.
+"""The command line, and its workers, in forks of processes that have imported what they need: real
+processes, without the start.
 
-A program of its own, which the tests start once: it imports what is light and then forks for every
-command. The fork has its own arguments, variables, folder and standard streams, and ends as an
-interpreter does.
+A server is a program of its own, which imports and then forks for every request; the fork has its
+own arguments, variables, folder and descriptors, and ends as an interpreter does. One forks the
+commands and light workers, another the workers of each heavy engine. What a run is as a tree of
+processes, tests/faults and tests/slurm see on runs that are started as users start them.
 """
 
 from __future__ import annotations
 
 import atexit
-import gc
 import json
 import os
-import pkgutil
+import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from struct import Struct
 from threading import Timer
-from typing import Any
 
+SERVER = Path(__file__).with_name("forkserver.py")
 NUMBER = Struct("i")
-#: Left to the fork: what reads the environment when it is imported, or starts threads.
-HEAVY = ("speechkit.engines", "speechkit.compat", "speechkit.__main__")
-LIGHT = ("numpy", "soundfile", "soxr", "omegaconf", "jiwer", "whisper_normalizer.english")
+#: Engines whose workers have a server of their own, by stage; each stage's default comes first.
+ENGINES = {"asr": ("faster-whisper", "whisper", "nemo"), "s2s": ("transformers",)}
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # as workers have them
 
 
 class ForkServer:
-    """The process that forks, as the tests see it; for one command at a time."""
+    """A process that forks, as the tests see it."""
 
-    def __init__(self) -> None:
-        self._socket, theirs = socket.socketpair()
-        with theirs:
+    def __init__(self, *engine: str) -> None:
+        self._folder = tempfile.mkdtemp()
+        self.address = f"{self._folder}/socket"
+        threads = dict.fromkeys(THREADS, os.environ.get("OMP_NUM_THREADS", "1"))
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.address)
+            listener.listen()
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, SERVER, str(listener.fileno()), *engine],
+                pass_fds=[listener.fileno()],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, **threads},
             )
+        atexit.register(self.close)
 
     def close(self) -> None:
-        self._socket.close()
         self._process.communicate()
-
-    def run(
-        self,
-        arguments: Sequence[str],
-        *,
-        env: Mapping[str, str],
-        stdin: bytes = b"",
-        cwd: Path = Path(),
-        timeout: float = 300.0,
-    ) -> subprocess.CompletedProcess[bytes]:
-        """As ``subprocess.run`` of ``python -m speechkit`` with ``capture_output``; what takes
-        longer than ``timeout`` seconds is killed, and returns -9."""
-        ours, theirs = _three_pipes()
-        request = json.dumps(
-            {"arguments": arguments, "env": dict(env), "cwd": str(cwd.absolute())}
-        ).encode()
-        socket.send_fds(self._socket, [NUMBER.pack(len(request))], theirs)
-        self._socket.sendall(request)
-        for descriptor in theirs:
-            os.close(descriptor)
-        killer = Timer(timeout, os.kill, (self._number(), signal.SIGKILL))
-        killer.start()
-        with ThreadPoolExecutor(3) as threads:
-            threads.submit(_write, ours[0], stdin)
-            out, err = (threads.submit(_read, descriptor) for descriptor in ours[1:])
-        killer.cancel()
-        return subprocess.CompletedProcess(arguments, self._number(), out.result(), err.result())
-
-    def _number(self) -> int:
-        received = self._socket.recv(NUMBER.size, socket.MSG_WAITALL)
-        assert received, "the process that forks has died"
-        number: int = NUMBER.unpack(received)[0]
-        return number
+        shutil.rmtree(self._folder)
 
 
 @cache
-def server() -> ForkServer:
-    """This process's."""
-    started = ForkServer()
-    atexit.register(started.close)
-    return started
+def server(*engine: str) -> ForkServer:
+    """This process's, for all that is light or for the workers of an engine."""
+    return ForkServer(*engine)
 
 
-def _three_pipes() -> tuple[list[int], list[int]]:
-    """For standard input, output and error: our ends, and the other process's."""
-    (read, write), *others = (os.pipe() for _ in range(3))
-    return [write, *(pipe[0] for pipe in others)], [read, *(pipe[1] for pipe in others)]
+def run(
+    arguments: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    stdin: bytes = b"",
+    cwd: Path = Path(),
+    timeout: float = 300.0,
+) -> subprocess.CompletedProcess[bytes]:
+    """As ``subprocess.run`` of ``python -m speechkit`` with ``capture_output``; what takes longer
+    than ``timeout`` seconds is killed, and returns -9."""
+    workers = server(*_heavy_engine(arguments)).address
+    (stdin_read, stdin_write), (out_read, out_write), (err_read, err_write) = (
+        os.pipe() for _ in range(3)
+    )
+    theirs = (stdin_read, out_write, err_write)
+    fork = Fork(server().address, [workers, *arguments], env, cwd, dict(enumerate(theirs)))
+    for descriptor in theirs:
+        os.close(descriptor)
+    killer = Timer(timeout, fork.kill)
+    killer.start()
+    with ThreadPoolExecutor(3) as threads:
+        threads.submit(_write, stdin_write, stdin)
+        out, err = threads.submit(_read, out_read), threads.submit(_read, err_read)
+    code = fork.wait()
+    killer.cancel()
+    return subprocess.CompletedProcess(arguments, code, out.result(), err.result())
+
+
+def _heavy_engine(arguments: Sequence[str]) -> tuple[str, ...]:
+    stage = arguments[0] if arguments else ""
+    engines = ENGINES.get(stage, ())
+    name = engines[0] if engines else ""
+    if "--engine" in arguments[:-1]:
+        name = arguments[arguments.index("--engine") + 1]
+    return (stage, name) if name in engines else ()
 
 
 def _write(descriptor: int, text: bytes) -> None:
-    with open(descriptor, "wb") as file:
+    with suppress(BrokenPipeError), open(descriptor, "wb") as file:
         file.write(text)
 
 
@@ -106,55 +111,63 @@ def _read(descriptor: int) -> bytes:
         return file.read()
 
 
-# ---------------------------------------------------------------- in the process that forks
-def _import_light_modules() -> None:
-    import speechkit
-
-    for module in pkgutil.walk_packages(speechkit.__path__, "speechkit."):
-        if not module.name.startswith(HEAVY):
-            import_module(module.name)
-    for name in LIGHT:
-        import_module(name)
-    gc.freeze()  # or every fork would copy the memory that its collector looks at
+class Refused(Exception):
+    """The fork would have variables that are too different from the server's."""
 
 
-def _serve(connection: socket.socket) -> dict[str, Any] | None:
-    """Forks for every request: the request, in the fork; None at the end, in the server."""
-    while True:
-        size, descriptors, _, _ = socket.recv_fds(connection, NUMBER.size, 3)
-        if not size:
-            return None
-        text = connection.recv(NUMBER.unpack(size)[0], socket.MSG_WAITALL)
-        pid = os.fork()
-        if pid == 0:
-            for number, descriptor in enumerate(descriptors):
-                os.dup2(descriptor, number)
-                os.close(descriptor)
-            connection.close()
-            request: dict[str, Any] = json.loads(text)
-            return request
-        for descriptor in descriptors:
-            os.close(descriptor)
-        connection.sendall(NUMBER.pack(pid))
-        _, status = os.waitpid(pid, 0)
-        connection.sendall(NUMBER.pack(os.waitstatus_to_exitcode(status)))
+class Fork:
+    """A fork that a server makes, with what is used here of ``subprocess.Popen``.
 
+    ``arguments``: for a command, the address of its workers' server and those of the command line;
+    for a worker, its own. ``descriptors``: by the number that each is to have.
+    """
 
-def main() -> None:
-    del sys.path[0]  # the folder of this file
-    _import_light_modules()
-    request = _serve(socket.socket(fileno=int(sys.argv[1])))
-    if request is None:
-        return
-    os.chdir(request["cwd"])
-    os.environ.clear()
-    os.environ.update(request["env"])
-    sys.argv[1:] = request["arguments"]
-    from speechkit import cli, telemetry_off
+    def __init__(
+        self,
+        address: str,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        descriptors: Mapping[int, int],
+        *,
+        is_worker: bool = False,
+    ) -> None:
+        self.returncode: int | None = None
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(address)
+        request = {
+            "arguments": arguments,
+            "env": dict(env),
+            "cwd": str(cwd.absolute()),
+            "numbers": [*descriptors],
+            "is_worker": is_worker,
+        }
+        text = json.dumps(request).encode()
+        socket.send_fds(self._socket, [NUMBER.pack(len(text))], [*descriptors.values()])
+        self._socket.sendall(text)
+        self.pid = self._number()
+        if not self.pid:
+            self._socket.close()
+            raise Refused
 
-    telemetry_off.switch_off()
-    cli.main()
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            if not select.select([self._socket], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+            self.returncode = self._number()
+            self._socket.close()
+        return self.returncode
 
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
-if __name__ == "__main__":
-    main()
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def _number(self) -> int:
+        received = self._socket.recv(NUMBER.size, socket.MSG_WAITALL)
+        assert received, "the process that forks has died"
+        number: int = NUMBER.unpack(received)[0]
+        return number

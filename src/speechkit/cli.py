@@ -38,6 +38,18 @@ COMMANDS = CommandTable(
                 "Extract the centroids of a scikit-learn k-means.",
             ),
         ),
+        "Speech to vectors": (
+            Entry(
+                "embed",
+                "embed:embed",
+                "Make a vector of each utterance.",
+                subcommands=(
+                    Entry("search", "embed_search:search", "Find what is most like a query."),
+                    Entry("dedup", "embed_dedup:dedup", "Find near duplicates."),
+                    Entry("probe", "embed_probe:probe", "Read a label from vectors."),
+                ),
+            ),
+        ),
         "Large data sets": (
             Entry(
                 "split-manifest",

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-STAGES = ("manifest", "vad", "asr", "s2s", "embed", "validate")
+STAGES = ("manifest", "vad", "asr", "s2s", "validate", "embed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,13 @@ LINE = (
         name="speaker",
         kind="string",
         meaning="speaker of the utterance, passed on",
+        stated=True,
+    ),
+    Key(
+        name="split",
+        kind="string",
+        meaning="part of the data set, such as `train` or `test`, passed on; "
+        "`validate` adds it where the names of several manifests state it",
         stated=True,
     ),
     Key(

@@ -101,7 +101,7 @@ def run(folder: Path, *args: object, command: Sequence[str] = SPEECHKIT) -> Resu
     if command is not SPEECHKIT:
         return Run(folder, *args, command=command).wait()
     began = time.monotonic()
-    done = forkkit.server().run([*map(str, args)], env=os.environ, timeout=120)
+    done = forkkit.run([*map(str, args)], env=os.environ, timeout=120)
     err = done.stderr.decode()
     _judge(err)
     return Result(done.returncode, done.stdout, err, time.monotonic() - began)

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+import forkkit
 import runkit
 from speechkit.runtime.interpreter import command
 
@@ -72,7 +73,7 @@ class Cluster:
         def over() -> bool:
             return not set(self.states(*jobs).values()) & set(LIVING)
 
-        until(over, seconds, f"jobs {jobs} never ended")
+        runkit.until(over, seconds, f"jobs {jobs} never ended", every=0.3)
         return self.states(*jobs)
 
     def processes(self, job: int, index: int) -> list[psutil.Process]:
@@ -151,10 +152,15 @@ class Work:
         self.output = self.folder / "output"
 
     def speechkit(
-        self, *arguments: object, code: int = 0, cwd: Path | None = None, **env: object
+        self, *arguments: object, code: int | None = 0, **env: str
     ) -> subprocess.CompletedProcess[str]:
-        done = self.cluster.run(BIN / "speechkit", *arguments, cwd=cwd or self.folder, **env)
-        assert done.returncode == code, f"{done.returncode}\n{done.stdout}{done.stderr}"
+        """``code``: None for any."""
+        variables = {**self.cluster.environment, **env}
+        ran = forkkit.run([*map(str, arguments)], env=variables, cwd=self.folder)
+        done = subprocess.CompletedProcess(
+            ran.args, ran.returncode, ran.stdout.decode(), ran.stderr.decode()
+        )
+        assert code in (None, done.returncode), f"{done.returncode}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr
         return done
 
@@ -175,9 +181,7 @@ class Work:
         ]
 
     def status(self) -> dict[str, Any]:
-        done = self.cluster.run(
-            BIN / "speechkit", "slurm", "status", self.output, "--json", cwd=self.folder
-        )
+        done = self.speechkit("slurm", "status", self.output, "--json", code=None)
         assert done.returncode in (0, 4), done.stderr
         found = json.loads(done.stdout)
         assert found["complete"] == (done.returncode == 0)

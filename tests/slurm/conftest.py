@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from clusterkit import BIN, LIGHT, UTTERANCES, Cluster, Work, running
+from clusterkit import LIGHT, UTTERANCES, Cluster, Work, running
 
 from audiokit import cut_speech
 
@@ -35,15 +33,14 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def manifest(speech: Path) -> Path:
+def manifest(speech: Path, speechkit: Any) -> Path:
     out = speech / "data.jsonl"
-    command = [sys.executable, "-m", "speechkit", "manifest", speech, "-o", out]
-    subprocess.run(command, check=True, capture_output=True)
+    speechkit("manifest", speech, "-o", out)
     return out
 
 
 @pytest.fixture(scope="session")
-def unsplit(manifest: Path) -> Callable[[str], bytes]:
+def unsplit(manifest: Path, speechkit: Any) -> Callable[[str], bytes]:
     """``unsplit("vad")``: what a single process makes of it all."""
     made: dict[str, bytes] = {}
 
@@ -51,8 +48,7 @@ def unsplit(manifest: Path) -> Callable[[str], bytes]:
         if stage not in made:
             out = manifest.with_name(f"{stage}.jsonl")
             engine = LIGHT[1:] if stage == "asr" else ()
-            command = [BIN / "speechkit", stage, manifest, *engine, "-o", out, "--workers", "1"]
-            subprocess.run(command, check=True, capture_output=True)
+            speechkit(stage, manifest, *engine, "-o", out, "--workers", 1)
             made[stage] = out.read_bytes()
         return made[stage]
 

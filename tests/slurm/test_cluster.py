@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusterkit import LIGHT, ROOT, UTTERANCES, Cluster, Work, until
@@ -126,7 +127,7 @@ def test_what_is_missing_is_run_again_by_the_merge(
     assert (work.folder / "final.jsonl").read_bytes() == unsplit("vad")
 
 
-def test_the_pipeline(work: Work) -> None:
+def test_the_pipeline(work: Work, speechkit: Any) -> None:
     said = work.cluster.ask(
         SCRIPTS / "pipeline.sh",
         *(work.manifest, 2, "the results", "--engine", "pocketsphinx", "--words"),
@@ -136,8 +137,8 @@ def test_the_pipeline(work: Work) -> None:
     jobs = [int(word) for word in said.split("\n")[0].replace(",", "").split() if word.isdecimal()]
     assert set(work.cluster.wait(*jobs).values()) == {"COMPLETED"}
     results = work.folder / "the results"
-    work.speechkit("vad", work.manifest, "-o", "vad.jsonl")
-    work.speechkit("asr", "vad.jsonl", "-o", "asr.jsonl", "--engine", "pocketsphinx", "--words")
+    speechkit("vad", work.manifest, "-o", "vad.jsonl", cwd=work.folder)
+    speechkit("asr", "vad.jsonl", "-o", "asr.jsonl", *LIGHT[1:], "--words", cwd=work.folder)
     assert (results / "final.jsonl").read_bytes() == (work.folder / "asr.jsonl").read_bytes()
 
 

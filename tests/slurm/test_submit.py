@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusterkit import LIGHT, UTTERANCES, Work, until
@@ -90,10 +91,8 @@ def test_more_splits_than_an_array_can_have(work: Work, tmp_path: Path) -> None:
     for task in (f"{first}_0", f"{first}_1000", f"{second}_0", f"{second}_198"):
         work.cluster.ask("scontrol", "release", task)
     chosen = [0, 1000, 1001, 1199]
-    done = [work.output / f"data_split_{split:04}.jsonl" for split in chosen]
-    until(lambda: all(path.exists() for path in done))
+    until(lambda: [n for n, state in enumerate(work.states()) if state == "done"] == chosen)
     states = work.states()
-    assert [number for number, state in enumerate(states) if state == "done"] == chosen
     assert states.count("queued") == 1196
     work.cluster.ask("scancel", str(first), str(second))
     work.cluster.wait(first, second)
@@ -103,14 +102,14 @@ def test_more_splits_than_an_array_can_have(work: Work, tmp_path: Path) -> None:
     work.cluster.ask("scancel", *work.jobs(jobs))
 
 
-def test_a_stage_after_another(work: Work) -> None:
+def test_a_stage_after_another(work: Work, speechkit: Any) -> None:
     """`--after`: on the other's results, and its missing splits come first in a rerun."""
     output = ("--output-dir", "vad")
     (vad,) = work.submit("vad", "--input", work.manifest, "--splits", 2, *output)
     asr, merge = work.submit("asr", "--after", "vad", "-o", "final.jsonl", *LIGHT)
     work.cluster.wait(vad, asr, merge)
-    work.speechkit("vad", work.manifest, "-o", "vad.jsonl")
-    work.speechkit("asr", "vad.jsonl", "-o", "asr.jsonl", "--engine", "pocketsphinx")
+    speechkit("vad", work.manifest, "-o", "vad.jsonl", cwd=work.folder)
+    speechkit("asr", "vad.jsonl", "-o", "asr.jsonl", *LIGHT[1:], cwd=work.folder)
     final = work.folder / "final.jsonl"
     assert final.read_bytes() == (work.folder / "asr.jsonl").read_bytes()
     final.unlink()
@@ -150,7 +149,7 @@ def test_what_would_fail_is_not_submitted(
     assert not work.output.exists() or code == 1
 
 
-def test_the_halves_of_s2s(work: Work, s2s_models: Path) -> None:
+def test_the_halves_of_s2s(work: Work, s2s_models: Path, speechkit: Any) -> None:
     """Units by one array, speech by the next, in one tree: that of the unsplit run."""
     units = ("--model", s2s_models / "hubert-six.pt", "--layer", 6, "--units-only")
     units += ("--quantizer", s2s_models / "km.npz")
@@ -160,8 +159,9 @@ def test_the_halves_of_s2s(work: Work, s2s_models: Path) -> None:
     second = work.submit("s2s", "--after", "units", "-o", "final.jsonl", "--", *speech, "spoken")
     states = work.cluster.wait(*first, *second)
     assert set(states.values()) == {"COMPLETED"}, work.log("s2s")
-    work.speechkit("s2s", work.manifest, "-o", "units.jsonl", *units)
-    work.speechkit("s2s", "units.jsonl", "-o", "whole.jsonl", *speech, "whole")
+    here = {"cwd": work.folder}
+    speechkit("s2s", work.manifest, "-o", "units.jsonl", *units, **here)
+    speechkit("s2s", "units.jsonl", "-o", "whole.jsonl", *speech, "whole", **here)
     made = {path.relative_to(work.folder / "spoken"): path.read_bytes() for path in spoken(work)}
     assert len(made) == UTTERANCES
     assert all((work.folder / "whole" / name).read_bytes() == made[name] for name in made)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Protocol, get_type_hints
 
 import typer
 
+from speechkit.commands.completion import subcommands
 from speechkit.errors import UsageError
 from speechkit.runtime import logs
 
@@ -89,6 +90,7 @@ InputsArgument = Annotated[
         metavar="INPUT...",
         help="Audio files, folders, manifests (.jsonl, .json, .gz), or - for a manifest on stdin.",
         show_default=False,
+        autocompletion=subcommands,
     ),
 ]
 ChannelOption = Annotated[
@@ -231,19 +233,24 @@ class Group(Protocol):
 class _DataclassGroup:
     """The fields of a dataclass, each ``Annotated`` with its option. The value is an instance."""
 
-    def __init__(self, kind: type) -> None:
+    def __init__(self, kind: type, omitted: Iterable[str] = ()) -> None:
         self._kind = kind
-        self.names = frozenset(field.name for field in fields(kind))
+        self._fields = [field for field in fields(kind) if field.name not in {*omitted}]
+        self.names = frozenset(field.name for field in self._fields)
 
     def parameters(self, reserved: frozenset[str]) -> list[inspect.Parameter]:
         annotations = get_type_hints(self._kind, include_extras=True)
         return [
-            parameter(field.name, annotations[field.name], field.default)
-            for field in fields(self._kind)
+            parameter(field.name, annotations[field.name], field.default) for field in self._fields
         ]
 
     def value(self, values: Mapping[str, Any]) -> Any:
         return self._kind(**values)
+
+
+def without(kind: type, *names: str) -> Group:
+    """The options of a dataclass but for some, which keep their defaults."""
+    return _DataclassGroup(kind, names)
 
 
 def parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:

@@ -36,7 +36,7 @@ class VadEngine(Protocol):
 class DeviceUse:
     """Where an engine works; ``seconds`` of its work so far, and of its ``parts`` by name, such as
     features, encoder and decoder. ``reinitialised``: weights it has made anew, at random, in the
-    place of a checkpoint's."""
+    place of a checkpoint's. ``one_by_one``: a batch would change its results, so it makes none."""
 
     device: str
     compute_type: str
@@ -44,6 +44,7 @@ class DeviceUse:
     seconds: float
     reinitialised: tuple[str, ...] = ()
     parts: Mapping[str, float] = field(default_factory=dict)
+    one_by_one: bool = False
 
 
 EACH = "each"  # among the names of a language option: the language of each clip is its own

@@ -92,8 +92,9 @@ class Audio:
     """The sound of a file or a part of it, mono float32 in -1..1, `samples` or `seconds` long.
 
     ``peak``: its largest absolute sample. ``reading``: by which `load_again` decodes parts of it.
-    ``observer``: of the decoding, where `load` was given one.
-    A long recording is not kept in memory: it is decoded once more, stretch by stretch.
+    ``observer``: of the decoding, where `load` was given one. ``is_cut_short``: the file ends
+    before its header says, which is not trusted. A long recording is not kept in memory: it is
+    decoded once more, stretch by stretch.
     """
 
     def __init__(self, decoding: Decoding, sample_rate: int) -> None:
@@ -104,6 +105,7 @@ class Audio:
         self.peak = decoding.peak
         self.reading = decoding.reading
         self.observer = decoding.observer
+        self.is_cut_short = decoding.is_cut_short
 
     @property
     def waveform(self) -> NDArray[np.float32]:

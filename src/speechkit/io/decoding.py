@@ -39,7 +39,8 @@ class Decoding:
 
     ``channel``: the only one taken, from 1; None mixes all. ``length``: samples at the requested
     rate. ``waveform``: of a long recording only the first `STRETCH`. ``observer``: the one that the
-    request has made, which has seen the pass. Raise `AudioInvalid` where there is no such channel.
+    request has made, which has seen the pass. ``is_cut_short``: the header states more, but is not
+    trusted. Raise `AudioInvalid` where there is no such channel.
     """
 
     def __init__(self, decoder: Decoder, request: AudioRequest, channel: int | None) -> None:
@@ -58,6 +59,7 @@ class Decoding:
         self.mix = Downmix(channel, self.rate)
         self.peak = 0.0
         self.is_long = False
+        self.is_cut_short = False
         self.waveform: NDArray[np.float32]
         self._kind = type(decoder)
         self._seekable = decoder.is_seekable
@@ -261,7 +263,8 @@ def _has_all(descriptor: int, decoder: Sndfile, request: AudioRequest, decoding:
     slack = SLACK * decoding.rate
     if request.duration is None:
         is_guess_too_long = decoder.frames is None and end < (decoder.about or 0) - slack
-        if is_guess_too_long or is_cut_short(descriptor):
+        decoding.is_cut_short = is_cut_short(descriptor)
+        if is_guess_too_long or decoding.is_cut_short:
             decoding.flags.add("header_disagrees")
         return decoder.has_read_all() and end >= (decoder.frames or 0) - slack
     if decoding.is_short:

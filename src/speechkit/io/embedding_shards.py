@@ -2,9 +2,9 @@
 
 A folder holds ``index.jsonl``, a line for each utterance, and for each name of vectors
 (``embeddings``, and that of each adapter) the shards ``NAME-00000.npy``, ``NAME-00001.npy`` …, each
-an array [rows, width] of float32 or float16. The utterance on line i of the index, from 0, has row
-``i % ROWS`` of shard ``i // ROWS``, so that the shards one after another are all vectors in the
-order of the input. The row of a failed utterance is NaN.
+an array [rows, width] of float32 or float16 in numpy's format 1.0. The vectors of all utterances
+have the same order in the shards, one after another, as in the index and in the input. The row of
+a failed utterance is NaN.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import count
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechkit.errors import UsageError
-from speechkit.io import manifest
+from speechkit.io import manifest, safe_open
 from speechkit.io.file_names import shown
 from speechkit.records import Record
 
@@ -31,13 +31,58 @@ if TYPE_CHECKING:
 
 EMBEDDINGS = "embeddings"  # the name of the vectors that went through no adapter
 INDEX = "index.jsonl"
-ROWS = 1 << 16  # of a shard, except for the last one
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # of vectors: part of a file name
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # of vectors: part of a file name
+SHARD_ROWS = 1 << 16  # unless another number is asked for
+BYTES = {"float32": 4, "float16": 2}  # of a value, by type
 _FIRST = "-00000.npy"
+_HEADER_BYTES = 128
+_MAGIC = b"\x93NUMPY\x01\x00" + (_HEADER_BYTES - 10).to_bytes(2, "little")
+_HEADER = re.compile(
+    re.escape(_MAGIC)
+    + rb"\{'descr': '<f([24])', 'fortran_order': False, 'shape': \((\d{1,12}), (\d{1,7})\), \} *\n"
+)
 
 
 def shard_path(folder: Path, name: str, number: int) -> Path:
     return folder / f"{name}-{number:05}.npy"
+
+
+def header(rows: int, width: int, dtype: str) -> bytes:
+    """The beginning of a shard, of the same length for any number of rows."""
+    shape = f"'shape': ({rows}, {width}), }}"
+    text = f"{{'descr': '<f{BYTES[dtype]}', 'fortran_order': False, {shape}"
+    return _MAGIC + text.encode().ljust(_HEADER_BYTES - len(_MAGIC) - 1) + b"\n"
+
+
+class ShardRows:
+    """The rows of a shard as bytes, read from its file, not mapped: mapped pages count as memory.
+
+    Raise OSError, and ValueError for a file that no `header` begins or that is too short for it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = safe_open.open_regular(path)
+        try:
+            match = _HEADER.fullmatch(self._file.read(_HEADER_BYTES))
+            if not match:
+                raise ValueError("not a shard of embeddings")
+            self.dtype = "float32" if match[1] == b"4" else "float16"
+            self.rows, self.width = int(match[2]), int(match[3])
+            self._row_bytes = self.width * BYTES[self.dtype]
+            size = os.fstat(self._file.fileno()).st_size
+            if size != _HEADER_BYTES + self.rows * self._row_bytes:
+                raise ValueError("the header states another size")
+        except BaseException:
+            self._file.close()
+            raise
+
+    def read(self, row: int, rows: int = 1) -> bytes:
+        """Rows from the one of number ``row`` on; fewer at the end."""
+        self._file.seek(_HEADER_BYTES + row * self._row_bytes)
+        return self._file.read(rows * self._row_bytes)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 @dataclass(frozen=True)
@@ -79,33 +124,36 @@ class Embeddings:
         whole[: len(first)] = first
         at = len(first)
         for block in blocks:
-            if block.shape[1:] != first.shape[1:] or block.dtype != first.dtype:
-                raise UsageError(f"{shown(self.folder)}: the shards of {name} do not fit together")
+            if block.shape[1:] != first.shape[1:]:
+                raise UsageError(f"{shown(self.folder)}: the shards of {name} differ in width")
             whole[at : at + len(block)] = block
             at += len(block)
         return whole
 
     def blocks(self, name: str = EMBEDDINGS) -> Iterator[Vectors]:
-        """The vectors of each shard in order, [rows, width], mapped from its file. Raise
-        `UsageError`."""
-        if name not in self.names and self.records:
+        """The vectors of each shard in order, [rows, width], mapped from its file: for work on more
+        than fits in memory. Raise `UsageError`."""
+        if self.records and name not in self.names:
+            there = ", ".join(self.names) or "none"
             raise UsageError(
-                f"{shown(self.folder)}: has no vectors named {name}; there are: "
-                + ", ".join(self.names)
+                f"{shown(self.folder)}: has no vectors named {name}; there are: {there}"
             )
-        left = len(self)
-        for number in count():
-            if not left:
-                return
-            block = _mapped(shard_path(self.folder, name, number))
-            if len(block) < min(left, ROWS):
-                raise UsageError(
-                    f"{shown(shard_path(self.folder, name, number))}: has {len(block)} vectors, "
-                    f"and the index names {min(left, ROWS)}; run the same speechkit embed with "
-                    "--restart"
-                )
-            yield block[: min(left, ROWS)]
-            left -= min(left, ROWS)
+        for number, lines in groupby(self.records, lambda record: record.get("shard")):
+            yield self._block(name, number, [line.get("row") for line in lines])
+
+    def _block(self, name: str, number: Any, rows: list[Any]) -> Vectors:
+        """These rows of a shard: mapped where they follow each other, else copied."""
+        if not all(type(value) is int and value >= 0 for value in (number, *rows)):
+            raise UsageError(f"{shown(self.folder / INDEX)}: has lines without shard and row")
+        path = shard_path(self.folder, name, number)
+        block = _mapped(path)
+        if max(rows) >= len(block):
+            raise UsageError(
+                f"{shown(path)}: has {len(block)} rows, and the index names row {max(rows)}; run "
+                "the same speechkit embed with --restart"
+            )
+        start, end = rows[0], rows[-1] + 1
+        return block[start:end] if rows == list(range(start, end)) else block[rows]
 
 
 def load_embeddings(folder: str | os.PathLike[str]) -> Embeddings:
@@ -113,11 +161,11 @@ def load_embeddings(folder: str | os.PathLike[str]) -> Embeddings:
     path = Path(folder)
     if not (path / INDEX).is_file():
         raise UsageError(
-            f"{shown(path)}: holds no {INDEX}, so it is not the folder of a finished speechkit embed"
+            f"{shown(path)}: holds no {INDEX}; name the --output-dir of a finished speechkit embed"
         )
-    found = sorted(one.name.removesuffix(_FIRST) for one in path.glob(f"*{_FIRST}"))
-    names = tuple(sorted(filter(NAME.fullmatch, found), key=lambda name: name != EMBEDDINGS))
-    return Embeddings(path, list(manifest.read_records(str(path / INDEX))), names)
+    found = [one.name.removesuffix(_FIRST) for one in path.glob(f"*{_FIRST}")]
+    names = sorted(filter(NAME.fullmatch, found), key=lambda name: (name != EMBEDDINGS, name))
+    return Embeddings(path, list(manifest.read_records(str(path / INDEX))), tuple(names))
 
 
 def _mapped(path: Path) -> Vectors:

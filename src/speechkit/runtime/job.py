@@ -36,7 +36,8 @@ Source = str | os.PathLike[str]
 class JobOptions:
     """How a stage runs and where its results go. No option changes a result.
 
-    ``output``: manifest of results, which makes the run resumable; None to emit the results.
+    ``output``: manifest of results, which makes the run resumable; None to emit the results, or
+    for the only output of a stage that has one.
     ``workers``: number of processes; 0 for the number that suits the stage and the granted CPUs.
     ``limit``: number of utterances to process, from the first on. ``retry_failed`` computes the
     failed utterances of ``output`` again, ``restart`` all. ``time_limit``: seconds of work allowed
@@ -177,15 +178,24 @@ def _output(stage: Stage, sources: Sequence[str], options: JobOptions) -> str | 
     """The output manifest, in the folder of text files if none is named. Raises `UsageError`."""
     if options.text_folder is None:
         _require_no_folder(options)
-    output = None if options.output is None else os.fspath(options.output)
-    if output is not None:
-        _require_manifest_name(output)
-    elif options.text_folder is not None:
-        output = str(Path(options.text_folder, f"{stage.name}.jsonl"))
+    output = _named_output(stage, options)
     if output is None and (options.retry_failed or options.restart):
         raise UsageError("--retry-failed and --restart need an output file (-o)")
     if output and Path(output).resolve() in [Path(source).resolve() for source in sources]:
         raise UsageError(f"-o {output}: is an input too; name another output")
+    return output
+
+
+def _named_output(stage: Stage, options: JobOptions) -> str | None:
+    output = None if options.output is None else os.fspath(options.output)
+    if stage.output is not None:
+        if output is not None:
+            raise UsageError(f"-o {output}: {stage.name} writes to {stage.output}; leave it out")
+        return str(stage.output)
+    if output is not None:
+        _require_manifest_name(output)
+    elif options.text_folder is not None:
+        return str(Path(options.text_folder, f"{stage.name}.jsonl"))
     return output
 
 

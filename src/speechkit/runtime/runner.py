@@ -22,7 +22,7 @@ from speechkit.io.output_status import finished_run
 from speechkit.io.run_identity import RunIdentity
 from speechkit.runtime.batching import Batch
 from speechkit.runtime.divisions import Divisions, dump
-from speechkit.runtime.earlier_results import drop_invalid, take_over
+from speechkit.runtime.earlier_results import drop_invalid, require_matching, take_over
 from speechkit.runtime.messages import Divided, Outcome
 from speechkit.runtime.pool import Answer, Pool
 from speechkit.runtime.pool_options import PoolOptions
@@ -91,13 +91,15 @@ class Runner:
         moved = False
         # A part beside the output is a stopped retry or restart: resume it.
         if output.exists() and not (restart or part_path(output).exists()):
-            account = finished_run(output, identity)
+            account = finished_run(output, identity, grows=self._stage.grows)
             self._tally.update(account)
             moved = account["input"] != identity.input
             if not moved and not (retry and self._tally.errors):
                 self._resumed = self.scan.count
                 self._tally.judge(manifest.read_records(str(output)))
                 return
+            if moved:
+                require_matching(output, self._inputs, self._stage)
         with Journal(output, identity, restart=restart) as journal:
             drop_invalid(journal, self._inputs, self._stage)
             if retry or moved:
@@ -239,7 +241,7 @@ class Runner:
         whole = journal.count == self.scan.count
         journal.drop_failed()
         if journal.output.exists() and not whole:
-            finished_run(journal.output, identity)
+            finished_run(journal.output, identity, grows=self._stage.grows)
             take_over(journal, self._inputs, self._stage, journal.output)
 
 

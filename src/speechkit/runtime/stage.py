@@ -114,7 +114,10 @@ class Stage:
     ``inputs``: class of its inputs. ``conclude``: makes the final records of all utterances from
     those of the processor, in input order, a line each. It runs in the main process, before the
     output gets its name: once more after a kill, and over its own records when failed utterances
-    are tried again.
+    are tried again. ``output``: its only output, where it writes more than that. ``holds``: whether
+    what a successful record, of the utterance of this index, refers to is there; otherwise, the
+    utterance is computed again. ``grows``: a finished output is continued over an input that has
+    gained utterances at its end.
     """
 
     name: str
@@ -131,6 +134,9 @@ class Stage:
     scratch: Path | None = None
     inputs: type[Inputs] = Inputs
     conclude: Callable[[Iterator[Record]], Iterator[Record]] | None = None
+    output: Path | None = None
+    holds: Callable[[int, Record], bool] = lambda index, record: True
+    grows: bool = False
 
     @property
     def judges(self) -> bool:

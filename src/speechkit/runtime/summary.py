@@ -116,6 +116,7 @@ def device_account(uses: Sequence[DeviceUse], wall_seconds: float) -> dict[str, 
         "share": round(seconds / wall_seconds / len(uses), 4),
         "waited_for": waiting_shares(use.parts for use in uses),
         **({"reinitialised": reinitialised} if reinitialised else {}),
+        **({"one_by_one": True} if any(use.one_by_one for use in uses) else {}),
     }
 
 

@@ -24,4 +24,5 @@ STAGES = (
     StageInfo(name="asr", result="pred_text"),
     StageInfo(name="s2s", result="units"),
     StageInfo(name="validate", splittable=False),  # duplicates across splits would go unseen
+    StageInfo(name="embed", splittable=False),
 )

@@ -108,7 +108,7 @@ def _prefixes(tensors: Mapping[str, Any]) -> list[str]:
     has_weights = all(f"{number}.weight" in tensors for number in numbers)
     if not numbers or None in named or not has_weights:
         raise ValueError(
-            f"it holds {', '.join(sorted(tensors)[:6]) or 'nothing'}; a head has weight and bias, "
+            f"it holds {', '.join(sorted(tensors)[:6])}; a head has weight and bias, "
             "or a stack 0.weight, 0.bias, 2.weight …"
         )
     return [f"{number}." for number in numbers]

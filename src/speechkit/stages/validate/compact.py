@@ -91,6 +91,12 @@ class SimilarStrings:
 
 
 def _shared(one: bytes, other: bytes) -> int:
-    """The number of bytes with which both begin."""
-    pairs = enumerate(zip(one[:_MOST_SHARED], other, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other), _MOST_SHARED))
+    """The number of bytes with which both begin, found by bisection."""
+    least, most = 0, min(len(one), len(other), _MOST_SHARED)
+    while least < most:
+        middle = (least + most + 1) // 2
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least

@@ -1,4 +1,4 @@
-"""Samples that are missing amid sound: runs of exact zeros in their place."""
+"""Samples that are missing amid sound: a run of zeros, or of the last sample, in their place."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SHORTEST, LONGEST = 0.001, 0.2  # seconds of a run; a longer one is silence
+SHORTEST, LONGEST = 0.001, 0.2  # seconds of a run of zeros; a longer one is silence
+SHORTEST_HELD = 0.005  # seconds of a run of another value: a quiet sound of few bits has such runs
 BESIDE = 0.005  # seconds before and after it, which must be sound
 LEAST = -60.0  # dBFS of that sound
 QUIETER = 20.0  # dB: nor may it be quieter than all of the sound by more
 LOWEST = -120.0  # dBFS
-STEPS = 4.0  # times the smallest sample, right beside it: otherwise few bits make the zeros
+STEPS = 8.0  # of the quantisation, by which the sound right beside it goes away from its value
 
 
 class Dropouts:
-    """Runs of zeros in one channel, as blocks come."""
+    """Runs of one value in one channel, as blocks come."""
 
     def __init__(self, rate: int) -> None:
         self._shortest = max(2, round(SHORTEST * rate))
+        self._shortest_held = max(2, round(SHORTEST_HELD * rate))
         self._longest = round(LONGEST * rate)
         self._beside = max(2, round(BESIDE * rate))
         self._held = np.zeros(0, np.float32)  # the last samples, from before a run without an end
@@ -40,9 +42,8 @@ class Dropouts:
                 keep = max(0, start - self._beside)
                 settled = start - keep
             elif end > self._settled:
-                level = self._level(
-                    sound[max(0, start - self._beside) : start], sound[end:][: self._beside]
-                )
+                before, after = sound[max(0, start - self._beside) : start], sound[end:]
+                level = self._level(before - sound[start], after[: self._beside] - sound[start])
                 self._levels[math.floor(level)] += 1
         self._held, self._settled = sound[keep:].copy(), settled
 
@@ -52,20 +53,31 @@ class Dropouts:
         return sum(count for level, count in self._levels.items() if level >= least)
 
     def _runs(self, sound: NDArray[np.float32]) -> list[tuple[int, int]]:
-        edges = np.flatnonzero(np.diff((sound == 0).view(np.int8), prepend=0, append=0))
-        lengths = edges[1::2] - edges[::2]
-        runs = np.flatnonzero((lengths >= self._shortest) & (lengths <= self._longest))
-        return [(int(edges[2 * run]), int(edges[2 * run + 1])) for run in runs]
+        """Where runs start and end."""
+        repeats = np.zeros(len(sound) + 1, np.bool_)
+        np.equal(sound[1:], sound[:-1], out=repeats[1:-1])
+        edges = np.flatnonzero(repeats[1:] != repeats[:-1])
+        starts, ends = edges[::2], edges[1::2] + 1
+        lengths = ends - starts
+        shortest = np.where(sound[starts] == 0, self._shortest, self._shortest_held)
+        runs = np.flatnonzero((lengths >= shortest) & (lengths <= self._longest))
+        return [(int(starts[run]), int(ends[run])) for run in runs]
 
     def _level(self, before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
-        """The lower of the two levels, in dBFS; `LOWEST` where the sound doesn't stop at once."""
-        sizes = np.abs(np.concatenate((before, after)))
-        right_beside = (before[-self._shortest :], after[: self._shortest])
-        if not sizes.any() or min(map(_peak, right_beside)) < STEPS * sizes[sizes > 0].min():
+        """The lower of the two levels, in dBFS, of the sound beside a run less its value.
+
+        `LOWEST` where it comes to rest there, or where the run is a flat top.
+        """
+        sides = np.concatenate((before, after))
+        sizes = np.abs(sides)
+        right_beside = (
+            sizes[: len(before)][-self._shortest :],
+            sizes[len(before) :][: self._shortest],
+        )
+        moving = sizes[sizes > 0]
+        if not len(moving) or sides.min() >= 0 or sides.max() <= 0:
+            return LOWEST
+        if min(float(side.max(initial=0)) for side in right_beside) < STEPS * moving.min():
             return LOWEST
         powers = [float(np.square(side).mean()) for side in (before, after)]
         return 10 * math.log10(max(min(powers), 10 ** (LOWEST / 10)))
-
-
-def _peak(sound: NDArray[np.float32]) -> float:
-    return float(np.abs(sound).max(initial=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,6 +59,7 @@ class Framing:
         return Rows(samples, samples[..., self.lead : self.lead + left], is_rest=True)
 
 
+@functools.lru_cache(maxsize=8)
 def fast_size(least: int) -> int:
     """The next number without prime factors above 5, of which Fourier transforms are fast."""
     size = least

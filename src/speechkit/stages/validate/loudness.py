@@ -5,6 +5,7 @@ The K-weighting is applied to spectra of rows: its response dies away within the
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,7 @@ def loudness_of(power: NDArray[np.float64]) -> NDArray[np.float64]:
         return OFFSET + 10 * np.log10(power)
 
 
+@functools.lru_cache(maxsize=8)
 def k_weighting(rate: int, size: int) -> NDArray[np.complex64]:
     """The response [bins] to a spectrum over ``size`` samples: a high shelf and a high pass.
 

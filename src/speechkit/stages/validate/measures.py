@@ -37,7 +37,8 @@ class Measures:
             if self.nonfinite:
                 return
         sound = _with_channels(block, self.channels)
-        self._fingerprint.update(np.rint(block * 32768).astype("<i4", order="C").data)
+        samples = np.rint(block * 32768).clip(-32768, 32767)
+        self._fingerprint.update(samples.astype("<i2", order="C").data)
         for channel, dropouts in zip(sound, self._dropouts, strict=True):
             dropouts.add(channel)
         for rows in self._framing.rows(sound):

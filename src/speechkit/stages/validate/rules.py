@@ -63,16 +63,19 @@ class Rule:
         prefix = {BELOW: "min_", ABOVE: "max_"}.get(self.comparison)
         return f"{prefix}{self.measure}" if prefix else ""
 
-    def holds(self, value: Any, threshold: Limit) -> bool:
-        if value is None or threshold is None:
+    def holds(self, values: Mapping[str, Any], thresholds: Mapping[str, Limit]) -> bool:
+        """Whether it does, as `findings` is given them, without regard to other findings."""
+        value, limit = values.get(self.measure), thresholds.get(self.option, self.threshold)
+        is_short = (values.get("duration") or 0.0) < self.from_seconds
+        if is_short or value is None or limit is None:
             return False
-        return _COMPARISONS[self.comparison](value, threshold)
+        return _COMPARISONS[self.comparison](value, limit)
 
 
 MEASURES = (
     Measure(
         name="fault",
-        meaning="what keeps the file from being read: "
+        meaning="what keeps the file from being read, or all of it: "
         "missing, empty, truncated, not_finite or unreadable",
     ),
     Measure(name="message", meaning="the same as a sentence"),
@@ -133,11 +136,8 @@ MEASURES = (
     Measure(name="hum_frequency", meaning="frequency of the hum: 50 or 60", unit="Hz"),
     Measure(
         name="dropouts",
-        meaning="runs of zeros from 1 ms to 0.2 s with sound right before and after",
-    ),
-    Measure(
-        name="jumps",
-        meaning="places where the waveform jumps amid sound, as where samples are missing",
+        meaning="stretches of 1 ms to 0.2 s that are zero, or stay at one value, with sound right "
+        "before and after",
     ),
     Measure(
         name="silence",
@@ -151,8 +151,8 @@ MEASURES = (
     ),
     Measure(
         name="snr",
-        meaning="level of the speech above that of what lies between it, hum left out; "
-        "null where either is shorter than 0.2 s",
+        meaning="level of the speech above the noise between it, hum left out; without pauses, "
+        "above the quietest frames; null for less than 0.2 s of speech, or 1 s in all",
         unit="dB",
         digits=1,
     ),
@@ -214,6 +214,7 @@ RULES = (
         measure="fault",
         threshold="truncated",
         blocking=True,
+        hides=("header_disagrees",),
     ),
     Rule(
         name="not_finite",
@@ -268,6 +269,7 @@ RULES = (
         threshold=0.85,
         comparison=BELOW,
         section=FILE,
+        from_seconds=0.2,
     ),
     Rule(
         name="narrow_band",
@@ -311,6 +313,7 @@ RULES = (
         comparison=ABOVE,
         blocking=True,
         section=DEFECTS,
+        hides=("level_high",),
     ),
     Rule(
         name="dc_offset",
@@ -330,19 +333,11 @@ RULES = (
     ),
     Rule(
         name="dropped_samples",
-        meaning="samples are missing amid sound, and zeros stand in their place",
+        meaning="samples are missing amid sound, and zeros or the last one stand in their place",
         measure="dropouts",
         threshold=0,
         comparison=ABOVE,
         blocking=True,
-        section=DEFECTS,
-    ),
-    Rule(
-        name="discontinuous",
-        meaning="the waveform jumps amid sound",
-        measure="jumps",
-        threshold=0,
-        comparison=ABOVE,
         section=DEFECTS,
     ),
     Rule(
@@ -412,10 +407,11 @@ RULES = (
         name="slow_text",
         meaning="there is too little text for the speech",
         measure="letters_per_second",
-        threshold=2.0,
+        threshold=1.5,
         comparison=BELOW,
         blocking=True,
         section=TEXT,
+        from_seconds=2.0,
     ),
     Rule(
         name="too_many_tokens",
@@ -484,13 +480,7 @@ def findings(
     ``values``: measures, the ``duration`` and flags that are set, by name. ``thresholds``: those
     that differ from the defaults, by option.
     """
-    duration = values.get("duration") or 0.0
-    held = [
-        rule
-        for rule in RULES
-        if duration >= rule.from_seconds
-        and rule.holds(values.get(rule.measure), thresholds.get(rule.option, rule.threshold))
-    ]
+    held = [rule for rule in RULES if rule.holds(values, thresholds)]
     names = {rule.name for rule in held}
     hidden = {name for rule in held for name in rule.hides}
     shown = [rule for rule in held if rule.name not in hidden and rule.requires in {"", *names}]

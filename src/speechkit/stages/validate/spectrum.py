@@ -90,15 +90,17 @@ class Spectrum:
         A line at the mains frequency itself is hum. Lines at twice and three times it are, if both
         are there: one alone may be a voice.
         """
-        best: dict[str, Any] = {"hum": None}
-        for mains, (first, second, third) in zip(MAINS, self._lines, strict=True):
-            prominence = max(first.prominence, min(second.prominence, third.prominence))
-            if power and prominence > PROMINENT:
-                excess = (first.excess + second.excess + third.excess) * self._scale / self._rows
-                level = 10 * math.log10(max(excess, 1e-12) / power)
-                if best["hum"] is None or level > best["hum"]:
-                    best = {"hum": level, "hum_frequency": mains}
-        return best
+        levels = {}
+        for mains, lines in zip(MAINS, self._lines, strict=True):
+            first, second, third = (line.prominence for line in lines)
+            if power and max(first, min(second, third)) > PROMINENT:
+                excess = sum(line.excess for line in lines if line.prominence > PROMINENT)
+                share = excess * self._scale / self._rows / power
+                levels[mains] = 10 * math.log10(max(share, 1e-12))
+        if not levels:
+            return {"hum": None}
+        loudest = max(levels, key=lambda mains: levels[mains])
+        return {"hum": levels[loudest], "hum_frequency": loudest}
 
 
 class _Line:

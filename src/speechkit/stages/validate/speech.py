@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 SPEECH = 0.5  # probability from which a frame is speech
 NOISE = 0.2  # and below which it is none, where neither neighbour is
-LEAST = 0.2  # seconds of speech and of noise, without which there is no SNR
+LEAST = 0.2  # seconds of speech, and of noise if it is to be measured between the speech
+SHORTEST = 1.0  # seconds of which a SNR can be told
+QUIETEST = 5  # percent of the frames that are noise where speech has no pauses
 LEAST_NOISE = 0.1  # of the noise, that remains without its hum
 HIGHEST = 100.0  # dB: digital silence between the words
 
@@ -29,16 +31,25 @@ def speech_measures(
     is_speech = probabilities >= SPEECH
     seconds = min(float(is_speech.sum()) * hop, audio.seconds)
     line = {"speech": seconds, "speech_share": seconds / audio.seconds, "snr": None}
+    if min(audio.seconds - SHORTEST, seconds - LEAST) < 0:
+        return line
+    powers = np.concatenate(list(_powers(audio, round(hop * SAMPLE_RATE))))
+    noise = _noise(powers, probabilities, math.ceil(LEAST / hop))
+    if hum is not None:
+        noise = max(noise - float(powers.mean()) * 10 ** (hum / 10), LEAST_NOISE * noise)
+    loud = float(powers[is_speech].mean())
+    noise = max(noise, loud * 10 ** (-HIGHEST / 10))
+    return {**line, "snr": 10 * math.log10(max(loud - noise, noise / 1000) / noise)}
+
+
+def _noise(powers: NDArray[np.float64], probabilities: NDArray[np.float32], least: int) -> float:
+    """The median power of frames between the speech; the end of a word may still be among them."""
     quiet = probabilities < NOISE
     quiet[1:] &= probabilities[:-1] < SPEECH
     quiet[:-1] &= probabilities[1:] < SPEECH
-    if min(is_speech.sum(), quiet.sum()) * hop < LEAST:
-        return line
-    powers = np.concatenate(list(_powers(audio, round(hop * SAMPLE_RATE))))
-    speech, noise = float(powers[is_speech].mean()), float(powers[quiet].mean())
-    hum_power = float(powers.mean()) * 10 ** (hum / 10) if hum is not None else 0.0
-    rest = max(noise - hum_power, LEAST_NOISE * noise, speech * 10 ** (-HIGHEST / 10), 1e-20)
-    return {**line, "snr": 10 * math.log10(max(speech - noise, rest * 1e-3) / rest)}
+    if np.count_nonzero(quiet) < least:
+        return float(np.percentile(powers, QUIETEST))
+    return float(np.median(powers[quiet]))
 
 
 def _powers(audio: Audio, size: int) -> Iterator[NDArray[np.float64]]:

@@ -102,7 +102,11 @@ class ValidateProcessor(Processor):
         except tuple(FAULTS) as error:
             return Loaded(utterance, Measured(None, _fault(error, passes)), 0.0)
         assert isinstance(audio.observer, Measures)
-        return Loaded(utterance, Measured(audio, audio.observer.results()), audio.seconds)
+        measures = audio.observer.results()
+        if audio.is_cut_short:
+            message = f"{utterance.audio}: ends before its header says"
+            measures |= {"fault": "truncated", "message": message}
+        return Loaded(utterance, Measured(audio, measures), audio.seconds)
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
         recordings = [loaded.data.audio for loaded in batch if loaded.data.audio]
@@ -124,9 +128,7 @@ class ValidateProcessor(Processor):
         utterance = loaded.utterance
         duration = utterance.duration or loaded.seconds
         values = rounded(measures)
-        judged = {**values, "duration": loaded.seconds, **dict.fromkeys(flags, True)}
-        if "fault" in values:
-            judged["duration"] = None
+        judged = {**values, "duration": loaded.seconds or None, **dict.fromkeys(flags, True)}
         issues, warnings = findings(judged, self.options.thresholds)
         results: Record = {"duration": duration} if duration else {}
         results |= {

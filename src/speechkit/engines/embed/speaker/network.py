@@ -26,22 +26,24 @@ def build_network(weights: Mapping[str, Array]) -> onnx.ModelProto:
     constants: dict[str, NDArray[np.generic]] = {
         "linear": weights["linear.weight"].T,
         "bias": weights["linear.bias"],
+        "first": np.array([0], np.int64),
         "directions": np.array([1], np.int64),
     }
     nodes = []
-    frames = "mels"
+    frames = states = last = "mels"
     for layer in range(LAYERS):
+        if layer:
+            nodes.append(helper.make_node("Squeeze", [states, "directions"], [frames]))
         names = [f"{kind}_{layer}" for kind in ("inputs", "recurrent", "biases")]
-        given = [_gates(weights[f"lstm.weight_{end}_l{layer}"]) for end in ("ih", "hh")]
-        bias = [_gates(weights[f"lstm.bias_{end}_l{layer}"]) for end in ("ih", "hh")]
-        constants |= dict(zip(names, [*(one[None] for one in given), _joined(bias)], strict=True))
-        states = [f"states_{layer}", f"last_{layer}"]
-        nodes.append(helper.make_node("LSTM", [frames, *names], states, hidden_size=WIDTH))
+        kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        inputs, recurrent, *biases = (_gates(weights[f"lstm.{kind}_l{layer}"]) for kind in kinds)
+        given = (inputs[None], recurrent[None], np.concatenate(biases)[None])
+        constants |= dict(zip(names, given, strict=True))
+        states, last = f"states_{layer}", f"last_{layer}"
+        nodes.append(helper.make_node("LSTM", [frames, *names], [states, last], hidden_size=WIDTH))
         frames = f"frames_{layer}"
-        nodes.append(helper.make_node("Squeeze", [states[0], "directions"], [frames]))
-    constants["first"] = np.array([0], np.int64)
-    nodes = nodes[:-1] + [
-        helper.make_node("Squeeze", [f"last_{LAYERS - 1}", "first"], ["hidden"]),
+    nodes += [
+        helper.make_node("Squeeze", [last, "first"], ["hidden"]),
         helper.make_node("Gemm", ["hidden", "linear", "bias"], ["projected"]),
         helper.make_node("Relu", ["projected"], ["positive"]),
         helper.make_node("LpNormalization", ["positive"], ["embeddings"], axis=1, p=2),
@@ -60,7 +62,3 @@ def _gates(rows: Array) -> Array:
     """The gates in ONNX's order (input, output, forget, cell); torch has the output last."""
     inputs, forget, cell, output = np.split(rows, 4)
     return np.concatenate((inputs, output, forget, cell))
-
-
-def _joined(biases: list[Array]) -> Array:
-    return np.concatenate(biases)[None]
