@@ -19,6 +19,9 @@ from speechkit.commands.validate_thresholds import ThresholdGroup
 from speechkit.engines import registry
 
 ENGINES = registry.names("vad")
+VadOption = Annotated[
+    str, EngineOption(choices=ENGINES, help="VAD engine that tells speech from noise.")
+]
 MosOption = Annotated[
     bool,
     EngineOption(
@@ -38,9 +41,7 @@ MosOption = Annotated[
 )
 def validate(
     inputs: InputsArgument,
-    engine: Annotated[
-        str, EngineOption(choices=ENGINES, help="VAD engine that tells speech from noise.")
-    ] = "silero",
+    engine: VadOption = "silero",
     mos: MosOption = False,
     *,
     audio: AudioFlags,
