@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from speechkit.cli import app
 
@@ -51,7 +52,7 @@ def _section(names: tuple[str, ...], command: Any) -> Iterator[str]:
     parameters = [one for one in command.params if not getattr(one, "hidden", False)]
     arguments = [one for one in parameters if one.param_type_name == "argument"]
     options = [one for one in parameters if one.param_type_name == "option"]
-    kind = "COMMAND" if hasattr(command, "commands") else "[OPTIONS]"
+    kind = "COMMAND" if isinstance(command, TyperGroup) else "[OPTIONS]"
     usage = [*names, kind, *(_metavar(argument) for argument in arguments)]
     yield f"```text\n{' '.join(usage)}\n```\n"
     yield from _prose(command.help or "")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from speechkit.errors import Drained as Drained
     from speechkit.errors import SpeechkitError as SpeechkitError
+    from speechkit.io.embedding_shards import Embeddings as Embeddings
+    from speechkit.io.embedding_shards import load_embeddings as load_embeddings
     from speechkit.runtime.job import JobOptions as JobOptions
     from speechkit.runtime.job import results as results
     from speechkit.runtime.job import run as run
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from speechkit.runtime.worker_plan import Hardware as Hardware
     from speechkit.stages.asr.stage import AsrOptions as AsrOptions
     from speechkit.stages.asr.stage import asr_stage as asr_stage
+    from speechkit.stages.embed.stage import EmbedOptions as EmbedOptions
+    from speechkit.stages.embed.stage import embed_stage as embed_stage
     from speechkit.stages.manifest.stage import manifest_stage as manifest_stage
     from speechkit.stages.s2s.stage import S2sOptions as S2sOptions
     from speechkit.stages.s2s.stage import s2s_stage as s2s_stage
@@ -37,12 +41,14 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "speechkit.errors": ("Drained", "SpeechkitError"),
+    "speechkit.io.embedding_shards": ("Embeddings", "load_embeddings"),
     "speechkit.runtime.job": ("JobOptions", "results", "run"),
     "speechkit.runtime.worker_plan": ("Hardware",),
     "speechkit.runtime.progress": ("Progress",),
     "speechkit.runtime.stage": ("Stage",),
     "speechkit.runtime.summary": ("Summary",),
     "speechkit.stages.asr.stage": ("AsrOptions", "asr_stage"),
+    "speechkit.stages.embed.stage": ("EmbedOptions", "embed_stage"),
     "speechkit.stages.manifest.stage": ("manifest_stage",),
     "speechkit.stages.s2s.stage": ("S2sOptions", "s2s_stage"),
     "speechkit.stages.vad.stage": ("VadOptions", "vad_stage"),

@@ -18,6 +18,7 @@ SpeechkitError                 1  fatal
 │   ├── AudioTruncated            shorter than its header or the manifest states
 │   ├── AudioInvalid              NaN or infinite samples, no such channel
 │   ├── AudioTooShort             shorter than a single frame of the model
+│   ├── EmbeddingInvalid          the engine makes NaN or infinite values of it
 │   ├── UnitsInvalid              no units, or units that the vocoder lacks
 │   ├── ResultTooLong             its line would exceed the longest that stages read
 │   ├── NameImpossible            the name of its output is not possible for a file
@@ -91,6 +92,10 @@ class AudioInvalid(UtteranceError):
 
 
 class AudioTooShort(UtteranceError):
+    pass
+
+
+class EmbeddingInvalid(UtteranceError):
     pass
 
 

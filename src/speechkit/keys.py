@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-STAGES = ("manifest", "vad", "asr", "s2s")
+STAGES = ("manifest", "vad", "asr", "s2s", "validate", "embed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,13 @@ LINE = (
         name="speaker",
         kind="string",
         meaning="speaker of the utterance, passed on",
+        stated=True,
+    ),
+    Key(
+        name="split",
+        kind="string",
+        meaning="part of the data set, such as `train` or `test`, passed on; "
+        "`validate` adds it where the names of several manifests state it",
         stated=True,
     ),
     Key(
@@ -220,6 +227,20 @@ LINE = (
         of_the_whole=True,
     ),
     Key(
+        name="shard",
+        kind="integer",
+        meaning="number of the shard with the vectors of the utterance",
+        set_by=("embed",),
+        of_the_whole=True,
+    ),
+    Key(
+        name="row",
+        kind="integer",
+        meaning="row of its vectors in the shard, from 0",
+        set_by=("embed",),
+        of_the_whole=True,
+    ),
+    Key(
         name="wer",
         kind="number",
         unit="1 is 100 %",
@@ -250,6 +271,34 @@ LINE = (
         unit="characters",
         meaning="counts behind `cer`, likewise",
         set_by=("score",),
+        of_the_whole=True,
+    ),
+    Key(
+        name="valid",
+        kind="boolean",
+        meaning="whether `validate` has found nothing wrong: no `issues`",
+        set_by=("validate",),
+        of_the_whole=True,
+    ),
+    Key(
+        name="issues",
+        kind="strings",
+        meaning="what makes the utterance unfit, by the names of [the rules](validate.md#rules)",
+        set_by=("validate",),
+        of_the_whole=True,
+    ),
+    Key(
+        name="warnings",
+        kind="strings",
+        meaning="what is doubtful about it, likewise",
+        set_by=("validate",),
+        of_the_whole=True,
+    ),
+    Key(
+        name="measures",
+        kind="object",
+        meaning="values that `validate` has measured, by [name](validate.md#measures)",
+        set_by=("validate",),
         of_the_whole=True,
     ),
     Key(

@@ -47,6 +47,11 @@ def completed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 EXPECTED = {
     "speechkit s": ["score", "s2s", "split-manifest", "slurm"],
     "speechkit slurm re": ["rerun"],
+    "speechkit embed ": ["search", "dedup", "probe"],
+    "speechkit embed --dt": ["--dtype"],
+    "speechkit embed se": ["search"],
+    "speechkit embed talks/ se": [],
+    "speechkit embed search --cou": ["--count"],
     "speechkit asr --beam": ["--beam-size"],
     "speechkit asr --engine f": ["faster-whisper"],
     "speechkit asr --engine ": ["faster-whisper", "nemo", "pocketsphinx", "whisper"],

@@ -8,8 +8,10 @@ import sys
 from typing import Any
 
 import pytest
+import typer
 
-from speechkit.cli import COMMANDS
+from speechkit.cli import COMMANDS, app
+from speechkit.commands.help import CommandTable, Entry
 from speechkit.engines import registry
 
 
@@ -21,7 +23,7 @@ def sections(text: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def helps(speechkit: Any) -> dict[str, str]:
-    commands = ("vad", "asr", "s2s")
+    commands = ("vad", "asr", "s2s", "embed")
     return {command: speechkit(command, "--help").out.decode() for command in commands}
 
 
@@ -32,8 +34,8 @@ def test_the_main_help_begins_with_a_pipeline_and_groups_the_commands(speechkit:
     )
     found = sections(text)
     assert list(found) == [
-        *("Speech to text", "Speech to speech", "Large data sets", "Installation and models"),
-        "Options",
+        *("Speech to text", "Speech to speech", "Speech to vectors", "Large data sets"),
+        *("Installation and models", "Options"),
     ]
     listed = re.findall(r"^  ([a-z]\S+)  ", text, re.MULTILINE)
     assert listed == list(COMMANDS)
@@ -69,7 +71,7 @@ def test_asr_shows_its_options_by_subject_and_engine(helps: dict[str, str]) -> N
     assert "Options" not in found
 
 
-@pytest.mark.parametrize("command", ["vad", "asr", "s2s"])
+@pytest.mark.parametrize("command", ["vad", "asr", "s2s", "embed"])
 def test_engines_are_choices_and_no_type_stands_for_a_value(
     command: str, helps: dict[str, str]
 ) -> None:
@@ -78,3 +80,26 @@ def test_engines_are_choices_and_no_type_stands_for_a_value(
     assert not re.search(r"<\w+( range)?>", text)
     assert "[default: 0" not in text
     assert "Default: 0.0" not in text
+
+
+def test_a_command_with_subcommands_runs_itself_where_the_first_word_is_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its help shows its own options and lists the others, which have variables of their own."""
+    entry = Entry("inside", "doctor:doctor", "Look inside.")
+    outer = CommandTable({"Any": (Entry("verify", "embed:embed", "Verify.", (entry,)),)})["verify"]
+    root = typer.main.get_command(app)
+    with root.make_context("speechkit", ["verify"]) as above:
+        own = outer.make_context("verify", ["a.wav", "inside", "--dtype", "float16"], above)
+        assert own.params["inputs"] == ("a.wav", "inside")
+        inner = outer.make_context("verify", ["inside", "--json"], above)
+        assert inner.command.callback.__name__ == "doctor"
+        assert inner.command_path == "speechkit verify inside"
+        assert inner.auto_envvar_prefix == "SPEECHKIT_VERIFY_INSIDE"
+        assert inner.params["as_json"] is True
+        (debug,) = (option for option in inner.command.params if option.name == "debug")
+        assert debug.envvar == ["SPEECHKIT_VERIFY_INSIDE_DEBUG", "SPEECHKIT_DEBUG"]
+        found = sections(outer.get_help(own))
+    assert "inside  Look inside." in found["Commands"]
+    assert "--output-dir DIR" in found["Output"]
+    assert "--output," not in found["Output"]

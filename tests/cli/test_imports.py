@@ -24,7 +24,7 @@ LAYERS = [
     {"commands"},
     {"reports"},
     {"cluster"},
-    {"splitting", "scoring", "doctor"},
+    {"splitting", "scoring", "doctor", "embeddings"},
     {"stages"},
     {"runtime"},
     {"engines"},
@@ -36,9 +36,15 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 #: Inside a package, in the same order; what is not named stands below.
 INNER_LAYERS = {
-    "engines": [{"vad", "asr", "s2s"}, {"encoders"}, {"torch"}, {"model_catalogue"}, {"registry"}],
-    "stages": [{"asr", "s2s", "manifest"}, {"vad"}],
-    "runtime": [{"job"}, {"runner"}, {"pool"}, {"worker_main", "worker_process"}],
+    "engines": [
+        {"vad", "asr", "s2s", "embed"},
+        {"encoders"},
+        {"torch"},
+        {"model_catalogue"},
+        {"registry"},
+    ],
+    "stages": [{"asr", "s2s", "embed", "manifest", "validate"}, {"vad"}],
+    "runtime": [{"job"}, {"runner"}, {"pool"}, {"watch"}, {"worker_main", "worker_process"}],
     "formats": [{"__init__"}],
     "io": [{"unit_files"}, {"inputs"}, {"audio"}, {"decoding"}, {"decoders"}],
 }

@@ -14,7 +14,10 @@ MAX_COMPLEXITY = 12  # one, and one more for each branch
 MAX_FILE_LINES = 300
 
 #: Files over the limit, each with its reason. Functions have no exceptions.
-LONG_FILES = {"keys.py": "one table, a row a key"}
+LONG_FILES = {
+    "keys.py": "one table, a row a key",
+    "stages/validate/rules.py": "two tables, a row a measure and a row a rule",
+}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

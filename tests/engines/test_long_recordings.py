@@ -53,14 +53,14 @@ def heard(processor: Processor, file: Path) -> dict[str, Any]:
 def heard_in_parts(
     processor: AsrProcessor, utterance: Utterance, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, Any]:
-    """In parts of 4 to 6 seconds, the last one first."""
+    """In parts of 2 to 6 seconds, the last one first."""
     monkeypatch.setattr(recording_parts, "SEAM", 2.0)
     monkeypatch.setattr(recording_parts, "MARGIN", 1.0)
     processor.part_seconds = 6.0
     processor.open()
     division = processor.divide(processor.load(utterance))
     assert division
-    assert division.parts == 4
+    assert division.parts == 5
     divisions = Divisions(processor, {})
     outcome = None
     for part in reversed(divisions.begin(utterance, load(dump(division)))):

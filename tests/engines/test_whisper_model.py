@@ -24,8 +24,9 @@ from speechkit.engines.asr.whisper import checkpoint, engine
 from speechkit.engines.asr.whisper.beam_search import BeamSearch
 from speechkit.engines.asr.whisper.decoder_layers import DecoderLayers
 from speechkit.engines.asr.whisper.encoder import Encoder
-from speechkit.engines.asr.whisper.log_mel import HOP, LogMel
 from speechkit.engines.asr.whisper.vocabulary import Vocabulary
+from speechkit.engines.encoders.log_mel import LogMel
+from speechkit.engines.mel_filters import HOP
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import EngineMissing
 from speechkit.io import audio

@@ -14,11 +14,17 @@ from typing import Any
 
 import speechkit.io.atomic
 import speechkit.io.journal
+import speechkit.stages.embed.shard_writer
 from speechkit import cli
 from speechkit.io.journal import Journal
 from speechkit.runtime.runner import Runner
 
-WATCHED = (speechkit.io.atomic.__file__, speechkit.io.journal.__file__, Runner.write.__code__)
+WATCHED = (
+    speechkit.io.atomic.__file__,
+    speechkit.io.journal.__file__,
+    speechkit.stages.embed.shard_writer.__file__,
+    Runner.write.__code__,
+)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from speechkit.errors import ResultTooLong, SpeechkitError
 from speechkit.io.inputs import Inputs
 from speechkit.records import Division, Record, Utterance
-from speechkit.runtime.pool import PoolOptions
+from speechkit.runtime.pool_options import PoolOptions
 from speechkit.runtime.runner import Runner, RunOptions
 from speechkit.runtime.stage import Loaded, Processor, Stage
 from speechkit.runtime.stopping import StopRequest
@@ -37,7 +37,8 @@ class HazardProcessor(Processor):
     def open(self) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if self.opening:
-            Path(self.opening).open("a").close()
+            with open(self.opening, "a") as opened:
+                opened.write(".")
         if os.environ.get("HAZARD_OPEN"):
             _do(os.environ["HAZARD_OPEN"])
 
@@ -50,6 +51,9 @@ class HazardProcessor(Processor):
             return None
         edges = range(len(utterance.record["parts"]) + 1)
         return Division(tuple(map(float, edges)), {"a": 1})
+
+    def expected_parts(self, seconds: float) -> int:
+        return int(seconds // 100)
 
     def join(
         self, utterance: Utterance, division: Division, results: Sequence[Record]

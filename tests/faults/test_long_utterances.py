@@ -50,6 +50,16 @@ def kill_after(folder: Path, source: Path, out: Path, *, parts: int) -> None:
     going.wait()
 
 
+def test_workers_start_while_a_long_utterance_is_loaded(tmp_path: Path) -> None:
+    lines = [{"audio_filepath": "/none/a.wav", "duration": 300.0, "do": "hang"}]
+    source, opening = write_manifest(tmp_path / "in.jsonl", lines), tmp_path / "opening"
+    args = (*ARGS, "--workers", 4, "--opening", opening)
+    going = Run(tmp_path, source, tmp_path / "out.jsonl", *args, command=HAZARD)
+    until(lambda: opening.exists() and opening.read_text() == "...", 30.0)
+    going.process.kill()
+    going.wait()
+
+
 def test_all_workers_share_a_long_utterance(tmp_path: Path) -> None:
     source, out = source_of(tmp_path, ["slow"] * 6), tmp_path / "out.jsonl"
     result = run(tmp_path, source, out, *ARGS, command=HAZARD)

@@ -1,4 +1,4 @@
-"""Completion of values that depend on other options."""
+"""Completion of values that depend on other options, and of subcommands."""
 
 from __future__ import annotations
 
@@ -14,4 +14,13 @@ def model_names(context: typer.Context, incomplete: str) -> list[str]:
         known.name
         for known in model_catalogue.KNOWN
         if known.engine == engine and known.name.startswith(incomplete)
+    ]
+
+
+def subcommands(context: typer.Context, incomplete: str) -> list[str]:
+    """The names that may stand in the place of a command's first input."""
+    if context.params.get("inputs"):
+        return []
+    return [
+        name for name in getattr(context.command, "commands", ()) if name.startswith(incomplete)
     ]

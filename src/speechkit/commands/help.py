@@ -53,28 +53,32 @@ class Entry:
     """A line of the main help.
 
     ``target``: a module of `speechkit.commands` and, after a colon, the name of its function or of
-    its Typer app with subcommands.
+    its Typer app with subcommands. ``subcommands``: of a function, which runs where the first word
+    is none of their names.
     """
 
     name: str
     target: str
     summary: str
+    subcommands: tuple[Entry, ...] = ()
 
 
 class CommandTable(Mapping[str, Any]):
-    """The commands by name, each imported when it is looked up."""
+    """The commands by name, each imported when it is looked up. ``above``: the command whose
+    subcommands they are."""
 
-    def __init__(self, sections: Mapping[str, Sequence[Entry]]) -> None:
+    def __init__(self, sections: Mapping[str, Sequence[Entry]], above: str = "") -> None:
         self._sections = sections
+        self._above = above
         self._entries = {entry.name: entry for row in sections.values() for entry in row}
         self._loaded: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._loaded:
-            module, _, attribute = self._entries[name].target.partition(":")
-            self._loaded[name] = _command(
-                name, getattr(import_module(f"speechkit.commands.{module}"), attribute)
-            )
+            entry = self._entries[name]
+            module, _, attribute = entry.target.partition(":")
+            target = getattr(import_module(f"speechkit.commands.{module}"), attribute)
+            self._loaded[name] = _command(entry, target, self._above)
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -91,16 +95,40 @@ class CommandTable(Mapping[str, Any]):
         }
 
 
-def _command(name: str, target: Any) -> Any:
+class ParentCommand(Command):
+    """A command that has subcommands, and runs itself where the first word is none of them."""
+
+    commands: CommandTable
+
+    def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
+        if args and args[0] in self.commands:
+            group: Any = TyperGroup(name=self.name)
+            group.commands = self.commands
+            above = self.context_class(group, parent=parent, info_name=info_name)
+            name, *rest = args
+            return self.commands[name].make_context(name, rest, parent=above, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        for title, rows in self.commands.sections().items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+        super().format_options(ctx, formatter)
+
+
+def _command(entry: Entry, target: Any, above: str) -> Any:
+    full_name = f"{above}-{entry.name}" if above else entry.name
     if isinstance(target, typer.Typer):
         command: Any = typer.main.get_group(target)
     else:
         alone = typer.Typer(
             add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
         )
-        alone.command(name, cls=Command)(target)
+        alone.command(full_name, cls=ParentCommand if entry.subcommands else Command)(target)
         command = typer.main.get_command(alone)
-    command.name = name
+    if entry.subcommands:
+        command.commands = CommandTable({"Commands": entry.subcommands}, entry.name)
+    command.name = entry.name
     return command
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,7 +11,10 @@ from typing import Annotated, Any, Protocol, get_type_hints
 
 import typer
 
+from speechkit.commands.completion import subcommands
+from speechkit.commands.log_settings import set_debug, set_format, set_levels
 from speechkit.errors import UsageError
+from speechkit.runtime import logs
 
 SHARED = "Running"
 MESSAGES = "Settings and messages"
@@ -50,21 +52,6 @@ EngineOption = in_section("Engine and model")
 OutputOption = in_section("Output")
 RunOption = in_section(SHARED)
 MessageOption = in_section(MESSAGES)
-LEVELS = ("debug", "info", "warning", "error")
-
-
-def _set_level(level: str) -> str:
-    number = logging.getLevelName(level.upper())
-    if not isinstance(number, int):
-        raise typer.BadParameter(f"{level!r} is none of {', '.join(LEVELS)}")
-    logging.getLogger("speechkit").setLevel(number)
-    return level
-
-
-def _set_debug(on: bool) -> bool:
-    if on:
-        _set_level("debug")
-    return on
 
 
 def _load_config(context: typer.Context, path: Path | None) -> Path | None:
@@ -81,6 +68,7 @@ InputsArgument = Annotated[
         metavar="INPUT...",
         help="Audio files, folders, manifests (.jsonl, .json, .gz), or - for a manifest on stdin.",
         show_default=False,
+        autocompletion=subcommands,
     ),
 ]
 ChannelOption = Annotated[
@@ -111,7 +99,7 @@ DebugOption = Annotated[
     MessageOption(
         "--debug",
         help="Show tracebacks and debug messages.",
-        callback=_set_debug,
+        callback=set_debug,
         is_eager=True,
         envvar="SPEECHKIT_DEBUG",
     ),
@@ -170,12 +158,38 @@ class RunFlags:
         ),
     ] = 20.0
     config: ConfigOption = None
+    metrics: Annotated[
+        Path | None,
+        MessageOption(
+            metavar="FILE",
+            help="Append samples of each second and the times of each utterance to this .jsonl "
+            "file, for `speechkit report`.",
+        ),
+    ] = None
+    prometheus: Annotated[
+        Path | None,
+        MessageOption(
+            metavar="FILE",
+            help="Keep a text file for Prometheus (node_exporter's textfile collector) up to date.",
+        ),
+    ] = None
+    log_format: Annotated[
+        str,
+        MessageOption(
+            choices=logs.FORMATS,
+            help="Format of messages on stderr. json: one object a line.",
+            callback=set_format,
+            is_eager=True,
+            envvar="SPEECHKIT_LOG_FORMAT",
+        ),
+    ] = "text"
     log_level: Annotated[
         str,
         MessageOption(
-            choices=LEVELS,
-            help="Lowest level of messages shown.",
-            callback=_set_level,
+            choices=logs.LEVELS,
+            help="Lowest level of messages shown, also for single modules: "
+            "info,runtime.pool=debug.",
+            callback=set_levels,
             envvar="SPEECHKIT_LOG_LEVEL",
         ),
     ] = "warning"
@@ -197,19 +211,24 @@ class Group(Protocol):
 class _DataclassGroup:
     """The fields of a dataclass, each ``Annotated`` with its option. The value is an instance."""
 
-    def __init__(self, kind: type) -> None:
+    def __init__(self, kind: type, omitted: Iterable[str] = ()) -> None:
         self._kind = kind
-        self.names = frozenset(field.name for field in fields(kind))
+        self._fields = [field for field in fields(kind) if field.name not in {*omitted}]
+        self.names = frozenset(field.name for field in self._fields)
 
     def parameters(self, reserved: frozenset[str]) -> list[inspect.Parameter]:
         annotations = get_type_hints(self._kind, include_extras=True)
         return [
-            parameter(field.name, annotations[field.name], field.default)
-            for field in fields(self._kind)
+            parameter(field.name, annotations[field.name], field.default) for field in self._fields
         ]
 
     def value(self, values: Mapping[str, Any]) -> Any:
         return self._kind(**values)
+
+
+def without(kind: type, *names: str) -> Group:
+    """The options of a dataclass but for some, which keep their defaults."""
+    return _DataclassGroup(kind, names)
 
 
 def parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:

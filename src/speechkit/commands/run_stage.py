@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from speechkit.commands.console import conclude, print_text
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from speechkit.formats.cues import Layout
     from speechkit.runtime.job import JobOptions
     from speechkit.runtime.stage import Stage
+    from speechkit.runtime.summary import Summary
 
 
 def run_stage(
@@ -24,18 +26,30 @@ def run_stage(
     layout: Layout | None = None,
 ) -> int:
     """Run a stage, render its results in the formats, and return the exit code."""
+    from speechkit.reports.run import RunReport
+
+    return conclude(RunReport(summarised(stage, sources, flags, formats, layout)), flags.summary)
+
+
+def summarised(
+    stage: Stage,
+    sources: Sequence[str],
+    flags: RunFlags,
+    formats: FormatFlags | None = None,
+    layout: Layout | None = None,
+) -> Summary:
+    """As `run_stage`, but return the summary and print nothing of it."""
     from speechkit.io import atomic
     from speechkit.reports.progress import ProgressDisplay
-    from speechkit.reports.run import RunReport
-    from speechkit.runtime import job
+    from speechkit.runtime import job, logs
 
     if flags.summary:
         atomic.refuse_special(flags.summary)
+    logs.configure(replace(logs.settings(), places={"stage": stage.name}))
     options = _job_options(stage.name, flags, formats or FormatFlags(), layout)
-    to_file = options.output or options.text_folder
+    to_file = stage.output or options.output or options.text_folder
     with ProgressDisplay(bar=bool(to_file) or not sys.stdout.isatty()) as display:
-        summary = job.run(stage, sources, options, emit=print_text, progress=display, signals=True)
-    return conclude(RunReport(summary), flags.summary)
+        return job.run(stage, sources, options, emit=print_text, progress=display, signals=True)
 
 
 def _job_options(
@@ -59,4 +73,6 @@ def _job_options(
         formats=[available[name] for name in dict.fromkeys(names) if name != "jsonl"],
         text_folder=formats.output_dir,
         one_file=formats.one_file,
+        metrics=flags.metrics,
+        prometheus=flags.prometheus,
     )

@@ -6,14 +6,14 @@ from dataclasses import dataclass, fields
 
 from speechkit.engines.options import EngineOptions
 
-STAGES = ("vad", "asr", "s2s")
+STAGES = ("vad", "asr", "s2s", "embed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
     """An engine: its name, its place and its needs.
 
-    ``stage``: vad, asr or s2s. ``target``: ``module:callable``, called with an instance of
+    ``stage``: vad, asr, s2s or embed. ``target``: ``module:callable``, called with an instance of
     ``options``; without ``options``, with nothing. ``packages``: the distributions it needs;
     ``install``: the command that brings them. ``note``: a line for `speechkit doctor`.
     ``default``: the engine of its stage where none is named.

@@ -37,7 +37,7 @@ class PaddedBatches:
     @property
     def size(self) -> int:
         """Items in the largest batch since memory last ran out; before any, the limit."""
-        return self._largest or self.most
+        return min(self._largest or self.most, self.most)
 
     def is_full(self, items: int, longest: int) -> bool:
         """Whether so many items, the longest of the length ``longest``, fill a batch."""

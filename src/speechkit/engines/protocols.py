@@ -36,7 +36,7 @@ class VadEngine(Protocol):
 class DeviceUse:
     """Where an engine works; ``seconds`` of its work so far, and of its ``parts`` by name, such as
     features, encoder and decoder. ``reinitialised``: weights it has made anew, at random, in the
-    place of a checkpoint's."""
+    place of a checkpoint's. ``one_by_one``: a batch would change its results, so it makes none."""
 
     device: str
     compute_type: str
@@ -44,6 +44,7 @@ class DeviceUse:
     seconds: float
     reinitialised: tuple[str, ...] = ()
     parts: Mapping[str, float] = field(default_factory=dict)
+    one_by_one: bool = False
 
 
 EACH = "each"  # among the names of a language option: the language of each clip is its own
@@ -115,6 +116,39 @@ class S2sEngine(Protocol):
         """Speech of each at `sample_rate`, in order, as soon as it is there, or the error for which
         there is none, such as `UnitsInvalid`. ``predict``: durations of its own instead of the
         units'."""
+        ...
+
+    def device_use(self) -> DeviceUse | None: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pooled:
+    """What an embed engine makes of a window: its ``vector`` [width], pooled over ``frames``."""
+
+    vector: NDArray[np.float32]
+    frames: int
+
+
+class EmbedEngine(Protocol):
+    """Maps speech to vectors. Built once in each worker process.
+
+    It pools the frames of windows. A recording of more than `longest` samples comes in windows of
+    equal length without overlap, whose vectors are joined by their `frames`: the largest of each
+    component for `pooling` "max", otherwise the mean. `finish` then makes the final vectors.
+    """
+
+    pooling: str
+    shortest: int  # samples, of which a first frame can be made
+    longest: int  # samples, of the longest window; at least twice `shortest`
+    widths: Mapping[str, int]  # of the final vectors by name: embeddings, and each adapter's
+
+    def pool(self, windows: Sequence[Waveform]) -> list[Pooled]:
+        """The vector of each window, in order. Between `shortest` and `longest` samples each."""
+        ...
+
+    def finish(self, pooled: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        """The final vectors [n, widths[name]] by name, from ``pooled`` [n, width] of n utterances:
+        normalised if the engine does that, and through each adapter."""
         ...
 
     def device_use(self) -> DeviceUse | None: ...

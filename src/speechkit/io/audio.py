@@ -18,14 +18,14 @@ be decoded; silence stands in their place), ``other_tracks`` (of several, the de
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from speechkit.io.decoders.decoder_choice import AudioRequest, open_audio, open_decoder
+from speechkit.io.decoders.decoder_choice import AudioRequest, Observer, open_audio, open_decoder
 from speechkit.io.decoding import (
     SLACK,
     Decoding,
@@ -92,7 +92,9 @@ class Audio:
     """The sound of a file or a part of it, mono float32 in -1..1, `samples` or `seconds` long.
 
     ``peak``: its largest absolute sample. ``reading``: by which `load_again` decodes parts of it.
-    A long recording is not kept in memory: it is decoded once more, stretch by stretch.
+    ``observer``: of the decoding, where `load` was given one. ``is_cut_short``: the file ends
+    before its header says, which is not trusted. A long recording is not kept in memory: it is
+    decoded once more, stretch by stretch.
     """
 
     def __init__(self, decoding: Decoding, sample_rate: int) -> None:
@@ -102,6 +104,8 @@ class Audio:
         self.flags = tuple(sorted(decoding.flags))
         self.peak = decoding.peak
         self.reading = decoding.reading
+        self.observer = decoding.observer
+        self.is_cut_short = decoding.is_cut_short
 
     @property
     def waveform(self) -> NDArray[np.float32]:
@@ -139,12 +143,14 @@ def load(
     sample_rate: int,
     channel: int | None = None,
     track: str | None = None,
+    observe: Callable[[int], Observer] | None = None,
 ) -> Audio:
     """Decode from ``offset`` on, for ``duration`` seconds (None: to the end).
 
     ``channel`` counts from 1; None mixes all channels down. ``track`` is the number, from 1, or the
-    language of a film's audio track; None takes the default one. All of it is decoded once, so that
-    its faults are known. Raise an ``Audio…`` error naming the file.
+    language of a film's audio track; None takes the default one. ``observe``: makes an observer,
+    from the rate in Hz, that sees the blocks as they are decoded. All of it is decoded once, so
+    that its faults are known. Raise an ``Audio…`` error naming the file.
     """
     request = AudioRequest(
         path=path,
@@ -153,6 +159,7 @@ def load(
         sample_rate=sample_rate,
         channel=channel,
         track=track,
+        observe=observe,
     )
     with open_audio(path) as descriptor:
         return Audio(decode(descriptor, request), sample_rate)

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechkit.errors import AudioEmpty, AudioInvalid, AudioTruncated, AudioUnreadable
-from speechkit.io.decoders.decoder_choice import AudioRequest, Decoder, open_audio, open_decoder
+from speechkit.io.decoders.decoder_choice import (
+    AudioRequest,
+    Decoder,
+    Observer,
+    open_audio,
+    open_decoder,
+)
 from speechkit.io.decoders.ffmpeg import Ffmpeg
 from speechkit.io.decoders.headers import is_cut_short
 from speechkit.io.decoders.sndfile import Sndfile
@@ -32,8 +38,9 @@ class Decoding:
     """One pass of a decoder over the requested part: its length, and its samples unless too many.
 
     ``channel``: the only one taken, from 1; None mixes all. ``length``: samples at the requested
-    rate. ``waveform``: of a long recording only the first `STRETCH`. Raise `AudioInvalid` where
-    there is no such channel.
+    rate. ``waveform``: of a long recording only the first `STRETCH`. ``observer``: the one that the
+    request has made, which has seen the pass. ``is_cut_short``: the header states more, but is not
+    trusted. Raise `AudioInvalid` where there is no such channel.
     """
 
     def __init__(self, decoder: Decoder, request: AudioRequest, channel: int | None) -> None:
@@ -52,11 +59,13 @@ class Decoding:
         self.mix = Downmix(channel, self.rate)
         self.peak = 0.0
         self.is_long = False
+        self.is_cut_short = False
         self.waveform: NDArray[np.float32]
         self._kind = type(decoder)
         self._seekable = decoder.is_seekable
         self._path, self._track = request.path, request.track
         self._output_rate = request.sample_rate or self.rate
+        self.observer: Observer | None = request.observe(self.rate) if request.observe else None
         self._decode(decoder)
         self.flags = set(decoder.flags)
 
@@ -80,7 +89,7 @@ class Decoding:
 
     def _decode(self, decoder: Decoder) -> None:
         samples = bytearray()  # grows in place: never in memory twice
-        for block in self._blocks(decoder):
+        for block in self._blocks(decoder, self.observer):
             self.length += len(block)
             if len(block):
                 self.peak = max(self.peak, float(block.max()), -float(block.min()))
@@ -101,10 +110,13 @@ class Decoding:
                 samples = samples[size:]
         yield np.frombuffer(samples, np.float32)
 
-    def _blocks(self, decoder: Decoder) -> Iterator[NDArray[np.float32]]:
+    def _blocks(
+        self, decoder: Decoder, observer: Observer | None = None
+    ) -> Iterator[NDArray[np.float32]]:
         """Mono blocks ``[samples]`` at the output rate."""
         self.frames = 0
-        mixed = map(self.mix, decoder.blocks(self.start, self.count))
+        blocks = decoder.blocks(self.start, self.count)
+        mixed = map(self.mix, _observed(blocks, observer) if observer else blocks)
         checked = require_finite(mixed, self._path, self.start, self.rate)
         yield from resampled(self._counted(checked), self.rate, self._output_rate)
 
@@ -112,6 +124,14 @@ class Decoding:
         for block in blocks:
             self.frames += len(block)
             yield block
+
+
+def _observed(
+    blocks: Iterable[NDArray[np.float32]], observer: Observer
+) -> Iterator[NDArray[np.float32]]:
+    for block in blocks:
+        observer.add(block)
+        yield block
 
 
 def decode(descriptor: int, request: AudioRequest) -> Decoding:
@@ -243,7 +263,8 @@ def _has_all(descriptor: int, decoder: Sndfile, request: AudioRequest, decoding:
     slack = SLACK * decoding.rate
     if request.duration is None:
         is_guess_too_long = decoder.frames is None and end < (decoder.about or 0) - slack
-        if is_guess_too_long or is_cut_short(descriptor):
+        decoding.is_cut_short = is_cut_short(descriptor)
+        if is_guess_too_long or decoding.is_cut_short:
             decoding.flags.add("header_disagrees")
         return decoder.has_read_all() and end >= (decoder.frames or 0) - slack
     if decoding.is_short:

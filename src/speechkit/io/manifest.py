@@ -57,6 +57,16 @@ def encoded(record: Record) -> bytes:
         return json.dumps(record, allow_nan=False).encode()
 
 
+def value_at(record: Record, key: str) -> Any:
+    """The value of a key, or of a dotted path into nested objects; None where there is none."""
+    if key in record:
+        return record[key]
+    value: Any = record
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
 def identity(record: Record) -> str:
     """The identity of a line's utterance in all stages: its ``id``, else path, offset, duration.
 

@@ -19,16 +19,17 @@ from speechkit.io.result_lines import error_type
 from speechkit.io.run_identity import RunIdentity
 
 
-def finished_run(output: Path, identity: RunIdentity) -> dict[str, Any]:
-    """The record that `Journal.publish` kept beside ``output``.
+def finished_run(output: Path, identity: RunIdentity, *, grows: bool = False) -> dict[str, Any]:
+    """The record that `Journal.publish` kept beside ``output``. ``grows``: it may be that of a run
+    over the first utterances of the input.
 
     Raise `OutputConflict` where another run made it, where it was changed afterwards, and where
     there is no such record.
     """
     way_out = "name another output, or compute it anew with --restart"
     try:
-        record = _record(output)
-        difference = identity.difference(record)
+        record = run_record(output)
+        difference = identity.difference(record, grows=grows)
     except (OSError, ValueError):
         raise OutputConflict(
             f"{output}: exists, and no {marker_path(output).name} beside it tells what made it; "
@@ -41,7 +42,7 @@ def finished_run(output: Path, identity: RunIdentity) -> dict[str, Any]:
     return record
 
 
-def _record(output: Path) -> dict[str, Any]:
+def run_record(output: Path) -> dict[str, Any]:
     """The record beside a finished output. Raise OSError, and ValueError where it is no record."""
     record = typed_json.parse(safe_open.read_bounded(marker_path(output), HEADER_BYTES))
     if not isinstance(record, dict):
@@ -88,7 +89,7 @@ def output_status(output: Path) -> OutputStatus:
     try:
         if source == part_path(output):
             return _unfinished(source)
-        record = _record(output)
+        record = run_record(output)
         return OutputStatus(record["utterances"], errors=record["errors"])
     except FileNotFoundError:
         return OutputStatus()

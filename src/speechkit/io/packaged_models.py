@@ -95,7 +95,9 @@ class Packaged:
 
     def _join(self, folder: Path) -> None:
         for name, file in self.files.items():
-            digest = _write(folder / name, [_part(*part, self.install) for part in file.parts])
+            digest = _write(
+                folder / name, [installed_file(*part, self.install) for part in file.parts]
+            )
             if digest != file.sha256:
                 raise EngineMissing(
                     f"{name} of {', '.join(package for package, _ in file.parts)}: sha256 "
@@ -119,11 +121,29 @@ def user_cache() -> Path:
     return home / ".cache" / "speechkit"
 
 
-def _part(distribution: str, path: str, install: str) -> Path:
-    part = Path(str(metadata.distribution(distribution).locate_file(path)))
-    if not os.access(part, os.R_OK):
-        raise EngineMissing(f"{part}: can't be read; install it anew: {install} --force-reinstall")
-    return part
+def installed_file(distribution: str, path: str, install: str) -> Path:
+    """A file of an installed distribution. Raise `EngineMissing` where it can't be read."""
+    try:
+        file = Path(str(metadata.distribution(distribution).locate_file(path)))
+    except metadata.PackageNotFoundError as e:
+        raise EngineMissing(f"{distribution} is not installed; run: {install}") from e
+    if not os.access(file, os.R_OK):
+        raise EngineMissing(f"{file}: can't be read; install it anew: {install} --force-reinstall")
+    return file
+
+
+def verified_content(distribution: str, path: str, sha256: str, install: str) -> bytes:
+    """The content of a file of an installed distribution. Raise `EngineMissing` where it can't be
+    read, or is another one."""
+    file = installed_file(distribution, path, install)
+    content = file.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
+        raise EngineMissing(
+            f"{file}: sha256 {digest}, should be {sha256}; install it anew: "
+            f"{install} --force-reinstall --no-cache-dir"
+        )
+    return content
 
 
 def _write(path: Path, parts: list[Path]) -> str:

@@ -34,8 +34,11 @@ class RunIdentity:
             "options": dict(self.options),
         }
 
-    def difference(self, header: Mapping[str, Any]) -> str | None:
+    def difference(self, header: Mapping[str, Any], *, grows: bool = False) -> str | None:
         """The difference from the header of an earlier run, as a phrase; None if there is none.
+
+        ``grows``: an earlier run over fewer utterances is none; whether they are the first ones of
+        the input is for the caller to see.
 
         Raise ValueError for anything but such a header.
         """
@@ -45,12 +48,19 @@ class RunIdentity:
         for key, label in (("speechkit_part", "format"), ("stage", "stage")):
             if header.get(key) != current[key]:
                 return f"{label} {header.get(key)}, now {current[key]}"
-        fingerprint = "written" if "written" in header else "input"
-        if any(header.get(key) != current[key] for key in (fingerprint, "utterances")):
+        if not self._is_of_input(header, grows=grows):
             return "another input"
         before, now = _flat(header["options"]), _flat(current["options"])
         changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
         return ", ".join(f"{key} {before.get(key)}, now {now.get(key)}" for key in changed) or None
+
+    def _is_of_input(self, header: Mapping[str, Any], *, grows: bool) -> bool:
+        earlier = header.get("utterances")
+        if grows and type(earlier) is int and earlier < self.utterances:
+            return True
+        fingerprint = "written" if "written" in header else "input"
+        current = self.header()
+        return all(header.get(key) == current[key] for key in (fingerprint, "utterances"))
 
 
 def _flat(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,8 @@ class RunReport:
             yield f"  waited for: {shares}"
             for name in summary.device.get("reinitialised", ()):
                 yield f"  RANDOM numbers instead of the weight {name}"
+            if summary.device.get("one_by_one"):
+                yield "  computed one by one, since a batch changes what this model makes"
         if summary.resumed:
             yield f"  {summary.resumed} of them were done by an earlier run"
 

@@ -47,14 +47,26 @@ def drop_invalid(journal: Journal, utterances: Iterable[Utterance], stage: Stage
         )
 
 
+def require_matching(output: Path, utterances: Iterable[Utterance], stage: Stage) -> None:
+    """Raises `OutputConflict` for a finished output of other utterances."""
+    for _ in _matched(output, utterances, stage):
+        pass
+
+
 def take_over(
     journal: Journal, utterances: Iterable[Utterance], stage: Stage, output: Path
 ) -> None:
     """Add the successful results of a finished output to the journal, unless it has them."""
     for index, lines in _matched(output, utterances, stage):
-        if not journal.done(index) and not any(map(error_type, lines)):
+        if not journal.done(index) and _is_success(lines, index, stage):
             journal.append(index, [line.decode() for line in lines])
     journal.flush()
+
+
+def _is_success(lines: Sequence[bytes], index: int, stage: Stage) -> bool:
+    return not any(map(error_type, lines)) and all(
+        stage.holds(index, parse_line(line, "")) for line in lines
+    )
 
 
 def _valid(lines: Sequence[bytes], utterance: Utterance, stage: Stage) -> list[bytes] | None:
@@ -70,10 +82,14 @@ def _valid(lines: Sequence[bytes], utterance: Utterance, stage: Stage) -> list[b
         failed = current.get("error") is not None
         if failed and current is not record:  # its message may name the former path
             return None
-        if not failed and not current.keys() >= {*stage.result_keys}:
+        if not failed and not _has_results(current, utterance, stage):
             return None
         valid.append(line if current is record else manifest.encoded(current))
     return valid
+
+
+def _has_results(record: Record, utterance: Utterance, stage: Stage) -> bool:
+    return record.keys() >= {*stage.result_keys} and stage.holds(utterance.index, record)
 
 
 def _parsed(line: bytes) -> Record | None:
@@ -156,6 +172,8 @@ def _matched(
                 line = next(file, None)
                 if _is_line_of(current, utterance.record):
                     break
+            if not lines and line is None and stage.grows:
+                return
             if not lines and not stage.cuts:
                 raise _other_utterances(output)
             yield utterance.index, lines

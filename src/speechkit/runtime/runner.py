@@ -14,7 +14,7 @@ from typing import TypeGuard
 
 from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import Drained, Stalled, UsageError
-from speechkit.io import temporary_folder
+from speechkit.io import manifest, temporary_folder
 from speechkit.io.hardware import peak_memory
 from speechkit.io.inputs import Inputs
 from speechkit.io.journal import Journal, part_path
@@ -22,14 +22,16 @@ from speechkit.io.output_status import finished_run
 from speechkit.io.run_identity import RunIdentity
 from speechkit.runtime.batching import Batch
 from speechkit.runtime.divisions import Divisions, dump
-from speechkit.runtime.earlier_results import drop_invalid, take_over
+from speechkit.runtime.earlier_results import drop_invalid, require_matching, take_over
 from speechkit.runtime.messages import Divided, Outcome
-from speechkit.runtime.pool import Answer, Pool, PoolOptions
+from speechkit.runtime.pool import Answer, Pool
+from speechkit.runtime.pool_options import PoolOptions
 from speechkit.runtime.progress import Listener, Meter
 from speechkit.runtime.stage import Stage
 from speechkit.runtime.stopping import GO_ON, StopRequest
 from speechkit.runtime.summary import Summary, Tally, device_account, versions
 from speechkit.runtime.unfinished import Unfinished
+from speechkit.runtime.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class Runner:
         options: RunOptions,
         stop: StopRequest,
         listener: Listener | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._stage = stage
         self._inputs = inputs
@@ -66,11 +69,12 @@ class Runner:
         self._stop = stop
         self._listener = listener
         self._started = time.monotonic()
-        self._scan = inputs.scan()
+        self.scan = inputs.scan()
+        self._watch = watch or Watch()
         self._done = self._resumed = 0
         self._audio_seconds = 0.0
         self._first_result: float | None = None  # seconds after the start
-        self._tally = Tally()
+        self._tally = self._new_tally()
         self._uses: list[DeviceUse] = []
 
     def write(self, output: Path) -> None:
@@ -78,27 +82,30 @@ class Runner:
         identity = RunIdentity(
             self._stage.name,
             self._stage.options,
-            self._scan.fingerprint,
-            self._scan.count,
-            self._scan.written,
+            self.scan.fingerprint,
+            self.scan.count,
+            self.scan.written,
         )
         restart = self._options.restart
         retry = self._options.retry_failed and not restart
         moved = False
         # A part beside the output is a stopped retry or restart: resume it.
         if output.exists() and not (restart or part_path(output).exists()):
-            account = finished_run(output, identity)
+            account = finished_run(output, identity, grows=self._stage.grows)
             self._tally.update(account)
             moved = account["input"] != identity.input
             if not moved and not (retry and self._tally.errors):
-                self._resumed = self._scan.count
+                self._resumed = self.scan.count
+                self._tally.judge(manifest.read_records(str(output)))
                 return
+            if moved:
+                require_matching(output, self._inputs, self._stage)
         with Journal(output, identity, restart=restart) as journal:
             drop_invalid(journal, self._inputs, self._stage)
             if retry or moved:
                 self._forget_failures(journal, identity)
             self._fill(journal)
-            self._tally = Tally()
+            self._tally = self._new_tally()
             final = self._counted(self._stage.concluded(journal.lines()))
             journal.publish(chain.from_iterable(final), self._tally.to_json)
 
@@ -116,11 +123,15 @@ class Runner:
             for answer in answers:
                 if _is_whole(answer):
                     waiting[answer.index] = answer.lines
+            self._watch.written()
             self._count(answers, meter)
             while following in waiting:
                 yield [line.encode() for line in waiting.pop(following)]
                 following += 1
         self._require_all(following, "the utterances after it are not in the output")
+
+    def _new_tally(self) -> Tally:
+        return Tally(judges=self._stage.judges)
 
     def _counted(self, groups: Iterable[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
         """The final lines of each utterance, counted for the summary."""
@@ -132,11 +143,11 @@ class Runner:
         """The summary of `write` or `stream`."""
         wall = time.monotonic() - self._started
         audio = self._audio_seconds
-        tally = self._tally.to_json()
+        tally, verdicts = self._tally.to_json(), self._tally.verdicts
         return Summary(
             stage=self._stage.name,
             output=self._options.output,
-            utterances=self._scan.count,
+            utterances=self.scan.count,
             done=self._done,
             resumed=self._resumed,
             failed=self._tally.errors.total(),
@@ -151,10 +162,11 @@ class Runner:
             device=device_account(self._uses, wall),
             options=dict(self._stage.options),
             versions=versions(self._stage.packages),
+            verdicts=verdicts.to_json() if verdicts else None,
         )
 
     def _meter(self) -> Meter:
-        return Meter(self._stage.name, self._scan.count, self._scan.seconds, self._listener)
+        return Meter(self._stage.name, self.scan.count, self.scan.seconds, self._listener)
 
     def _fill(self, journal: Journal) -> None:
         """Compute the results that the journal lacks. Raises `Drained` if the run ends early."""
@@ -169,6 +181,7 @@ class Runner:
                 for answer in answers:
                     _append(journal, answer)
                 journal.flush()
+                self._watch.written()
                 self._count(answers, meter)  # after it, a listener's exception loses nothing
         except Stalled as e:
             journal.mark_stalled(e.utterances)
@@ -177,12 +190,12 @@ class Runner:
         self._require_all(self._done + self._resumed, GO_ON if journal.stands else gone)
 
     def _require_all(self, answered: int, otherwise: str) -> None:
-        if answered == self._scan.count:
+        if answered == self.scan.count:
             return
         if not self._stop.is_set:
             raise UsageError("the input has lost lines since it was checked; restore it")
         raise Drained(
-            f"{self._stop.cause} with {answered} of {self._scan.count} utterances done; {otherwise}"
+            f"{self._stop.cause} with {answered} of {self.scan.count} utterances done; {otherwise}"
         )
 
     def _divisions(self) -> Divisions:
@@ -195,12 +208,12 @@ class Runner:
         stall_ends: Callable[[int], bool] | None = None,
     ) -> Iterator[list[Answer]]:
         stage = self._stage
-        count, workers = self._scan.count, self._options.pool.workers
+        count, workers = self.scan.count, self._options.pool.workers
         whole = stage.batches(islice(self._inputs, count), count, workers)
         stage.processor.survey(self._inputs, restart=self._options.restart)
         aside = temporary_folder.folder(stage.scratch) if stage.scratch else nullcontext()
         with aside as folder, self._stop.gently():
-            pool = Pool(stage, self._options.pool, divisions, stall_ends, folder)
+            pool = Pool(stage, self._options.pool, divisions, self._watch, stall_ends, folder)
             left = filter(None, chain.from_iterable(map(todo, whole)))
             yield from pool.answers(left, lambda: self._stop.is_set)
         self._uses = pool.uses
@@ -219,16 +232,16 @@ class Runner:
             return
         self._done += 1
         if outcome.traceback:
-            log.debug(outcome.traceback)
+            log.debug(outcome.traceback, extra={"event": "traceback"})
         meter.advance(seconds=outcome.seconds, failed=outcome.error is not None)
 
     def _forget_failures(self, journal: Journal, identity: RunIdentity) -> None:
         """Keep only successful results, from the unfinished and the finished output."""
         # A run killed while it published leaves a whole journal beside an output of either age.
-        whole = journal.count == self._scan.count
+        whole = journal.count == self.scan.count
         journal.drop_failed()
         if journal.output.exists() and not whole:
-            finished_run(journal.output, identity)
+            finished_run(journal.output, identity, grows=self._stage.grows)
             take_over(journal, self._inputs, self._stage, journal.output)
 
 

@@ -50,6 +50,13 @@ class Processor(Protocol):
         """
         return None
 
+    def expected_parts(self, seconds: float) -> int:
+        """The number of parts of an utterance of so many seconds; 0 if it is computed whole.
+
+        An estimate, by which the workers that the parts need are started while it is divided.
+        """
+        return 0
+
     def compute(self, batch: Sequence[Loaded]) -> Iterable[Sequence[Record] | UtteranceError]:
         """Return the output records of each utterance, or its error, in the order of the batch.
 
@@ -107,7 +114,10 @@ class Stage:
     ``inputs``: class of its inputs. ``conclude``: makes the final records of all utterances from
     those of the processor, in input order, a line each. It runs in the main process, before the
     output gets its name: once more after a kill, and over its own records when failed utterances
-    are tried again.
+    are tried again. ``output``: its only output, where it writes more than that. ``holds``: whether
+    what a successful record, of the utterance of this index, refers to is there; otherwise, the
+    utterance is computed again. ``grows``: a finished output is continued over an input that has
+    gained utterances at its end.
     """
 
     name: str
@@ -124,6 +134,14 @@ class Stage:
     scratch: Path | None = None
     inputs: type[Inputs] = Inputs
     conclude: Callable[[Iterator[Record]], Iterator[Record]] | None = None
+    output: Path | None = None
+    holds: Callable[[int, Record], bool] = lambda index, record: True
+    grows: bool = False
+
+    @property
+    def judges(self) -> bool:
+        """Whether its records say if an utterance is valid."""
+        return "valid" in self.result_keys
 
     def concluded(self, groups: Iterable[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
         """The final lines of each utterance, in input order."""

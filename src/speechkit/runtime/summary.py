@@ -10,8 +10,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from speechkit.engines.protocols import DeviceUse
+from speechkit.io import typed_json
 from speechkit.io.result_lines import error_type, flags_of
+from speechkit.records import Record
 from speechkit.runtime.export import Written
+from speechkit.runtime.verdicts import Verdicts
 from speechkit.version import __version__
 
 
@@ -24,7 +27,8 @@ class Summary:
     None without any. ``flags``: number of flagged utterances of both, by flag. ``device``: its
     name, its smallest batch size, the ``share`` of the run's time in which the engine was at work
     (mean of all workers, 0 to 1), and the shares of their time in what they ``waited_for``.
-    ``written``: text files beside the output, None without formats.
+    ``written``: text files beside the output, None without formats. ``verdicts``: what a stage that
+    judges utterances has found, as `Verdicts.to_json` has it; None for another stage.
     """
 
     stage: str
@@ -45,28 +49,47 @@ class Summary:
     options: dict[str, Any]
     versions: dict[str, str]
     written: Written | None = None
+    verdicts: dict[str, Any] | None = None
+
+    @property
+    def invalid(self) -> int:
+        """The number of utterances that are not valid; 0 for a stage that doesn't judge."""
+        return int(self.verdicts["invalid"]) if self.verdicts else 0
 
     @property
     def exit_code(self) -> int:
-        return 3 if self.failed or (self.written and self.written.failures) else 0
+        lost = self.written and self.written.failures
+        return 3 if self.failed or self.invalid or lost else 0
 
     def to_json(self) -> dict[str, Any]:
         fields = asdict(self)
         del fields["written"]
-        return {**fields, "exit_code": self.exit_code}
+        verdicts = fields.pop("verdicts") or {}
+        return {**fields, **verdicts, "exit_code": self.exit_code}
 
 
 class Tally:
-    """Counts of failed utterances by type of error, and of flagged utterances by flag."""
+    """Counts of failed utterances by type of error, and of flagged utterances by flag.
 
-    def __init__(self) -> None:
+    ``verdicts``: of a stage that judges utterances, otherwise None.
+    """
+
+    def __init__(self, *, judges: bool = False) -> None:
         self.errors: Counter[str] = Counter()
         self.flags: Counter[str] = Counter()
+        self.verdicts = Verdicts() if judges else None
 
     def count(self, lines: Iterable[bytes]) -> None:
         """Count the lines of one utterance."""
         self.errors.update({kind for kind in map(error_type, lines) if kind})
         self.flags.update({flag for line in lines for flag in flags_of(line)})
+        self.judge(map(typed_json.parse, lines))
+
+    def judge(self, records: Iterable[Record]) -> None:
+        """Count the verdicts of records, if their stage judges."""
+        if self.verdicts:
+            for record in records:
+                self.verdicts.count(record)
 
     def update(self, counts: Mapping[str, Mapping[str, int]]) -> None:
         self.errors.update(counts["errors"])
@@ -93,6 +116,7 @@ def device_account(uses: Sequence[DeviceUse], wall_seconds: float) -> dict[str, 
         "share": round(seconds / wall_seconds / len(uses), 4),
         "waited_for": waiting_shares(use.parts for use in uses),
         **({"reinitialised": reinitialised} if reinitialised else {}),
+        **({"one_by_one": True} if any(use.one_by_one for use in uses) else {}),
     }
 
 

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from speechkit.errors import UsageError
+from speechkit.io import manifest
 from speechkit.records import Record
 from speechkit.scoring.comparison import compare
 from speechkit.scoring.normalise import characters, normaliser
@@ -81,12 +81,7 @@ def score(
 
 def field_value(record: Record, key: str) -> str:
     """The record's value of a key, or of a dotted path into nested objects, as a group's name."""
-    value: Any = record
-    if key in record:
-        value = record[key]
-    else:
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
+    value = manifest.value_at(record, key)
     if value is None:
         return "(none)"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -23,4 +23,6 @@ STAGES = (
     StageInfo(name="vad", result="segments"),
     StageInfo(name="asr", result="pred_text"),
     StageInfo(name="s2s", result="units"),
+    StageInfo(name="validate", splittable=False),  # duplicates across splits would go unseen
+    StageInfo(name="embed", splittable=False),
 )

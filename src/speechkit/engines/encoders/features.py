@@ -38,10 +38,11 @@ class Features(Protocol):
     """An encoder. ``convolutions``: (kernel, stride) of the layers that turn samples into frames.
 
     ``longest``: seconds it takes at once. ``batched``: a waveform has the same features in a batch
-    as alone.
+    as alone. ``pads``: it fills every stretch to ``longest``, so that all take the same time.
     """
 
     batched: bool
+    pads: bool
     width: int
     longest: float
     convolutions: list[tuple[int, int]]
@@ -145,7 +146,11 @@ class Extractor:
                 [Stretch(samples[part], data) for samples, data, part in prepared]
             )
 
-        lengths = [window.samples.stop - window.samples.start for _, window in places]
+        most = int(self._longest * SAMPLE_RATE)
+        lengths = [
+            most if self.encoder.pads else window.samples.stop - window.samples.start
+            for _, window in places
+        ]
         encoded = self.batches.map(places, lengths, encode)
         return [torch.cat([next(encoded)[window.keep] for window in of_one]) for of_one in cut]
 

@@ -1,8 +1,7 @@
-"""HuBERT and WavLM by transformers: features of one layer, of many waveforms at once."""
+"""HuBERT, WavLM and wav2vec 2.0 by transformers: features of one layer, in batches."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoConfig, AutoModel
-from transformers.utils import logging as transformers_logging
 
 from speechkit.compat import fairseq_checkpoint
-from speechkit.engines.encoders import fairseq_weights
+from speechkit.engines.encoders import fairseq_weights, pretrained
 from speechkit.engines.encoders.convolutions import (
     Affine,
     Convolutions,
@@ -26,13 +23,11 @@ from speechkit.engines.encoders.convolutions import (
 )
 from speechkit.engines.encoders.features import Stretch, frames_of, require_layer
 from speechkit.engines.torch import device as torch_device
-from speechkit.engines.torch.transformers_folder import own_alone
-from speechkit.errors import EngineMissing
 
-KINDS = ("hubert", "wavlm")
+KINDS = ("hubert", "wavlm", "wav2vec2")
 #: Seconds a window may be long: textlesslib's own for HuBERT; WavLM's position bias takes memory
 #: with the square of it.
-WINDOWS = {"hubert": 100.0, "wavlm": 30.0}
+WINDOWS = {"hubert": 100.0, "wavlm": 30.0, "wav2vec2": 100.0}
 VARIANCE_FLOOR = 1e-7  # of transformers' Wav2Vec2FeatureExtractor; fairseq's is layer_norm's 1e-5
 
 
@@ -41,39 +36,36 @@ class HubertFeatures:
 
     Layer n is the output of the n-th transformer layer, as in fairseq's ``output_layer`` and in
     ``hidden_states[n]``; the last layer of a model that normalises before each layer comes without
-    the final normalisation, as in fairseq. Layers above are not loaded.
+    the final normalisation, as in fairseq. Layers above are not loaded. Without a ``layer``, the
+    features are the model's output.
     """
 
     batched = True
+    pads = False
 
     def __init__(
         self,
         model: Path,
-        layer: int,
+        layer: int | None,
         device: torch.device,
         dtype: torch.dtype,
         *,
         allow_reinit: bool = False,
     ) -> None:
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
         self._device, self._dtype = device, dtype
         self.reinitialised: list[str] = []
         if model.is_dir():
             loaded, self._normalise = _from_folder(model, layer)
         else:
-            saved = fairseq_checkpoint.read(model)
-            require_layer(layer, fairseq_weights.layer_count(saved), model)
-            loaded, self.reinitialised = fairseq_weights.load(
-                saved, layer, allow_reinit=allow_reinit
+            loaded, self._normalise, self.reinitialised = _from_checkpoint(
+                model, layer, allow_reinit=allow_reinit
             )
-            self._normalise = _as_fairseq if saved.task.get("normalize") else None
         config = loaded.config
         self.width: int = config.hidden_size
         self.longest = WINDOWS[config.model_type]
         self.convolutions = list(zip(config.conv_kernel, config.conv_stride, strict=True))
         self._frames = frames_of(self.convolutions)
-        if config.do_stable_layer_norm:
+        if config.do_stable_layer_norm and layer is not None:
             loaded.encoder.layer_norm = nn.Identity()
         positional = loaded.encoder.pos_conv_embed
         _fold_weight_norm(positional.conv)
@@ -132,42 +124,29 @@ def _as_transformers(waveform: Tensor) -> Tensor:
     return (waveform - waveform.mean()) / torch.sqrt(variance + VARIANCE_FLOOR)
 
 
-def _from_folder(folder: Path, layer: int) -> tuple[Any, Any]:
+def _from_checkpoint(
+    model: Path, layer: int | None, *, allow_reinit: bool
+) -> tuple[Any, Any, list[str]]:
+    """The model of a checkpoint of fairseq, the normalisation of its waveforms, and the names of
+    reinitialised weights."""
+    saved = fairseq_checkpoint.read(model)
+    layers = fairseq_weights.layer_count(saved)
+    if layer is not None:
+        require_layer(layer, layers, model)
+    loaded, fresh = fairseq_weights.load(saved, layer or layers, allow_reinit=allow_reinit)
+    return loaded, _as_fairseq if saved.task.get("normalize") else None, fresh
+
+
+def _from_folder(model: Path, layer: int | None) -> tuple[Any, Any]:
     """The model of a folder of transformers, and the normalisation of its waveforms."""
-    with own_alone(folder):
-        config: Any = AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-        if config.model_type not in KINDS:
-            raise EngineMissing(
-                f"--model {folder}: a model of the kind {config.model_type!r}; there are "
-                f"{', '.join(KINDS)}"
-            )
-        require_layer(layer, config.num_hidden_layers, folder)
-        config.num_hidden_layers = layer
-        model, loading = AutoModel.from_pretrained(
-            folder,
-            config=config,
-            local_files_only=True,
-            output_loading_info=True,
-            trust_remote_code=False,
-        )
-    missing = sorted(set(loading["missing_keys"]) - {"masked_spec_embed"})
-    if missing:
-        raise EngineMissing(f"--model {folder}: {len(missing)} weights lack, such as {missing[0]}")
-    return model, _as_transformers if _does_normalise(folder, config) else None
+    loaded = pretrained.load(model, layer, KINDS)
+    return loaded, _as_transformers if _does_normalise(model, loaded.config) else None
 
 
-def _does_normalise(folder: Path, config: Any) -> bool:
+def _does_normalise(model: Path, config: Any) -> bool:
     """Whether the model expects normalised waveforms, by its preprocessor's configuration.
 
     Without one, a model with layer norms in its convolutions does.
     """
-    settings: dict[str, Any] = {}
-    preprocessor = folder / "preprocessor_config.json"
-    if preprocessor.is_file():
-        try:
-            settings = dict(json.loads(preprocessor.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as e:
-            raise EngineMissing(f"{preprocessor}: not a configuration in JSON: {e}") from e
+    settings = pretrained.preprocessor(model)
     return bool(settings.get("do_normalize", config.feat_extract_norm == "layer"))

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from speechkit.errors import AudioEmpty, AudioInvalid, AudioNotFound, AudioUnreadable
 from speechkit.io.decoders.ffmpeg import Ffmpeg
 from speechkit.io.decoders.sndfile import Sndfile
 from speechkit.io.file_names import unicode_hint
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; a file that states another rate is no recording
 
 Decoder = Sndfile | Ffmpeg
+
+
+class Observer(Protocol):
+    """Sees the blocks of one decoding as they are decoded, before they are mixed and judged."""
+
+    def add(self, block: NDArray[np.float32]) -> None:
+        """``block``: [frames, channels] at the file's own rate."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +38,8 @@ class AudioRequest:
 
     ``offset`` and ``duration`` in seconds (None: to the end), ``sample_rate`` in Hz (None: the
     file's own), ``channel`` from 1 (None: all, mixed), ``track``: its number or language.
+    ``observe``: makes the observer of a decoding from its rate in Hz; a file that several decoders
+    have to try is decoded several times.
     """
 
     path: str
@@ -33,6 +48,7 @@ class AudioRequest:
     sample_rate: int | None = None
     channel: int | None = None
     track: str | None = None
+    observe: Callable[[int], Observer] | None = None
 
 
 @contextmanager

@@ -126,18 +126,28 @@ def load_part(utterance: Utterance, part: Part, track: str | None) -> PartAudio:
 
 
 def divided(recording: audio.Audio, longest: float) -> Division | None:
-    """A division into parts of at most ``longest`` seconds, and of half of that at least.
+    """A division into parts of at most ``longest`` seconds.
 
-    None for a recording that is shorter than two such parts, and fits into memory.
+    None for a recording that fits into memory, and has less than two such parts.
     """
     known = RecordingFacts.of(recording)
     longest = longest if known.seekable else max(longest, UNSEEKABLE_PART)
-    seconds = recording.seconds
-    if seconds <= 2 * longest and not recording.is_long:
-        return None
+    if expected_parts(recording.seconds, longest) or recording.is_long:
+        return Division(_edges(recording.seconds, longest), asdict(known))
+    return None
+
+
+def expected_parts(seconds: float, longest: float) -> int:
+    """The number of parts of a seekable recording of so many seconds; 0 if it is not divided."""
+    return len(_edges(seconds, longest)) - 1 if seconds > 2 * longest else 0
+
+
+def _edges(seconds: float, longest: float) -> tuple[float, ...]:
+    """Those of even parts; the last quarter of them is halved, so that workers end together."""
     parts = PARTS_MULTIPLE * math.ceil(seconds / (PARTS_MULTIPLE * longest))
-    edges = [float(round(number * seconds / parts)) for number in range(parts)]
-    return Division((*edges, seconds), asdict(known))
+    halved = 3 * parts // 4
+    starts = [*range(halved), *(half / 2 for half in range(2 * halved, 2 * parts))]
+    return (*(float(round(start * seconds / parts)) for start in starts), seconds)
 
 
 def with_language(division: Division, language: str | None) -> Division:

@@ -33,12 +33,14 @@ from speechkit.stages.asr.recording_parts import (
     RecordingFacts,
     beginning,
     divided,
+    expected_parts,
     given_speech,
     load_part,
     turns,
     whole,
     with_language,
 )
+from speechkit.stages.engine_values import configured, require_taken
 
 ATTEMPTS = 2  # further attempts at speech without words
 
@@ -106,6 +108,9 @@ class AsrProcessor(Processor):
             return division
         clips = self._clips(loaded.utterance, recording)
         return with_language(division, self._engine.language(clips))
+
+    def expected_parts(self, seconds: float) -> int:
+        return expected_parts(seconds, self.part_seconds)
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
         recognitions = [self._recognition(loaded.utterance, loaded.data) for loaded in batch]
@@ -185,13 +190,15 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
     """
     info = registry.find("asr", options.engine)
     hardware = hardware or Hardware()
-    _require_taken(info, options, hardware)
+    given = dict(options.engine_options)
+    require_taken(info, given | ({"chars": True} if options.chars else {}), options.model, hardware)
     registry.require_installed(info)
     folder = None
     if info.weights:
         options = replace(options, model=options.model or info.model)
         folder = model_catalogue.locate(info, options.model or "", offline=hardware.offline)
-    engine = _engine(info, options, hardware, folder)
+    model = str(folder) if folder else options.model
+    engine = configured(info, given, model, hardware, words=options.words, chars=options.chars)
     sizes = batch_sizes(info, hardware)
     return Stage(
         name="asr",
@@ -214,31 +221,8 @@ def asr_stage(options: AsrOptions, hardware: Hardware | None = None) -> Stage:
     )
 
 
-def _engine(
-    info: EngineInfo, options: AsrOptions, hardware: Hardware, model: Path | None
-) -> Engine:
-    values: dict[str, Any] = {
-        "model": str(model) if model else options.model,
-        "device": hardware.device,
-        "batch_size": hardware.batch_size,
-        "words": options.words,
-        "chars": options.chars,
-    }
-    known = {name: value for name, value in values.items() if info.takes(name)}
-    return registry.configure(info, {**known, **options.engine_options})
-
-
 def _pinned(info: EngineInfo, options: AsrOptions) -> dict[str, Any]:
     """The options that a resumed run must share."""
     pinned = asdict(options)
     del pinned["engine_options"]
     return {**pinned, "decoding": registry.pinned(info, options.engine_options)}
-
-
-def _require_taken(info: EngineInfo, options: AsrOptions, hardware: Hardware) -> None:
-    values = dict(options.engine_options)
-    values |= {"model": options.model} if options.model else {}
-    values |= {"chars": True} if options.chars else {}
-    values |= {"device": hardware.device} if hardware.device not in ("auto", "cpu") else {}
-    values |= {"batch_size": hardware.batch_size} if hardware.batch_size else {}
-    registry.require_taken(info, values)

@@ -16,9 +16,9 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from speechkit.compat import fairseq_checkpoint
-from speechkit.engines.asr.whisper import log_mel
 from speechkit.engines.asr.whisper.blocks import Weights
 from speechkit.engines.asr.whisper.vocabulary import is_multilingual
+from speechkit.engines.encoders import log_mel
 from speechkit.engines.torch import transformers_folder
 from speechkit.errors import EngineMissing, SpeechkitError
 

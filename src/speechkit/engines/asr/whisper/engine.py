@@ -17,9 +17,10 @@ from speechkit.engines.asr.whisper.decoder import Whisper
 from speechkit.engines.asr.whisper.decoder_layers import DecoderLayers
 from speechkit.engines.asr.whisper.decoding_loop import DecodingLoop
 from speechkit.engines.asr.whisper.encoder import Encoder
-from speechkit.engines.asr.whisper.log_mel import HOP, LogMel
 from speechkit.engines.asr.whisper.options import WhisperOptions
 from speechkit.engines.asr.whisper.vocabulary import Vocabulary
+from speechkit.engines.encoders.log_mel import LogMel
+from speechkit.engines.mel_filters import HOP
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.engines.stopwatch import Stopwatch
 from speechkit.engines.torch import device as torch_device

@@ -30,6 +30,7 @@ class TextlessFeatures:
     """
 
     batched = False
+    pads = False
     longest = math.inf
     reinitialised: list[str] = []  # noqa: RUF012
 

@@ -1,0 +1,1 @@
+"""What is done with the vectors of `speechkit embed`: search, near duplicates, linear probes."""
