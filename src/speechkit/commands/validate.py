@@ -19,6 +19,13 @@ from speechkit.commands.validate_thresholds import ThresholdGroup
 from speechkit.engines import registry
 
 ENGINES = registry.names("vad")
+MosOption = Annotated[
+    bool,
+    EngineOption(
+        "--mos",
+        help="Rate the quality as listeners would, by DNSMOS. It takes as long as the audio.",
+    ),
+]
 
 
 @takes(
@@ -34,6 +41,7 @@ def validate(
     engine: Annotated[
         str, EngineOption(choices=ENGINES, help="VAD engine that tells speech from noise.")
     ] = "silero",
+    mos: MosOption = False,
     *,
     audio: AudioFlags,
     data_set: DataSetFlags,
@@ -50,6 +58,7 @@ def validate(
     from speechkit.commands.run_stage import summarised
     from speechkit.commands.validate_transcripts import transcribed
     from speechkit.reports.validate import ValidateReport
+    from speechkit.reports.validate_page import write_validate_page
     from speechkit.stages.validate.stage import ValidateOptions, validate_stage
 
     options = ValidateOptions(
@@ -57,6 +66,7 @@ def validate(
         thresholds=thresholds,
         channel=audio.channel,
         track=audio.track,
+        mos=mos,
         tokenizer=texts.tokenizer,
         require_text=texts.require_text,
         engine_options=engine_options,
@@ -64,12 +74,15 @@ def validate(
     stage = validate_stage(options)
     baseline = data_set.earlier()
     split = data_set.split(run, inputs)
+    output = data_set.reported(run)
     with split.claimed() if split else nullcontext():
         if texts.asr:
             stage, inputs = transcribed(stage, inputs, run, audio)
         summary = summarised(stage, inputs, run)
         if split:
             split.write()
+    if data_set.report and output:
+        write_validate_page(data_set.report, output, options)
     report = ValidateReport(summary)
     if baseline:
         compared = baseline.compared(summary.to_json(), data_set.baseline_tolerance)

@@ -53,6 +53,13 @@ class DataSetFlags:
             help="Write valid lines to kept.jsonl in this folder, the others to rejected.jsonl.",
         ),
     ] = None
+    report: Annotated[
+        Path | None,
+        OutputOption(
+            metavar="FILE",
+            help="Write a page for a browser: distributions, and the worst cases to hear and see.",
+        ),
+    ] = None
     baseline: Annotated[
         str | None,
         BaselineOption(
@@ -85,6 +92,20 @@ class DataSetFlags:
             return None
         output = require_output(run, "--split-output")
         return SplitOutput(self.split_output, output, sources, restart=run.restart)
+
+    def reported(self, run: RunFlags) -> str | None:
+        """The output manifest, of which a page is made; None without. Raises `UsageError`."""
+        from speechkit.io.atomic import refuse_special
+
+        if not self.report:
+            return None
+        output = require_output(run, "--report")
+        others = {"-o": output, "--summary": run.summary}
+        for option, name in others.items():
+            if name and Path(name).resolve() == self.report.resolve():
+                raise UsageError(f"--report {self.report}: is {option}, too; name another file")
+        refuse_special(self.report)
+        return output
 
 
 def require_output(run: RunFlags, option: str) -> str:

@@ -12,8 +12,8 @@ MELS = 3 / 200  # a Hz; beyond it, a mel is
 STEP = 6.4 ** (1 / 27)  # times as high
 
 
-def filters(mels: int) -> np.ndarray:
-    """The weights [mels, FFT // 2 + 1] of triangular bands of equal area, evenly spaced in mels.
+def filters(mels: int, fft: int = FFT) -> np.ndarray:
+    """The weights [mels, fft // 2 + 1] of triangular bands of equal area, evenly spaced in mels.
 
     M. Slaney's Auditory Toolbox (1998), mfcc.m, as in librosa.filters.mel.
     """
@@ -22,6 +22,6 @@ def filters(mels: int) -> np.ndarray:
     beyond = np.maximum(0, places - LINEAR * MELS)
     edges = np.minimum(places / MELS, LINEAR) * STEP**beyond
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    bins = np.linspace(0, SAMPLE_RATE / 2, FFT // 2 + 1)
+    bins = np.arange(fft // 2 + 1) * SAMPLE_RATE / fft
     rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
     return np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)

@@ -132,6 +132,20 @@ def installed_file(distribution: str, path: str, install: str) -> Path:
     return file
 
 
+def verified_content(distribution: str, path: str, sha256: str, install: str) -> bytes:
+    """The content of a file of an installed distribution. Raise `EngineMissing` where it can't be
+    read, or is another one."""
+    file = installed_file(distribution, path, install)
+    content = file.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
+        raise EngineMissing(
+            f"{file}: sha256 {digest}, should be {sha256}; install it anew: "
+            f"{install} --force-reinstall --no-cache-dir"
+        )
+    return content
+
+
 def _write(path: Path, parts: list[Path]) -> str:
     """Join the parts into a new file; return its sha256."""
     digest = hashlib.sha256()

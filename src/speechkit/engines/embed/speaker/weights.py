@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import pickle
 from collections import OrderedDict
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from speechkit.errors import EngineMissing
-from speechkit.io.packaged_models import installed_file
+from speechkit.io.packaged_models import verified_content
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,14 +27,7 @@ MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 def read() -> dict[str, Array]:
     """The encoder's weights by name. Raise `EngineMissing` where the package is not installed, or
     its file is another one."""
-    path = installed_file("resemblyzer", "resemblyzer/pretrained.pt", INSTALL)
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != SHA256:
-        raise EngineMissing(
-            f"{path}: sha256 {digest}, should be {SHA256}; install it anew: {INSTALL} "
-            "--force-reinstall --no-cache-dir"
-        )
+    content = verified_content("resemblyzer", "resemblyzer/pretrained.pt", SHA256, INSTALL)
     return dict(tensors(content)["model_state"])
 
 
