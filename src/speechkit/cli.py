@@ -6,16 +6,18 @@ import errno
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from speechkit.commands.console import LogFormatter, say
+from speechkit.commands.console import say
 from speechkit.commands.help import Commands, CommandTable, Entry
 from speechkit.commands.options import Option
 from speechkit.errors import SpeechkitError
 from speechkit.io.file_names import shown
+from speechkit.runtime import logs
 from speechkit.version import __version__
 
 COMMANDS = CommandTable(
@@ -60,6 +62,7 @@ COMMANDS = CommandTable(
                 "Merge the results of splits, and prove that none is missing.",
             ),
             Entry("slurm", "slurm:app", "Run a stage as SLURM job arrays."),
+            Entry("report", "report:report", "Show a run or a job array on a page in HTML."),
         ),
         "Installation and models": (
             Entry(
@@ -158,26 +161,52 @@ def _sentence(error: Exception) -> str:
 
 def main() -> None:
     _open_streams()
-    to_stderr = logging.StreamHandler(sys.stderr)
-    to_stderr.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(handlers=[to_stderr])
-    log = logging.getLogger("speechkit")
+    logs.configure(_first_settings(sys.argv))
     try:
         try:
-            app(prog_name="speechkit")
+            code = app(prog_name="speechkit", standalone_mode=False)
         finally:
             sys.stdout.flush()
     except Exception as e:
-        from speechkit.io import process_failure
+        _fail(e)
+    sys.exit(code)
 
-        log.debug("traceback", exc_info=True)
-        if not isinstance(e, BrokenPipeError):  # the reader of stdout has closed it: no message
-            with suppress(OSError):
-                say(f"speechkit: {_sentence(e)}")
-            process_failure.report(getattr(e, "exit_code", 1), _sentence(e))
-        if isinstance(e, OSError):  # keeps Python from flushing the rest to stdout again at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(e.exit_code if isinstance(e, SpeechkitError) else 1)
+
+def _first_settings(arguments: Sequence[str]) -> logs.LogSettings:
+    """The format in which errors of the command line itself are told."""
+    as_json = any(
+        option == "--log-format=json" or (option, value) == ("--log-format", "json")
+        for option, value in zip(arguments, [*arguments[1:], ""], strict=True)
+    )
+    return logs.LogSettings(form="json" if as_json else "text")
+
+
+def _fail(error: Exception) -> NoReturn:
+    """Tell of an error and end the process."""
+    from speechkit.io import process_failure
+
+    if hasattr(error, "format_message"):  # click's own, which tells of wrong arguments
+        _tell_usage(error)
+    logging.getLogger("speechkit").debug("traceback", exc_info=True)
+    code = error.exit_code if isinstance(error, SpeechkitError) else 1
+    if not isinstance(error, BrokenPipeError):  # the reader of stdout has closed it: no message
+        sentence, prefix = _sentence(error), "" if logs.settings().as_json else "speechkit: "
+        with suppress(OSError):
+            kind = type(error).__name__
+            say(f"{prefix}{sentence}", "error", "error", exit_code=code, type=kind)
+        process_failure.report(code, sentence)
+    if isinstance(error, OSError):  # keeps Python from flushing the rest to stdout again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
+
+
+def _tell_usage(error: Any) -> NoReturn:
+    code: int = error.exit_code
+    if logs.settings().as_json:
+        say(error.format_message(), "error", "error", exit_code=code, type="UsageError")
+    else:
+        error.show()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

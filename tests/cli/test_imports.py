@@ -44,7 +44,7 @@ INNER_LAYERS = {
         {"registry"},
     ],
     "stages": [{"asr", "s2s", "embed", "manifest", "validate"}, {"vad"}],
-    "runtime": [{"job"}, {"runner"}, {"pool"}, {"worker_main", "worker_process"}],
+    "runtime": [{"job"}, {"runner"}, {"pool"}, {"watch"}, {"worker_main", "worker_process"}],
     "formats": [{"__init__"}],
     "io": [{"unit_files"}, {"inputs"}, {"audio"}, {"decoding"}, {"decoders"}],
 }

@@ -23,7 +23,7 @@ from pathlib import Path
 from speechkit.errors import ResultTooLong, SpeechkitError
 from speechkit.io.inputs import Inputs
 from speechkit.records import Division, Record, Utterance
-from speechkit.runtime.pool import PoolOptions
+from speechkit.runtime.pool_options import PoolOptions
 from speechkit.runtime.runner import Runner, RunOptions
 from speechkit.runtime.stage import Loaded, Processor, Stage
 from speechkit.runtime.stopping import StopRequest

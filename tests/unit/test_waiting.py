@@ -7,8 +7,9 @@ import time
 import pytest
 
 from speechkit.engines.protocols import DeviceUse
+from speechkit.engines.stopwatch import Stopwatch
 from speechkit.runtime.summary import device_account
-from speechkit.runtime.waiting import Waiting, with_waiting
+from speechkit.runtime.waiting import with_waiting
 
 
 def use(**parts: float) -> DeviceUse:
@@ -36,11 +37,10 @@ def test_an_engine_without_parts_is_one() -> None:
 
 
 def test_waiting_counts_a_failure_too() -> None:
-    waiting = Waiting()
-    assert waiting.measured(lambda: 7) == 7
-    with pytest.raises(ValueError, match="late"):
-        waiting.measured(fail_late)
-    assert 0.05 <= waiting.seconds < 1.0
+    stopwatch = Stopwatch()
+    with pytest.raises(ValueError, match="late"), stopwatch.part("audio"):
+        fail_late()
+    assert 0.05 <= stopwatch.parts["audio"] < 1.0
 
 
 def fail_late() -> None:

@@ -31,6 +31,11 @@ class Layout:
     def result(self, number: int) -> Path:
         return Path(self.output) / self._result_name(number)
 
+    def metrics(self, number: int) -> Path:
+        """Where the task of a split writes its metrics, which `speechkit report` reads."""
+        result = self.result(number)
+        return result.parent / "slurm" / f"{result.stem}.metrics.jsonl"
+
     def _result_name(self, number: int) -> str:
         return self.index.splits[number].file.removesuffix(".gz")
 

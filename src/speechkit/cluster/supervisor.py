@@ -151,6 +151,7 @@ def _command(task: SplitTask) -> list[str]:
         "speechkit.cli",
         options.stage,
         *(str(task.layout.source(task.split)), "--output", str(task.output)),
+        *("--metrics", str(task.layout.metrics(task.split))),
         *options.options,
     )
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from pathlib import Path
 
 from speechkit.io.file_names import harmless
 from speechkit.reports import Report
+from speechkit.runtime.logs import say
 
-
-def say(text: str) -> None:
-    """Print a message on stderr, with control characters escaped."""
-    print(harmless(text), file=sys.stderr, flush=True)
+__all__ = ["conclude", "encoded", "print_text", "say", "show", "write_json"]
 
 
 def print_text(text: str) -> None:
@@ -24,10 +21,11 @@ def print_text(text: str) -> None:
 
 def conclude(report: Report, summary: Path | None = None) -> int:
     """Print a report on stderr and write it to a summary file. Return its exit code."""
-    say(str(report.view()))
+    exit_code = report.exit_code
+    say(str(report.view()), "summary", "info", exit_code=exit_code, summary=report.to_json())
     if summary:
         write_json(report, summary)
-    return report.exit_code
+    return exit_code
 
 
 def show(report: Report, *, as_json: bool = False, on_stderr: bool = False) -> int:
@@ -60,10 +58,3 @@ def encoded(report: Report) -> bytes:
     """
     text = json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n"
     return text.encode("utf-8", "backslashreplace")
-
-
-class LogFormatter(logging.Formatter):
-    """Formats log records with control characters escaped, as `say` does."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return harmless(super().format(record))

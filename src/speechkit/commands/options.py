@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,7 +12,9 @@ from typing import Annotated, Any, Protocol, get_type_hints
 import typer
 
 from speechkit.commands.completion import subcommands
+from speechkit.commands.log_settings import set_debug, set_format, set_levels
 from speechkit.errors import UsageError
+from speechkit.runtime import logs
 
 SHARED = "Running"
 MESSAGES = "Settings and messages"
@@ -51,21 +52,6 @@ EngineOption = in_section("Engine and model")
 OutputOption = in_section("Output")
 RunOption = in_section(SHARED)
 MessageOption = in_section(MESSAGES)
-LEVELS = ("debug", "info", "warning", "error")
-
-
-def _set_level(level: str) -> str:
-    number = logging.getLevelName(level.upper())
-    if not isinstance(number, int):
-        raise typer.BadParameter(f"{level!r} is none of {', '.join(LEVELS)}")
-    logging.getLogger("speechkit").setLevel(number)
-    return level
-
-
-def _set_debug(on: bool) -> bool:
-    if on:
-        _set_level("debug")
-    return on
 
 
 def _load_config(context: typer.Context, path: Path | None) -> Path | None:
@@ -113,7 +99,7 @@ DebugOption = Annotated[
     MessageOption(
         "--debug",
         help="Show tracebacks and debug messages.",
-        callback=_set_debug,
+        callback=set_debug,
         is_eager=True,
         envvar="SPEECHKIT_DEBUG",
     ),
@@ -172,12 +158,38 @@ class RunFlags:
         ),
     ] = 20.0
     config: ConfigOption = None
+    metrics: Annotated[
+        Path | None,
+        MessageOption(
+            metavar="FILE",
+            help="Append samples of each second and the times of each utterance to this .jsonl "
+            "file, for `speechkit report`.",
+        ),
+    ] = None
+    prometheus: Annotated[
+        Path | None,
+        MessageOption(
+            metavar="FILE",
+            help="Keep a text file for Prometheus (node_exporter's textfile collector) up to date.",
+        ),
+    ] = None
+    log_format: Annotated[
+        str,
+        MessageOption(
+            choices=logs.FORMATS,
+            help="Format of messages on stderr. json: one object a line.",
+            callback=set_format,
+            is_eager=True,
+            envvar="SPEECHKIT_LOG_FORMAT",
+        ),
+    ] = "text"
     log_level: Annotated[
         str,
         MessageOption(
-            choices=LEVELS,
-            help="Lowest level of messages shown.",
-            callback=_set_level,
+            choices=logs.LEVELS,
+            help="Lowest level of messages shown, also for single modules: "
+            "info,runtime.pool=debug.",
+            callback=set_levels,
             envvar="SPEECHKIT_LOG_LEVEL",
         ),
     ] = "warning"

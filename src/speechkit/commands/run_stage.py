@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from speechkit.commands.console import conclude, print_text
@@ -40,12 +41,13 @@ def summarised(
     """As `run_stage`, but return the summary and print nothing of it."""
     from speechkit.io import atomic
     from speechkit.reports.progress import ProgressDisplay
-    from speechkit.runtime import job
+    from speechkit.runtime import job, logs
 
     if flags.summary:
         atomic.refuse_special(flags.summary)
+    logs.configure(replace(logs.settings(), places={"stage": stage.name}))
     options = _job_options(stage.name, flags, formats or FormatFlags(), layout)
-    to_file = options.output or options.text_folder
+    to_file = stage.output or options.output or options.text_folder
     with ProgressDisplay(bar=bool(to_file) or not sys.stdout.isatty()) as display:
         return job.run(stage, sources, options, emit=print_text, progress=display, signals=True)
 
@@ -71,4 +73,6 @@ def _job_options(
         formats=[available[name] for name in dict.fromkeys(names) if name != "jsonl"],
         text_folder=formats.output_dir,
         one_file=formats.one_file,
+        metrics=flags.metrics,
+        prometheus=flags.prometheus,
     )

@@ -239,7 +239,7 @@ def _stated(context: typer.Context, stage: str, options: list[str]) -> typer.Con
     command = context.find_root().command.commands[stage]  # type: ignore[attr-defined]
     with command.make_context(stage, ["-", *options], context.find_root()) as stated:
         given = stated.params
-    for name in ("output", "summary", "restart"):
+    for name in ("output", "summary", "restart", "metrics", "prometheus"):
         if given[name]:
             raise UsageError(f"--{name}: is not for a split")
     if len(given["inputs"]) > 1:

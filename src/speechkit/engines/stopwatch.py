@@ -1,4 +1,4 @@
-"""The time that the parts of an engine's work take."""
+"""The time that the parts of a work take."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ class Stopwatch:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """A context whose time is that of a part, unless it fails."""
+        """A context whose time is that of a part, also if it fails."""
         began = time.monotonic()
-        yield
-        self._wait()
-        self.parts[name] = self.parts.get(name, 0.0) + time.monotonic() - began
+        try:
+            yield
+            self._wait()
+        finally:
+            self.parts[name] = self.parts.get(name, 0.0) + time.monotonic() - began

@@ -1,12 +1,14 @@
-"""Progress on stderr: a bar on a terminal, otherwise a plain line every 30 s."""
+"""Progress on stderr: a bar on a terminal, otherwise a line every 30 s."""
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
+from speechkit.runtime import logs
 from speechkit.runtime.progress import Progress
 
 PLAIN_SECONDS = 30.0  # between two lines
@@ -34,14 +36,15 @@ class ProgressDisplay:
             self._bar.stop()
 
     def __call__(self, progress: Progress) -> None:
-        if self._wants_bar and sys.stderr.isatty():
+        if self._wants_bar and sys.stderr.isatty() and not logs.settings().as_json:
             self._draw(progress)
         elif time.monotonic() - self._last_line > PLAIN_SECONDS:
             self._last_line = time.monotonic()
-            print(
+            logs.say(
                 f"{progress.stage}: {progress.done}/{progress.total} utterances, "
                 f"{_detail(progress)}",
-                file=sys.stderr,
+                "progress",
+                **asdict(progress),
             )
 
     def _draw(self, progress: Progress) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,14 +18,16 @@ from speechkit.io.hardware import granted_cpus
 from speechkit.io.inputs import Inputs
 from speechkit.records import Record
 from speechkit.runtime.export import Export
+from speechkit.runtime.metrics import Metrics, RunFacts
 from speechkit.runtime.output_tree import survey_inputs
-from speechkit.runtime.pool import PoolOptions
+from speechkit.runtime.pool_options import PoolOptions
 from speechkit.runtime.progress import Listener
 from speechkit.runtime.recordings import recordings, tree_of
 from speechkit.runtime.runner import Runner, RunOptions
 from speechkit.runtime.stage import Stage, WorkerPlan
 from speechkit.runtime.stopping import StopRequest
 from speechkit.runtime.summary import Summary
+from speechkit.runtime.watch import Watch
 
 Source = str | os.PathLike[str]
 
@@ -41,7 +43,8 @@ class JobOptions:
     failed utterances of ``output`` again, ``restart`` all. ``time_limit``: seconds of work allowed
     per second of audio, where audio shorter than 3 s counts as 3 s; 0 for no limit. ``formats``:
     text files in ``text_folder``, one per recording or, with ``one_file``, one for all recordings.
-    Without a folder, a single format is emitted instead of the manifest.
+    Without a folder, a single format is emitted instead of the manifest. ``metrics``: file to which
+    samples and traces are appended. ``prometheus``: text file that is kept up to date.
     """
 
     output: str | os.PathLike[str] | None = None
@@ -53,6 +56,8 @@ class JobOptions:
     formats: Sequence[Format] = ()
     text_folder: str | os.PathLike[str] | None = None
     one_file: bool = False
+    metrics: str | os.PathLike[str] | None = None
+    prometheus: str | os.PathLike[str] | None = None
 
 
 def run(
@@ -82,17 +87,19 @@ def run(
     options = options or JobOptions()
     output = _output(stage, names, options)
     with stage.inputs(names, limit=options.limit) as inputs:
-        export = _export(inputs, options, output)
-        with export.claimed() if export else nullcontext():
+        export, recorded = _export(inputs, options, output), _recorded(stage, options, output)
+        with export.claimed() if export else nullcontext(), recorded as metrics:
             with StopRequest(cancel, signals=signals) as stop:
-                runner = Runner(stage, inputs, _run_options(stage, options, output), stop, progress)
+                runner = _runner(stage, inputs, options, output, stop, progress, metrics)
                 for text in _texts(runner, inputs, options, output):
                     if emit:
                         emit(text)
             summary = runner.summary()
             if export and output:
                 written = export.write(lambda: manifest.read_records(output))
-                return replace(summary, written=written)
+                summary = replace(summary, written=written)
+            if metrics:
+                metrics.conclude(summary)
             return summary
 
 
@@ -119,10 +126,43 @@ def results(
         run(stage, names, options, progress=progress, cancel=cancel)
         yield from manifest.read_records(output)
         return
-    with stage.inputs(names, limit=options.limit) as inputs, StopRequest(cancel) as stop:
-        runner = Runner(stage, inputs, _run_options(stage, options, None), stop, progress)
+    with (
+        stage.inputs(names, limit=options.limit) as inputs,
+        _recorded(stage, options, output) as metrics,
+        StopRequest(cancel) as stop,
+    ):
+        runner = _runner(stage, inputs, options, output, stop, progress, metrics)
         for lines in runner.stream():
             yield from map(json.loads, lines)
+        if metrics:
+            metrics.conclude(runner.summary())
+
+
+def _recorded(
+    stage: Stage, options: JobOptions, output: str | None
+) -> AbstractContextManager[Metrics | None]:
+    """The metrics of the run, None unless they are asked for."""
+    if not (options.metrics or options.prometheus):
+        return nullcontext()
+    metrics, text = (Path(name) if name else None for name in (options.metrics, options.prometheus))
+    return Metrics(metrics, text, RunFacts(stage.name, output, stage.options))
+
+
+def _runner(
+    stage: Stage,
+    inputs: Inputs,
+    options: JobOptions,
+    output: str | None,
+    stop: StopRequest,
+    progress: Listener | None,
+    metrics: Metrics | None,
+) -> Runner:
+    listener = metrics.listener(progress) if metrics else progress
+    how = _run_options(stage, options, output)
+    runner = Runner(stage, inputs, how, stop, listener, Watch(metrics))
+    if metrics:
+        metrics.begin(runner.scan.count, runner.scan.seconds, how.pool.workers)
+    return runner
 
 
 def _names(sources: Iterable[Source]) -> list[str]:

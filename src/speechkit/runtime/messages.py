@@ -11,9 +11,24 @@ from speechkit.errors import ResultTooLong, SpeechkitError
 from speechkit.io import manifest
 from speechkit.io.json_lines import MOST_BYTES
 from speechkit.records import Division, Record, TaskKey, Utterance
+from speechkit.runtime.stage import Processor
 
 DRAIN_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)  # end a run; workers ignore them
 STACKS_SIGNAL = signal.SIGUSR2  # a worker answers it with the stacks of all its threads
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The first message to a worker, after its `LogSettings`.
+
+    ``loaders``: as in `stage.WorkerPlan`. ``traced``: it tells what the time of each utterance goes
+    to.
+    """
+
+    processor: Processor
+    error_keys: Record
+    loaders: int
+    traced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +59,19 @@ class Divided:
 
     index: int
     division: Division
+    timings: tuple[float, ...] | None = None
+
+    @property
+    def key(self) -> TaskKey:
+        return self.index, None
 
 
 @dataclass(slots=True)
 class Outcome:
     """The result of one utterance: its output lines and, if it failed, the type of the error.
 
-    ``part``: it is that of a part, and its only line the result of the part.
+    ``part``: it is that of a part, and its only line the result of the part. ``timings``: as in
+    `trace.Timings`, if they were asked for.
     """
 
     index: int
@@ -59,13 +80,22 @@ class Outcome:
     error: str | None = None
     traceback: str = ""
     part: int | None = None
+    timings: tuple[float, ...] | None = None
+
+    @property
+    def key(self) -> TaskKey:
+        return self.index, self.part
 
 
 @dataclass(frozen=True, slots=True)
 class BatchDone:
-    """The worker has sent the outcome of every utterance of its oldest batch."""
+    """The worker has sent the outcome of every utterance of its oldest batch.
+
+    ``device_memory``: bytes that it holds on a device, None without one.
+    """
 
     use: DeviceUse | None = None
+    device_memory: int | None = None
 
 
 Message = Ready | Failed | Begun | Divided | Outcome | BatchDone

@@ -7,11 +7,9 @@ that may hang on any input, the first stall ends the run instead.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -29,12 +27,13 @@ from speechkit.runtime.messages import (
     Message,
     Outcome,
     Ready,
+    Setup,
     error_outcome,
 )
+from speechkit.runtime.pool_options import PoolOptions
 from speechkit.runtime.stage import BATCHES_HELD, Stage
+from speechkit.runtime.watch import Watch
 from speechkit.runtime.worker_process import WorkerProcess
-
-log = logging.getLogger(__name__)
 
 Answer = Outcome | Divided
 
@@ -45,20 +44,8 @@ AWAKE_SECONDS = 1.0  # longest interval that counts: in a longer one this proces
 DEATHS_IN_A_ROW = 10  # deaths without a result between them, for which no utterance is at fault
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolOptions:
-    """``time_limit``: seconds of work allowed per second of audio, where audio shorter than 3 s
-    counts as 3 s; 0 for no limit. ``threads``, ``loaders``, ``gpus``: as in `stage.WorkerPlan`."""
-
-    workers: int
-    threads: int = 1
-    time_limit: float = 20.0
-    loaders: int = 0
-    gpus: tuple[str, ...] = ()
-
-
 class Pool:
-    """Runs a stage's processor over batches in worker processes.
+    """Runs a stage's processor over batches in worker processes, and tells the ``watch`` of it.
 
     ``divisions``: of the utterances that are computed in parts. ``stall_ends``: whether a stall in
     a batch with this utterance ends the run; None if no stall does. ``folder``: for temporary files
@@ -70,16 +57,19 @@ class Pool:
         stage: Stage,
         options: PoolOptions,
         divisions: Divisions,
+        watch: Watch,
         stall_ends: Callable[[int], bool] | None = None,
         folder: Path | None = None,
     ) -> None:
         self._stage = stage
+        self._watch = watch
         self._options = options
         self._divisions = divisions
         self._stall_ends = stall_ends
         self._folder = folder
         self._stalled: list[Utterance] = []
         self._workers: list[WorkerProcess] = []
+        self._started = 0
         self.uses: list[DeviceUse] = []  # of the workers that have ended
         self._again: deque[Batch] = deque()
         self._parts: deque[Batch] = deque()
@@ -139,7 +129,9 @@ class Pool:
             if batch is None:
                 self._start_for_parts()
                 return
-            (worker or self._start()).give(batch, alone=again)
+            worker = worker or self._start()
+            worker.give(batch, alone=again)
+            self._watch.given(worker, batch)
 
     def _start_for_parts(self) -> None:
         """Start the workers that will share parts, once, when all batches are given out."""
@@ -181,13 +173,14 @@ class Pool:
         return answers
 
     def _take(self, worker: WorkerProcess, message: Message) -> list[Answer]:
+        self._watch.heard(worker, message)
         match message:
             case Outcome():
                 self._deaths = 0
-                worker.batches[0].pop((message.index, message.part))
+                worker.batches[0].pop(message.key)
                 return self._answers_for(message)
             case Divided():
-                self._divide(worker.batches[0].pop((message.index, None)), message.division)
+                self._divide(worker.batches[0].pop(message.key), message.division)
                 return [message]
             case Begun():
                 worker.begun = message.keys
@@ -199,7 +192,6 @@ class Pool:
             case Ready():
                 worker.ready = self._proven = True
             case Failed():
-                log.debug(message.traceback)
                 self._fatal = message.error
         return []
 
@@ -222,11 +214,12 @@ class Pool:
     def _end_and_retry(self, worker: WorkerProcess, *, timed_out: bool = False) -> list[Answer]:
         """End a dead or stuck worker. Its utterances are queued again or come out as errors."""
         if timed_out and self._stall_ends:
-            log.error("a worker process hangs; its threads are at:\n%s", worker.all_stacks())
+            self._watch.hangs(worker, worker.all_stacks())
         status = self._end(worker)
         self._deaths += not timed_out
         self._fatal = self._fatal or self._fatal_end(status)
         suspects = self._suspects(worker, timed_out=timed_out)
+        self._watch.died(worker, status, suspects, timed_out=timed_out)
         if timed_out and self._ends_run(suspects):
             self._stalled += suspects
             return []
@@ -277,10 +270,16 @@ class Pool:
     def _start(self) -> WorkerProcess:
         taken = {worker.gpu for worker in self._workers}
         gpu = next((name for name in self._options.gpus if name not in taken), None)
-        worker = WorkerProcess.start(threads=self._options.threads, gpu=gpu, folder=self._folder)
+        self._started += 1
+        worker = WorkerProcess.start(
+            self._started, threads=self._options.threads, gpu=gpu, folder=self._folder
+        )
         self._workers.append(worker)
-        stage = self._stage
-        worker.outbox.put((stage.processor, stage.error_keys, self._options.loaders))
+        stage, loaders = self._stage, self._options.loaders
+        worker.outbox.put(
+            Setup(stage.processor, stage.error_keys, loaders, traced=self._watch.traces)
+        )
+        self._watch.started(worker)
         return worker
 
     def _stop(self) -> None:
@@ -294,6 +293,7 @@ class Pool:
 
     def _end(self, worker: WorkerProcess, *, patience: float = 0.0) -> int:
         self._workers.remove(worker)
+        self._watch.ended(worker)
         if worker.use:
             self.uses.append(worker.use)
         return worker.end(patience=patience)

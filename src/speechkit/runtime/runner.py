@@ -24,12 +24,14 @@ from speechkit.runtime.batching import Batch
 from speechkit.runtime.divisions import Divisions, dump
 from speechkit.runtime.earlier_results import drop_invalid, require_matching, take_over
 from speechkit.runtime.messages import Divided, Outcome
-from speechkit.runtime.pool import Answer, Pool, PoolOptions
+from speechkit.runtime.pool import Answer, Pool
+from speechkit.runtime.pool_options import PoolOptions
 from speechkit.runtime.progress import Listener, Meter
 from speechkit.runtime.stage import Stage
 from speechkit.runtime.stopping import GO_ON, StopRequest
 from speechkit.runtime.summary import Summary, Tally, device_account, versions
 from speechkit.runtime.unfinished import Unfinished
+from speechkit.runtime.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class Runner:
         options: RunOptions,
         stop: StopRequest,
         listener: Listener | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._stage = stage
         self._inputs = inputs
@@ -66,7 +69,8 @@ class Runner:
         self._stop = stop
         self._listener = listener
         self._started = time.monotonic()
-        self._scan = inputs.scan()
+        self.scan = inputs.scan()
+        self._watch = watch or Watch()
         self._done = self._resumed = 0
         self._audio_seconds = 0.0
         self._first_result: float | None = None  # seconds after the start
@@ -78,9 +82,9 @@ class Runner:
         identity = RunIdentity(
             self._stage.name,
             self._stage.options,
-            self._scan.fingerprint,
-            self._scan.count,
-            self._scan.written,
+            self.scan.fingerprint,
+            self.scan.count,
+            self.scan.written,
         )
         restart = self._options.restart
         retry = self._options.retry_failed and not restart
@@ -91,7 +95,7 @@ class Runner:
             self._tally.update(account)
             moved = account["input"] != identity.input
             if not moved and not (retry and self._tally.errors):
-                self._resumed = self._scan.count
+                self._resumed = self.scan.count
                 self._tally.judge(manifest.read_records(str(output)))
                 return
             if moved:
@@ -119,6 +123,7 @@ class Runner:
             for answer in answers:
                 if _is_whole(answer):
                     waiting[answer.index] = answer.lines
+            self._watch.written()
             self._count(answers, meter)
             while following in waiting:
                 yield [line.encode() for line in waiting.pop(following)]
@@ -142,7 +147,7 @@ class Runner:
         return Summary(
             stage=self._stage.name,
             output=self._options.output,
-            utterances=self._scan.count,
+            utterances=self.scan.count,
             done=self._done,
             resumed=self._resumed,
             failed=self._tally.errors.total(),
@@ -161,7 +166,7 @@ class Runner:
         )
 
     def _meter(self) -> Meter:
-        return Meter(self._stage.name, self._scan.count, self._scan.seconds, self._listener)
+        return Meter(self._stage.name, self.scan.count, self.scan.seconds, self._listener)
 
     def _fill(self, journal: Journal) -> None:
         """Compute the results that the journal lacks. Raises `Drained` if the run ends early."""
@@ -176,6 +181,7 @@ class Runner:
                 for answer in answers:
                     _append(journal, answer)
                 journal.flush()
+                self._watch.written()
                 self._count(answers, meter)  # after it, a listener's exception loses nothing
         except Stalled as e:
             journal.mark_stalled(e.utterances)
@@ -184,12 +190,12 @@ class Runner:
         self._require_all(self._done + self._resumed, GO_ON if journal.stands else gone)
 
     def _require_all(self, answered: int, otherwise: str) -> None:
-        if answered == self._scan.count:
+        if answered == self.scan.count:
             return
         if not self._stop.is_set:
             raise UsageError("the input has lost lines since it was checked; restore it")
         raise Drained(
-            f"{self._stop.cause} with {answered} of {self._scan.count} utterances done; {otherwise}"
+            f"{self._stop.cause} with {answered} of {self.scan.count} utterances done; {otherwise}"
         )
 
     def _divisions(self) -> Divisions:
@@ -202,12 +208,12 @@ class Runner:
         stall_ends: Callable[[int], bool] | None = None,
     ) -> Iterator[list[Answer]]:
         stage = self._stage
-        count, workers = self._scan.count, self._options.pool.workers
+        count, workers = self.scan.count, self._options.pool.workers
         whole = stage.batches(islice(self._inputs, count), count, workers)
         stage.processor.survey(self._inputs, restart=self._options.restart)
         aside = temporary_folder.folder(stage.scratch) if stage.scratch else nullcontext()
         with aside as folder, self._stop.gently():
-            pool = Pool(stage, self._options.pool, divisions, stall_ends, folder)
+            pool = Pool(stage, self._options.pool, divisions, self._watch, stall_ends, folder)
             left = filter(None, chain.from_iterable(map(todo, whole)))
             yield from pool.answers(left, lambda: self._stop.is_set)
         self._uses = pool.uses
@@ -226,13 +232,13 @@ class Runner:
             return
         self._done += 1
         if outcome.traceback:
-            log.debug(outcome.traceback)
+            log.debug(outcome.traceback, extra={"event": "traceback"})
         meter.advance(seconds=outcome.seconds, failed=outcome.error is not None)
 
     def _forget_failures(self, journal: Journal, identity: RunIdentity) -> None:
         """Keep only successful results, from the unfinished and the finished output."""
         # A run killed while it published leaves a whole journal beside an output of either age.
-        whole = journal.count == self._scan.count
+        whole = journal.count == self.scan.count
         journal.drop_failed()
         if journal.output.exists() and not whole:
             finished_run(journal.output, identity, grows=self._stage.grows)

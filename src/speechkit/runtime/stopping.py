@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 
 from speechkit.errors import Drained
+from speechkit.runtime import logs
 from speechkit.runtime.messages import DRAIN_SIGNALS
 
 GO_ON = "run the same command again to resume"
@@ -79,8 +78,8 @@ class StopRequest:
         self._ignore()
         name = signal.Signals(number).name
         how = "finishing what has begun, 10 s at most" if self._gently else "stopping"
-        with suppress(OSError):  # not print, which the signal may have interrupted
-            os.write(sys.stderr.fileno(), f"{name}: {how}\n".encode())
+        with suppress(OSError):
+            logs.say(f"{name}: {how}", "signal", "warning", signal=name)
         if not self._gently:
             raise Drained(f"{self.cause}; {GO_ON}")
 

@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
 
 from speechkit.engines.protocols import DeviceUse
-
-Result = TypeVar("Result")
-
-
-class Waiting:
-    """The ``seconds`` spent in calls."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def measured(self, call: Callable[[], Result]) -> Result:
-        began = time.monotonic()
-        try:
-            return call()
-        finally:
-            self.seconds += time.monotonic() - began
 
 
 def with_waiting(use: DeviceUse, audio: float, total: float) -> DeviceUse:

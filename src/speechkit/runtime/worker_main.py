@@ -17,10 +17,13 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
+from typing import TypeVar
 
+from speechkit.engines.stopwatch import Stopwatch
 from speechkit.errors import (
     EngineFailed,
     OutputFailed,
@@ -31,6 +34,8 @@ from speechkit.io import manifest
 from speechkit.io.checksums import file_stamp
 from speechkit.io.result_lines import error_type
 from speechkit.records import Record, Utterance
+from speechkit.runtime import logs
+from speechkit.runtime.device_memory import device_memory
 from speechkit.runtime.messages import (
     DRAIN_SIGNALS,
     STACKS_SIGNAL,
@@ -41,14 +46,18 @@ from speechkit.runtime.messages import (
     Message,
     Outcome,
     Ready,
+    Setup,
     error_outcome,
     success_outcome,
 )
 from speechkit.runtime.stage import Loaded, Processor
-from speechkit.runtime.waiting import Waiting, with_waiting
+from speechkit.runtime.trace import Trace
+from speechkit.runtime.waiting import with_waiting
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 UNKNOWN_SECONDS = 60.0  # assumed for an utterance until it is decoded, for its time limit
+AUDIO = "audio"  # the time in which a worker waits for audio
+Result = TypeVar("Result")
 Load = Callable[[], Loaded]
 LoadingBatch = list[tuple[Utterance, Load]]
 
@@ -67,13 +76,16 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     batches: queue.SimpleQueue[LoadingBatch | None] = queue.SimpleQueue()
     try:
-        processor, error_keys, loaders = connection.recv()
+        logs.configure(connection.recv())
+        setup: Setup = connection.recv()
     except (EOFError, OSError):  # the runner has died
         return
-    audio = Waiting()
-    load = _loader(processor, loaders, audio)
-    threading.Thread(target=_receive, args=(connection, batches, load), daemon=True).start()
-    runner = _Runner(connection)
+    processor, error_keys = setup.processor, setup.error_keys
+    trace = Trace(on=setup.traced)
+    stopwatch = Stopwatch()
+    load = _loader(partial(_load, processor, trace), setup.loaders, stopwatch)
+    threading.Thread(target=_receive, args=(connection, batches, load, trace), daemon=True).start()
+    runner = _Runner(connection, trace)
     try:
         processor.open()
     except Exception as e:
@@ -82,36 +94,55 @@ def main() -> None:
         return
     runner.send(Ready())
     ready = time.monotonic()
-    while (batch := audio.measured(batches.get)) is not None:
+    while (batch := _waited(batches.get, stopwatch)) is not None:
         try:
             _answer(batch, processor, error_keys, runner)
         except OutputFailed as e:  # the output of the next utterance would fail, too
             runner.send(Failed(e, traceback.format_exc()))
             return
-        use = processor.device_use()
-        runner.send(BatchDone(use and with_waiting(use, audio.seconds, time.monotonic() - ready)))
+        use, seconds = processor.device_use(), time.monotonic() - ready
+        waited = use and with_waiting(use, stopwatch.parts[AUDIO], seconds)
+        runner.send(BatchDone(waited, device_memory() if setup.traced else None))
 
 
-def _loader(processor: Processor, threads: int, audio: Waiting) -> Callable[[Utterance], Load]:
+def _load(processor: Processor, trace: Trace, utterance: Utterance) -> Loaded:
+    with trace.loading(utterance.key), _about(utterance):
+        return processor.load(utterance)
+
+
+def _about(utterance: Utterance) -> AbstractContextManager[None]:
+    return logs.about(utterance.index, manifest.name(utterance.record))
+
+
+def _loader(
+    load: Callable[[Utterance], Loaded], threads: int, stopwatch: Stopwatch
+) -> Callable[[Utterance], Load]:
     """Return a function that starts loading an utterance in a thread and returns its `Load`, whose
-    time counts as waiting for ``audio``.
+    time counts as waiting for audio.
 
     With 0 ``threads``, the `Load` itself does the work.
     """
     if not threads:
-        return lambda utterance: partial(audio.measured, partial(processor.load, utterance))
+        return lambda utterance: partial(_waited, partial(load, utterance), stopwatch)
     pool = ThreadPoolExecutor(threads)
-    return lambda utterance: partial(audio.measured, pool.submit(processor.load, utterance).result)
+    return lambda utterance: partial(_waited, pool.submit(load, utterance).result, stopwatch)
+
+
+def _waited(call: Callable[[], Result], stopwatch: Stopwatch) -> Result:
+    with stopwatch.part(AUDIO):
+        return call()
 
 
 def _receive(
     connection: Connection,
     batches: queue.SimpleQueue[LoadingBatch | None],
     load: Callable[[Utterance], Load],
+    trace: Trace,
 ) -> None:
     """Take batches off the pipe at once, so that neither side waits for the other to read."""
     try:
         while (batch := connection.recv()) is not None:
+            trace.begin(utterance.key for utterance in batch)
             batches.put([(utterance, load(utterance)) for utterance in batch])
     except (EOFError, OSError):
         os._exit(0)
@@ -121,12 +152,15 @@ def _receive(
 class _Runner:
     """The other end of the pipe. Outcomes are delayed a little, to be sent together."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, trace: Trace) -> None:
+        self.trace = trace
         self._connection = connection
         self._waiting: list[Message] = []
         self._sent = time.monotonic()
 
     def send(self, message: Message) -> None:
+        if isinstance(message, Outcome | Divided):
+            message.timings = self.trace.take(message.key)
         self._waiting.append(message)
         now = time.monotonic()
         if not isinstance(message, Outcome) or now - self._sent > OUTCOME_SECONDS:
@@ -140,7 +174,8 @@ class _Runner:
 
 def _answer(batch: LoadingBatch, processor: Processor, error_keys: Record, runner: _Runner) -> None:
     for group in [[item] for item in batch] if processor.one_by_one else [batch]:
-        _work(processor, group, error_keys, runner)
+        with _about(group[0][0]) if len(group) == 1 else nullcontext():
+            _work(processor, group, error_keys, runner)
 
 
 def _work(processor: Processor, group: LoadingBatch, error_keys: Record, runner: _Runner) -> None:
@@ -172,8 +207,9 @@ def _work_apart(
     processor: Processor, batch: Sequence[Loaded], error_keys: Record, runner: _Runner
 ) -> None:
     """Compute utterances one by one, to find the one for which the batch failed."""
+    runner.trace.waiting(loaded.utterance.key for loaded in batch)
     for loaded in batch:
-        load = partial(processor.load, loaded.utterance)
+        load = partial(_load, processor, runner.trace, loaded.utterance)
         _work(processor, [(loaded.utterance, load)], error_keys, runner)
 
 
@@ -196,6 +232,7 @@ def _undivided(
 ) -> list[Loaded]:
     """Return the utterances to compute whole, and the parts. Send the division of the others."""
     whole: list[Loaded] = []
+    runner.trace.computing(loaded.utterance.key for loaded in batch)
     for loaded in batch:
         utterance = loaded.utterance
         try:

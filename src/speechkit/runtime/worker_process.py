@@ -17,8 +17,9 @@ from pathlib import Path
 
 from speechkit.engines.protocols import DeviceUse
 from speechkit.records import TaskKey, Utterance
-from speechkit.runtime import interpreter
+from speechkit.runtime import interpreter, logs
 from speechkit.runtime.messages import DRAIN_SIGNALS, STACKS_SIGNAL
+from speechkit.runtime.stderr_relay import StderrRelay
 
 PROGRAM = "speechkit.runtime.worker_main"
 STACKS_SECONDS = 1.0  # time limit for the stacks of a stuck worker
@@ -28,16 +29,18 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 @dataclass(eq=False, slots=True)
 class WorkerProcess:
-    """A worker process and its unanswered batches.
+    """A worker process and its unanswered batches. No other worker of a run has its ``number``.
 
     A thread sends the ``outbox``, because a hanging worker with a full pipe must not block the
     pool. ``deadline``: a time of the pool's clock. ``stacks``: a pipe for its threads' stacks.
     """
 
+    number: int
     process: subprocess.Popen[bytes]
     connection: Connection
     stacks: int
     gpu: str | None = None
+    relay: StderrRelay | None = None
     outbox: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
     sender: threading.Thread = field(init=False)
     ready: bool = False
@@ -52,7 +55,9 @@ class WorkerProcess:
         self.sender.start()
 
     @classmethod
-    def start(cls, *, threads: int, gpu: str | None, folder: Path | None) -> WorkerProcess:
+    def start(
+        cls, number: int, *, threads: int, gpu: str | None, folder: Path | None
+    ) -> WorkerProcess:
         """Start a process with ``threads`` for each numeric library.
 
         ``gpu``: the only GPU that it sees, None to leave that open. ``folder``: for its temporary
@@ -72,13 +77,19 @@ class WorkerProcess:
                 process = subprocess.Popen(
                     interpreter.command(PROGRAM, str(theirs.fileno()), str(its_stacks), _starter()),
                     stdin=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE if logs.settings().as_json else None,
                     pass_fds=[theirs.fileno(), its_stacks],
                     env=environment,
                 )
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 os.close(its_stacks)
-        return cls(process, Connection(ours.detach()), stacks, gpu)
+        how, relay = logs.settings().of_worker(number), None
+        if process.stderr:
+            relay = StderrRelay(process.stderr, {"pid": process.pid, **how.places})
+        worker = cls(number, process, Connection(ours.detach()), stacks, gpu, relay)
+        worker.outbox.put(how)
+        return worker
 
     def give(self, batch: Sequence[Utterance], *, alone: bool) -> None:
         self.alone = alone
@@ -104,6 +115,8 @@ class WorkerProcess:
             self.process.kill()
             status = self.process.wait()
         self.sender.join(timeout=1.0)
+        if self.relay:
+            self.relay.finish()
         self.connection.close()
         os.close(self.stacks)
         return status

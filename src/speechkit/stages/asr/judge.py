@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from speechkit.engines import registry
 from speechkit.engines.protocols import SAMPLE_RATE, VadEngine
+from speechkit.runtime import trace
 from speechkit.stages.asr.windows import Span
 from speechkit.stages.vad.segmentation import DEFAULTS, speech_segments
 from speechkit.stages.vad.speech_frames import raised
@@ -32,7 +33,8 @@ def build() -> VadEngine:
 def speech(waveform: Waveform, peak: float) -> list[Span]:
     """The speech in seconds of the waveform; ``peak``: of the recording that it is from."""
     vad = build()
-    (frames,) = vad.probabilities([raised(waveform, peak)])
+    with trace.vad():
+        (frames,) = vad.probabilities([raised(waveform, peak)])
     return list(speech_segments(frames, vad.hop, len(waveform) / SAMPLE_RATE, DEFAULTS[ENGINE]))
 
 

@@ -1,0 +1,272 @@
+"""The history of a run or of a job array, from the metrics of its runs and its log of attempts.
+
+The metrics of ten million utterances are read in one pass, with a memory that doesn't grow.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from speechkit.cluster import attempts
+from speechkit.cluster.attempts import Attempt
+from speechkit.cluster.time_bins import TimeBins
+from speechkit.errors import UsageError
+from speechkit.io.file_names import shown
+from speechkit.io.journal import part_path
+from speechkit.runtime import metrics_file
+
+PARTS = ("queue", "audio", "vad", "compute", "lost", "write")
+RATES = (
+    "audio",
+    "done",
+    "failed",
+    "engine",
+    "runner",
+    "workers",
+    "device",
+    "cpu",
+    "waiting",
+    "held",
+)
+SLOWEST = 30
+LONGEST_SAMPLE = 10.0  # seconds; in a longer interval the process was suspended
+MOST_KINDS, MOST_NAME = 100, 300  # kinds of errors, and characters of a name
+OTHERS = "others"
+
+
+@dataclass(slots=True)
+class RunSpan:
+    """One run, from ``start`` to ``end`` in seconds since 1970. ``code``: its exit code, None for
+    one that was killed or still goes on. ``task``: the name of its output, for a table."""
+
+    task: str
+    stage: str
+    start: float
+    end: float
+    host: str = ""
+    job: str = ""
+    workers: int = 0
+    utterances: int = 0
+    done: int = 0
+    failed: int = 0
+    audio_seconds: float = 0.0
+    code: int | None = None
+    error: str = ""
+
+
+@dataclass(slots=True, order=True)
+class SlowUtterance:
+    """``work``: its seconds without the ``queue``; all of `PARTS` in ``parts``."""
+
+    work: float
+    name: str = field(compare=False)
+    task: str = field(compare=False)
+    worker: int = field(compare=False)
+    batch: int = field(compare=False)
+    parts: dict[str, float] = field(compare=False)
+    error: str = field(compare=False)
+
+
+@dataclass(slots=True)
+class RunHistory:
+    """``traces``: their number; ``parts``: their seconds, where ``busy`` counts each second of an
+    engine once. ``waited``: seconds of the workers by what they waited for. ``largest``: bytes of
+    the largest process. ``attempts``: of each split, by the name of its output."""
+
+    bins: TimeBins = field(default_factory=lambda: TimeBins(RATES))
+    runs: list[RunSpan] = field(default_factory=list)
+    errors: Counter[str] = field(default_factory=Counter)
+    slowest: list[SlowUtterance] = field(default_factory=list)
+    traces: int = 0
+    parts: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    waited: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    worker_seconds: float = 0.0
+    largest: int = 0
+    attempts: dict[str, list[Attempt]] = field(default_factory=dict)
+
+    @property
+    def start(self) -> float:
+        return min(run.start for run in self.runs)
+
+    @property
+    def end(self) -> float:
+        return max(run.end for run in self.runs)
+
+
+def read_history(sources: Iterable[str]) -> RunHistory:
+    """The history that lies in files of metrics, beside outputs, and in folders of runs.
+
+    Raises `UsageError`.
+    """
+    history = RunHistory()
+    for path in dict.fromkeys(path for source in sources for path in _files(Path(source))):
+        before = len(history.runs)
+        _Reader(history, path).read()
+        if len(history.runs) == before:
+            raise UsageError(f"{shown(path)}: holds no whole line of a run; was it cut off?")
+        for run in history.runs[before:]:
+            _add_attempts(history, path, run.task)
+    history.runs.sort(key=lambda run: run.start)
+    history.slowest.sort(reverse=True)
+    return history
+
+
+def _files(source: Path) -> list[Path]:
+    """The files of metrics that a source stands for."""
+    if source.is_dir():
+        if found := _metrics_in(source):
+            return found
+        raise UsageError(
+            f"{shown(source)}: holds no metrics of a run; --metrics of a stage writes them, and "
+            "tasks of a job array do so by themselves"
+        )
+    try:
+        if source.exists() and metrics_file.is_metrics(source):
+            return [source]
+        if source.exists() or part_path(source).exists():
+            return [_beside(source)]
+    except OSError as e:
+        raise UsageError(f"{shown(source)}: can't be read: {e.strerror}") from e
+    raise UsageError(f"{shown(source)}: no such file or folder")
+
+
+def _beside(output: Path) -> Path:
+    """The metrics of the runs that write an output."""
+    for path in _metrics_in(output.absolute().parent):
+        header = next(metrics_file.read(path), {})
+        if Path(_text(header.get("output"))).name == output.name:
+            return path
+    empty = output.exists() and not output.stat().st_size
+    what = "is empty" if empty else "is no file of metrics, and none of its run lies beside it"
+    raise UsageError(f"{shown(output)}: {what}; name the file that a stage's --metrics has written")
+
+
+def _metrics_in(folder: Path) -> list[Path]:
+    places = [*folder.glob("*.jsonl"), *folder.glob("slurm/*.metrics.jsonl")]
+    return [path for path in sorted(places) if path.is_file() and metrics_file.is_metrics(path)]
+
+
+def _add_attempts(history: RunHistory, path: Path, task: str) -> None:
+    if path.parent.name == "slurm" and task not in history.attempts:
+        history.attempts[task] = attempts.read(path.parent.parent / task)
+
+
+class _Reader:
+    """Adds the lines of one file to a history."""
+
+    def __init__(self, history: RunHistory, path: Path) -> None:
+        self._history = history
+        self._path = path
+        self._run: RunSpan | None = None
+        self._elapsed = 0.0
+        self._errors: Counter[str] = Counter()  # of the traces, and then of the last end
+        self._take = {"sample": self._sample, "trace": self._trace, "end": self._end}
+
+    def read(self) -> None:
+        for line in metrics_file.read(self._path):
+            if line["event"] == "run":
+                self._begin(line)
+            elif self._run and (take := self._take.get(line["event"])):
+                take(line, self._run)
+        self._history.errors.update(self._errors)
+
+    def _begin(self, line: Mapping[str, Any]) -> None:
+        output, slurm = _text(line.get("output")), line.get("slurm")
+        slurm = slurm if isinstance(slurm, dict) else {}
+        start = _number(line.get("time"))
+        self._elapsed = 0.0
+        self._run = RunSpan(
+            task=Path(output).name or self._path.name,
+            stage=_text(line.get("stage")),
+            start=start,
+            end=start,
+            host=_text(line.get("host")),
+            job=_text(slurm.get("job_id")),
+            workers=int(_number(line.get("workers"))),
+            utterances=int(_number(line.get("utterances"))),
+        )
+        self._history.runs.append(self._run)
+
+    def _sample(self, line: Mapping[str, Any], run: RunSpan) -> None:
+        history, elapsed = self._history, _number(line.get("elapsed"))
+        seconds = min(max(0.0, elapsed - self._elapsed), LONGEST_SAMPLE)
+        self._elapsed = elapsed
+        run.end = run.start + elapsed
+        run.done, run.failed = int(_number(line.get("done"))), int(_number(line.get("failed")))
+        run.audio_seconds = _number(line.get("audio_seconds"))
+        workers = [one for one in _list(line.get("workers")) if isinstance(one, dict)]
+        memory = [_number(one.get("rss")) for one in workers]
+        history.largest = max(history.largest, *map(int, [*memory, _number(line.get("rss"))]))
+        history.worker_seconds += seconds * len(workers)
+        if not seconds:
+            return
+        processes = [line, *workers]
+        rates = {
+            "audio": _number(line.get("audio_seconds_now")) / seconds,
+            "done": _number(line.get("done_now")) / seconds,
+            "failed": _number(line.get("failed_now")) / seconds,
+            "runner": _number(line.get("rss")),
+            "workers": math.fsum(memory),
+            "device": math.fsum(_number(one.get("device")) for one in workers),
+            "cpu": math.fsum(_number(one.get("cpu")) for one in processes),
+            "waiting": _number(line.get("waiting")),
+            "held": _number(line.get("in_workers")),
+        }
+        history.bins.add(run.end - seconds, run.end, rates)
+
+    def _trace(self, line: Mapping[str, Any], run: RunSpan) -> None:
+        history = self._history
+        parts = {part: _number(line.get(part)) for part in PARTS}
+        history.traces += 1
+        busy, wall = _number(line.get("busy")), _number(line.get("wall"))
+        for part, seconds in [*parts.items(), ("busy", busy)]:
+            history.parts[part] += seconds
+        answered = _number(line.get("time")) + wall - parts["write"]
+        history.bins.add(answered - busy, answered, {"engine": 1.0})
+        error = _text(line.get("error"))
+        if error:
+            kinds = self._errors
+            kinds[error if error in kinds or len(kinds) < MOST_KINDS else OTHERS] += 1
+        work = math.fsum(parts.values()) - parts["queue"]
+        if len(history.slowest) == SLOWEST and work <= history.slowest[0].work:
+            return
+        name, worker = _text(line.get("name")), int(_number(line.get("worker")))
+        batch = int(_number(line.get("batch")))
+        slow = SlowUtterance(work, name, run.task, worker, batch, parts, error)
+        if len(history.slowest) < SLOWEST:
+            heapq.heappush(history.slowest, slow)
+        else:
+            heapq.heapreplace(history.slowest, slow)
+
+    def _end(self, line: Mapping[str, Any], run: RunSpan) -> None:
+        run.end = max(run.end, run.start + _number(line.get("elapsed")))
+        run.code, run.error = int(_number(line.get("exit_code"))), _text(line.get("error"))
+        if isinstance(line.get("errors"), dict):  # of all runs of this output
+            kinds = list(line["errors"].items())[:MOST_KINDS]
+            self._errors = Counter({_text(kind): int(_number(count)) for kind, count in kinds})
+        device = line.get("device")
+        waited = device.get("waited_for") if isinstance(device, dict) else None
+        if isinstance(waited, dict):
+            seconds = (run.end - run.start) * max(1, run.workers)
+            for part, share in list(waited.items())[:MOST_KINDS]:
+                self._history.waited[_text(part)] += seconds * _number(share)
+
+
+def _number(value: Any) -> float:
+    """A number of a line, which anybody may have written."""
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if known and abs(value) < 1e15 else 0.0
+
+
+def _text(value: Any) -> str:
+    return str(value)[:MOST_NAME] if isinstance(value, str | int) else ""
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()

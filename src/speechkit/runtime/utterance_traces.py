@@ -1,0 +1,120 @@
+"""What the time of each utterance goes to: from being given to a worker until its line is written.
+
+A worker measures what it does (`trace`); what is before and after it is measured here.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from speechkit.io import manifest
+from speechkit.records import TaskKey, Utterance
+from speechkit.runtime.messages import Divided, Outcome
+from speechkit.runtime.trace import Timings
+
+_LINE = (
+    '{"event": "trace", "time": %.3f, "index": %d, %s"name": %s, "worker": %d, "batch": %d, '
+    '"audio_seconds": %.3f, "wall": %.6f, "queue": %.6f, "audio": %.6f, "vad": %.6f, '
+    '"compute": %.6f, "lost": %.6f, "write": %.6f, "busy": %.6f, "error": %s}\n'
+)
+_NOT_KNOWN = (0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(slots=True)
+class _Given:
+    """An utterance that a worker has, since ``time`` (`time.monotonic`)."""
+
+    time: float
+    worker: int
+    batch: int
+
+
+@dataclass(slots=True)
+class _Answered:
+    """``timings``: None where the worker has died. ``divided``: the number of its parts."""
+
+    given: _Given
+    utterance: Utterance
+    timings: Timings | None
+    seconds: float = 0.0
+    error: str | None = None
+    divided: int = 0
+
+
+class UtteranceTraces:
+    """The utterances that workers have, and those that are answered and not written yet.
+
+    ``engine_seconds``: of all workers so far.
+    """
+
+    def __init__(self) -> None:
+        self.engine_seconds = 0.0
+        self._since_1970 = time.time() - time.monotonic()
+        self._given: dict[TaskKey, _Given] = {}
+        self._answered: list[_Answered] = []
+        self._batches = 0
+
+    @property
+    def in_workers(self) -> int:
+        return len(self._given)
+
+    def given(self, worker: int, batch: Sequence[Utterance]) -> None:
+        self._batches += 1
+        given = _Given(time.monotonic(), worker, self._batches)
+        self._given.update((utterance.key, given) for utterance in batch)
+
+    def answered(self, utterance: Utterance, message: Outcome | Divided) -> None:
+        given = self._given.pop(utterance.key)
+        timings = Timings(*message.timings) if message.timings else None
+        if timings:
+            self.engine_seconds += timings.busy
+        answered = _Answered(given, utterance, timings)
+        if isinstance(message, Divided):
+            answered.divided = message.division.parts
+        else:
+            answered.seconds, answered.error = message.seconds, message.error
+        self._answered.append(answered)
+
+    def lost(self, worker: int, suspects: Sequence[Utterance], error: str) -> None:
+        """A worker has died over these utterances; the others that it had are given again."""
+        for utterance in suspects:
+            given = self._given[utterance.key]
+            self._answered.append(_Answered(given, utterance, None, error=error))
+        for key in [key for key, given in self._given.items() if given.worker == worker]:
+            del self._given[key]
+
+    def written(self) -> str:
+        """The lines of all that were answered, whose results are written now."""
+        now = time.monotonic()
+        lines = [self._line(answered, now) for answered in self._answered]
+        self._answered.clear()
+        return "".join(lines)
+
+    def _line(self, answered: _Answered, now: float) -> str:
+        given, utterance = answered.given, answered.utterance
+        timings = answered.timings or Timings(given.time, *_NOT_KNOWN)
+        lost = 0.0 if answered.timings else now - given.time
+        part = f'"part": {utterance.part.number}, ' if utterance.part else ""
+        if answered.divided:
+            part = f'"divided": {answered.divided}, '
+        return _LINE % (
+            given.time + self._since_1970,
+            utterance.index,
+            part,
+            json.dumps(manifest.name(utterance.record)),
+            given.worker,
+            given.batch,
+            answered.seconds,
+            now - given.time,
+            timings.start - given.time + timings.queue,
+            timings.audio,
+            timings.vad,
+            timings.compute,
+            lost,
+            max(0.0, now - timings.end - lost),
+            timings.busy,
+            json.dumps(answered.error),
+        )

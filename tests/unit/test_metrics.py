@@ -1,0 +1,136 @@
+"""What an utterance's time goes to, files of metrics, and values over time."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from speechkit.cluster.time_bins import MOST_BINS, TimeBins
+from speechkit.errors import OutputConflict, UsageError
+from speechkit.runtime import metrics_file, prometheus, trace
+from speechkit.runtime.metrics_file import MetricsFile
+from speechkit.runtime.trace import Timings, Trace
+
+FIRST, SECOND = (0, None), (1, None)
+
+
+def test_every_moment_belongs_to_one_part() -> None:
+    traced = Trace(on=True)
+    began = time.monotonic()
+    traced.begin([FIRST, SECOND])
+    with traced.loading(FIRST):
+        time.sleep(0.04)
+        with trace.vad():
+            time.sleep(0.03)
+    with pytest.raises(OSError, match="gone"), traced.loading(SECOND):
+        raise OSError("gone")
+    time.sleep(0.02)
+    traced.computing([FIRST, SECOND])
+    time.sleep(0.05)
+    one, two = (Timings(*(traced.take(key) or ())) for key in (FIRST, SECOND))
+    whole = time.monotonic() - began
+    assert one.audio == pytest.approx(0.04, abs=0.02)
+    assert one.vad == pytest.approx(0.03, abs=0.02)
+    assert one.queue == pytest.approx(0.02, abs=0.02)
+    assert one.compute == pytest.approx(0.05, abs=0.03)
+    assert one.end - one.start == pytest.approx(whole, abs=0.02)
+    assert two.queue > 0.08  # while the first was loaded
+    assert one.busy + two.busy == pytest.approx(two.compute, abs=0.01)  # each second once
+    assert one.busy == pytest.approx(0.05, abs=0.03)
+
+
+def test_a_trace_that_is_off() -> None:
+    traced = Trace(on=False)
+    traced.begin([FIRST])
+    with traced.loading(FIRST), trace.vad():
+        pass
+    traced.computing([FIRST])
+    assert traced.take(FIRST) is None
+
+
+def header(path: Path) -> MetricsFile:
+    file = MetricsFile(path)
+    file.write(metrics_file.dumped("run", {"metrics": 1}))
+    return file
+
+
+def test_a_torn_line_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    header(path).close()
+    whole = path.read_text()
+    path.write_text(whole + '{"event": "sam')
+    header(path).close()
+    assert path.read_text() == whole * 2
+    path.write_text(whole[:9])  # of the very first line
+    header(path).close()
+    assert path.read_text() == whole
+
+
+def test_no_second_run_writes_there(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    first = header(path)
+    with pytest.raises(OutputConflict, match="another run"):
+        MetricsFile(path)
+    first.close()
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(path)
+    with pytest.raises(OutputConflict, match="is a link"):
+        MetricsFile(link)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "is empty"), (b"RIFF\0\0\0\0WAVE", "no file of metrics")]
+)
+def test_reading_something_else(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=words):
+        list(metrics_file.read(path))
+
+
+def test_damaged_lines_are_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    file = header(path)
+    for line in ("{", "[1]", '{"event": 3}', '{"event": "end"}', "[" * 100_000):
+        file.write(line + "\n")
+    file.close()
+    assert [line["event"] for line in metrics_file.read(path)] == ["run", "end"]
+
+
+def test_text_for_prometheus() -> None:
+    sample = {"done": 3, "time": 1.5, "workers": [{"worker": 1, "rss": 9}, {"worker": 2}]}
+    labels = {"stage": "vad", "output": 'a"\\\n.jsonl'}
+    text = prometheus.rendered(sample, labels, None)
+    escaped = r'stage="vad",output="a\"\\\n.jsonl"'
+    assert f"speechkit_utterances_done_total{{{escaped}}} 3\n" in text
+    assert f'speechkit_worker_memory_bytes{{{escaped},worker="1"}} 9\n' in text
+    assert f"speechkit_running{{{escaped}}} 1\n" in text
+    assert "exit_code" not in text
+    assert "exit_code" in prometheus.rendered(sample, labels, 0)
+    for line in text.splitlines():
+        assert line.startswith(("# HELP speechkit_", "# TYPE speechkit_", "speechkit_"))
+
+
+def test_bins_keep_sums_and_stay_few() -> None:
+    bins = TimeBins(["done", "memory"])
+    for second in range(5000):
+        bins.add(1e9 + second, 1e9 + second + 1, {"done": 2.0})
+        bins.add(1e9 + second, 1e9 + second + 1, {"memory": 7.0})
+    points = list(bins.rates("done"))
+    assert bins.width == 8.0
+    assert len(points) <= MOST_BINS + 1
+    assert {round(rate or 0.0, 6) for _, rate in points} == {2.0}
+    assert {round(rate or 0.0, 6) for _, rate in bins.rates("memory")} == {7.0}
+    bins.add(1e9 + 6000, 1e9 + 6001, {"done": 1.0})
+    assert [rate for _, rate in bins.rates("done")].count(None) == 1
+    bins.add(-1e14, -1e14 + 1, {"done": 1.0})  # anybody's file may say so
+    assert len(list(bins.rates("done"))) <= MOST_BINS + 2
+
+
+def test_two_tasks_at_once_add_up() -> None:
+    bins = TimeBins(["memory"])
+    for start, end in ((10.0, 12.0), (10.5, 11.5)):
+        bins.add(start, end, {"memory": 4.0})
+    assert [rate for _, rate in bins.rates("memory")] == [6.0, 6.0]
