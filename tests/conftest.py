@@ -32,7 +32,7 @@ settings.load_profile("steady")
 ROOT = Path(__file__).resolve().parents[1]
 DATA = (ROOT.parent / "shared" / "data").resolve()
 REAL, TINY = ROOT / ".cache" / "models", ROOT / ".cache" / "tiny-models"  # `make models` makes them
-STAGES = ("manifest", "vad", "asr", "s2s")
+STAGES = ("manifest", "vad", "asr", "s2s", "validate")
 UNREAD = ("SPEECHKIT_", "TMPDIR", "XDG_", "HF_")  # variables that nothing light reads on import
 REQUIRE_ALL = os.environ.get("SPEECHKIT_REQUIRE_ALL") == "1"
 

@@ -10,7 +10,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -150,25 +151,47 @@ class Growth:
         )
 
 
-def growth(command: Sequence[str], output: Path, early: int, late: int, around: int) -> Growth:
-    """Run a stage, and read its workers' memory as utterances come: those that lie at most
-    ``around`` from ``early`` and ``late`` count. Exits where it fails."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Resident bytes of a run's main process and of its largest worker, with so many utterances
+    ``done``."""
+
+    done: int
+    main: int
+    worker: int
+
+
+def memory_readings(command: Sequence[str], output: Path) -> Iterator[Reading]:
+    """Run a stage, and read its memory as utterances come. Exits where it fails."""
     import psutil
 
     part = output.with_name(f"{output.name}.part")
-    readings: list[tuple[int, int]] = []
+    done, read = -1, 0  # the first line of a part is no utterance
     running = subprocess.Popen(command)
+    main = psutil.Process(running.pid)
     while running.poll() is None:
         time.sleep(READ_SECONDS)
-        done = part.read_bytes().count(b"\n") - 1 if part.exists() else 0
-        memory = [process.memory_info().rss for process in psutil.Process(running.pid).children()]
-        if memory and done > 0:
-            readings.append((done, max(memory)))
-    if running.returncode:
+        with suppress(OSError, psutil.Error):
+            if part.exists():
+                with part.open("rb") as file:
+                    file.seek(read)
+                    while chunk := file.read(1 << 20):
+                        done += chunk.count(b"\n")
+                        read += len(chunk)
+            workers = [process.memory_info().rss for process in main.children()]
+            if workers and done > 0:
+                yield Reading(done, main.memory_info().rss, max(workers))
+    if running.returncode not in (0, 3):
         sys.exit(running.returncode)
+
+
+def growth(command: Sequence[str], output: Path, early: int, late: int, around: int) -> Growth:
+    """Run a stage, and read its workers' memory as utterances come: those that lie at most
+    ``around`` from ``early`` and ``late`` count. Exits where it fails."""
+    readings = list(memory_readings(command, output))
     return Growth(
         *(
-            statistics.median(rss for done, rss in readings if abs(done - point) <= around)
+            statistics.median(one.worker for one in readings if abs(one.done - point) <= around)
             for point in (early, late)
         )
     )

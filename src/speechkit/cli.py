@@ -103,8 +103,8 @@ def _show_version(version: bool) -> None:
     epilog="Every option can also come from a variable (SPEECHKIT_VAD_THRESHOLD=0.6 for vad, "
     "SPEECHKIT_WORKERS=8 for every command) or from a YAML file (--config). The command line has "
     "priority, then variables, then the file. Exit codes: 0 all done, 1 fatal, 2 usage, 3 finished "
-    "but some utterances failed, 4 merge incomplete, 75 stopped by a signal or a hang: run again "
-    "to resume."
+    "but some utterances failed or are not valid, 4 merge incomplete, 75 stopped by a signal or a "
+    "hang: run again to resume."
 )
 def speechkit(
     version: Annotated[

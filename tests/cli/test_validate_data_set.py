@@ -14,6 +14,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from conftest import Speechkit
 from runkit import records, tree, write_manifest
+from speechkit.io.journal import Journal
+from speechkit.io.run_identity import RunIdentity
+from speechkit.stages.validate.stage import ValidateOptions, validate_stage
 
 Record = dict[str, Any]
 WRONG = "An old captain went on deck at dawn and looked for land."
@@ -191,26 +194,42 @@ def test_what_is_refused_before_any_work(
     assert (tmp_path / "foreign" / "kept.jsonl").read_text() == "{}\n"
 
 
-def test_failed_utterances_are_rejected_until_they_are_retried(
+def test_a_resumed_run_and_a_retry_leave_what_an_undisturbed_run_does(
     speechkit: Speechkit, examples: Path, tmp_path: Path
 ) -> None:
-    """A carried error fails an utterance; without it, the same output is as if it never was."""
-    out, split = tmp_path / "v.jsonl", tmp_path / "split"
     line: Record = {"audio_filepath": str(sorted(examples.glob("*/*.flac"))[0])}
-    failed = {**line, "error": {"type": "TimeLimit", "message": "too slow"}}
-    manifest = write_manifest(tmp_path / "in.jsonl", [failed, {**line, "id": "again"}])
-    arguments = ("validate", manifest, "-o", out, "--split-output", split)
-    speechkit(*arguments, code=3)
-    first, second = records(out)
-    assert (first["valid"], first["issues"], first["error"]["type"]) == (
-        False,
-        ["error"],
-        "TimeLimit",
-    )
-    assert second["issues"] == []
-    before = tree(split)
-    speechkit(*arguments, "--retry-failed", code=3)
-    assert tree(split) == before
+    carried = {**line, "id": "c", "error": {"type": "AudioEmpty", "message": "of another stage"}}
+    lines = [{**line, "id": "a"}, {**line, "id": "b"}, carried]
+    manifest = write_manifest(tmp_path / "in.jsonl", lines)
+
+    def validate(name: str, *options: object) -> dict[str, bytes]:
+        folder = tmp_path / name
+        files = ("-o", folder / "v.jsonl", "--split-output", folder / "split")
+        speechkit("validate", manifest, *files, "--workers", 1, *options, code=3)
+        return tree(folder)
+
+    def issues(files: dict[str, bytes], name: str) -> list[list[str]]:
+        return [record["issues"] for record in records(files[name])]
+
+    begin_with_an_error(manifest, tmp_path / "disturbed" / "v.jsonl")
+    resumed = validate("disturbed")
+    assert issues(resumed, "v.jsonl") == [["error"], [], ["error"]]
+    assert issues(resumed, "split/rejected.jsonl") == [["error"], ["error"]]
+    retried = validate("disturbed", "--retry-failed")
+    assert issues(retried, "v.jsonl") == [[], ["duplicate_line"], ["error"]]
+    assert retried == validate("straight")
+
+
+def begin_with_an_error(manifest: Path, out: Path) -> None:
+    """Leave what a run leaves that was killed when its first utterance had failed."""
+    stage = validate_stage(ValidateOptions())
+    with stage.inputs([str(manifest)]) as inputs:
+        scan = inputs.scan()
+        first = next(iter(inputs)).record
+    identity = RunIdentity("validate", stage.options, scan.fingerprint, scan.count, scan.written)
+    error = {"type": "WorkerDied", "message": "killed"}
+    with Journal(out, identity) as journal:
+        journal.append(0, [json.dumps({**first, **stage.error_keys, "error": error})])
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 
 from audiokit import EXAMPLES
 from speechkit.engines import dnsmos
-from speechkit.engines.dnsmos import MEASURES, Dnsmos, Ratings
+from speechkit.engines.dnsmos import MEASURES, Dnsmos, windows
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import EngineMissing
 from speechkit.io.audio import load
@@ -21,22 +21,8 @@ if TYPE_CHECKING:
 NAMES = ("sig_mos", "bak_mos", "ovrl_mos", "p808_mos")  # those of `MEASURES`, in speechmos
 
 
-class Listening(Dnsmos):
-    """Rates a window by its first sample."""
-
-    def __init__(self) -> None:
-        pass
-
-    def rate(self, window: Waveform) -> np.ndarray:
-        assert window.shape == (144_160,)
-        return np.full(4, float(window[0]))
-
-
-def rated(engine: Dnsmos, waveform: Waveform, stretch: int) -> dict[str, float]:
-    ratings = Ratings(engine)
-    for first in range(0, len(waveform), stretch):
-        ratings.add(waveform[first : first + stretch])
-    return dict(ratings.means())
+def stretches(waveform: Waveform, length: int) -> list[Waveform]:
+    return [waveform[first : first + length] for first in range(0, len(waveform), length)]
 
 
 @pytest.mark.slow
@@ -48,25 +34,30 @@ def test_ratings_are_those_of_speechmos(seconds: float) -> None:
     waveform = np.concatenate([recording.waveform for recording in recordings])
     waveform = waveform[: int(seconds * SAMPLE_RATE)]
     expected = original.run(waveform, SAMPLE_RATE)
-    found = rated(Dnsmos(), waveform, 7001)
+    found = Dnsmos().ratings(stretches(waveform, 7001))
     assert list(found) == list(MEASURES)
     assert list(found.values()) == pytest.approx([expected[name] for name in NAMES], abs=1e-3)
     assert 2 < found["mos_overall"] < 5
 
 
-@pytest.mark.parametrize("stretch", [999, 160_000, 10**7])
-def test_windows_are_those_of_speechmos(stretch: int) -> None:
+@pytest.mark.parametrize("length", [999, 160_000, 10**7])
+def test_windows_are_those_of_speechmos(length: int) -> None:
     """The 8th to the 24th window are left out, as its arithmetic does."""
     seconds = np.repeat(np.arange(37, dtype=np.float32) / 100, SAMPLE_RATE)
-    windows = [*range(7), *range(24, 28)]
-    means = rated(Listening(), seconds[:-1], stretch)  # the last second is not a whole one
-    assert means["mos_p808"] == pytest.approx(sum(windows[:-1]) / 100 / len(windows[:-1]))
-    means = rated(Listening(), seconds, stretch)
-    assert means["mos_p808"] == pytest.approx(sum(windows) / 100 / len(windows))
+    expected = [*range(7), *range(24, 28)]
+    for waveform, starts in ((seconds, expected), (seconds[:-1], expected[:-1])):
+        found = [*windows(stretches(waveform, length))]
+        assert {window.shape for window in found} == {(144_160,)}
+        assert [round(100 * float(window[0])) for window in found] == starts
 
 
-def test_no_samples_have_no_ratings() -> None:
-    assert rated(Listening(), np.empty(0, np.float32), 1) == {}
+def test_a_short_waveform_is_repeated() -> None:
+    (window,) = windows([np.linspace(-1, 1, 76_800, dtype=np.float32)])  # 4.8 s
+    assert np.array_equal(window[76_800:], window[: 144_160 - 76_800])
+
+
+def test_no_samples_have_no_windows() -> None:
+    assert [*windows([np.empty(0, np.float32)])] == []
 
 
 def test_missing_weights_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

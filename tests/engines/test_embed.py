@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from speechkit.engines import registry
 from speechkit.engines.embed.options import EncoderOptions
 from speechkit.engines.embed.pooled_encoder import PooledEncoder
 from speechkit.errors import EngineMissing, UsageError
+from speechkit.runtime.summary import device_account
 
 LENGTHS = (0.3, 0.5, 0.77, 1.0, 1.31, 2.0, 2.9, 3.7)  # seconds
 
@@ -105,8 +107,8 @@ def test_a_model_that_batches_change_gets_one_at_a_time(batched: bool, waves: Wa
     made = PooledEncoder("padded", lambda *_: encoder, EncoderOptions(batch_size=8, device="cpu"))
     assert [one.vector[0] for one in made.pool(waves)] == [len(wave) for wave in waves]
     use = made.device_use()
-    assert use.one_by_one
     assert use.batch_size == 1
+    assert (device_account([use], 1.0) or {})["one_by_one"] is True
 
 
 def test_half_precision_may_round(folder: Folder, waves: Waves) -> None:
@@ -143,6 +145,15 @@ def test_options_that_no_model_has(name: str, options: Any, error: str, folder: 
 def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(EngineMissing, match="of the kind 'bert'; there are hubert, wavlm, wav2vec"):
+        engine(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["ast", "whisper", "wav2vec2"])
+def test_a_folder_that_names_code_is_refused(name: str, tmp_path: Path) -> None:
+    config = make(name, tmp_path) / "config.json"
+    code = {"auto_map": {"AutoModel": "own.Own"}}
+    config.write_text(json.dumps({**json.loads(config.read_text()), **code}))
+    with pytest.raises(EngineMissing, match=r"config.json: refused, it says auto_map"):
         engine(tmp_path)
 
 

@@ -173,7 +173,7 @@ def test_importing_it_is_light() -> None:
 @pytest.mark.slow
 def test_the_examples_of_the_page_run(talks: Path, tmp_path: Path) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(blocks)],
         cwd=tmp_path,
@@ -186,6 +186,7 @@ def test_the_examples_of_the_page_run(talks: Path, tmp_path: Path) -> None:
     count = len(list(talks.glob("*.flac")))
     assert lines[0].startswith("talks/") or lines[0].startswith(str(talks))
     assert f"{count} 0 0" in lines
+    assert f"({count}, 256) ('embeddings',) []" in lines
     assert lines[-1] == f"{count} of {count}"
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from runkit import write_manifest
 from speechkit.stages.validate.across import across
 from speechkit.stages.validate.compact import NumberTable, SimilarStrings, digest
-from speechkit.stages.validate.splits import DataSet, split_of
+from speechkit.stages.validate.splits import DataSet, Transcribed, split_of
 
 Record = dict[str, Any]
 
@@ -149,3 +150,15 @@ def test_lines_get_their_split_only_where_there_are_several(tmp_path: Path) -> N
 
     assert splits(*train) == [None, None]
     assert splits(train[0], str(test), str(test / "m.jsonl")) == ["train", "test", "dev"]
+
+
+def test_validate_finds_by_itself_what_kept_audio_from_being_transcribed(tmp_path: Path) -> None:
+    lines = [
+        {"audio_filepath": "/a", "pred_text": "", "error": {"type": "AudioEmpty", "message": ""}},
+        {"audio_filepath": "/b", "pred_text": "", "error": {"type": "TimeLimit", "message": ""}},
+        {"audio_filepath": "/c", "pred_text": "heard"},
+    ]
+    manifest = write_manifest(tmp_path / "v.asr.jsonl", lines)
+    with Transcribed([str(manifest)]) as inputs:
+        found = [utterance.record for utterance in inputs]
+    assert found == [{"audio_filepath": "/a"}, *lines[1:]]

@@ -18,7 +18,7 @@ EngineOption = Annotated[
     str,
     Option(
         metavar="NAME",
-        help="Engine of the models: faster-whisper, whisper, nemo, or transformers (s2s).",
+        help="Engine of the models: faster-whisper, whisper, nemo, or transformers (s2s, embed).",
     ),
 ]
 DEFAULT = registry.default("asr")

@@ -19,6 +19,13 @@ from speechkit.commands.validate_thresholds import ThresholdGroup
 from speechkit.engines import registry
 
 ENGINES = registry.names("vad")
+MosOption = Annotated[
+    bool,
+    EngineOption(
+        "--mos",
+        help="Rate the quality as listeners would, by DNSMOS. It takes as long as the audio.",
+    ),
+]
 
 
 @takes(
@@ -34,6 +41,7 @@ def validate(
     engine: Annotated[
         str, EngineOption(choices=ENGINES, help="VAD engine that tells speech from noise.")
     ] = "silero",
+    mos: MosOption = False,
     *,
     audio: AudioFlags,
     data_set: DataSetFlags,
@@ -57,6 +65,7 @@ def validate(
         thresholds=thresholds,
         channel=audio.channel,
         track=audio.track,
+        mos=mos,
         tokenizer=texts.tokenizer,
         require_text=texts.require_text,
         engine_options=engine_options,
@@ -64,12 +73,14 @@ def validate(
     stage = validate_stage(options)
     baseline = data_set.earlier()
     split = data_set.split(run, inputs)
+    data_set.check_report(run)
     with split.claimed() if split else nullcontext():
         if texts.asr:
             stage, inputs = transcribed(stage, inputs, run, audio)
         summary = summarised(stage, inputs, run)
         if split:
             split.write()
+    data_set.write_report(run, options)
     report = ValidateReport(summary)
     if baseline:
         compared = baseline.compared(summary.to_json(), data_set.baseline_tolerance)

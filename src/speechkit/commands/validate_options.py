@@ -13,6 +13,7 @@ from speechkit.errors import UsageError
 if TYPE_CHECKING:
     from speechkit.stages.validate.baseline import Baseline
     from speechkit.stages.validate.split_output import SplitOutput
+    from speechkit.stages.validate.stage import ValidateOptions
 
 TextOption = in_section("Texts")
 BaselineOption = in_section("Comparison with an earlier delivery")
@@ -53,6 +54,13 @@ class DataSetFlags:
             help="Write valid lines to kept.jsonl in this folder, the others to rejected.jsonl.",
         ),
     ] = None
+    report: Annotated[
+        Path | None,
+        OutputOption(
+            metavar="FILE",
+            help="Write a page for a browser: distributions, and the worst cases to hear and see.",
+        ),
+    ] = None
     baseline: Annotated[
         str | None,
         BaselineOption(
@@ -85,6 +93,23 @@ class DataSetFlags:
             return None
         output = require_output(run, "--split-output")
         return SplitOutput(self.split_output, output, sources, restart=run.restart)
+
+    def check_report(self, run: RunFlags) -> None:
+        """Raises `UsageError` and `OutputFailed` for a report that can't be written."""
+        from speechkit.io.atomic import refuse_special
+
+        if not self.report:
+            return
+        for option, name in (("-o", require_output(run, "--report")), ("--summary", run.summary)):
+            if name and Path(name).resolve() == self.report.resolve():
+                raise UsageError(f"--report {self.report}: is {option}, too; name another file")
+        refuse_special(self.report)
+
+    def write_report(self, run: RunFlags, options: ValidateOptions) -> None:
+        from speechkit.reports.validate_page import write_validate_page
+
+        if self.report:
+            write_validate_page(self.report, require_output(run, "--report"), options)
 
 
 def require_output(run: RunFlags, option: str) -> str:

@@ -7,7 +7,7 @@ imported; windows and formulas are those of its dnsmos.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,7 +56,14 @@ class Dnsmos:
         self._p835, self._p808 = _session(*P835), _session(*P808)
         self._filters = filters(BANDS, FFT).T
 
-    def rate(self, window: Waveform) -> NDArray[np.float64]:
+    def ratings(self, stretches: Iterable[Waveform]) -> dict[str, float]:
+        """The mean ratings of a waveform, by the names of `MEASURES`; none for no samples."""
+        rated = [self._rate(window) for window in windows(stretches)]
+        if not rated:
+            return {}
+        return dict(zip(MEASURES, np.mean(rated, axis=0).tolist(), strict=True))
+
+    def _rate(self, window: Waveform) -> NDArray[np.float64]:
         """The ratings [4] of a window, in the order of `MEASURES`."""
         ((raw,),) = self._p835.run(None, {"input_1": window[None]})
         mels = self._mels(window[:-HOP]).astype(np.float32)
@@ -77,42 +84,29 @@ class Dnsmos:
         return shown
 
 
-class Ratings:
-    """The mean ratings of a waveform that comes in stretches: those of windows of 9.01 s, one a
-    second. A shorter waveform is repeated. At most a window and a stretch are held."""
+def windows(stretches: Iterable[Waveform]) -> Iterator[Waveform]:
+    """The windows of a waveform that are rated: of 9.01 s, one a second.
 
-    def __init__(self, engine: Dnsmos) -> None:
-        self._engine = engine
-        self._rest: Waveform = np.empty(0, np.float32)
-        self._samples = 0
-        self._windows = 0
-        self._rated: list[NDArray[np.float64]] = []
+    A shorter waveform is repeated. At most a window and a stretch are held.
+    """
+    rest: Waveform = np.empty(0, np.float32)
+    number = 0  # of the window that begins with the rest
+    for stretch in stretches:
+        rest = np.concatenate((rest, stretch.clip(-1, 1)))
+        while len(rest) >= STEP + WINDOW:
+            yield from _window(rest, number)
+            rest, number = rest[STEP:], number + 1
+    while 0 < len(rest) < WINDOW:
+        rest = np.concatenate((rest, rest))
+    seconds = number + len(rest) // SAMPLE_RATE
+    for last in range(number, max(1, seconds - int(SECONDS)) if len(rest) else 0):
+        yield from _window(rest[(last - number) * STEP :], last)
 
-    def add(self, stretch: Waveform) -> None:
-        self._samples += len(stretch)
-        self._rest = np.concatenate((self._rest, stretch))
-        while len(self._rest) >= STEP + WINDOW:
-            self._rate()
 
-    def means(self) -> Mapping[str, float]:
-        """By the names of `MEASURES`; none for no samples. After all stretches."""
-        if not self._samples:
-            return {}
-        while len(self._rest) < WINDOW and not self._windows:
-            self._rest = np.concatenate((self._rest, self._rest))
-            self._samples *= 2
-        windows = max(1, self._samples // SAMPLE_RATE - int(SECONDS))
-        while self._windows < windows:
-            self._rate()
-        return dict(zip(MEASURES, np.mean(self._rated, axis=0).tolist(), strict=True))
-
-    def _rate(self) -> None:
-        number = self._windows
-        # speechmos leaves out windows whose end its arithmetic puts a sample early: 7 to 23, …
-        if int((number + SECONDS) * SAMPLE_RATE) - number * STEP == WINDOW:
-            self._rated.append(self._engine.rate(self._rest[:WINDOW].clip(-1, 1)))
-        self._windows += 1
-        self._rest = self._rest[STEP:]
+def _window(rest: Waveform, number: int) -> Iterator[Waveform]:
+    # speechmos leaves out windows whose end its arithmetic puts a sample early: 7 to 23, 119, …
+    if int((number + SECONDS) * SAMPLE_RATE) - number * STEP == WINDOW:
+        yield rest[:WINDOW]
 
 
 def _session(name: str, sha256: str) -> onnxruntime.InferenceSession:

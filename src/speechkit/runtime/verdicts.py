@@ -6,7 +6,7 @@ import math
 import random
 from array import array
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +14,7 @@ from speechkit.records import Record
 
 SAMPLE = 10_000  # values kept of a measure; its quantiles are exact up to as many
 QUANTILES = (1, 5, 25, 50, 75, 95, 99)  # percent
+_PLACES = ("_at", "_of", "_to")  # ends of the names of times and lines, which are no quantities
 BINS = 16  # of a histogram, from the first of the quantiles to the last
 
 
@@ -24,7 +25,7 @@ class Verdicts:
         self.invalid = 0
         self.issues: Counter[str] = Counter()
         self.warnings: Counter[str] = Counter()
-        self._measures: dict[str, Distribution] = {}
+        self.measures: defaultdict[str, Distribution] = defaultdict(Distribution)
 
     def count(self, record: Record) -> None:
         self.invalid += record.get("valid") is not True
@@ -32,15 +33,15 @@ class Verdicts:
         self.warnings.update(map(str, record.get("warnings") or ()))
         values = {"duration": record.get("duration"), **(record.get("measures") or {})}
         for name, value in values.items():
-            if type(value) in (int, float):
-                self._measures.setdefault(name, Distribution()).add(value)
+            if type(value) in (int, float) and not name.endswith(_PLACES):
+                self.measures[name].add(value)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "invalid": self.invalid,
             "issues": dict(sorted(self.issues.items())),
             "warnings": dict(sorted(self.warnings.items())),
-            "measures": {name: values.to_json() for name, values in self._measures.items()},
+            "measures": {name: values.to_json() for name, values in self.measures.items()},
         }
 
 
@@ -53,30 +54,35 @@ class Distribution:
     """
 
     def __init__(self) -> None:
-        self._count = 0
+        self.count = 0
         self._sum = 0.0
         self._least, self._most = math.inf, -math.inf
         self._sample = array("d")
         self._chance = random.Random(0)  # noqa: S311
 
     def add(self, value: float) -> None:
-        self._count += 1
+        self.count += 1
         self._sum += value
         self._least, self._most = min(self._least, value), max(self._most, value)
         if len(self._sample) < SAMPLE:
             self._sample.append(value)
-        elif (place := self._chance.randrange(self._count)) < SAMPLE:
+        elif (place := self._chance.randrange(self.count)) < SAMPLE:
             self._sample[place] = value
+
+    @property
+    def values(self) -> list[float]:
+        """The sample, sorted."""
+        return sorted(self._sample)
 
     def to_json(self) -> dict[str, Any]:
         """``histogram``: shares of `BINS` equal steps; outer values count for the outermost."""
-        values = sorted(self._sample)
+        values = self.values
         quantiles = {str(percent): _rounded(_quantile(values, percent)) for percent in QUANTILES}
         return {
-            "count": self._count,
+            "count": self.count,
             "minimum": _rounded(self._least),
             "maximum": _rounded(self._most),
-            "mean": _rounded(self._sum / self._count),
+            "mean": _rounded(self._sum / self.count),
             "quantiles": quantiles,
             "histogram": _histogram(values),
         }

@@ -57,14 +57,9 @@ class HubertFeatures:
         if model.is_dir():
             loaded, self._normalise = _from_folder(model, layer)
         else:
-            saved = fairseq_checkpoint.read(model)
-            layers = fairseq_weights.layer_count(saved)
-            if layer is not None:
-                require_layer(layer, layers, model)
-            loaded, self.reinitialised = fairseq_weights.load(
-                saved, layer or layers, allow_reinit=allow_reinit
+            loaded, self._normalise, self.reinitialised = _from_checkpoint(
+                model, layer, allow_reinit=allow_reinit
             )
-            self._normalise = _as_fairseq if saved.task.get("normalize") else None
         config = loaded.config
         self.width: int = config.hidden_size
         self.longest = WINDOWS[config.model_type]
@@ -127,6 +122,19 @@ def _as_fairseq(waveform: Tensor) -> Tensor:
 def _as_transformers(waveform: Tensor) -> Tensor:
     variance = waveform.var(correction=0)
     return (waveform - waveform.mean()) / torch.sqrt(variance + VARIANCE_FLOOR)
+
+
+def _from_checkpoint(
+    model: Path, layer: int | None, *, allow_reinit: bool
+) -> tuple[Any, Any, list[str]]:
+    """The model of a checkpoint of fairseq, the normalisation of its waveforms, and the names of
+    reinitialised weights."""
+    saved = fairseq_checkpoint.read(model)
+    layers = fairseq_weights.layer_count(saved)
+    if layer is not None:
+        require_layer(layer, layers, model)
+    loaded, fresh = fairseq_weights.load(saved, layer or layers, allow_reinit=allow_reinit)
+    return loaded, _as_fairseq if saved.task.get("normalize") else None, fresh
 
 
 def _from_folder(model: Path, layer: int | None) -> tuple[Any, Any]:

@@ -34,6 +34,15 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     return _multiples(low, high, _round_step((high - low) / most))
 
 
+def bins(low: float, high: float, most: int = 30, *, whole: bool = False) -> list[float]:
+    """Edges of bins of a round width, from ``low`` or below to beyond ``high``; ``whole``: for
+    whole numbers, which are never split."""
+    step = _round_step(max((high - low) / most, abs(high) * 1e-6, 1e-9))
+    step = max(step, 1.0) if whole else step
+    first, last = math.floor(low / step + 1e-6), math.floor(high / step + 1e-6) + 1
+    return [float(f"{step * count:.12g}") for count in range(first, last + 1)]
+
+
 def time_ticks(low: float, high: float, most: int = 8) -> list[float]:
     """Round times in seconds from ``low`` to ``high``."""
     least = (high - low) / most

@@ -1,7 +1,11 @@
-"""Charts as inline SVG: a histogram, a list of bars, lines over time. `page` shows their use."""
+"""Charts as inline SVG: a histogram, a list of bars, lines over time, a spectrogram.
+
+`page` shows their use.
+"""
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +14,8 @@ from itertools import pairwise
 from speechkit.reports.html.axes import Scale, ticks, time_labels, time_ticks
 from speechkit.reports.html.markup import Html, element, number
 
-WIDTH, LEFT, RIGHT, TOP = 720, 64, 12, 12  # pixels of a chart and of what surrounds its plot
+WIDE, NARROW = 720, 420  # pixels of a chart
+LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 26  # pixels around its plot
 COLOURS = 6  # of series, in page.css
 
 
@@ -44,7 +49,7 @@ def histogram(
 
     ``note``: a sentence about the values. ``limits``: thresholds, drawn as dashed lines.
     """
-    plot = _Plot(height=180, x=(edges[0], edges[-1]), y=(0.0, float(max(*counts, 1))))
+    plot = _Plot(NARROW, 180, x=(edges[0], edges[-1]), y=(0.0, float(max(*counts, 1))))
     bars = []
     for (low, high), count in zip(pairwise(edges), counts, strict=True):
         left, right = plot.x(low), plot.x(high)
@@ -99,14 +104,11 @@ def time_line(
     note: str = "",
 ) -> Html:
     """Lines over time. ``span``: the first and the last second shown; all of them if not given."""
-    times = [time for one in series for time, _ in one.points]
-    times += [mark.at for mark in marks]
-    start, end = span or (min(times, default=0.0), max(times, default=1.0))
-    end = end if end > start else start + 1
-    values = [value for one in series for _, value in one.points if value is not None]
-    top = max((value for value in values if math.isfinite(value)), default=0.0)
-    low = min((value for value in values if math.isfinite(value)), default=0.0)
-    plot = _Plot(height=220, x=(start, end), y=(min(low, 0.0), top if top > min(low, 0.0) else 1.0))
+    start, end = span or _range(
+        [*(time for one in series for time, _ in one.points), *(mark.at for mark in marks)]
+    )
+    values = (value for one in series for _, value in one.points if value is not None)
+    plot = _Plot(WIDE, 220, x=(start, end), y=_range([0.0, *filter(math.isfinite, values)]))
     drawn: list[Html] = [
         element("path", element("title", one.name), d=_path(one.points, plot), class_=_line(index))
         for index, one in enumerate(series)
@@ -120,17 +122,39 @@ def time_line(
     return plot.figure(title, unit, along, time_labels(along), drawn, note=note, legend=legend)
 
 
+def spectrogram(
+    title: str, png: bytes, *, span: tuple[float, float], top: float, marks: Sequence[Mark] = ()
+) -> Html:
+    """A picture of frequencies from 0 to ``top`` Hz over time. ``span``: its seconds."""
+    plot = _Plot(NARROW, 150, x=span, y=(0.0, top / 1000))
+    left, upper = plot.x(span[0]), plot.y(top / 1000)
+    image = element(
+        "image",
+        href=f"data:image/png;base64,{base64.b64encode(png).decode()}",
+        x=left,
+        y=upper,
+        width=round(plot.x(span[1]) - left, 1),
+        height=round(plot.y(0) - upper, 1),
+        preserveAspectRatio="none",
+    )
+    lines = [plot.upright(mark.at, "mark", mark.text) for mark in marks]
+    along = ticks(*span, most=5)
+    said = [f"{number(time)} s" for time in along]
+    return plot.figure(title, "kHz", along, said, [image, *lines])
+
+
 class _Plot:
     """The area in which values are drawn, and what surrounds it."""
 
-    def __init__(self, *, height: int, x: tuple[float, float], y: tuple[float, float]) -> None:
-        self.height = height
-        bottom = height - 26
+    def __init__(
+        self, width: int, height: int, *, x: tuple[float, float], y: tuple[float, float]
+    ) -> None:
+        self.width, self.height = width, height
         self.up = ticks(*y, most=5)
         high = self.up[-1] if self.up[-1] >= y[1] else 2 * self.up[-1] - self.up[-2]
         self.up += [high] * (high > self.up[-1])
-        self.x = Scale(*x, LEFT, WIDTH - RIGHT)
-        self.y = Scale(min(y[0], self.up[0]), high, bottom, TOP)
+        self.x = Scale(*x, LEFT, width - RIGHT)
+        self.y = Scale(min(y[0], self.up[0]), high, height - BOTTOM, TOP)
 
     def upright(self, at: float, kind: str, label: str = "") -> Html:
         """A line from top to bottom."""
@@ -164,7 +188,7 @@ class _Plot:
             *self._grid(along, said),
             *drawn,
             role="img",
-            viewBox=f"0 0 {WIDTH} {self.height}",
+            viewBox=f"0 0 {self.width} {self.height}",
             class_="plot",
         )
         caption = element("figcaption", title, f" ({unit})" if unit else None)
@@ -178,7 +202,7 @@ class _Plot:
             svg,
             element("ul", *names, class_="legend") if names else None,
             element("p", note, class_="note") if note else None,
-            class_="chart",
+            class_="chart" if self.width == WIDE else "narrow chart",
         )
 
     def _grid(self, along: Sequence[float], said: Sequence[str]) -> Iterator[Html]:
@@ -192,6 +216,12 @@ class _Plot:
             at = self.x(value)
             yield element("line", x1=at, x2=at, y1=bottom, y2=bottom + 4, class_="tick")
             yield element("text", text, x=at, y=bottom + 18, class_="along")
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    """The smallest and the largest; never the same."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    return low, high if high > low else low + 1
 
 
 def _line(index: int) -> str:
@@ -223,7 +253,7 @@ def _thinned(
 ) -> Iterator[tuple[float, float | None]]:
     """At most four points for a pixel: the first, the least, the greatest and the last, or a gap
     before the next one."""
-    if len(points) <= 2 * WIDTH:
+    if len(points) <= 2 * plot.width:
         yield from points
         return
     column: list[tuple[float, float | None]] = []

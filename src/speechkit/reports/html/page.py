@@ -42,8 +42,8 @@ from speechkit.reports.html.markup import Html, element, escaped, joined
 from speechkit.version import __version__
 
 
-def section(heading: str, *content: object) -> Html:
-    return element("section", element("h2", heading), *content)
+def section(heading: str, *content: object, id_: str | None = None) -> Html:
+    return element("section", element("h2", heading), *content, id=id_)
 
 
 def paragraph(*content: object) -> Html:

@@ -30,7 +30,9 @@ class Dropouts:
         self._beside = max(2, round(BESIDE * rate))
         self._held = np.zeros(0, np.float32)  # the last samples, from before a run without an end
         self._settled = 0  # of them, samples whose runs were counted
+        self._before = 0  # samples of the channel before those held
         self._levels: Counter[int] = Counter()  # runs by the level beside them, in whole dBFS
+        self._first: dict[int, int] = {}  # the sample of the first run of each level
 
     def add(self, sound: NDArray[np.float32]) -> None:
         """``sound`` [samples]: the next block of the channel."""
@@ -43,14 +45,20 @@ class Dropouts:
                 settled = start - keep
             elif end > self._settled:
                 before, after = sound[max(0, start - self._beside) : start], sound[end:]
-                level = self._level(before - sound[start], after[: self._beside] - sound[start])
-                self._levels[math.floor(level)] += 1
+                beside = (before - sound[start], after[: self._beside] - sound[start])
+                level = math.floor(self._level(*beside))
+                self._levels[level] += 1
+                self._first.setdefault(level, self._before + start)
+        self._before += keep
         self._held, self._settled = sound[keep:].copy(), settled
 
-    def count(self, power: float) -> int:
-        """The runs with sound on both sides, by the mean ``power`` of all of it."""
+    def found(self, power: float) -> tuple[int, int | None]:
+        """The number of runs with sound on both sides, by the mean ``power`` of all of it, and the
+        sample of the first."""
         least = max(LEAST, 10 * math.log10(power) - QUIETER) if power else 0.0
-        return sum(count for level, count in self._levels.items() if level >= least)
+        levels = [level for level in self._levels if level >= least]
+        places = [self._first[level] for level in levels]
+        return sum(self._levels[level] for level in levels), min(places, default=None)
 
     def _runs(self, sound: NDArray[np.float32]) -> list[tuple[int, int]]:
         """Where runs start and end."""

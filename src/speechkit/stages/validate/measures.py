@@ -54,6 +54,9 @@ class Measures:
         self._add_rest()
         power = self._levels.power
         bandwidth = self._spectrum.bandwidth
+        dropouts, dropped = max(
+            (one.found(power) for one in self._dropouts), key=lambda found: found[0]
+        )
         return {
             **line,
             "bandwidth": bandwidth,
@@ -63,11 +66,16 @@ class Measures:
             "loudness": self._loudness.value,
             "dc_offset": self._levels.dc_offset,
             "clipping": self._clipping.percent,
+            **self._place("clipping_at", self._clipping.place),
             **self._spectrum.hum(power),
-            "dropouts": max(dropouts.count(power) for dropouts in self._dropouts),
+            "dropouts": dropouts,
+            **self._place("dropouts_at", dropped),
             "silence": self._levels.silence,
             "fingerprint": self._fingerprint.hexdigest(),
         }
+
+    def _place(self, name: str, sample: int | None) -> dict[str, float]:
+        return {} if sample is None else {name: sample / self.rate}
 
     def _begin(self, channels: int) -> None:
         self.channels = channels

@@ -127,6 +127,12 @@ MEASURES = (
         digits=4,
     ),
     Measure(
+        name="clipping_at",
+        meaning="where the second with most of them begins to be flat",
+        unit="seconds",
+        digits=3,
+    ),
+    Measure(
         name="hum",
         meaning="level of mains hum, 50 or 60 Hz and harmonics, relative to all of the sound; "
         "null where no lines stand out, or the file is shorter than 1 s",
@@ -139,6 +145,7 @@ MEASURES = (
         meaning="stretches of 1 ms to 0.2 s that are zero, or stay at one value, with sound right "
         "before and after",
     ),
+    Measure(name="dropouts_at", meaning="where the first one is", unit="seconds", digits=3),
     Measure(
         name="silence",
         meaning="share of frames of 20 ms that are 40 dB below the mean level, or below -80 dBFS",
@@ -160,6 +167,20 @@ MEASURES = (
         name="fingerprint",
         meaning="BLAKE2b of the decoded samples in 16 bits: equal for the same audio",
     ),
+    Measure(
+        name="mos_signal",
+        meaning="quality of the speech as listeners would rate it, by DNSMOS P.835, with --mos",
+        unit="1 to 5",
+        digits=3,
+    ),
+    Measure(
+        name="mos_background",
+        meaning="how little the background disturbs, likewise",
+        unit="1 to 5",
+        digits=3,
+    ),
+    Measure(name="mos_overall", meaning="overall quality, likewise", unit="1 to 5", digits=3),
+    Measure(name="mos_p808", meaning="overall quality by DNSMOS P.808", unit="1 to 5", digits=3),
     Measure(name="letters", meaning="letters of the text; digits and ideographs count for several"),
     Measure(
         name="letters_per_second",
@@ -319,9 +340,10 @@ RULES = (
         name="dc_offset",
         meaning="the samples aren't centred on zero",
         measure="dc_offset",
-        threshold=1.0,
+        threshold=1.5,
         comparison=ABOVE,
         section=DEFECTS,
+        from_seconds=0.2,
     ),
     Rule(
         name="hum",
@@ -381,6 +403,14 @@ RULES = (
         meaning="noise is almost as loud as the speech",
         measure="snr",
         threshold=8.0,
+        comparison=BELOW,
+        section=SPEECH,
+    ),
+    Rule(
+        name="low_mos",
+        meaning="listeners would rate the quality as poor; with --mos",
+        measure="mos_overall",
+        threshold=2.0,
         comparison=BELOW,
         section=SPEECH,
     ),
@@ -482,7 +512,7 @@ def findings(
     """
     held = [rule for rule in RULES if rule.holds(values, thresholds)]
     names = {rule.name for rule in held}
-    hidden = {name for rule in held for name in rule.hides}
+    hidden = set[str]().union(*(rule.hides for rule in held))
     shown = [rule for rule in held if rule.name not in hidden and rule.requires in {"", *names}]
     return (
         sorted(rule.name for rule in shown if rule.blocking),

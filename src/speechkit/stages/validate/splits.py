@@ -45,17 +45,21 @@ class DataSet(Inputs):
 
 
 class Transcribed(DataSet):
-    """The output of `asr` as `Inputs`. What it couldn't transcribe comes without its error.
+    """The output of `asr` as `Inputs`, without the errors of audio that it couldn't read.
 
-    The audio is examined all the same, and so is the text as far as it goes without a transcript.
+    What is wrong with audio is for validate to find.
     """
 
     def _read(self, source: str, faults: manifest.Faults) -> Iterator[tuple[Record, str]]:
         for record, written in super()._read(source, faults):
-            if record.get("error") is not None:
-                for key in ("error", "pred_text"):
-                    record.pop(key, None)
-            yield record, written
+            yield _without_audio_error(record), written
+
+
+def _without_audio_error(record: Record) -> Record:
+    error = record.get("error")
+    if not (isinstance(error, dict) and str(error.get("type")).startswith("Audio")):
+        return record
+    return {key: value for key, value in record.items() if key not in ("error", "pred_text")}
 
 
 def split_of(source: str) -> str:

@@ -32,6 +32,8 @@ from speechkit.stages.validate.texts import read_tokenizer, text_measures
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from speechkit.engines.dnsmos import Dnsmos
+
 FAULTS: Mapping[type[UtteranceError], str] = {
     AudioNotFound: "missing",
     AudioEmpty: "empty",
@@ -46,13 +48,15 @@ class ValidateOptions:
     """Options of the validate stage.
 
     ``engine``: that of VAD. ``thresholds``: by option, those that differ from `rules.THRESHOLDS`.
-    ``tokenizer``: as `read_tokenizer` takes it. ``require_text``: a line without text is an issue.
+    ``mos``: rate the quality by DNSMOS. ``tokenizer``: as `read_tokenizer` takes it.
+    ``require_text``: a line without text is an issue.
     """
 
     engine: str = "silero"
     thresholds: Mapping[str, Limit] = field(default_factory=dict)
     channel: int | None = None
     track: str | None = None
+    mos: bool = False
     tokenizer: str | None = None
     require_text: bool = False
     engine_options: Mapping[str, Any] = field(default_factory=dict)
@@ -75,9 +79,14 @@ class ValidateProcessor(Processor):
     one_by_one: bool
     _engine: VadEngine = field(init=False)
     _tokenizer: Tokenizer | None = field(init=False, default=None)
+    _dnsmos: Dnsmos | None = field(init=False, default=None)
 
     def open(self) -> None:
         self._engine = self.engine.build()
+        if self.options.mos:
+            from speechkit.engines.dnsmos import Dnsmos
+
+            self._dnsmos = Dnsmos()
         if self.options.tokenizer:
             self._tokenizer = read_tokenizer(self.options.tokenizer)
 
@@ -116,6 +125,8 @@ class ValidateProcessor(Processor):
             if audio:
                 hop = self._engine.hop
                 measures |= speech_measures(audio, next(frames), hop, measures["hum"])
+                if self._dnsmos:
+                    measures |= self._dnsmos.ratings(audio.stretches())
             spoken = (measures["speech"] or audio.seconds) if audio else None
             measures |= self._text_measures(loaded.utterance.record, spoken)
             yield [self._record(loaded, measures, audio.flags if audio else ())]
@@ -154,13 +165,14 @@ def validate_stage(options: ValidateOptions) -> Stage:
             "engine": options.engine,
             "channel": options.channel,
             "track": options.track,
+            "mos": options.mos,
             "tokenizer": options.tokenizer,
             "require_text": options.require_text,
             **THRESHOLDS,
             **options.thresholds,
             **registry.pinned(info, options.engine_options),
         },
-        packages=info.packages,
+        packages=(*info.packages, "speechmos") if options.mos else info.packages,
         result_keys=("valid", "issues", "warnings", "measures"),
         error_keys={"valid": False, "issues": ["error"], "warnings": []},
         inputs=DataSet,

@@ -13,4 +13,5 @@ INFO = EngineInfo(
     note="fairseq's own HuBERT",
     options=EncoderOptions,
     needs_model=True,
+    cpu_windows=4,
 )

@@ -16,4 +16,5 @@ INFO = EngineInfo(
     hub="facebook/{}",
     needs_model=True,
     batched=True,
+    cpu_windows=4,
 )
