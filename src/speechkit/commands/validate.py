@@ -19,6 +19,13 @@ from speechkit.commands.validate_thresholds import ThresholdGroup
 from speechkit.engines import registry
 
 ENGINES = registry.names("vad")
+MosOption = Annotated[
+    bool,
+    EngineOption(
+        "--mos",
+        help="Rate the quality as listeners would, by DNSMOS. It takes as long as the audio.",
+    ),
+]
 
 
 @takes(
@@ -34,13 +41,7 @@ def validate(
     engine: Annotated[
         str, EngineOption(choices=ENGINES, help="VAD engine that tells speech from noise.")
     ] = "silero",
-    mos: Annotated[
-        bool,
-        EngineOption(
-            "--mos",
-            help="Rate the quality as listeners would, by DNSMOS. It takes as long as the audio.",
-        ),
-    ] = False,
+    mos: MosOption = False,
     *,
     audio: AudioFlags,
     data_set: DataSetFlags,

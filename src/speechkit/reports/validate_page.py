@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from speechkit.reports.validate_survey import (
     value_of,
 )
 from speechkit.runtime.verdicts import SAMPLE, Distribution
-from speechkit.stages.validate.rules import ABOVE, MEASURES, RULES, Limit
+from speechkit.stages.validate.rules import ABOVE, MEASURES, RULES, Limit, Rule
 
 if TYPE_CHECKING:
     from speechkit.stages.validate.stage import ValidateOptions
@@ -105,16 +105,12 @@ def _histogram(
     width, counts = edges[1] - edges[0], [0] * (len(edges) - 1)
     for value in values:
         counts[min(max(int((value - edges[0]) / width + 1e-9), 0), len(counts) - 1)] += 1
-    limits = [
-        (rule, limit)
-        for rule in RULES
-        if rule.measure == name
-        and isinstance(limit := thresholds.get(rule.option, rule.threshold), int | float)
-        and not isinstance(limit, bool)
-    ]
+    limits = {
+        rule: limit for rule in RULES if (limit := _limit(rule, name, thresholds)) is not None
+    }
     sides = [
         f"{rule.name} {'above' if rule.comparison == ABOVE else 'below'} {number(limit)}"
-        for rule, limit in limits
+        for rule, limit in limits.items()
     ]
     sampled = [f"a random sample of {number(SAMPLE)}"] if count > len(values) else []
     return histogram(
@@ -123,8 +119,15 @@ def _histogram(
         [round(one * count / len(values)) for one in counts],
         unit=UNITS[name],
         note="; ".join([f"median {number(median)}", *sides, *sampled]),
-        limits=[limit for _, limit in limits if edges[0] <= limit <= edges[-1]],
+        limits=[limit for limit in limits.values() if edges[0] <= limit <= edges[-1]],
     )
+
+
+def _limit(rule: Rule, measure: str, thresholds: Mapping[str, Limit]) -> float | None:
+    """The threshold of a rule if it is about this measure, and a number."""
+    limit = thresholds.get(rule.option, rule.threshold)
+    is_number = isinstance(limit, int | float) and not isinstance(limit, bool)
+    return float(limit) if is_number and rule.measure == measure else None  # type: ignore[arg-type]
 
 
 def _filter(survey: Survey) -> Html:
@@ -141,27 +144,33 @@ def _filter(survey: Survey) -> Html:
 
 
 def _worst(survey: Survey, options: ValidateOptions) -> Html:
-    """The worst cases of each finding. Sound and pictures go to the worst of each first, and on as
-    far as there is room."""
     worst = survey.worst()
-    cards: dict[str, list[Html]] = {name: [] for name in worst}
-    left, silent = CASES_BYTES, 0
-    for rank in range(max(map(len, worst.values()))):
-        for name in (name for name in worst if rank < len(worst[name])):
-            case = worst[name][rank]
-            card = None if silent else _card(name, case, _media(name, case, options))
-            if card is None or len(card) > left:
-                card, silent = _card(name, case, None), silent + 1
-            if len(card) <= left:
-                cards[name].append(card)
-                left -= len(card)
-    groups = [_group(name, cards[name], survey) for name in worst]
-    note = (
-        f"{counted(silent, 'case')} came without sound and picture, to keep this page small."
-        if silent
-        else None
+    cards, silent = _cards(worst, options)
+    note = f"{counted(silent, 'case')} came without sound and picture, to keep this page small."
+    return section(
+        "Worst cases",
+        element("p", note, class_="note") if silent else None,
+        *(_group(name, cards[name], survey) for name in worst),
+        id_="worst",
     )
-    return section("Worst cases", note and element("p", note, class_="note"), *groups, id_="worst")
+
+
+def _cards(
+    worst: Mapping[str, Sequence[Flagged]], options: ValidateOptions
+) -> tuple[Mapping[str, Sequence[Html]], int]:
+    """The cases of each finding, and the number of those without sound and picture, which go to the
+    worst of each finding first, and on as far as there is room."""
+    cards: dict[str, list[Html]] = {name: [] for name in worst}
+    ranks = zip_longest(*([(name, one) for one in cases] for name, cases in worst.items()))
+    left, silent = CASES_BYTES, 0
+    for name, case in filter(None, chain.from_iterable(ranks)):
+        card = None if silent else _card(name, case, _media(name, case, options))
+        if card is None or len(card) > left:
+            card, silent = _card(name, case, None), silent + 1
+        if len(card) <= left:
+            cards[name].append(card)
+            left -= len(card)
+    return cards, silent
 
 
 def _group(name: str, cards: Sequence[Html], survey: Survey) -> Html:

@@ -17,6 +17,8 @@ CASES = 6  # of a finding
 ROWS = 2000  # flagged utterances in the table, and
 ROWS_OF_EACH = 20  # of each finding at least
 NAME, TEXT = 160, 300  # characters that are shown
+TEXTS = ("text", "pred_text")
+DEFAULT_RATE = 16_000  # Hz, where the file's is not known
 ERROR = "error"  # the issue of an utterance that failed
 
 FINDINGS: Mapping[str, Rule | None] = {rule.name: rule for rule in RULES} | {ERROR: None}
@@ -111,21 +113,17 @@ def _flagged(record: Record, issues: list[str], warnings: list[str]) -> Flagged:
     measures = record.get("measures") or {}
     values = {"duration": record.get("duration"), **measures}
     rules = [rule for name in (*issues, *warnings) if (rule := FINDINGS[name])]
-    error = record.get("error")
-    message = error.get("message") if isinstance(error, dict) else measures.get("message")
-    texts = {key: record[key] for key in ("text", "pred_text") if record.get(key)}
+    error = record.get("error") or measures
     return Flagged(
         name=shortened(manifest.name(record), NAME),
         path=str(record.get("audio_filepath") or ""),
         offset=record.get("offset") or 0.0,
         duration=record.get("duration"),
-        sample_rate=measures.get("sample_rate") or 16_000,
+        sample_rate=measures.get("sample_rate", DEFAULT_RATE),
         issues=issues,
         warnings=warnings,
-        values={rule.measure: values[rule.measure] for rule in rules if rule.measure in values},
-        places={
-            rule.name: measures[at] for rule in rules if (at := f"{rule.measure}_at") in measures
-        },
-        texts={key: shortened(text, TEXT) for key, text in texts.items()},
-        message=shortened(message or "", TEXT),
+        values={rule.measure: values.get(rule.measure) for rule in rules},
+        places={rule.name: values[at] for rule in rules if (at := f"{rule.measure}_at") in values},
+        texts={key: shortened(record[key], TEXT) for key in TEXTS if record.get(key)},
+        message=shortened(error.get("message", ""), TEXT),
     )

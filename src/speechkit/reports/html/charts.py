@@ -104,14 +104,11 @@ def time_line(
     note: str = "",
 ) -> Html:
     """Lines over time. ``span``: the first and the last second shown; all of them if not given."""
-    times = [time for one in series for time, _ in one.points]
-    times += [mark.at for mark in marks]
-    start, end = span or (min(times, default=0.0), max(times, default=1.0))
-    end = end if end > start else start + 1
-    values = [value for one in series for _, value in one.points if value is not None]
-    top = max((value for value in values if math.isfinite(value)), default=0.0)
-    low = min((value for value in values if math.isfinite(value)), default=0.0)
-    plot = _Plot(WIDE, 220, x=(start, end), y=(min(low, 0.0), top if top > min(low, 0.0) else 1.0))
+    start, end = span or _range(
+        [*(time for one in series for time, _ in one.points), *(mark.at for mark in marks)]
+    )
+    values = (value for one in series for _, value in one.points if value is not None)
+    plot = _Plot(WIDE, 220, x=(start, end), y=_range([0.0, *filter(math.isfinite, values)]))
     drawn: list[Html] = [
         element("path", element("title", one.name), d=_path(one.points, plot), class_=_line(index))
         for index, one in enumerate(series)
@@ -219,6 +216,12 @@ class _Plot:
             at = self.x(value)
             yield element("line", x1=at, x2=at, y1=bottom, y2=bottom + 4, class_="tick")
             yield element("text", text, x=at, y=bottom + 18, class_="along")
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    """The smallest and the largest; never the same."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    return low, high if high > low else low + 1
 
 
 def _line(index: int) -> str:

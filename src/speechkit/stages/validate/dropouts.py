@@ -44,20 +44,12 @@ class Dropouts:
                 keep = max(0, start - self._beside)
                 settled = start - keep
             elif end > self._settled:
-<<<<<<< HEAD
-                level = math.floor(
-                    self._level(
-                        sound[max(0, start - self._beside) : start], sound[end:][: self._beside]
-                    )
-                )
+                before, after = sound[max(0, start - self._beside) : start], sound[end:]
+                beside = (before - sound[start], after[: self._beside] - sound[start])
+                level = math.floor(self._level(*beside))
                 self._levels[level] += 1
                 self._first.setdefault(level, self._before + start)
         self._before += keep
-=======
-                before, after = sound[max(0, start - self._beside) : start], sound[end:]
-                level = self._level(before - sound[start], after[: self._beside] - sound[start])
-                self._levels[math.floor(level)] += 1
->>>>>>> h-measure
         self._held, self._settled = sound[keep:].copy(), settled
 
     def found(self, power: float) -> tuple[int, int | None]:

@@ -142,18 +142,10 @@ MEASURES = (
     Measure(name="hum_frequency", meaning="frequency of the hum: 50 or 60", unit="Hz"),
     Measure(
         name="dropouts",
-<<<<<<< HEAD
-        meaning="runs of zeros from 1 ms to 0.2 s with sound right before and after",
-    ),
-    Measure(name="dropouts_at", meaning="where the first one is", unit="seconds", digits=3),
-    Measure(
-        name="jumps",
-        meaning="places where the waveform jumps amid sound, as where samples are missing",
-=======
         meaning="stretches of 1 ms to 0.2 s that are zero, or stay at one value, with sound right "
         "before and after",
->>>>>>> h-measure
     ),
+    Measure(name="dropouts_at", meaning="where the first one is", unit="seconds", digits=3),
     Measure(
         name="silence",
         meaning="share of frames of 20 ms that are 40 dB below the mean level, or below -80 dBFS",
