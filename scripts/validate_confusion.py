@@ -60,9 +60,10 @@ class Good:
 
     @property
     def loudest(self) -> int:
-        """The sample at which the loudest 50 ms begin."""
+        """The sample at which the loudest 50 ms begin, of those with 150 ms after them."""
         size = self.rate // 20
-        powers = np.square(self.samples[: len(self.samples) // size * size]).reshape(-1, size)
+        frames = len(self.samples) // size - 3
+        powers = np.square(self.samples[: frames * size]).reshape(-1, size)
         return int(powers.mean(axis=1).argmax()) * size
 
 

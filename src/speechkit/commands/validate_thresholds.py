@@ -11,6 +11,11 @@ from speechkit.stages.validate.rules import ABOVE, MEASURES, RULES, Rule
 
 UNITS = {measure.name: measure.unit for measure in MEASURES} | {"duration": "seconds"}
 
+METAVARS = {
+    **{"": "N", "per second": "N", "seconds": "SECONDS", "0 to 1": "SHARE", "Hz": "HZ"},
+    **{"%": "PERCENT", "% of full scale": "PERCENT"},
+}
+
 
 class ThresholdGroup:
     """A `Group` of a threshold for each rule that has one. The value has those given, by option."""
@@ -31,9 +36,7 @@ def _option(rule: Rule) -> Any:
     kind = "Issue" if rule.blocking else "Warning"
     comparison = "more" if rule.comparison == ABOVE else "less"
     default = "no limit" if rule.threshold is None else f"{rule.threshold:g}"
-    metavar = {"": "N", "seconds": "SECONDS", "0 to 1": "SHARE"}.get(
-        unit, unit.split(" ")[0].upper()
-    )
+    metavar = METAVARS.get(unit, unit.upper())
     return Option(
         f"--{rule.option.replace('_', '-')}",
         section=rule.section,

@@ -340,9 +340,10 @@ RULES = (
         name="dc_offset",
         meaning="the samples aren't centred on zero",
         measure="dc_offset",
-        threshold=1.0,
+        threshold=1.5,
         comparison=ABOVE,
         section=DEFECTS,
+        from_seconds=0.2,
     ),
     Rule(
         name="hum",
