@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from speechkit.reports.html.axes import Scale, time_labels, time_ticks
-from speechkit.reports.html.charts import LEFT, RIGHT, WIDTH
+from speechkit.reports.html.charts import LEFT, RIGHT, WIDE
 from speechkit.reports.html.markup import Html, element
 
 ROW, TOP = 16, 6  # pixels
@@ -27,7 +27,7 @@ def task_bars(
 ) -> Html:
     """``rows``: names and their bars. ``kinds``: the number of the colour of each kind of bar."""
     last = max((bar.end for _, bars in rows for bar in bars), default=1.0) or 1.0
-    across = Scale(0.0, last, 2 * LEFT, WIDTH - RIGHT)
+    across = Scale(0.0, last, 2 * LEFT, WIDE - RIGHT)
     bottom = TOP + ROW * len(rows)
     drawn: list[Html] = []
     for number, (name, bars) in enumerate(rows):
@@ -45,7 +45,7 @@ def task_bars(
         element("title", title),
         *drawn,
         role="img",
-        viewBox=f"0 0 {WIDTH} {bottom + 24}",
+        viewBox=f"0 0 {WIDE} {bottom + 24}",
         class_="plot tasks",
     )
     legend = [_sample(kind, colour) for kind, colour in kinds.items()]
