@@ -97,6 +97,8 @@ def test_a_command_with_subcommands_runs_itself_where_the_first_word_is_none(
         assert inner.command_path == "speechkit verify inside"
         assert inner.auto_envvar_prefix == "SPEECHKIT_VERIFY_INSIDE"
         assert inner.params["as_json"] is True
+        (debug,) = (option for option in inner.command.params if option.name == "debug")
+        assert debug.envvar == ["SPEECHKIT_VERIFY_INSIDE_DEBUG", "SPEECHKIT_DEBUG"]
         found = sections(outer.get_help(own))
     assert "inside  Look inside." in found["Commands"]
     assert "--output-dir DIR" in found["Output"]

@@ -35,7 +35,7 @@ class EmbeddingFlags:
         EngineOption(
             choices=registry.names("embed"),
             help="Engine: transformers (any audio encoder: wav2vec 2.0, HuBERT, WavLM, Whisper, "
-            "AST), fairseq (its HuBERT) or speaker (who speaks; model built in).",
+            "AST), fairseq (its HuBERT) or speaker (who speaks, by Resemblyzer's weights).",
         ),
     ] = registry.default("embed")
     model: Annotated[

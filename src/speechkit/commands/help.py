@@ -64,10 +64,12 @@ class Entry:
 
 
 class CommandTable(Mapping[str, Any]):
-    """The commands by name, each imported when it is looked up."""
+    """The commands by name, each imported when it is looked up. ``above``: the command whose
+    subcommands they are."""
 
-    def __init__(self, sections: Mapping[str, Sequence[Entry]]) -> None:
+    def __init__(self, sections: Mapping[str, Sequence[Entry]], above: str = "") -> None:
         self._sections = sections
+        self._above = above
         self._entries = {entry.name: entry for row in sections.values() for entry in row}
         self._loaded: dict[str, Any] = {}
 
@@ -76,7 +78,7 @@ class CommandTable(Mapping[str, Any]):
             entry = self._entries[name]
             module, _, attribute = entry.target.partition(":")
             target = getattr(import_module(f"speechkit.commands.{module}"), attribute)
-            self._loaded[name] = _command(entry, target)
+            self._loaded[name] = _command(entry, target, self._above)
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -114,19 +116,19 @@ class ParentCommand(Command):
         super().format_options(ctx, formatter)
 
 
-def _command(entry: Entry, target: Any) -> Any:
-    name = entry.name
+def _command(entry: Entry, target: Any, above: str) -> Any:
+    full_name = f"{above}-{entry.name}" if above else entry.name
     if isinstance(target, typer.Typer):
         command: Any = typer.main.get_group(target)
     else:
         alone = typer.Typer(
             add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
         )
-        alone.command(name, cls=ParentCommand if entry.subcommands else Command)(target)
+        alone.command(full_name, cls=ParentCommand if entry.subcommands else Command)(target)
         command = typer.main.get_command(alone)
     if entry.subcommands:
-        command.commands = CommandTable({"Commands": entry.subcommands})
-    command.name = name
+        command.commands = CommandTable({"Commands": entry.subcommands}, entry.name)
+    command.name = entry.name
     return command
 
 

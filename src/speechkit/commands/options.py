@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Protocol, get_type_hints
 
 import typer
 
 from speechkit.commands.completion import subcommands
+from speechkit.commands.log_settings import set_debug, set_format, set_levels
 from speechkit.errors import UsageError
 from speechkit.runtime import logs
 
@@ -51,29 +52,6 @@ EngineOption = in_section("Engine and model")
 OutputOption = in_section("Output")
 RunOption = in_section(SHARED)
 MessageOption = in_section(MESSAGES)
-
-
-def _set_levels(context: typer.Context, text: str) -> str:
-    try:
-        levels = logs.parse_levels(text)
-    except ValueError as e:
-        raise typer.BadParameter(str(e)) from e
-    if not context.params.get("debug"):
-        logs.configure(replace(logs.settings(), levels=levels))
-    return text
-
-
-def _set_format(form: str) -> str:
-    if form not in logs.FORMATS:
-        raise typer.BadParameter(f"{form!r} is none of {', '.join(logs.FORMATS)}")
-    logs.configure(replace(logs.settings(), form=form))
-    return form
-
-
-def _set_debug(on: bool) -> bool:
-    if on:
-        logs.configure(replace(logs.settings(), levels={"": "debug"}))
-    return on
 
 
 def _load_config(context: typer.Context, path: Path | None) -> Path | None:
@@ -121,7 +99,7 @@ DebugOption = Annotated[
     MessageOption(
         "--debug",
         help="Show tracebacks and debug messages.",
-        callback=_set_debug,
+        callback=set_debug,
         is_eager=True,
         envvar="SPEECHKIT_DEBUG",
     ),
@@ -200,7 +178,7 @@ class RunFlags:
         MessageOption(
             choices=logs.FORMATS,
             help="Format of messages on stderr. json: one object a line.",
-            callback=_set_format,
+            callback=set_format,
             is_eager=True,
             envvar="SPEECHKIT_LOG_FORMAT",
         ),
@@ -211,7 +189,7 @@ class RunFlags:
             choices=logs.LEVELS,
             help="Lowest level of messages shown, also for single modules: "
             "info,runtime.pool=debug.",
-            callback=_set_levels,
+            callback=set_levels,
             envvar="SPEECHKIT_LOG_LEVEL",
         ),
     ] = "warning"

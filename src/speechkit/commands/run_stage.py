@@ -47,7 +47,7 @@ def summarised(
         atomic.refuse_special(flags.summary)
     logs.configure(replace(logs.settings(), places={"stage": stage.name}))
     options = _job_options(stage.name, flags, formats or FormatFlags(), layout)
-    to_file = options.output or options.text_folder
+    to_file = stage.output or options.output or options.text_folder
     with ProgressDisplay(bar=bool(to_file) or not sys.stdout.isatty()) as display:
         return job.run(stage, sources, options, emit=print_text, progress=display, signals=True)
 
