@@ -140,13 +140,14 @@ def _start_worker(
     command: Sequence[str],
     *,
     stdin: int,
+    stderr: int | None,
     pass_fds: Sequence[int],
     env: dict[str, str],
 ) -> Fork | subprocess.Popen[bytes]:
     with open(os.devnull) as nothing, suppress(Refused):
-        own = {0: nothing.fileno(), 1: 1, 2: 2, **{one: one for one in pass_fds}}
+        own = {0: nothing.fileno(), 1: 1, 2: stderr or 2, **{one: one for one in pass_fds}}
         return Fork(address, command[3:], env, Path.cwd(), own, is_worker=True)
-    return subprocess.Popen(command, stdin=stdin, pass_fds=pass_fds, env=env)
+    return subprocess.Popen(command, stdin=stdin, stderr=stderr, pass_fds=pass_fds, env=env)
 
 
 def main() -> None:
