@@ -73,13 +73,14 @@ def _findings(verdicts: Mapping[str, Any], utterances: int) -> Iterator[str]:
 
 def measure_table(measures: Mapping[str, Any], width: int, bars: str) -> Iterator[str]:
     """The quantiles and the histogram of each measure, as wide as the terminal allows."""
+    places = {measure.name for measure in MEASURES if measure.name.endswith("_at")}
     units = {"duration": "seconds"} | {measure.name: measure.unit for measure in MEASURES}
     columns = ("5", "50", "95") if width >= _WIDE else ("50",)
     names = {"5": "5 %", "50": "median", "95": "95 %"}
     if measures:
         heads = "".join(f"{names[percent]:>10}" for percent in columns)
         yield f"  {'measure':<20}{heads}"
-    for name in (name for name in units if name in measures):
+    for name in (name for name in units if name in measures and name not in places):
         values = measures[name]
         numbers = "".join(f"{_figure(values['quantiles'][percent]):>10}" for percent in columns)
         line = f"  {name:<20}{numbers}"
