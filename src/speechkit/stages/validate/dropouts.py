@@ -45,9 +45,8 @@ class Dropouts:
                 settled = start - keep
             elif end > self._settled:
                 before, after = sound[max(0, start - self._beside) : start], sound[end:]
-                level = math.floor(
-                    self._level(before - sound[start], after[: self._beside] - sound[start])
-                )
+                beside = (before - sound[start], after[: self._beside] - sound[start])
+                level = math.floor(self._level(*beside))
                 self._levels[level] += 1
                 self._first.setdefault(level, self._before + start)
         self._before += keep
