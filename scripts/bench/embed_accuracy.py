@@ -1,11 +1,11 @@
 #!/usr/bin/env python
 """What the vectors of `embed` know: speakers of LibriSpeech, digits of other speakers.
 
-    scripts/bench/embed_accuracy.py [--each 6] [--layers 5 6] [--pools mean max]
+    scripts/bench/embed_accuracy.py [--each 12] [--layers 4 5] [--pools mean max]
 
 Speakers: the equal error rate of all pairs, and the adjusted Rand index of clusters. Digits: a
 linear probe of Whisper base's encoder on ``--each`` recordings of each digit by each speaker, no
-speaker in training and in test at once. Whisper takes a second or two of CPU for each.
+speaker in training and in test at once; of the encoder's output, or of ``--layers``. Whisper takes a second or two of CPU for each.
 """
 
 from __future__ import annotations
@@ -38,14 +38,11 @@ def speakers(data: Path, folder: Path) -> None:
     clusters = AgglomerativeClustering(len({*names}), metric="cosine", linkage="average")
     index = adjusted_rand_score(names, clusters.fit_predict(found.array))
     error = (accepted[place] + rejected[place]) / 2
-    print(
-        f"{len(found)} utterances of {len({*names})} speakers: equal error rate {error:.2%}, ",
-        end="",
-    )
+    print(f"{len(found)} utterances of {len({*names})} speakers: ", end="")
     print(f"equal error rate {error:.2%}, adjusted Rand index {index:.3f}", flush=True)
 
 
-def digits(data: Path, folder: Path, layer: int, pool: str, each: int) -> None:
+def digits(data: Path, folder: Path, layer: int | None, pool: str, each: int) -> None:
     lines = []
     seen: dict[tuple[str, str], int] = {}
     for line in benchlib.read_manifest(data / "digits" / "manifest.jsonl"):
@@ -57,10 +54,10 @@ def digits(data: Path, folder: Path, layer: int, pool: str, each: int) -> None:
     manifest = benchlib.write_manifest(folder / "digits.jsonl", lines)
     out = folder / f"{layer}-{pool}"
     model = benchlib.MODELS / "base-hf"
-    options = ("--layer", layer, "--pool", pool, "--output-dir", out)
-    run("embed", manifest, "--model", model, *options)
+    options = ("--model", model, "--pool", pool, "--output-dir", out)
+    run("embed", manifest, *options, *(("--layer", layer) if layer else ()))
     found = json.loads(run("embed", "probe", out, "--label", "text", "--json"))
-    print(f"Whisper base, layer {layer}, {pool}: {found['accuracy']:.2%} ", end="")
+    print(f"Whisper base, layer {layer or 'output'}, {pool}: {found['accuracy']:.2%} ", end="")
     print(f"of {found['utterances']} digits (baseline {found['baseline']:.0%})", flush=True)
 
 
@@ -71,9 +68,9 @@ def run(*arguments: object) -> str:
 
 def main() -> None:
     parser = benchlib.parser(__doc__, data=benchlib.DATA)
-    parser.add_argument("--each", type=int, default=6)
-    parser.add_argument("--layers", type=int, nargs="*", default=[5, 6])
-    parser.add_argument("--pools", nargs="*", default=["mean", "max"])
+    parser.add_argument("--each", type=int, default=12)
+    parser.add_argument("--layers", type=int, nargs="+", default=[None])
+    parser.add_argument("--pools", nargs="+", default=["mean"])
     options = parser.parse_args()
     benchlib.heading("torch", "transformers", "onnxruntime")
     with tempfile.TemporaryDirectory() as temporary:
