@@ -5,8 +5,8 @@
 
 Speakers: the equal error rate of all pairs, and the adjusted Rand index of clusters. Digits: a
 linear probe of Whisper base's encoder on ``--each`` recordings of each digit by each speaker, no
-speaker in training and in test at once; of the encoder's output, or of ``--layers``. Whisper takes a
-second or two of CPU for each.
+speaker in training and in test at once; of the encoder's output, or of ``--layers``. Whisper
+takes a second or two of CPU for each.
 """
 
 from __future__ import annotations
