@@ -78,8 +78,11 @@ class UtteranceTraces:
             answered.seconds, answered.error = message.seconds, message.error
         self._answered.append(answered)
 
-    def lost(self, worker: int, suspects: Sequence[Utterance], error: str) -> None:
-        """A worker has died over these utterances; the others that it had are given again."""
+    def lost(self, worker: int, suspects: Sequence[Utterance], error: str | None) -> None:
+        """A worker has died over these utterances; the others that it had are given again.
+
+        ``error``: None if these are given again, too.
+        """
         for utterance in suspects:
             given = self._given[utterance.key]
             self._answered.append(_Answered(given, utterance, None, error=error))
