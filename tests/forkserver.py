@@ -144,6 +144,8 @@ def _start_worker(
     pass_fds: Sequence[int],
     env: dict[str, str],
 ) -> Fork | subprocess.Popen[bytes]:
+    if stderr is not None:  # the relay of its messages reads a pipe
+        return subprocess.Popen(command, stdin=stdin, stderr=stderr, pass_fds=pass_fds, env=env)
     with open(os.devnull) as nothing, suppress(Refused):
         own = {0: nothing.fileno(), 1: 1, 2: stderr or 2, **{one: one for one in pass_fds}}
         return Fork(address, command[3:], env, Path.cwd(), own, is_worker=True)

@@ -39,6 +39,14 @@ def silero(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
 
 
 @pytest.fixture(scope="session")
+def validate(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+    """Of limits that no cut of good speech exceeds."""
+    limits = ["--min-speech", 0, "--max-silence", 1, "--max-dropouts", 1000]
+    folder = tmp_path_factory.mktemp("validate")
+    return _unbroken(folder, "validate", speech, *limits, "--workers", 2)
+
+
+@pytest.fixture(scope="session")
 def asr(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
     folder = tmp_path_factory.mktemp("asr")
     return _unbroken(folder, "asr", few, "--engine", "pocketsphinx", "--workers", 2)

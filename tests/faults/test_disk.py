@@ -17,20 +17,30 @@ HAZARD = (sys.executable, "-m", "hazard")
 @pytest.mark.parametrize("stage", ["journal", "publish"])
 def test_a_full_disk(stage: str, ten: Unbroken, tmp_path: Path) -> None:
     """It fills up while results come, or when they are copied to their final name."""
-    size = len(ten.output) * (5 if stage == "journal" else 14) // 10
+    _fill_disk(stage, ten, tmp_path)
+
+
+def test_a_disk_that_fills_up_as_a_data_set_is_judged(validate: Unbroken, tmp_path: Path) -> None:
+    _fill_disk("publish", validate, tmp_path)
+
+
+def _fill_disk(stage: str, unbroken: Unbroken, tmp_path: Path) -> None:
+    size = len(unbroken.output) * (5 if stage == "journal" else 14) // 10
     with tmpfs(tmp_path / "small", f"size={size // 4096 * 4096}") as disk:
         out = disk / "out.jsonl"
-        result = run(tmp_path, *ten.args, "-o", out)
+        result = run(tmp_path, *unbroken.args, "-o", out)
         assert result.code == 1
         assert "No space left on device" in one_sentence(result)
         assert not out.exists()
         assert [path.name for path in disk.iterdir()] == ["out.jsonl.part"]
         there = entries(out)
-        assert there == ten.utterances if stage == "publish" else 0 < there < ten.utterances
+        assert (
+            there == unbroken.utterances if stage == "publish" else 0 < there < unbroken.utterances
+        )
         remount(disk, "size=8m")
-        again = run(tmp_path, *ten.args, "-o", out)
+        again = run(tmp_path, *unbroken.args, "-o", out)
         assert again.code == 0, again.err
-        assert out.read_bytes() == ten.output
+        assert out.read_bytes() == unbroken.output
         if stage == "publish":
             assert "nothing computed" in again.err
 

@@ -85,6 +85,12 @@ def test_kills_of_silero(silero: Unbroken, seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_kills_of_a_validate_run(validate: Unbroken, seed: int, tmp_path: Path) -> None:
+    moments = _kill_often(validate, tmp_path, kills=3, seed=seed)
+    assert moments["working"] >= 1, moments
+
+
+@pytest.mark.slow
 def test_kills_of_an_asr_run(asr: Unbroken, seed: int, tmp_path: Path) -> None:
     moments = _kill_often(asr, tmp_path, kills=3, seed=seed)
     assert moments["working"] >= 1, moments

@@ -18,6 +18,7 @@ from speechkit.stages.validate.measures import Measures
 from speechkit.stages.validate.rules import MEASURES, RULES, findings, rounded
 
 RATE = 16_000  # Hz
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "validate.md"
 Sound = NDArray[np.float32]
 
 
@@ -251,6 +252,25 @@ def test_every_rule_reads_a_measure() -> None:
     assert len(names) == len(RULES)
     for rule in RULES:
         assert {*rule.hides, rule.requires} <= names | {""}
+
+
+def _rows(page: str) -> dict[str, list[str]]:
+    """The cells of a table's rows by their first one."""
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| `")]
+    return {row[0].strip(" `"): [cell.strip() for cell in row[1:]] for row in rows}
+
+
+def test_the_documentation_names_every_rule_and_measure() -> None:
+    rules, measures = map(_rows, DOCS.read_text().split("## Measures"))
+    assert measures == {measure.name: [measure.unit, measure.meaning] for measure in MEASURES}
+    assert [*rules] == [rule.name for rule in RULES]
+    for rule in RULES:
+        kind, meaning, option, default = rules[rule.name]
+        assert (kind == "issue") == rule.blocking
+        assert meaning == rule.meaning
+        assert option.strip("`-").replace("-", "_") == rule.option
+        if rule.option and rule.threshold is not None:
+            assert float(default.split()[0]) == rule.threshold
 
 
 def test_graver_findings_take_the_place_of_others() -> None:
