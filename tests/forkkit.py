@@ -133,7 +133,7 @@ class Fork:
         is_worker: bool = False,
     ) -> None:
         self.returncode: int | None = None
-        self.stderr = None
+        self.stderr = None  # no pipe of its own
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(address)
         request = {

@@ -140,16 +140,18 @@ def _start_worker(
     command: Sequence[str],
     *,
     stdin: int,
-    stderr: int | None,
+    stderr: int | None = None,
     pass_fds: Sequence[int],
     env: dict[str, str],
 ) -> Fork | subprocess.Popen[bytes]:
-    if stderr is not None:  # the relay of its messages reads a pipe
-        return subprocess.Popen(command, stdin=stdin, stderr=stderr, pass_fds=pass_fds, env=env)
+    """What ``subprocess.Popen`` would start, where it has to."""
     with open(os.devnull) as nothing, suppress(Refused):
-        own = {0: nothing.fileno(), 1: 1, 2: 2, **{one: one for one in pass_fds}}
+        if stderr == subprocess.PIPE:
+            raise Refused
+        own = {one: one for one in (1, *pass_fds)}
+        own |= {0: nothing.fileno(), 2: 2 if stderr is None else stderr}
         return Fork(address, command[3:], env, Path.cwd(), own, is_worker=True)
-    return subprocess.Popen(command, stdin=stdin, pass_fds=pass_fds, env=env)
+    return subprocess.Popen(command, stdin=stdin, stderr=stderr, pass_fds=pass_fds, env=env)
 
 
 def main() -> None:

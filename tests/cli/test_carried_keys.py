@@ -20,6 +20,7 @@ STALE: dict[str, Any] = {
     "identity": "talk",
     "string": "stale",
     "integer": 7,
+    "boolean": True,
     "number": 0.5,
     "numbers": [0.5],
     "segments": [{"start": 0.6, "end": 2.5, "text": "stale", "words": [], "speaker": "A"}],
@@ -47,7 +48,7 @@ def run(speechkit: Any, lines: list[Record], *command: str) -> list[Record]:
 
 
 @pytest.mark.parametrize(
-    "command", [("manifest",), ("vad",), (*ASR, "--words")], ids=lambda c: c[0]
+    "command", [("manifest",), ("vad",), ("validate",), (*ASR, "--words")], ids=lambda c: c[0]
 )
 def test_a_stage_changes_its_own_keys_alone(
     speechkit: Any, line: Record, command: tuple[str, ...]
@@ -63,6 +64,7 @@ def test_a_stage_changes_its_own_keys_alone(
     always = {
         "manifest": {"sample_rate", "channels"},
         "vad": {"segments", "speech_duration", "frame_hop", "frame_probabilities"},
+        "validate": {"issues", "warnings", "measures"},
         "asr": {"pred_text", "segments", "gaps"},
     }
     assert changed == always[command[0]]
@@ -71,6 +73,7 @@ def test_a_stage_changes_its_own_keys_alone(
         == {
             "manifest": ["doubtful", "noisy", "other_tracks"],
             "vad": ["doubtful", "noisy"],
+            "validate": ["doubtful", "noisy"],
             "asr": ["noisy"],
         }[command[0]]
     )

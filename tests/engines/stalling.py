@@ -1,4 +1,5 @@
-"""The engine ``stalling``: NeMo's, which hangs on windows of exactly STALLING_SAMPLES samples."""
+"""The engine ``stalling``: faster-whisper, which hangs on clips of exactly STALLING_SAMPLES samples
+and may hang on any, as nemo may."""
 
 from __future__ import annotations
 
@@ -8,31 +9,38 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from speechkit.engines.asr.faster_whisper import INFO as FASTER_WHISPER
 from speechkit.engines.asr.nemo import INFO as NEMO
-from speechkit.engines.asr.nemo import NemoOptions
+from speechkit.engines.asr.whisper.options import WhisperOptions
 from speechkit.engines.protocols import AsrEngine, DeviceUse
 from speechkit.records import Hypothesis
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Clip
 
-INFO = replace(NEMO, name="stalling", target="stalling:Stalling")
+INFO = replace(
+    FASTER_WHISPER,
+    name="stalling",
+    target="stalling:Stalling",
+    default=False,
+    stalls=NEMO.stalls,
+)
 
 
 class Stalling(AsrEngine):
-    """NeMo's engine inside."""
+    """faster-whisper's engine inside."""
 
-    def __init__(self, options: NemoOptions) -> None:
-        from speechkit.engines.asr.nemo.engine import Nemo
+    def __init__(self, options: WhisperOptions) -> None:
+        from speechkit.engines.asr.faster_whisper.engine import faster_whisper
 
-        self._nemo: AsrEngine = Nemo(options)
-        self.max_window, self.least_window = self._nemo.max_window, self._nemo.least_window
+        self._whisper: AsrEngine = faster_whisper(options)
+        self.max_window, self.least_window = self._whisper.max_window, self._whisper.least_window
 
     def device_use(self) -> DeviceUse | None:
-        return self._nemo.device_use()
+        return self._whisper.device_use()
 
     def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:
-        return self._nemo.transcribe(map(stalling, utterances))
+        return self._whisper.transcribe(map(stalling, utterances))
 
 
 def stalling(clips: Sequence[Clip]) -> Sequence[Clip]:

@@ -21,6 +21,7 @@ from speechkit.engines import registry
 from speechkit.engines.embed.speaker import weights
 from speechkit.engines.embed.speaker.spectrogram import mel_spectrogram, raised
 from speechkit.errors import EngineMissing
+from speechkit.io import packaged_models
 
 try:
     metadata.distribution("resemblyzer")
@@ -170,7 +171,7 @@ def test_another_file_in_the_place_of_the_weights(
 ) -> None:
     path = tmp_path / "pretrained.pt"
     path.write_bytes(legacy(Hostile(tmp_path / "ran")))
-    monkeypatch.setattr(weights, "installed_file", lambda *_: path)
+    monkeypatch.setattr(packaged_models, "installed_file", lambda *_: path)
     with pytest.raises(EngineMissing, match=r"sha256 .* should be 39373b86.*install it anew: pip"):
         registry.create("embed", "speaker")
     assert not (tmp_path / "ran").exists()

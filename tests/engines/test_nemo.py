@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +16,6 @@ import soundfile
 import soxr
 import torch
 
-import entrypointkit
 from audiokit import whole
 from digitkit import Digit
 from runkit import records, write_manifest
@@ -410,54 +407,6 @@ def test_wrong_options(
     done = speechkit("asr", held_out, "--engine", "nemo", *options, code=code)
     (line,) = [line for line in done.err.splitlines() if line.startswith("speechkit: ")]
     assert sentence in line
-
-
-@pytest.fixture
-def stall(nemos: dict[str, Path], many: Path, tmp_path: Path) -> Callable[[], Any]:
-    """Runs over 40 digits and a culprit, on which the model hangs."""
-    lines = many.read_text().splitlines()[:40]
-    sound = 0.01 * np.random.default_rng(1).standard_normal(12432)
-    soundfile.write(tmp_path / "culprit.wav", sound, SAMPLE_RATE)
-    lines.insert(
-        20, json.dumps({"id": "culprit", "audio_filepath": "culprit.wav", "duration": 0.777})
-    )
-    manifest = tmp_path / "in.jsonl"
-    manifest.write_text("\n".join(lines) + "\n")
-    site = entrypointkit.declare(tmp_path / "site", "stalling", {"stalling": "stalling:INFO"})
-
-    def run() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "speechkit", "asr", manifest, "--engine", "stalling"]
-        command += ["--model", nemos["ctc"], "--workers", "1", "--time-limit", "1"]
-        path = entrypointkit.path(site, Path(__file__).parent)
-        return subprocess.run(
-            [*map(str, command), "-o", str(tmp_path / "out.jsonl")],
-            env={**os.environ, **path, "STALLING_SAMPLES": "12432"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=200,
-        )
-
-    return run
-
-
-def test_a_stall_ends_the_run_with_its_stacks_and_then_costs_one_utterance(
-    stall: Any, own: dict[str, list[str]], tmp_path: Path
-) -> None:
-    first = stall()
-    assert first.returncode == 75, first.stderr
-    assert "in stalling" in first.stderr, "the line where it hangs"
-    assert "Thread 0x" in first.stderr
-    assert "run the same command again" in first.stderr.splitlines()[-1]
-    assert not (tmp_path / "out.jsonl").exists()
-    second = stall()
-    assert second.returncode == 3, second.stderr
-    found = records((tmp_path / "out.jsonl").read_bytes())
-    culprit = found.pop(20)
-    assert culprit["id"] == "culprit"
-    assert culprit["error"]["type"] == "TimeLimit"
-    assert texts(found) == own["ctc"][:40]
-    assert not list(tmp_path.glob("*.part"))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 
 from speechkit.cluster.time_bins import MOST_BINS, TimeBins
 from speechkit.errors import OutputConflict, UsageError
+from speechkit.records import Utterance
 from speechkit.runtime import metrics_file, prometheus, trace
 from speechkit.runtime.metrics_file import MetricsFile
 from speechkit.runtime.trace import Timings, Trace
+from speechkit.runtime.utterance_traces import UtteranceTraces
 
 FIRST, SECOND = (0, None), (1, None)
 
@@ -134,3 +137,18 @@ def test_two_tasks_at_once_add_up() -> None:
     for start, end in ((10.0, 12.0), (10.5, 11.5)):
         bins.add(start, end, {"memory": 4.0})
     assert [rate for _, rate in bins.rates("memory")] == [6.0, 6.0]
+
+
+def test_a_worker_that_dies() -> None:
+    traces = UtteranceTraces()
+    first, second, other = (Utterance(number, "/a.wav") for number in range(3))
+    traces.given(1, [first, second])
+    traces.given(2, [other])
+    traces.lost(1, [first], "WorkerDied")
+    assert traces.in_workers == 1
+    time.sleep(0.02)
+    (line,) = map(json.loads, traces.written().splitlines())
+    assert (line["index"], line["error"], line["worker"]) == (0, "WorkerDied", 1)
+    assert line["wall"] >= 0.02
+    assert line["lost"] == line["wall"]
+    assert traces.written() == ""

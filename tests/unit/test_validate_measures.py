@@ -161,6 +161,15 @@ def test_flat_tops_at_any_level(rate: int, gain: float) -> None:
     assert measured(stored, rate)["clipping"] == pytest.approx(right, rel=0.4)
 
 
+@pytest.mark.parametrize("blocks", [[], [20_000, 40_100]])
+def test_the_second_with_most_flat_tops_is_named(blocks: list[int]) -> None:
+    sound = tone(100, 5.0, level=0.5)
+    for second, top in ((1, 0.45), (3, 0.2)):
+        part = sound[second * RATE : (second + 1) * RATE]
+        part[:] = part.clip(-top, top)
+    assert 3.0 <= measured(sound, blocks=blocks)["clipping_at"] < 3.02
+
+
 def test_what_is_not_clipped() -> None:
     tones = [tone(f, level=a, rate=r) for f in (50, 440) for a in (0.02, 1) for r in (8000, 48_000)]
     stored = [np.rint(sound * 32767) / 32768 for sound in [*tones, speech(), noise()]]
@@ -206,6 +215,7 @@ def test_blocks_change_nothing() -> None:
     for blocks in ([30_050], [30_000, 30_100], range(700, len(sound), 700), [len(sound)]):
         assert rounded(measured(sound, blocks=blocks)) == whole
     assert whole["dropouts"] == 1
+    assert whole["dropouts_at"] == pytest.approx(30_000 / RATE, abs=1e-3)
 
 
 @pytest.mark.parametrize("rate", [1000, 8000, 11_025, 96_000, 768_000])

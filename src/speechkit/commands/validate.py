@@ -59,7 +59,6 @@ def validate(
     from speechkit.commands.run_stage import summarised
     from speechkit.commands.validate_transcripts import transcribed
     from speechkit.reports.validate import ValidateReport
-    from speechkit.reports.validate_page import write_validate_page
     from speechkit.stages.validate.stage import ValidateOptions, validate_stage
 
     options = ValidateOptions(
@@ -75,15 +74,14 @@ def validate(
     stage = validate_stage(options)
     baseline = data_set.earlier()
     split = data_set.split(run, inputs)
-    output = data_set.reported(run)
+    data_set.check_report(run)
     with split.claimed() if split else nullcontext():
         if texts.asr:
             stage, inputs = transcribed(stage, inputs, run, audio)
         summary = summarised(stage, inputs, run)
         if split:
             split.write()
-    if data_set.report and output:
-        write_validate_page(data_set.report, output, options)
+    data_set.write_report(run, options)
     report = ValidateReport(summary)
     if baseline:
         compared = baseline.compared(summary.to_json(), data_set.baseline_tolerance)

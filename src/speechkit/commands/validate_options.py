@@ -13,6 +13,7 @@ from speechkit.errors import UsageError
 if TYPE_CHECKING:
     from speechkit.stages.validate.baseline import Baseline
     from speechkit.stages.validate.split_output import SplitOutput
+    from speechkit.stages.validate.stage import ValidateOptions
 
 TextOption = in_section("Texts")
 BaselineOption = in_section("Comparison with an earlier delivery")
@@ -93,19 +94,22 @@ class DataSetFlags:
         output = require_output(run, "--split-output")
         return SplitOutput(self.split_output, output, sources, restart=run.restart)
 
-    def reported(self, run: RunFlags) -> str | None:
-        """The output manifest, of which a page is made; None without. Raises `UsageError`."""
+    def check_report(self, run: RunFlags) -> None:
+        """Raises `UsageError` and `OutputFailed` for a report that can't be written."""
         from speechkit.io.atomic import refuse_special
 
         if not self.report:
-            return None
-        output = require_output(run, "--report")
-        others = {"-o": output, "--summary": run.summary}
-        for option, name in others.items():
+            return
+        for option, name in (("-o", require_output(run, "--report")), ("--summary", run.summary)):
             if name and Path(name).resolve() == self.report.resolve():
                 raise UsageError(f"--report {self.report}: is {option}, too; name another file")
         refuse_special(self.report)
-        return output
+
+    def write_report(self, run: RunFlags, options: ValidateOptions) -> None:
+        from speechkit.reports.validate_page import write_validate_page
+
+        if self.report:
+            write_validate_page(self.report, require_output(run, "--report"), options)
 
 
 def require_output(run: RunFlags, option: str) -> str:

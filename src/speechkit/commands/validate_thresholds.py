@@ -13,7 +13,7 @@ UNITS = {measure.name: measure.unit for measure in MEASURES} | {"duration": "sec
 
 METAVARS = {
     **{"": "N", "per second": "N", "seconds": "SECONDS", "0 to 1": "SHARE", "Hz": "HZ"},
-    **{"%": "PERCENT", "% of full scale": "PERCENT"},
+    **{"1 to 5": "MOS", "%": "PERCENT", "% of full scale": "PERCENT"},
 }
 
 

@@ -28,6 +28,6 @@ def transcribed(
     output = Path(require_output(run, "--asr"))
     transcripts = str(output.with_name(f"{manifest_stem(output.name)}.asr.jsonl"))
     recognition = asr_stage(AsrOptions(channel=audio.channel, track=audio.track))
-    flags = replace(run, output=transcripts, summary=None)
+    flags = replace(run, output=transcripts, summary=None, metrics=None, prometheus=None)
     say(RunReport(summarised(replace(recognition, inputs=stage.inputs), sources, flags)).view())
     return replace(stage, inputs=Transcribed), [transcripts]

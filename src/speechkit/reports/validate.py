@@ -18,6 +18,9 @@ from speechkit.stages.validate.rules import MEASURES
 
 BARS = " ▁▂▃▄▅▆▇█"
 ASCII_BARS = " .:-=+*#@"
+_UNITS = {"duration": "seconds"} | {
+    measure.name: measure.unit for measure in MEASURES if not measure.name.endswith("_at")
+}  # of the measures that have a distribution; places in the audio have none
 _WIDE, _MEDIUM = 80, 56  # columns that the table of measures takes with all and with most of it
 
 
@@ -73,23 +76,25 @@ def _findings(verdicts: Mapping[str, Any], utterances: int) -> Iterator[str]:
 
 def measure_table(measures: Mapping[str, Any], width: int, bars: str) -> Iterator[str]:
     """The quantiles and the histogram of each measure, as wide as the terminal allows."""
-    units = {"duration": "seconds"} | {measure.name: measure.unit for measure in MEASURES}
     columns = ("5", "50", "95") if width >= _WIDE else ("50",)
-    names = {"5": "5 %", "50": "median", "95": "95 %"}
     if measures:
+        names = {"5": "5 %", "50": "median", "95": "95 %"}
         heads = "".join(f"{names[percent]:>10}" for percent in columns)
         yield f"  {'measure':<20}{heads}"
-    for name in (name for name in units if name in measures):
+    for name in filter(measures.__contains__, _UNITS):
         values = measures[name]
         numbers = "".join(f"{_figure(values['quantiles'][percent]):>10}" for percent in columns)
         line = f"  {name:<20}{numbers}"
         if width >= _MEDIUM:
-            shown = values["histogram"]["from"] < values["histogram"]["to"]
-            shares = values["histogram"]["shares"] if shown else [0.0] * BINS
-            line += f"  {histogram(shares, bars)}"
+            line += f"  {_drawn(values['histogram'], bars)}"
         if width >= _WIDE:
-            line += f"  {units[name]}"
+            line += f"  {_UNITS[name]}"
         yield line.rstrip()
+
+
+def _drawn(values: Mapping[str, Any], bars: str) -> str:
+    """The histogram of a measure; blank where all values are the same."""
+    return histogram(values["shares"], bars) if values["from"] < values["to"] else " " * BINS
 
 
 def histogram(shares: Sequence[float], bars: str) -> str:

@@ -105,9 +105,7 @@ def _histogram(
     width, counts = edges[1] - edges[0], [0] * (len(edges) - 1)
     for value in values:
         counts[min(max(int((value - edges[0]) / width + 1e-9), 0), len(counts) - 1)] += 1
-    limits = {
-        rule: limit for rule in RULES if (limit := _limit(rule, name, thresholds)) is not None
-    }
+    limits = dict(_limits(name, thresholds))
     sides = [
         f"{rule.name} {'above' if rule.comparison == ABOVE else 'below'} {number(limit)}"
         for rule, limit in limits.items()
@@ -123,11 +121,12 @@ def _histogram(
     )
 
 
-def _limit(rule: Rule, measure: str, thresholds: Mapping[str, Limit]) -> float | None:
-    """The threshold of a rule if it is about this measure, and a number."""
-    limit = thresholds.get(rule.option, rule.threshold)
-    is_number = isinstance(limit, int | float) and not isinstance(limit, bool)
-    return float(limit) if is_number and rule.measure == measure else None  # type: ignore[arg-type]
+def _limits(measure: str, thresholds: Mapping[str, Limit]) -> Iterator[tuple[Rule, float]]:
+    """The rules about a measure whose thresholds are numbers."""
+    for rule in RULES:
+        limit = thresholds.get(rule.option, rule.threshold)
+        if rule.measure == measure and rule.option and isinstance(limit, int | float):
+            yield rule, limit
 
 
 def _filter(survey: Survey) -> Html:

@@ -152,8 +152,11 @@ class Metrics:
     def answered(self, utterance: Utterance, message: Outcome | Divided) -> None:
         self._traces.answered(utterance, message)
 
-    def lost(self, worker: int, suspects: Sequence[Utterance], error: str) -> None:
-        """A worker has died over these utterances; the others that it had are given again."""
+    def lost(self, worker: int, suspects: Sequence[Utterance], error: str | None) -> None:
+        """A worker has died over these utterances; the others that it had are given again.
+
+        ``error``: None if these are given again, too.
+        """
         self._traces.lost(worker, suspects, error)
 
     def written(self) -> None:

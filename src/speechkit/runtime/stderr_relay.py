@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
 from speechkit.runtime import logs
 
@@ -20,8 +21,8 @@ MOST_BYTES = 1 << 20  # of a line; what is longer becomes several
 class StderrRelay:
     """Reads ``pipe`` to its end, in a thread. ``places``: of lines that are no log records."""
 
-    def __init__(self, pipe: IO[bytes], places: Mapping[str, Any]) -> None:
-        self._pipe = pipe
+    def __init__(self, pipe: int, places: Mapping[str, Any]) -> None:
+        self._pipe = os.fdopen(pipe, "rb")
         self._places = places
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()

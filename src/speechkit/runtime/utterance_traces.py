@@ -5,10 +5,10 @@ A worker measures what it does (`trace`); what is before and after it is measure
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii as quoted  # the C function of json.dumps
 
 from speechkit.io import manifest
 from speechkit.records import TaskKey, Utterance
@@ -78,8 +78,11 @@ class UtteranceTraces:
             answered.seconds, answered.error = message.seconds, message.error
         self._answered.append(answered)
 
-    def lost(self, worker: int, suspects: Sequence[Utterance], error: str) -> None:
-        """A worker has died over these utterances; the others that it had are given again."""
+    def lost(self, worker: int, suspects: Sequence[Utterance], error: str | None) -> None:
+        """A worker has died over these utterances; the others that it had are given again.
+
+        ``error``: None if these are given again, too.
+        """
         for utterance in suspects:
             given = self._given[utterance.key]
             self._answered.append(_Answered(given, utterance, None, error=error))
@@ -104,7 +107,7 @@ class UtteranceTraces:
             given.time + self._since_1970,
             utterance.index,
             part,
-            json.dumps(manifest.name(utterance.record)),
+            quoted(manifest.name(utterance.record)),
             given.worker,
             given.batch,
             answered.seconds,
@@ -116,5 +119,5 @@ class UtteranceTraces:
             lost,
             max(0.0, now - timings.end - lost),
             timings.busy,
-            json.dumps(answered.error),
+            quoted(answered.error) if answered.error else "null",
         )

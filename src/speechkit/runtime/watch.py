@@ -72,7 +72,9 @@ class Watch:
         event = "time_limit" if timed_out else "worker_died"
         _note("worker %d has died", event, worker, status=status, begun=len(suspects))
         if self._metrics:
-            self._metrics.lost(worker.number, suspects, "TimeLimit" if timed_out else "WorkerDied")
+            error = "TimeLimit" if timed_out else "WorkerDied"
+            again = len(suspects) > 1  # each alone, as the pool does it
+            self._metrics.lost(worker.number, suspects, None if again else error)
 
     def hangs(self, worker: WorkerProcess, stacks: str) -> None:
         log.error(

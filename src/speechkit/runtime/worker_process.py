@@ -70,6 +70,7 @@ class WorkerProcess:
             environment["CUDA_VISIBLE_DEVICES"] = gpu
         ours, theirs = socket.socketpair()
         stacks, its_stacks = os.pipe()
+        messages, its_messages = os.pipe() if logs.settings().as_json else (None, None)
         with theirs:
             # Ctrl-C reaches the workers, too. It is blocked until they ignore it.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, DRAIN_SIGNALS)
@@ -77,16 +78,17 @@ class WorkerProcess:
                 process = subprocess.Popen(
                     interpreter.command(PROGRAM, str(theirs.fileno()), str(its_stacks), _starter()),
                     stdin=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE if logs.settings().as_json else None,
+                    stderr=its_messages,
                     pass_fds=[theirs.fileno(), its_stacks],
                     env=environment,
                 )
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
-                os.close(its_stacks)
+                for descriptor in filter(None, (its_stacks, its_messages)):
+                    os.close(descriptor)
         how, relay = logs.settings().of_worker(number), None
-        if process.stderr:
-            relay = StderrRelay(process.stderr, {"pid": process.pid, **how.places})
+        if messages:
+            relay = StderrRelay(messages, {"pid": process.pid, **how.places})
         worker = cls(number, process, Connection(ours.detach()), stacks, gpu, relay)
         worker.outbox.put(how)
         return worker
