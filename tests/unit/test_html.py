@@ -132,6 +132,30 @@ def test_the_worst_cases_are_those_of_the_largest_or_the_smallest_values() -> No
     assert [one.name for one in worst["low_snr"]] == [f"u{rank}" for rank in range(CASES)]
 
 
+def test_a_page_about_every_finding(tmp_path: Path) -> None:
+    """Those about other lines too; of three values each, which are listed."""
+    named = {"line": 7, "audio_filepath": "/data/first.flac"}
+    lines = []
+    for value in (0.25, 0.5, 0.75):
+        line = record(0, "u", value) | {"audio_filepath": "/none.flac"}
+        line["issues"] = [rule.name for rule in RULES if rule.blocking]
+        line["warnings"] = [rule.name for rule in RULES if not rule.blocking]
+        line["measures"] = {rule.measure: value for rule in RULES if rule.option} | {
+            **{"fault": "truncated", "damaged": True, "duplicate_of": named, "speaker_of": named}
+        }
+        lines.append(json.dumps(line) + "\n")
+    (tmp_path / "v.jsonl").write_text("".join(lines))
+    write_validate_page(tmp_path / "r.html", str(tmp_path / "v.jsonl"), ValidateOptions())
+    text = (tmp_path / "r.html").read_text()
+    for rule in RULES:
+        assert f'data-finding="{rule.name}"' in text
+    assert "duplicate_of line 7, /data/first.flac" in text
+    assert "speaker_of line 7, /data/first.flac" in text
+    measures = text[text.index('id="measures"') : text.index('id="worst"')]
+    assert 'class="plot"' not in measures
+    assert "0.75" in measures, "the largest value"
+
+
 @pytest.mark.slow
 def test_a_page_stays_small_whatever_it_is_about(tmp_path: Path) -> None:
     """10,000 utterances that have every finding, long names that must be escaped, and sound."""

@@ -6,6 +6,7 @@ It stays below 5 MB, whatever was validated, and says what it leaves out.
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -21,9 +22,11 @@ from speechkit.reports.html.page import facts, paragraph, section, table, write_
 from speechkit.reports.plurals import counted
 from speechkit.reports.validate_survey import (
     FINDINGS,
+    NAME,
     UNITS,
     Flagged,
     Survey,
+    shortened,
     value_of,
 )
 from speechkit.runtime.verdicts import SAMPLE, Distribution
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 CASES_BYTES, ROWS_BYTES = 3_200_000, 1_300_000  # of 5 MB; the rest is for charts and words
 SECONDS, BEFORE = 3.0, 1.0  # of an excerpt, and of them before the place that it is about
 FEW = 12  # different whole numbers, which are named one by one
+LISTED = 4  # values of any kind, which are too few for a histogram
 
 
 def write_validate_page(path: str | Path, validated: str, options: ValidateOptions) -> None:
@@ -86,7 +90,8 @@ def _charts(
     for name in (name for name in names if name in measures):
         values, count = measures[name].values, measures[name].count
         different = sorted(set(values))
-        if len(different) <= FEW and all(value.is_integer() for value in different):
+        is_whole = all(value.is_integer() for value in different)
+        if len(values) <= LISTED or (len(different) <= FEW and is_whole):
             each = [
                 (number(value), count * values.count(value) / len(values)) for value in different
             ]
@@ -100,7 +105,9 @@ def _histogram(
     name: str, values: Sequence[float], count: int, thresholds: Mapping[str, Limit]
 ) -> Html:
     """Of the values; the one percent farthest out counts for the outermost bins."""
-    low, median, high = (values[int(share * (len(values) - 1))] for share in (0.005, 0.5, 0.995))
+    last = len(values) - 1
+    low, median = (values[int(share * last)] for share in (0.005, 0.5))
+    high = values[math.ceil(0.995 * last)]
     edges = bins(low, high, whole=all(value.is_integer() for value in values))
     width, counts = edges[1] - edges[0], [0] * (len(edges) - 1)
     for value in values:
@@ -251,7 +258,10 @@ def _value(name: str, case: Flagged) -> str:
     rule, value = FINDINGS[name], value_of(name, case.values)
     if rule is None or value is None:
         return ""
-    if isinstance(value, bool | str):
+    if isinstance(value, Mapping):  # the name of another line
+        path = shortened(value.get("audio_filepath"), NAME)
+        return f"{rule.measure} line {value.get('line')}, {path}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return f"{rule.measure} {value}"
     return f"{rule.measure} {number(value)} {UNITS.get(rule.measure, '')}".rstrip()
 

@@ -104,7 +104,7 @@ def _severity(name: str, record: Record) -> float:
     """How bad a case is; the first ones are, where no number tells."""
     rule, measures = FINDINGS[name], record.get("measures") or {}
     value = value_of(name, {"duration": record.get("duration"), **measures})
-    if rule is None or isinstance(value, bool | str) or value is None:
+    if rule is None or isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
     return {ABOVE: 1.0, BELOW: -1.0}.get(rule.comparison, 0.0) * float(value)
 
