@@ -176,6 +176,11 @@ def _with_one(good: Good, value: float) -> Path:
     return good.write(f"with_{value}.wav", samples, subtype="FLOAT")
 
 
+def _integers(good: Good) -> Path:
+    """Of 16 bits, as floating point without a scale."""
+    return good.write("integers.wav", good.samples * 32768, subtype="FLOAT")
+
+
 def _dropped(good: Good, *, held: bool) -> Path:
     """Two packets of 20 ms are lost, and zeros or the last sample stand in their place."""
     samples = good.samples.copy()
@@ -230,6 +235,7 @@ DEFECTS = (
     Defect("shorter than stated", "truncated", _longer_in_the_manifest),
     Defect("corrupt", "damaged", _corrupt),
     Defect("too short", "too_short", _too_short),
+    Defect("a sample", "too_short", lambda g: g.write("one.wav", g.samples[g.loudest :][:1])),
     Defect("too long", "too_long", _too_long),
     Defect("low sample rate", "low_sample_rate", lambda g: _at_rate(g, 6000)),
     Defect("telephone at 16 kHz", "narrow_band", lambda g: _at_rate(g, 8000, 16000)),
@@ -249,6 +255,7 @@ DEFECTS = (
     Defect("hum of 60 Hz", "hum", lambda g: _hum(g, 60)),
     Defect("NaN", "not_finite", lambda g: _with_one(g, float("nan"))),
     Defect("infinite", "not_finite", lambda g: _with_one(g, float("inf"))),
+    Defect("integers as floats", "out_of_range", _integers),
     Defect("samples dropped", "dropped_samples", lambda g: _dropped(g, held=False)),
     Defect("samples held", "dropped_samples", lambda g: _dropped(g, held=True)),
     Defect("too quiet", "level_low", _too_quiet),

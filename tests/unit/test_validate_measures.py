@@ -13,6 +13,7 @@ import soxr
 from numpy.typing import NDArray
 
 from audiokit import EXAMPLES
+from speechkit.errors import AudioInvalid
 from speechkit.io import audio
 from speechkit.stages.validate.measures import Measures
 from speechkit.stages.validate.rules import MEASURES, RULES, findings, rounded
@@ -91,6 +92,17 @@ def test_silence_is_what_is_far_below_the_rest(floor: float) -> None:
     assert measured(sound + 0.03)["silence"] == pytest.approx(0.75, abs=0.02)
     assert measured(noise())["silence"] == 0
     assert measured(np.zeros(RATE, np.float32))["silence"] == 1
+
+
+@pytest.mark.parametrize("value", [11.0, 1e19, -1e30, 3e38])
+def test_samples_far_above_full_scale_end_the_measurement(value: float) -> None:
+    measures = Measures(RATE, "a.wav")
+    measures.add(noise()[:, None])
+    with pytest.raises(AudioInvalid, match=r"a\.wav: has samples of"):
+        measures.add(np.array([[0.1], [value]], np.float32))
+    found = measures.results()
+    assert found.pop("peak") == pytest.approx(20 * np.log10(abs(value)), abs=1e-3)
+    assert found == {"sample_rate": RATE, "channels": 1, "fault": "out_of_range"}
 
 
 def test_channels_against_each_other() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from speechkit.errors import AudioInvalid
 from speechkit.stages.validate.channels import Channels
 from speechkit.stages.validate.clipping import Clipping
 from speechkit.stages.validate.dropouts import Dropouts
@@ -19,23 +21,41 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Measures:
-    """An `Observer` of a decoding. ``rate`` in Hz."""
+LARGEST = 10.0  # +20 dBFS: samples beyond are integers that were stored as floats, or damage
 
-    def __init__(self, rate: int) -> None:
+
+class Measures:
+    """An `Observer` of a decoding. ``rate`` in Hz; ``file``: its name, for messages.
+
+    ``frames``: those that were seen.
+    """
+
+    def __init__(self, rate: int, file: str = "") -> None:
         self.rate = rate
         self.channels = 0
         self.nonfinite = 0
+        self.frames = 0
+        self._file = file
+        self._beyond = 0.0  # the sample that is out of range
         self._fingerprint = hashlib.blake2b(digest_size=16)
 
     def add(self, block: NDArray[np.float32]) -> None:
-        """``block`` [frames, channels]. Nothing is measured from the first NaN on."""
+        """``block`` [frames, channels]. Nothing is measured from the first NaN on.
+
+        Raise `AudioInvalid` for samples beyond `LARGEST`.
+        """
+        if not block.size:
+            return
         if not self.channels:
             self._begin(block.shape[1])
-        if self.nonfinite or not np.isfinite(block.sum()):
+        self.frames += len(block)
+        peak = max(float(block.max()), -float(block.min()))
+        if self.nonfinite or not math.isfinite(peak):
             self.nonfinite += int(np.count_nonzero(~np.isfinite(block)))
-            if self.nonfinite:
-                return
+            return
+        if peak > LARGEST:
+            self._beyond = peak
+            raise AudioInvalid(f"{self._file}: has samples of {peak:.3g}, where full scale is 1")
         sound = _with_channels(block, self.channels)
         samples = np.rint(block * 32768).clip(-32768, 32767)
         self._fingerprint.update(samples.astype("<i2", order="C").data)
@@ -45,10 +65,15 @@ class Measures:
             self._add_rows(rows)
 
     def results(self) -> dict[str, Any]:
-        """The measures by their names in the table `rules.MEASURES`, for once."""
+        """The measures by their names in the table `rules.MEASURES`, for once.
+
+        With a ``fault``, there are only those that say it.
+        """
         line: dict[str, Any] = {"sample_rate": self.rate, "channels": self.channels}
         if self.nonfinite:
-            return line | {"nonfinite": self.nonfinite}
+            return line | {"fault": "not_finite", "nonfinite": self.nonfinite}
+        if self._beyond:
+            return line | {"fault": "out_of_range", "peak": 20 * math.log10(self._beyond)}
         if not self.channels:
             return line
         self._add_rest()

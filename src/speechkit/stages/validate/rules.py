@@ -76,7 +76,7 @@ MEASURES = (
     Measure(
         name="fault",
         meaning="what keeps the file from being read, or all of it: "
-        "missing, empty, truncated, not_finite or unreadable",
+        "missing, empty, truncated, not_finite, out_of_range or unreadable",
     ),
     Measure(name="message", meaning="the same as a sentence"),
     Measure(name="nonfinite", meaning="NaN and infinite samples, up to where reading stopped"),
@@ -245,6 +245,13 @@ RULES = (
         blocking=True,
     ),
     Rule(
+        name="out_of_range",
+        meaning="samples are more than 20 dB above full scale, as integers stored as floats",
+        measure="fault",
+        threshold="out_of_range",
+        blocking=True,
+    ),
+    Rule(
         name="damaged",
         meaning="parts of the file can't be decoded, and became silence",
         measure="damaged",
@@ -386,6 +393,7 @@ RULES = (
         comparison=ABOVE,
         blocking=True,
         section=SPEECH,
+        from_seconds=0.1,
     ),
     Rule(
         name="no_speech",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ SHORTEST = 1.0  # seconds of which a SNR can be told
 QUIETEST = 5  # percent of the frames that are noise where speech has no pauses
 LEAST_NOISE = 0.1  # of the noise, that remains without its hum
 HIGHEST = 100.0  # dB: digital silence between the words
+NOT_HEARD: Mapping[str, Any] = {"speech": 0.0, "speech_share": 0.0, "snr": None}
 
 
 def speech_measures(

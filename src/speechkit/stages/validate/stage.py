@@ -25,7 +25,7 @@ from speechkit.stages.vad.speech_frames import probabilities
 from speechkit.stages.validate.across import across
 from speechkit.stages.validate.measures import Measures
 from speechkit.stages.validate.rules import THRESHOLDS, Limit, findings, rounded
-from speechkit.stages.validate.speech import speech_measures
+from speechkit.stages.validate.speech import NOT_HEARD, speech_measures
 from speechkit.stages.validate.splits import DataSet
 from speechkit.stages.validate.texts import read_tokenizer, text_measures
 
@@ -69,6 +69,11 @@ class Measured:
     audio: Audio | None
     measures: Mapping[str, Any]
 
+    @property
+    def heard(self) -> Audio | None:
+        """The audio, unless it is shorter than half a millisecond."""
+        return self.audio if self.audio and self.audio.seconds else None
+
 
 @dataclass(slots=True)
 class ValidateProcessor(Processor):
@@ -95,7 +100,7 @@ class ValidateProcessor(Processor):
         passes: list[Measures] = []
 
         def observe(rate: int) -> Measures:
-            passes.append(Measures(rate))
+            passes.append(Measures(rate, utterance.audio))
             return passes[-1]
 
         try:
@@ -110,24 +115,28 @@ class ValidateProcessor(Processor):
             )
         except tuple(FAULTS) as error:
             return Loaded(utterance, Measured(None, _fault(error, passes)), 0.0)
-        assert isinstance(audio.observer, Measures)
-        measures = audio.observer.results()
+        seen = audio.observer
+        assert isinstance(seen, Measures)
+        measures = seen.results()
         if audio.is_cut_short:
             message = f"{utterance.audio}: ends before its header says"
             measures |= {"fault": "truncated", "message": message}
-        return Loaded(utterance, Measured(audio, measures), audio.seconds)
+        seconds = audio.seconds or round(seen.frames / seen.rate, 6)
+        return Loaded(utterance, Measured(audio, measures), seconds)
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[list[Record]]:
-        recordings = [loaded.data.audio for loaded in batch if loaded.data.audio]
+        recordings = [audio for loaded in batch if (audio := loaded.data.heard)]
         frames = iter(probabilities(self._engine, recordings) if recordings else [])
         for loaded in batch:
             audio, measures = loaded.data.audio, dict(loaded.data.measures)
-            if audio:
+            if heard := loaded.data.heard:
                 hop = self._engine.hop
-                measures |= speech_measures(audio, next(frames), hop, measures["hum"])
+                measures |= speech_measures(heard, next(frames), hop, measures.get("hum"))
                 if self._dnsmos:
-                    measures |= self._dnsmos.ratings(audio.stretches())
-            spoken = (measures["speech"] or audio.seconds) if audio else None
+                    measures |= self._dnsmos.ratings(heard.stretches())
+            elif audio:
+                measures |= NOT_HEARD
+            spoken = (measures["speech"] or loaded.seconds) if audio else None
             measures |= self._text_measures(loaded.utterance.record, spoken)
             yield [self._record(loaded, measures, audio.flags if audio else ())]
 
@@ -183,8 +192,8 @@ def validate_stage(options: ValidateOptions) -> Stage:
 def _fault(error: UtteranceError, passes: Sequence[Measures]) -> dict[str, Any]:
     """The measures of a file that can't be read, as far as its last decoder came."""
     seen: dict[str, Any] = passes[-1].results() if passes else {}
-    fault = "not_finite" if seen.get("nonfinite") else FAULTS[type(error)]
     known: dict[str, Any] = {
-        name: seen[name] for name in ("nonfinite", "sample_rate", "channels") if name in seen
+        name: seen[name] for name in ("sample_rate", "channels") if name in seen
     }
-    return {"fault": fault, "message": str(error)} | known
+    found = seen if "fault" in seen else known | {"fault": FAULTS[type(error)]}
+    return {**found, "message": str(error)}
