@@ -133,6 +133,14 @@ def _at_rate(good: Good, *rates: int) -> Path:
     return good.write(f"at_{'_'.join(map(str, rates))}.wav", samples, rate)
 
 
+def _by_ffmpeg(good: Good) -> Path:
+    """8 kHz at 22.05 kHz by ffmpeg's default resampler, whose filter falls slowly."""
+    source, path = _at_rate(good, 8000), good.folder / "ffmpeg.wav"
+    command = ["ffmpeg", "-y", "-loglevel", "error", "-i", source, "-ar", 22050, path]
+    subprocess.run([*map(str, command)], check=True)
+    return path
+
+
 def _coded(good: Good) -> Path:
     """An MP3 of so few bits that the encoder drops the highest frequencies."""
     mp3 = good.folder / "coded.mp3"
@@ -190,9 +198,9 @@ def _dropped(good: Good, *, held: bool) -> Path:
     return good.write(f"dropped_{held}.wav", samples)
 
 
-def _too_quiet(good: Good) -> Path:
-    gain = 10 ** ((-58 - good.level) / 20)
-    return good.write("low.wav", good.samples * gain, subtype="PCM_24")
+def _too_quiet(good: Good, level: float) -> Path:
+    gain = 10 ** ((level - good.level) / 20)
+    return good.write(f"low{level}.wav", good.samples * gain, subtype="PCM_24")
 
 
 def _compressed(good: Good) -> Path:
@@ -240,6 +248,7 @@ DEFECTS = (
     Defect("low sample rate", "low_sample_rate", lambda g: _at_rate(g, 6000)),
     Defect("telephone at 16 kHz", "narrow_band", lambda g: _at_rate(g, 8000, 16000)),
     Defect("telephone at 48 kHz", "narrow_band", lambda g: _at_rate(g, 8000, 48000)),
+    Defect("telephone at 22 kHz, by ffmpeg", "narrow_band", _by_ffmpeg),
     Defect("MP3 of 24 kb/s", "low_pass", _coded),
     Defect("16 kHz at 48 kHz", "low_pass", lambda g: _at_rate(g, 16000, 48000)),
     Defect("11 kHz at 16 kHz", "low_pass", lambda g: _at_rate(g, 11025, 16000)),
@@ -258,7 +267,8 @@ DEFECTS = (
     Defect("integers as floats", "out_of_range", _integers),
     Defect("samples dropped", "dropped_samples", lambda g: _dropped(g, held=False)),
     Defect("samples held", "dropped_samples", lambda g: _dropped(g, held=True)),
-    Defect("too quiet", "level_low", _too_quiet),
+    Defect("too quiet", "level_low", lambda g: _too_quiet(g, -58)),
+    Defect("below the gate", "level_low", lambda g: _too_quiet(g, -76)),
     Defect("too loud", "level_high", _compressed),
     Defect("low SNR", "low_snr", _noisy),
     Defect("none, with text", "", lambda g: _line(g, "text", 0.79, text=TEXT, pred_text=TEXT)),

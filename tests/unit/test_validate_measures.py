@@ -16,7 +16,7 @@ from audiokit import EXAMPLES
 from speechkit.errors import AudioInvalid
 from speechkit.io import audio
 from speechkit.stages.validate.measures import Measures
-from speechkit.stages.validate.rules import MEASURES, RULES, findings, rounded
+from speechkit.stages.validate.rules import MEASURES, RULES, findings, infinite, rounded
 
 RATE = 16_000  # Hz
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "validate.md"
@@ -214,7 +214,8 @@ def test_samples_that_are_no_numbers_are_counted() -> None:
     sound = noise()
     sound[[100, 200, 20_000]] = np.nan, np.inf, -np.inf
     line = measured(sound, blocks=[10_000])
-    assert line == {"sample_rate": RATE, "channels": 1, "nonfinite": 3}
+    fault = {"fault": "not_finite", "nonfinite": 3}
+    assert line == {"sample_rate": RATE, "channels": 1, **fault}
 
 
 # ---- All of them ----
@@ -301,6 +302,13 @@ def test_graver_findings_take_the_place_of_others() -> None:
     assert findings(narrow, {"min_bandwidth": 3000}) == ([], ["low_pass"])
     assert findings(narrow, {"min_bandwidth_used": 0.4}) == ([], [])
     assert findings(narrow | {"duration": 0.15}, {}) == ([], [])
+
+
+def test_a_loudness_below_the_gate_is_low_unless_all_is_silence() -> None:
+    quiet = {"duration": 5.0, "loudness": -np.inf, "silence": 0.6}
+    assert findings(quiet, {}) == ([], ["level_low"])
+    assert findings(quiet | {"silence": 1.0}, {}) == (["mostly_silence"], [])
+    assert infinite({"loudness": -np.inf, "peak": -90.0, "snr": None}) == {"loudness": -np.inf}
 
 
 def test_what_could_not_be_measured_is_no_finding() -> None:

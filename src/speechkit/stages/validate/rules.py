@@ -110,7 +110,7 @@ MEASURES = (
     Measure(name="peak", meaning="largest absolute sample", unit="dBFS", digits=2),
     Measure(
         name="loudness",
-        meaning="integrated loudness by ITU-R BS.1770",
+        meaning="integrated loudness by ITU-R BS.1770; null below its gate of -70 LUFS",
         unit="LUFS",
         digits=2,
     ),
@@ -303,7 +303,7 @@ RULES = (
         name="narrow_band",
         meaning="the audio has the bandwidth of a telephone at a higher sample rate",
         measure="bandwidth",
-        threshold=4500,
+        threshold=5000,
         comparison=BELOW,
         blocking=True,
         section=FILE,
@@ -376,6 +376,7 @@ RULES = (
         threshold=-50.0,
         comparison=BELOW,
         section=DEFECTS,
+        from_seconds=0.1,
     ),
     Rule(
         name="level_high",
@@ -384,6 +385,7 @@ RULES = (
         threshold=-8.0,
         comparison=ABOVE,
         section=DEFECTS,
+        from_seconds=0.1,
     ),
     Rule(
         name="mostly_silence",
@@ -394,6 +396,7 @@ RULES = (
         blocking=True,
         section=SPEECH,
         from_seconds=0.1,
+        hides=("level_low",),
     ),
     Rule(
         name="no_speech",
@@ -538,3 +541,12 @@ def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
                 value = round(float(value), measure.digits) if math.isfinite(value) else None
             line[measure.name] = value
     return line
+
+
+def infinite(values: Mapping[str, Any]) -> dict[str, float]:
+    """The measures that are infinite, which `rounded` leaves out: levels of silence."""
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, float) and math.isinf(value)
+    }

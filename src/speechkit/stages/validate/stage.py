@@ -24,7 +24,7 @@ from speechkit.runtime.stage import Loaded, Processor, Stage
 from speechkit.stages.vad.speech_frames import probabilities
 from speechkit.stages.validate.across import across
 from speechkit.stages.validate.measures import Measures
-from speechkit.stages.validate.rules import THRESHOLDS, Limit, findings, rounded
+from speechkit.stages.validate.rules import THRESHOLDS, Limit, findings, infinite, rounded
 from speechkit.stages.validate.speech import NOT_HEARD, speech_measures
 from speechkit.stages.validate.splits import DataSet
 from speechkit.stages.validate.texts import read_tokenizer, text_measures
@@ -148,7 +148,8 @@ class ValidateProcessor(Processor):
         utterance = loaded.utterance
         duration = utterance.duration or loaded.seconds
         values = rounded(measures)
-        judged = {**values, "duration": loaded.seconds or None, **dict.fromkeys(flags, True)}
+        judged = {**values, **infinite(measures), "duration": loaded.seconds or None}
+        judged |= dict.fromkeys(flags, True)
         issues, warnings = findings(judged, self.options.thresholds)
         results: Record = {"duration": duration} if duration else {}
         results |= {
