@@ -79,6 +79,11 @@ class Defect:
     plant: Plant
 
 
+def _ffmpeg(source: Path, path: Path, *options: str) -> None:
+    command = ["ffmpeg", "-y", "-loglevel", "error", "-i", str(source), *options, str(path)]
+    subprocess.run(command, check=True)
+
+
 def _above_full_scale(good: Good) -> Path:
     """As samples of floating point may be."""
     return good.write("float.wav", good.samples / np.abs(good.samples).max() * 1.5, subtype="FLOAT")
@@ -100,6 +105,15 @@ def _cut(good: Good, name: str) -> Path:
     path = good.write(name, good.samples)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
+    return path
+
+
+def _cut_mp3(good: Good) -> Path:
+    """Whose header states how many frames there are."""
+    source, path = good.write("whole.wav", good.samples), good.folder / "cut.mp3"
+    _ffmpeg(source, path, "-b:a", "64k")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
     return path
 
 
@@ -136,8 +150,7 @@ def _at_rate(good: Good, *rates: int) -> Path:
 def _by_ffmpeg(good: Good) -> Path:
     """8 kHz at 22.05 kHz by ffmpeg's default resampler, whose filter falls slowly."""
     source, path = _at_rate(good, 8000), good.folder / "ffmpeg.wav"
-    command = ["ffmpeg", "-y", "-loglevel", "error", "-i", source, "-ar", 22050, path]
-    subprocess.run([*map(str, command)], check=True)
+    _ffmpeg(source, path, "-ar", "22050")
     return path
 
 
@@ -146,8 +159,7 @@ def _coded(good: Good) -> Path:
     mp3 = good.folder / "coded.mp3"
     samples = soxr.resample(good.samples, good.rate, 16_000)
     source = good.write("uncoded.wav", samples, 16_000)
-    command = ["ffmpeg", "-y", "-loglevel", "error", "-i", source, "-b:a", "24k", mp3]
-    subprocess.run([*map(str, command)], check=True)
+    _ffmpeg(source, mp3, "-b:a", "24k")
     return mp3
 
 
@@ -240,6 +252,7 @@ DEFECTS = (
     Defect("no audio", "unreadable", _no_audio),
     Defect("truncated FLAC", "truncated", lambda g: _cut(g, "cut.flac")),
     Defect("truncated WAV", "truncated", lambda g: _cut(g, "cut.wav")),
+    Defect("truncated MP3", "truncated", _cut_mp3),
     Defect("shorter than stated", "truncated", _longer_in_the_manifest),
     Defect("corrupt", "damaged", _corrupt),
     Defect("too short", "too_short", _too_short),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SLACK = 0.1  # seconds a file may be shorter than stated (rounded durations), or longer by padding
 MP3_HEADER = 8192  # bytes in which an MP3's own header is looked for
 MP3_PADDING = 0.25  # seconds, at most, that an MP3 encoder puts before and behind
+MP3_CUT, MP3_CUT_SHARE = 1.0, 0.05  # seconds and share that an MP3 lacks if it was cut off
 KEPT = 1800.0  # seconds of a recording that are kept in memory; a longer one is long
 STRETCH = 600.0  # seconds of a long one in memory at once; a multiple of every frame
 
@@ -262,8 +263,12 @@ def _has_all(descriptor: int, decoder: Sndfile, request: AudioRequest, decoding:
     end = decoding.start + decoding.frames
     slack = SLACK * decoding.rate
     if request.duration is None:
-        is_guess_too_long = decoder.frames is None and end < (decoder.about or 0) - slack
-        decoding.is_cut_short = is_cut_short(descriptor)
+        missing = (decoder.about or 0) - end
+        is_guess_too_long = decoder.frames is None and missing > slack
+        is_certain = missing > max(MP3_CUT * decoding.rate, MP3_CUT_SHARE * (decoder.about or 0))
+        decoding.is_cut_short = is_cut_short(descriptor) or (
+            is_guess_too_long and is_certain and _counts_frames(descriptor)
+        )
         if is_guess_too_long or decoding.is_cut_short:
             decoding.flags.add("header_disagrees")
         return decoder.has_read_all() and end >= (decoder.frames or 0) - slack
