@@ -178,13 +178,17 @@ def test_what_is_refused_before_any_work(
     refused = [
         (["--baseline", corpus.train], "is not the summary of a validation"),
         (["--baseline", tmp_path / "none"], "can't be read"),
-        (["--split-output", split], "holds the output of another run"),
+        (["--split-output", split], "name another --split-output"),
         (["--split-output", tmp_path / "foreign"], "belongs to no validation"),
         (["--split-output", corpus.train], "is not a folder"),
-        (["--tokenizer", tmp_path], "there is no tokenizer.json"),
+        (["--split-output", "/proc/none/split"], "--split-output /proc/none/split: "),
+        (["--tokenizer", tmp_path], "no such file; give a tokenizer.json or a folder"),
+        (["--max-silence", 2], "--max-silence 2: must be a finite number from 0 to 1"),
+        (["--min-snr", "nan"], "--min-snr nan: must be a finite number"),
     ]
     for options, sentence in refused:
-        done = speechkit("validate", corpus.train, "-o", out, *options, code=2)
+        code = 1 if "/proc/none/split" in options else 2
+        done = speechkit("validate", corpus.train, "-o", out, *options, code=code)
         assert sentence in done.err
     for option in (["--split-output", tmp_path / "new"], ["--asr"]):
         assert "needs an output file" in speechkit("validate", corpus.train, *option, code=2).err

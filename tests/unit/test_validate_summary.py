@@ -116,6 +116,31 @@ def test_a_median_that_left_the_middle_half_is_worse(earlier: Path) -> None:
     assert compared(earlier, [record(snr=1.0)] * 5) == []  # too few to tell
 
 
+def test_a_measure_with_rules_on_both_sides_is_neither_worse_above_nor_below(
+    earlier: Path,
+) -> None:
+    for name in ("duration", "loudness", "letters_per_second"):
+        before = json.loads(earlier.read_text())
+        before["measures"][name] = before["measures"]["snr"]
+        later = json.loads(json.dumps(before))
+        for median in (-100.0, 100.0):
+            later["measures"][name]["quantiles"]["50"] = median
+            earlier.write_text(json.dumps(before))
+            assert read_baseline(str(earlier)).compared(later, 0.01).worse == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"utterances": 100', '"utterances": 1e400'), ('"clipped": 2', '"clipped": -2')],
+)
+def test_numbers_that_count_nothing_are_no_baseline(earlier: Path, old: str, new: str) -> None:
+    text = earlier.read_text()
+    assert old in text
+    earlier.write_text(text.replace(old, new))
+    with pytest.raises(UsageError, match="is not the summary of a validation"):
+        read_baseline(str(earlier))
+
+
 def test_other_options_are_named(earlier: Path) -> None:
     later = summary([record()], max_clipping=0.02, require_text=True).to_json()
     comparison = read_baseline(str(earlier)).compared(later, 0.01)

@@ -106,6 +106,17 @@ def test_other_texts_are_wrong(text: str, heard: str) -> None:
     assert found(text, pred_text=heard) == ["wrong_text"]
 
 
+def test_digits_alone_are_no_agreement() -> None:
+    assert agreement("call 911 now please", "the weather was nice on tuesday") is None
+    assert agreement("please call me at 9 tomorrow", "please call me at nine tomorrow") == 1
+
+
+def test_words_in_brackets_count_if_there_are_no_others() -> None:
+    assert agreement("(they went home)", "they went home") == 1
+    assert agreement("(they went home)", "a house in the town") < LEAST
+    assert agreement("[noise]", "") is None
+
+
 def test_empty_texts_are_issues_and_absent_ones_only_on_demand() -> None:
     assert [found(text) for text in ("", " ", "…", "42")] == [["no_text"]] * 3 + [[]]
     assert found("", pred_text="heard") == ["no_text"]
@@ -158,6 +169,9 @@ def test_tokens_are_counted_by_the_tokenizer_of_a_file_or_folder(tmp_path: Path)
 
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("{}")
-    for path, words in ((tmp_path, "no tokenizer.json"), (tmp_path / "other.json", "is not a")):
+    for path, words in (
+        (tmp_path, "tokenizer.json: no such"),
+        (tmp_path / "other.json", "is not a"),
+    ):
         with pytest.raises(UsageError, match=words):
             read_tokenizer(str(path))

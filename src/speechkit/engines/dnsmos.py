@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
 MEASURES = ("mos_signal", "mos_background", "mos_overall", "mos_p808")
+FOLDER = "speechmos/dnsmos_models"
 INSTALL = "pip install 'speechkit[mos]'"
 P835 = ("sig_bak_ovr.onnx", "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd")
 P808 = ("model_v8.onnx", "9246480c58567bc6affd4200938e77eef49468c8bc7ed3776d109c07456f6e91")
@@ -109,9 +110,14 @@ def _window(rest: Waveform, number: int) -> Iterator[Waveform]:
         yield rest[:WINDOW]
 
 
+def require_weights() -> None:
+    """Raise `EngineMissing` where the weights are not installed or damaged."""
+    for name, sha256 in (P835, P808):
+        verified_content("speechmos", f"{FOLDER}/{name}", sha256, INSTALL)
+
+
 def _session(name: str, sha256: str) -> onnxruntime.InferenceSession:
-    path = f"speechmos/dnsmos_models/{name}"
-    weights = verified_content("speechmos", path, sha256, INSTALL)
+    weights = verified_content("speechmos", f"{FOLDER}/{name}", sha256, INSTALL)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

@@ -58,7 +58,8 @@ class Baseline:
 
         A share is worse if it rose by more than the ``tolerance`` (0.01 is one of a hundred
         utterances). A measure with a rule is worse if its median left the middle half of the
-        baseline's values, towards the threshold of the rule.
+        baseline's values, towards the threshold of the rule; one that has rules on both sides, as
+        the duration, is compared by the shares of their findings alone.
         """
         known = self.options.keys() | summary["options"].keys()
         return Comparison(
@@ -81,6 +82,8 @@ class Baseline:
         for name, (low, median, high) in self.quartiles.items():
             now = later[name][1] if name in later else median
             directions = {rule.comparison for rule in RULES if rule.measure == name}
+            if {BELOW, ABOVE} <= directions:
+                continue
             if BELOW in directions and now < low and not math.isclose(now, low, rel_tol=0.01):
                 yield Worse(kind="measure", name=name, before=median, now=now, limit=low)
             if ABOVE in directions and now > high and not math.isclose(now, high, rel_tol=0.01):
@@ -101,7 +104,7 @@ def read_baseline(path: str) -> Baseline:
         )
     except OSError as e:
         raise UsageError(f"--baseline {path}: can't be read: {e.strerror or e}") from e
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except (ArithmeticError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise UsageError(
             f"--baseline {path}: is not the summary of a validation; "
             "speechkit validate --summary writes one"
@@ -113,14 +116,26 @@ def _shares(summary: Mapping[str, Any]) -> dict[tuple[str, str], float]:
     counts = {("invalid", ""): summary["invalid"]}
     counts |= {("issue", name): count for name, count in summary["issues"].items()}
     counts |= {("warning", name): count for name, count in summary["warnings"].items()}
-    total = max(1, int(summary["utterances"]))
-    return {key: round(int(count) / total, 6) for key, count in counts.items()}
+    total = max(1, _count(summary["utterances"]))
+    return {key: round(_count(count) / total, 6) for key, count in counts.items()}
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
 
 
 def _quartiles(summary: Mapping[str, Any]) -> dict[str, tuple[float, float, float]]:
     """The quartiles of each measure that has enough values."""
     return {
-        name: (float(of["25"]), float(of["50"]), float(of["75"]))
+        name: (_finite(of["25"]), _finite(of["50"]), _finite(of["75"]))
         for name, values in summary["measures"].items()
-        if values["count"] >= _ENOUGH and (of := values["quantiles"])
+        if _count(values["count"]) >= _ENOUGH and (of := values["quantiles"])
     }
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{value!r} is no value of a measure")
+    return float(value)

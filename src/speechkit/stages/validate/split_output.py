@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from speechkit.errors import OutputConflict, UsageError
+from speechkit.errors import OutputConflict, OutputFailed, UsageError
 from speechkit.io import atomic, typed_json
 from speechkit.io.file_names import shown
 from speechkit.io.manifest import open_lines
@@ -46,7 +46,15 @@ class SplitOutput:
     def claimed(self) -> Iterator[None]:
         """Claim the folder for this output. A `UsageError` inside takes the claim back."""
         result = os.path.relpath(os.path.realpath(self._output), os.path.realpath(self._folder))
-        new = claim(self._folder, _KIND, {"result": result}, restart=self._restart)
+        try:
+            new = claim(self._folder, _KIND, {"result": result}, restart=self._restart)
+        except OutputConflict as e:
+            raise OutputConflict(
+                f"{shown(self._folder)}: holds the output of another run; "
+                "name another --split-output, or replace it with --restart"
+            ) from e
+        except OutputFailed as e:
+            raise OutputFailed(f"--split-output {shown(self._folder)}: {e}") from e
         try:
             yield
         except UsageError:

@@ -162,7 +162,15 @@ class ValidateProcessor(Processor):
 
 
 def validate_stage(options: ValidateOptions) -> Stage:
-    """Return the validate stage. Raises `UsageError` for options that the engine lacks."""
+    """Return the validate stage.
+
+    Raises `UsageError` for options that the engine lacks, and `EngineMissing` for DNSMOS without
+    its weights.
+    """
+    if options.mos:
+        from speechkit.engines.dnsmos import require_weights
+
+        require_weights()
     if options.tokenizer:
         read_tokenizer(options.tokenizer)
     info = registry.find("vad", options.engine)

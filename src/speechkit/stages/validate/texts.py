@@ -49,7 +49,9 @@ def read_tokenizer(path: str) -> Tokenizer:
 
     file = Path(path, "tokenizer.json") if Path(path).is_dir() else Path(path)
     if not file.is_file():
-        raise UsageError(f"--tokenizer {path}: there is no {file.name} of a tokenizer")
+        raise UsageError(
+            f"--tokenizer {file}: no such file; give a tokenizer.json or a folder that has one"
+        )
     try:
         return Tokenizer.from_file(str(file))
     except Exception as e:  # the library raises no other class
@@ -59,12 +61,15 @@ def read_tokenizer(path: str) -> Tokenizer:
 def agreement(text: str, heard: str) -> float | None:
     """The share of letters on which a transcript and the text that was recognised agree, 0 to 1.
 
-    None where neither has letters. Case, punctuation, spaces, accents and bracketed parts don't
+    None where neither has letters, or one has them in brackets alone and the other has none, or
+    where digits may stand for so many that the texts agree by them. Case, punctuation, spaces, accents and bracketed parts don't
     count, nor do digits that one of them spells out. Texts of a few letters nearly always agree,
     because recognition of short utterances is no evidence.
     """
     from rapidfuzz.distance import Levenshtein
 
+    if not any(map(_unbracketed, (text, heard))) and not (letters(text) and letters(heard)):
+        return None
     text, heard = letters(text), letters(heard)
     unequal = Counter(_digits(text)) - Counter(_digits(heard))
     unequal += Counter(_digits(heard)) - Counter(_digits(text))
@@ -72,17 +77,31 @@ def agreement(text: str, heard: str) -> float | None:
         text, heard = _without_digits(text), _without_digits(heard)
     longest = max(text, heard, key=len)
     # What a digit may stand for is left out of the judgement.
-    judged = len(longest) - _SPELT * unequal.total()
+    spelt = _SPELT * unequal.total()
+    judged = len(longest) - spelt
     if judged <= 0:
         return None
-    free = len(longest) - judged + _FREE * len(longest) / size_of(longest)
+    free = spelt + _FREE * len(longest) / size_of(longest)
     differing = max(0.0, Levenshtein.distance(text, heard) - free)
+    if spelt >= judged / 2 > differing:  # digits may be all that they agree on
+        return None
     return 1 - differing / judged
 
 
 def letters(text: str) -> str:
-    """The letters and digits of a text that are compared with those of others."""
-    decomposed = unicodedata.normalize("NFKD", _BRACKETED.sub(" ", text)).casefold()
+    """The letters and digits of a text that are compared with those of others.
+
+    Those in brackets are, if there are no others.
+    """
+    return _unbracketed(text) or _alphanumeric(text)
+
+
+def _unbracketed(text: str) -> str:
+    return _alphanumeric(_BRACKETED.sub(" ", text))
+
+
+def _alphanumeric(text: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", text).casefold()
     return "".join(char for char in decomposed if char.isalnum())
 
 
