@@ -84,6 +84,11 @@ def test_peak_and_offset() -> None:
     assert line["dc_offset"] == pytest.approx(2.0, abs=0.01)
     stereo = np.stack([tone(100), tone(100) - 0.05], axis=1)
     assert measured(stereo)["dc_offset"] == pytest.approx(5.0, abs=0.01), "not that of the mix"
+    moving = tone(100, 42.0)
+    moving[: 20 * RATE] += 0.05
+    moving[20 * RATE :] -= 0.04
+    moving[40 * RATE :] = 0.9  # less than a window
+    assert measured(moving)["dc_offset"] == pytest.approx(5.0, abs=0.01), "of the worst 10 s"
 
 
 @pytest.mark.parametrize("floor", [0.0, 1e-5, 3e-4])

@@ -116,7 +116,7 @@ MEASURES = (
     ),
     Measure(
         name="dc_offset",
-        meaning="absolute mean of the samples, of the channel with the largest",
+        meaning="largest absolute mean of the samples of 10 s, of all channels",
         unit="% of full scale",
         digits=3,
     ),

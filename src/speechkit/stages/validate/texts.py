@@ -62,9 +62,9 @@ def agreement(text: str, heard: str) -> float | None:
     """The share of letters on which a transcript and the text that was recognised agree, 0 to 1.
 
     None where neither has letters, or one has them in brackets alone and the other has none, or
-    where digits may stand for so many that the texts agree by them. Case, punctuation, spaces, accents and bracketed parts don't
-    count, nor do digits that one of them spells out. Texts of a few letters nearly always agree,
-    because recognition of short utterances is no evidence.
+    where digits may stand for so many that the texts agree by them. Case, punctuation, spaces,
+    accents and bracketed parts don't count, nor do digits that one of them spells out. Texts of a
+    few letters nearly always agree, because recognition of short utterances is no evidence.
     """
     from rapidfuzz.distance import Levenshtein
 
