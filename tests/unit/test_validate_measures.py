@@ -206,9 +206,19 @@ def test_lost_samples(milliseconds: int) -> None:
     assert measured(spoken)["dropouts"] == len(places)
 
 
+@pytest.mark.parametrize(("seconds", "found"), [(0.25, 1), (0.9, 1), (1.1, 0)])
+def test_longer_losses_are_found_where_sound_breaks_off(seconds: float, found: int) -> None:
+    sound = noise()
+    sound[RATE : RATE + round(seconds * RATE)] = 0
+    assert measured(sound)["dropouts"] == found
+    faded = sound.copy()
+    faded[RATE - 160 : RATE] *= np.linspace(1, 0.01, 160) ** 2
+    assert measured(faded)["dropouts"] == 0
+
+
 def test_what_is_no_loss() -> None:
     gated = np.where(np.convolve(np.square(speech()), np.ones(400) / 400, "same") > 1e-5, 1, 0)
-    words = np.concatenate((noise(0.3), np.zeros(RATE // 2), noise(0.3)))  # a pause, not a loss
+    words = np.concatenate((noise(0.3), np.zeros(3 * RATE // 2), noise(0.3)))  # a pause
     clipped = np.clip(tone(100, level=5.0), -1, 1)
     coarse = np.rint(speech() * 127) / 128
     for sound in (speech(), speech() * gated, words, clipped, coarse, np.zeros(RATE)):

@@ -11,7 +11,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SHORTEST, LONGEST = 0.001, 0.2  # seconds of a run of zeros; a longer one is silence
+SHORTEST, LONGEST = 0.001, 0.2  # seconds of a run of zeros; a longer one is silence, unless it
+LONGEST_STEEP = 1.0  # breaks off sound that is loud up to both edges
+LOUDER = 10.0  # dB by which that sound must be louder than beside a shorter run
+EDGE = 0.5  # of the sound beside a run, which its nearest millisecond has at least, in RMS
 SHORTEST_HELD = 0.005  # seconds of a run of another value: a quiet sound of few bits has such runs
 BESIDE = 0.005  # seconds before and after it, which must be sound
 LEAST = -60.0  # dBFS of that sound
@@ -27,6 +30,7 @@ class Dropouts:
         self._shortest = max(2, round(SHORTEST * rate))
         self._shortest_held = max(2, round(SHORTEST_HELD * rate))
         self._longest = round(LONGEST * rate)
+        self._longest_steep = round(LONGEST_STEEP * rate)
         self._beside = max(2, round(BESIDE * rate))
         self._held = np.zeros(0, np.float32)  # the last samples, from before a run without an end
         self._settled = 0  # of them, samples whose runs were counted
@@ -46,7 +50,7 @@ class Dropouts:
             elif end > self._settled:
                 before, after = sound[max(0, start - self._beside) : start], sound[end:]
                 beside = (before - sound[start], after[: self._beside] - sound[start])
-                level = math.floor(self._level(*beside))
+                level = math.floor(self._level(*beside, is_long=end - start > self._longest))
                 self._levels[level] += 1
                 self._first.setdefault(level, self._before + start)
         self._before += keep
@@ -67,14 +71,19 @@ class Dropouts:
         edges = np.flatnonzero(repeats[1:] != repeats[:-1])
         starts, ends = edges[::2], edges[1::2] + 1
         lengths = ends - starts
-        shortest = np.where(sound[starts] == 0, self._shortest, self._shortest_held)
-        runs = np.flatnonzero((lengths >= shortest) & (lengths <= self._longest))
+        is_zero = sound[starts] == 0
+        shortest = np.where(is_zero, self._shortest, self._shortest_held)
+        longest = np.where(is_zero, self._longest_steep, self._longest)
+        runs = np.flatnonzero((lengths >= shortest) & (lengths <= longest))
         return [(int(starts[run]), int(ends[run])) for run in runs]
 
-    def _level(self, before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
+    def _level(
+        self, before: NDArray[np.float32], after: NDArray[np.float32], *, is_long: bool
+    ) -> float:
         """The lower of the two levels, in dBFS, of the sound beside a run less its value.
 
-        `LOWEST` where it comes to rest there, or where the run is a flat top.
+        `LOWEST` where it comes to rest there, or where the run is a flat top. Less `LOUDER` of a
+        long run.
         """
         sides = np.concatenate((before, after))
         sizes = np.abs(sides)
@@ -88,4 +97,9 @@ class Dropouts:
         if min(float(side.max(initial=0)) for side in right_beside) < STEPS * moving.min():
             return LOWEST
         powers = [float(np.square(side).mean()) for side in (before, after)]
-        return 10 * math.log10(max(min(powers), 10 ** (LOWEST / 10)))
+        level = 10 * math.log10(max(min(powers), 10 ** (LOWEST / 10)))
+        if not is_long:
+            return level
+        edges = [float(np.square(side).mean()) for side in right_beside]
+        steep = all(edge >= EDGE**2 * power for edge, power in zip(edges, powers, strict=True))
+        return level - LOUDER if steep else LOWEST

@@ -143,7 +143,7 @@ MEASURES = (
     Measure(
         name="dropouts",
         meaning="stretches of 1 ms to 0.2 s that are zero, or stay at one value, with sound right "
-        "before and after",
+        "before and after; up to 1 s of zeros where loud sound breaks off",
     ),
     Measure(name="dropouts_at", meaning="where the first one is", unit="seconds", digits=3),
     Measure(
