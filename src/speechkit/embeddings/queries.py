@@ -17,7 +17,7 @@ from speechkit.io.file_names import shown
 from speechkit.io.inputs import utterance
 from speechkit.runtime.stage import Processor
 from speechkit.runtime.worker_plan import Hardware
-from speechkit.stages.embed.stage import EmbedOptions, embed_stage
+from speechkit.stages.embed.stage import STAMPS, EmbedOptions, embed_stage
 from speechkit.stages.embed.vectors import VECTORS, unpacked
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def _processor(embeddings: Embeddings, device: str) -> Processor:
     index = embeddings.folder / INDEX
     try:
         options = dict(output_status.run_record(index)["options"])
+        stamps = {name: options.pop(name) for name in STAMPS if name in options}
         own = {one.name for one in fields(EmbedOptions)} & options.keys()
         given = {name: options.pop(name) for name in own} | {"dtype": "float32"}
         made = EmbedOptions(**given, folder=str(embeddings.folder), engine_options=options)
@@ -106,4 +107,9 @@ def _processor(embeddings: Embeddings, device: str) -> Processor:
             f"{shown(embeddings.folder)}: nothing beside its index tells which engine made it, so "
             "that no audio can be compared with it; search by id or row"
         ) from e
+    if stamps != {name: stage.options[name] for name in STAMPS if name in stage.options}:
+        raise UsageError(
+            f"{shown(embeddings.folder)}: its model or an adapter has changed since, so that no "
+            "audio can be compared with it; search by id or row"
+        )
     return stage.processor
