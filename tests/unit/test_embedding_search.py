@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -212,3 +214,22 @@ def test_what_can_not_be_probed(label: str, folds: int, error: str, save: Save) 
 
 def test_a_nested_label(save: Save) -> None:
     assert probe(save(*labelled(5)), EMBEDDINGS, "more.kind", 2).labels == ("0", "1")
+
+
+def test_more_shards_than_files_may_be_open(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the lines of the index are in another order than the rows."""
+    vectors = np.random.default_rng(1).normal(0, 1, (300, 4)).astype(np.float32)
+    saved = save(vectors)
+    monkeypatch.setattr(unit_blocks, "ROWS", 100)
+    order = np.random.default_rng(2).permutation(300)
+    mixed = Embeddings(saved.folder, [saved.records[row] for row in order], saved.names)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    resource.setrlimit(resource.RLIMIT_NOFILE, (held + 20, limits[1]))
+    try:
+        np.testing.assert_array_equal(mixed.vectors(), vectors[order])
+        found = nearest(mixed, EMBEDDINGS, [Query("new", vectors[order[5]])], 1)
+        near_duplicates(saved, EMBEDDINGS, 0.99999)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert found.neighbours[0][0].row == 5
