@@ -130,6 +130,8 @@ def test_rows_that_are_gone_are_computed_again(speech: Path, tmp_path: Path) -> 
     embed(speech, tmp_path / "vectors", shard_rows=10)
     whole = tree(tmp_path / "vectors")
     (tmp_path / "vectors" / "embeddings-00001.npy").unlink()
+    with pytest.raises(OutputConflict, match=r"embeddings-00001\.npy: lost or damaged .*--retry"):
+        embed(speech, tmp_path / "vectors", shard_rows=10)
     again = embed(speech, tmp_path / "vectors", shard_rows=10, retry_failed=True)
     assert again.done == len({*FAILED, *range(10, 20)})
     assert tree(tmp_path / "vectors") == whole

@@ -93,7 +93,13 @@ class Runner:
             account = finished_run(output, identity, grows=self._stage.grows)
             self._tally.update(account)
             moved = account["input"] != identity.input
-            if not moved and not (retry and self._tally.errors):
+            lacking = self._stage.lacking(self.scan.count) if not moved else ""
+            if lacking and not retry:
+                raise OutputConflict(
+                    f"{lacking}: lost or damaged since a run has made it; compute what it had "
+                    "again with --retry-failed"
+                )
+            if not moved and not (retry and (lacking or self._tally.errors)):
                 self._resumed = self.scan.count
                 self._tally.judge(manifest.read_records(str(output)))
                 return

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from speechkit.errors import OutputConflict
-from speechkit.io.embedding_shards import BYTES, INDEX
+from speechkit.io.embedding_shards import BYTES, INDEX, shard_path
 from speechkit.io.file_names import shown
 from speechkit.records import Record
 from speechkit.stages.embed.former_shards import FormerShards, write_widths
@@ -47,6 +47,18 @@ class OutputFolder:
                 )
             widths = {**widths, name: 0}
             write_widths(self._folder, widths)
+
+    def lacking(self, count: int) -> str:
+        """The first lost or damaged shard of ``count`` utterances; "" for none."""
+        former = FormerShards(self._folder, self._dtype)
+        for number in range(-(-count // self._rows)):
+            for name, width in former.widths.items():
+                shard = former.shard(name, number, width)
+                if not shard or shard.rows != min(self._rows, count - number * self._rows):
+                    former.close()
+                    return shown(shard_path(self._folder, name, number))
+        former.close()
+        return ""
 
     def holds(self, index: int, record: Record) -> bool:
         """Whether the vectors of a successful line are in it, or in the row that it names."""

@@ -174,6 +174,7 @@ def embed_stage(options: EmbedOptions, hardware: Hardware | None = None) -> Stag
         conclude=folder.conclude,
         output=folder.index,
         holds=folder.holds,
+        lacking=folder.lacking,
         grows=True,
     )
 
