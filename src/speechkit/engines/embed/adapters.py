@@ -41,10 +41,11 @@ class Head:
 
     def __call__(self, vectors: Any, library: Any) -> Any:
         """[n, width] of ``vectors`` [n, width of the input]; ``library``: `NUMPY` or torch."""
-        for number, (weight, bias) in enumerate(self.layers):
-            if number:
-                vectors = ACTIVATIONS[self.activation](vectors, library)
-            vectors = vectors @ weight + bias
+        with np.errstate(over="ignore", invalid="ignore"):  # the utterance gets an error for it
+            for number, (weight, bias) in enumerate(self.layers):
+                if number:
+                    vectors = ACTIVATIONS[self.activation](vectors, library)
+                vectors = vectors @ weight + bias
         return vectors
 
     def moved(self, move: Callable[[Array], Any]) -> Head:
@@ -80,6 +81,8 @@ def _checked(tensors: Mapping[str, Any], metadata: Mapping[str, str], width: int
         shapes = (weight.shape, bias.shape)
         if weight.ndim != 2 or 0 in weight.shape or bias.shape != weight.shape[:1]:
             raise ValueError(f"{prefix}weight and bias are {shapes}, not [out, in] and [out]")
+        if {weight.dtype, bias.dtype} - {np.dtype(np.float32), np.dtype(np.float16)}:
+            raise ValueError(f"{prefix}weight or bias is neither float32 nor float16")
         if weight.shape[1] != width:
             before = "the layer before" if layers else "the encoder"
             raise ValueError(
