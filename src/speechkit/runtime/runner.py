@@ -89,22 +89,9 @@ class Runner:
         restart = self._options.restart
         retry = self._options.retry_failed and not restart
         # A part beside the output is a stopped retry, restart or growth: resume it.
-        if output.exists() and not (restart or part_path(output).exists()):
-            account = finished_run(output, identity, grows=self._stage.grows)
-            self._tally.update(account)
-            moved = account["input"] != identity.input
-            lacking = self._stage.lacking(self.scan.count) if not moved else ""
-            if lacking and not retry:
-                raise OutputConflict(
-                    f"{lacking}: lost or damaged since a run has made it; compute what it had "
-                    "again with --retry-failed"
-                )
-            if not moved and not (retry and (lacking or self._tally.errors)):
-                self._resumed = self.scan.count
-                self._tally.judge(manifest.read_records(str(output)))
-                return
-            if moved:
-                require_matching(output, self._inputs, self._stage)
+        begun = restart or part_path(output).exists()
+        if output.exists() and not begun and self._is_complete(output, identity, retry=retry):
+            return
         with Journal(output, identity, restart=restart) as journal:
             drop_invalid(journal, self._inputs, self._stage)
             self._keep_earlier(journal, identity, retry=retry)
@@ -112,6 +99,26 @@ class Runner:
             self._tally = self._new_tally()
             final = self._counted(self._stage.concluded(journal.lines()))
             journal.publish(chain.from_iterable(final), self._tally.to_json)
+
+    def _is_complete(self, output: Path, identity: RunIdentity, *, retry: bool) -> bool:
+        """Whether the finished output is all there is to do; it is counted then. Raise
+        `OutputConflict` for that of another run, and for one that has lost files."""
+        account = finished_run(output, identity, grows=self._stage.grows)
+        if account["input"] != identity.input:
+            require_matching(output, self._inputs, self._stage)
+            return False
+        self._tally.update(account)
+        lacking = self._stage.lacking(self.scan.count)
+        if retry and (lacking or self._tally.errors):
+            return False
+        if lacking:
+            raise OutputConflict(
+                f"{lacking}: lost or damaged since a run has made it; compute what it had again "
+                "with --retry-failed"
+            )
+        self._resumed = self.scan.count
+        self._tally.judge(manifest.read_records(str(output)))
+        return True
 
     def stream(self) -> Iterator[Sequence[str]]:
         """Yield the output lines of each utterance, in input order, as soon as all utterances

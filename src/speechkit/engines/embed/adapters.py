@@ -68,9 +68,16 @@ def _head(path: Path, named: str, width: int) -> Head:
     except Exception as e:  # a broken file can raise anything
         raise EngineMissing(f"{named}: not a safetensors file of float32 or float16: {e}") from e
     try:
+        _require_floats(tensors)
         return _checked(tensors, metadata, width)
     except ValueError as e:
         raise EngineMissing(f"{named}: {e}") from e
+
+
+def _require_floats(tensors: Mapping[str, Any]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.dtype not in (np.float32, np.float16):
+            raise ValueError(f"{name} is {tensor.dtype}, not float32 or float16")
 
 
 def _checked(tensors: Mapping[str, Any], metadata: Mapping[str, str], width: int) -> Head:
@@ -81,8 +88,6 @@ def _checked(tensors: Mapping[str, Any], metadata: Mapping[str, str], width: int
         shapes = (weight.shape, bias.shape)
         if weight.ndim != 2 or 0 in weight.shape or bias.shape != weight.shape[:1]:
             raise ValueError(f"{prefix}weight and bias are {shapes}, not [out, in] and [out]")
-        if {weight.dtype, bias.dtype} - {np.dtype(np.float32), np.dtype(np.float16)}:
-            raise ValueError(f"{prefix}weight or bias is neither float32 nor float16")
         if weight.shape[1] != width:
             before = "the layer before" if layers else "the encoder"
             raise ValueError(
