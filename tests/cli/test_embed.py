@@ -15,9 +15,12 @@ import speechkit
 from audiokit import cut_speech
 from embedkit import embed, installed, register
 from runkit import records, tree, write_manifest
-from speechkit.errors import OutputConflict, UsageError
+from speechkit.engines import registry
+from speechkit.engines.embed.options import parse_adapters
+from speechkit.errors import EngineMissing, OutputConflict, UsageError
 from speechkit.io import audio, decoding
 from speechkit.io.embedding_shards import load_embeddings
+from speechkit.stages.embed.output_folder import OutputFolder
 from speechkit.stages.embed.vectors import joined, windows
 
 
@@ -127,6 +130,8 @@ def test_rows_that_are_gone_are_computed_again(speech: Path, tmp_path: Path) -> 
     embed(speech, tmp_path / "vectors", shard_rows=10)
     whole = tree(tmp_path / "vectors")
     (tmp_path / "vectors" / "embeddings-00001.npy").unlink()
+    with pytest.raises(OutputConflict, match=r"embeddings-00001\.npy: lost or damaged .*--retry"):
+        embed(speech, tmp_path / "vectors", shard_rows=10)
     again = embed(speech, tmp_path / "vectors", shard_rows=10, retry_failed=True)
     assert again.done == len({*FAILED, *range(10, 20)})
     assert tree(tmp_path / "vectors") == whole
@@ -209,3 +214,45 @@ def test_what_the_options_lack_is_said(speechkit: Any, speech: Path, tmp_path: P
     assert "--dtype int8: there are float32, float16" in done.err
     done = speechkit("embed", speech, "--output-dir", tmp_path, "--engine", "no", code=2)
     assert "no embed engine 'no'" in done.err
+
+
+def test_another_model_or_head_under_the_same_path_is_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "require_installed", lambda info: None)
+    monkeypatch.chdir(tmp_path)
+    model, head = tmp_path / "model", tmp_path / "head.safetensors"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    for path in (model / "model.safetensors", head):
+        path.write_bytes(bytes(100))
+
+    def pinned(name: str = "model") -> Any:
+        options = {"adapter": (("one", str(head)),)}
+        chosen = speechkit.EmbedOptions(folder="v", model=name, engine_options=options)
+        return speechkit.embed_stage(chosen).options
+
+    before = pinned()
+    assert pinned("./model") == pinned(str(model)) == before
+    for path in (head, model / "model.safetensors", model / "config.json"):
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + b"\1")
+        assert pinned() != before
+        path.write_bytes(content)
+        assert pinned() == before
+    head.unlink()
+    with pytest.raises(EngineMissing, match=r"--adapter one=.*head.safetensors: no such file"):
+        pinned()
+
+
+def test_names_of_adapters(tmp_path: Path) -> None:
+    """Names of files, of which none that a user has is written over."""
+    with pytest.raises(ValueError, match="no name: 1 to 100 letters"):
+        parse_adapters(f"{'n' * 101}=head.safetensors")
+    foreign = tmp_path / "text-00000.npy"
+    foreign.touch()
+    folder = OutputFolder(tmp_path, "float32", 10)
+    with pytest.raises(OutputConflict, match=r"text-00000\.npy: no run of speechkit has"):
+        folder.claim(["embeddings", "text"], restart=False)
+    folder.claim(["embeddings", "text"], restart=True)
+    folder.claim(["embeddings", "text"], restart=False)

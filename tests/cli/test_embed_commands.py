@@ -56,6 +56,8 @@ def test_search_finds_the_voice(speechkit: Any, speech: Path, embedded: Path) ->
     assert {one["speaker"] for one in found[3:]} == {"awb"}
     assert "awb-slow" not in {one.get("id") for one in found[3:]}
     assert "1 row left out, because the utterance failed" in done.err
+    listed = speechkit("embed", "search", embedded, audio, "awb-slow", "-k", 3, "--json")
+    assert json.loads(listed.out) == found
     table = speechkit("embed", "search", embedded, "awb-slow").out.decode()
     assert table.splitlines()[0].split() == ["query", "rank", "similarity", "utterance", "text"]
 

@@ -13,14 +13,16 @@ import pytest
 from faultkit import Run, remount, tmpfs
 
 from embedkit import embed, installed, register
-from runkit import entries, part_of, tree, until
+from runkit import entries, part_of, tree, until, write_manifest
 from speechkit.errors import Drained, OutputConflict, OutputFailed
 from speechkit.io.embedding_shards import INDEX, load_embeddings
 from speechkit.io.journal import Journal
 from speechkit.io.run_identity import RunIdentity
+from speechkit.runtime import runner
 
 DYING = (sys.executable, "-m", "dying")
 WIDE = {"width": 401}
+SHARD = "embeddings-00000.npy"
 
 
 @pytest.fixture(autouse=True)
@@ -145,3 +147,30 @@ def test_bits_that_flip_in_the_journal(
     assert embed(few, folder, WIDE).done == damaged
     assert tree(folder) == whole
     assert not load_embeddings(folder).failed
+
+
+def test_a_stopped_growth_goes_on(
+    few: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at its start, while it takes over the rows there are: only new lines are computed,
+    unless all were to be computed anew."""
+    lines = [{"audio_filepath": str(path)} for path in sorted(few.rglob("*.wav"))]
+    source = write_manifest(tmp_path / "all.jsonl", lines)
+    start = write_manifest(tmp_path / "start.jsonl", lines[:16])
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise Drained("stopped")
+
+    def stopped(folder: Path, **options: Any) -> None:
+        embed(start, folder, WIDE)
+        with monkeypatch.context() as patch:
+            patch.setattr(runner, "drop_invalid", stop)
+            with pytest.raises(Drained):
+                embed(source, folder, WIDE, **options)
+        assert part_of(folder / INDEX).exists()
+
+    stopped(tmp_path / "grown")
+    assert embed(source, tmp_path / "grown", WIDE).done == 8
+    assert (tmp_path / "grown" / SHARD).read_bytes() == whole[SHARD]
+    stopped(tmp_path / "anew", restart=True)
+    assert embed(source, tmp_path / "anew", WIDE).done == 24

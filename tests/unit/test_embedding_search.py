@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ from speechkit.errors import UsageError
 from speechkit.io.embedding_shards import EMBEDDINGS, Embeddings, load_embeddings, shard_path
 
 ROWS = 7  # of a shard
+MANIFEST = str(Path(__file__).with_name("heard.jsonl"))
 Array = NDArray[np.float32]
 Save = Callable[..., Embeddings]
 
@@ -93,12 +96,30 @@ def test_queries_are_ids_and_rows(save: Save, some: Array) -> None:
     [
         ("u4", "row 4 has no vector, because its utterance failed"),
         ("20", "no id and no row of .* \\(rows 0 to 19\\), and no such file"),
+        ("9" * 5000, "no id and no row"),
+        ("7", "the id of 2 utterances, in the rows 2, 3; name a row"),
+        (MANIFEST, "a manifest; a query is an audio file"),
         (__file__, "nothing beside its index tells which engine made it"),
     ],
 )
 def test_queries_that_are_none(query: str, error: str, save: Save, some: Array) -> None:
     with pytest.raises(UsageError, match=error):
-        queries(save(some), EMBEDDINGS, [query], "auto")
+        saved = save(some, [{"id": "7"} if row in (2, 3) else {} for row in range(20)])
+        queries(saved, EMBEDDINGS, [query], "auto")
+
+
+def test_a_folder_without_vectors(save: Save, some: Array) -> None:
+    """All its utterances have failed, or it has none."""
+    failed = save(some[:, :0], [{"error": {}} for _ in some])
+    with pytest.raises(UsageError, match="row 0 has no vector"):
+        queries(failed, EMBEDDINGS, ["0"], "auto")
+    empty = Embeddings(failed.folder, [], ())
+    with pytest.raises(UsageError, match="holds no utterance"):
+        queries(empty, EMBEDDINGS, ["0"], "auto")
+    for one in (failed, empty):
+        with pytest.raises(UsageError, match="holds no vector"):
+            probe(one, EMBEDDINGS, "text", 2)
+        assert not near_duplicates(one, EMBEDDINGS, 0.9).groups
 
 
 def test_a_query_of_another_width(save: Save, some: Array) -> None:
@@ -212,3 +233,22 @@ def test_what_can_not_be_probed(label: str, folds: int, error: str, save: Save) 
 
 def test_a_nested_label(save: Save) -> None:
     assert probe(save(*labelled(5)), EMBEDDINGS, "more.kind", 2).labels == ("0", "1")
+
+
+def test_more_shards_than_files_may_be_open(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the lines of the index are in another order than the rows."""
+    vectors = np.random.default_rng(1).normal(0, 1, (300, 4)).astype(np.float32)
+    saved = save(vectors)
+    monkeypatch.setattr(unit_blocks, "ROWS", 100)
+    order = np.random.default_rng(2).permutation(300)
+    mixed = Embeddings(saved.folder, [saved.records[row] for row in order], saved.names)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    resource.setrlimit(resource.RLIMIT_NOFILE, (held + 20, limits[1]))
+    try:
+        np.testing.assert_array_equal(mixed.vectors(), vectors[order])
+        found = nearest(mixed, EMBEDDINGS, [Query("new", vectors[order[5]])], 1)
+        near_duplicates(saved, EMBEDDINGS, 0.99999)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert found.neighbours[0][0].row == 5

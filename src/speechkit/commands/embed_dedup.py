@@ -8,6 +8,7 @@ from speechkit.commands.embed_options import (
     FolderArgument,
     LinesOption,
     VectorsOption,
+    require_one_on_stdout,
     write_lines,
 )
 from speechkit.commands.options import ConfigOption, DebugOption, Option, OutputOption
@@ -32,6 +33,7 @@ def dedup(
         Path | None,
         OutputOption(metavar="FILE", help="Write a manifest of the utterances to keep."),
     ] = None,
+    as_json: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
     config: ConfigOption = None,
     debug: DebugOption = False,
 ) -> int:
@@ -45,6 +47,7 @@ def dedup(
     from speechkit.io.embedding_shards import load_embeddings
     from speechkit.reports.embed import DedupReport
 
+    require_one_on_stdout(output, as_json=as_json)
     embeddings = load_embeddings(folder)
     found = near_duplicates(embeddings, vectors, threshold)
     report = DedupReport(embeddings, found, threshold)
@@ -52,4 +55,4 @@ def dedup(
         write_lines(output, report.lines())
     if keep:
         write_lines(str(keep), report.kept())
-    return show(report, on_stderr=output == "-")
+    return show(report, as_json=as_json, on_stderr=output == "-")

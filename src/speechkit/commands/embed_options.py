@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from speechkit.commands.options import OutputOption, in_section
+from speechkit.errors import UsageError
 from speechkit.records import Record
 
 FolderArgument = Annotated[
@@ -26,6 +27,12 @@ LinesOption = Annotated[
     str | None,
     OutputOption("--output", "-o", metavar="FILE|-", help="Write the findings as JSON Lines."),
 ]
+
+
+def require_one_on_stdout(output: str | None, *, as_json: bool) -> None:
+    """Raise `UsageError` for two kinds of data on stdout."""
+    if output == "-" and as_json:
+        raise UsageError("-o - and --json: only one of them fits on stdout")
 
 
 def write_lines(output: str, records: Iterable[Record]) -> None:

@@ -9,6 +9,7 @@ from speechkit.commands.embed_options import (
     FolderArgument,
     LinesOption,
     VectorsOption,
+    require_one_on_stdout,
     write_lines,
 )
 from speechkit.commands.options import ConfigOption, DebugOption, EngineOption, Option
@@ -34,6 +35,7 @@ def search(
         str, EngineOption(metavar="NAME", help="Device of the engine, for audio files.")
     ] = "auto",
     output: LinesOption = None,
+    as_json: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
     config: ConfigOption = None,
     debug: DebugOption = False,
 ) -> int:
@@ -48,9 +50,10 @@ def search(
     from speechkit.io.embedding_shards import load_embeddings
     from speechkit.reports.embed import SearchReport
 
+    require_one_on_stdout(output, as_json=as_json)
     embeddings = load_embeddings(folder)
     asked = queries(embeddings, vectors, query, device)
     report = SearchReport(embeddings, asked, nearest(embeddings, vectors, asked, count))
     if output:
         write_lines(output, report.lines())
-    return show(report, on_stderr=output == "-")
+    return show(report, as_json=as_json, on_stderr=output == "-")

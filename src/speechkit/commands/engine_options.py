@@ -73,7 +73,7 @@ class EngineOption:
     def _default(self) -> str:
         """The default as a sentence, "" if it is None, auto or a switch's."""
         default = self.info.default
-        if default is None or default == "auto" or isinstance(default, bool):
+        if default in (None, "auto", ()) or isinstance(default, bool):
             return ""
         values = default if isinstance(default, tuple) else (default,)
         texts = (f"{value:g}" if isinstance(value, float) else str(value) for value in values)

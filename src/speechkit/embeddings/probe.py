@@ -13,6 +13,7 @@ import numpy as np
 from speechkit.errors import UsageError
 from speechkit.io import manifest
 from speechkit.io.embedding_shards import Embeddings
+from speechkit.io.file_names import shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,10 +58,12 @@ def probe(embeddings: Embeddings, name: str, label: str, folds: int) -> Probe:
     """Logistic regression over standardised vectors, cross-validated in ``folds`` parts.
 
     Speakers are kept together where all utterances have the key `SPEAKER` and it is not the
-    ``label``. Raise `UsageError` where there are too few labels, utterances or speakers.
+    ``label``. Raise `UsageError` for too few labels, utterances or speakers, and without vectors.
     """
     vectors = embeddings.vectors(name)
-    is_there = np.isfinite(vectors).all(1) if len(vectors) else np.zeros(0, bool)
+    if not vectors.size:
+        raise UsageError(f"{shown(embeddings.folder)}: holds no vector")
+    is_there = np.isfinite(vectors).all(1)
     values = [manifest.value_at(record, label) for record in embeddings.records]
     rows = [row for row in np.flatnonzero(is_there).tolist() if values[row] is not None]
     texts = [_text(values[row]) for row in rows]

@@ -11,13 +11,13 @@ import numpy as np
 
 from speechkit.embeddings.search import Query
 from speechkit.errors import SpeechkitError, UsageError, UtteranceError
-from speechkit.io import output_status
+from speechkit.io import manifest, output_status
 from speechkit.io.embedding_shards import INDEX, Embeddings
 from speechkit.io.file_names import shown
 from speechkit.io.inputs import utterance
 from speechkit.runtime.stage import Processor
 from speechkit.runtime.worker_plan import Hardware
-from speechkit.stages.embed.stage import EmbedOptions, embed_stage
+from speechkit.stages.embed.stage import STAMPS, EmbedOptions, embed_stage
 from speechkit.stages.embed.vectors import VECTORS, unpacked
 
 if TYPE_CHECKING:
@@ -25,17 +25,21 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
+MOST_DIGITS = 12  # of the number of a row
+
 
 def queries(embeddings: Embeddings, name: str, given: Sequence[str], device: str) -> list[Query]:
     """The query of each string: an ``id`` of the index, the number of a row, or an audio file.
 
-    Raise `UsageError` for a string that is none of them, and for a row without a vector.
+    Raise `UsageError` for a string that is none of them or an id of several utterances, and for a
+    row without a vector.
     """
-    ids = {
-        str(record["id"]): row
-        for row, record in enumerate(embeddings.records)
-        if record.get("id") is not None
-    }
+    if not len(embeddings):
+        raise UsageError(f"{shown(embeddings.folder)}: holds no utterance")
+    ids: dict[str, list[int]] = {}
+    for row, record in enumerate(embeddings.records):
+        if record.get("id") is not None:
+            ids.setdefault(str(record["id"]), []).append(row)
     rows = {text: _row(embeddings, ids, text) for text in given}
     files = [text for text, row in rows.items() if row is None]
     heard = dict(zip(files, _embedded(embeddings, name, files, device), strict=True))
@@ -46,13 +50,21 @@ def queries(embeddings: Embeddings, name: str, given: Sequence[str], device: str
     ]
 
 
-def _row(embeddings: Embeddings, ids: Mapping[str, int], text: str) -> int | None:
+def _row(embeddings: Embeddings, ids: Mapping[str, list[int]], text: str) -> int | None:
     """The row that a query names; None for a file."""
     if text in ids:
-        return ids[text]
-    if text.isdecimal() and int(text) < len(embeddings):
+        row, *others = ids[text]
+        if others:
+            raise UsageError(
+                f"{shown(text)}: the id of {len(ids[text])} utterances, in the rows {row}, "
+                f"{others[0]}{' …' * (len(others) > 1)}; name a row"
+            )
+        return row
+    if text.isdecimal() and len(text) <= MOST_DIGITS and int(text) < len(embeddings):
         return int(text)
     if os.path.isfile(text):  # noqa: PTH113
+        if manifest.manifest_suffix(text):
+            raise UsageError(f"{shown(text)}: a manifest; a query is an audio file, an id or a row")
         return None
     raise UsageError(
         f"{shown(text)}: no id and no row of {shown(embeddings.folder)} (rows 0 to "
@@ -62,7 +74,7 @@ def _row(embeddings: Embeddings, ids: Mapping[str, int], text: str) -> int | Non
 
 def _vector(vectors: Any, row: int, text: str) -> Array:
     vector = np.asarray(vectors[row], np.float32)
-    if not np.isfinite(vector).all():
+    if not vector.size or not np.isfinite(vector).all():
         raise UsageError(f"{shown(text)}: row {row} has no vector, because its utterance failed")
     return vector
 
@@ -95,6 +107,7 @@ def _processor(embeddings: Embeddings, device: str) -> Processor:
     index = embeddings.folder / INDEX
     try:
         options = dict(output_status.run_record(index)["options"])
+        stamps = {name: options.pop(name) for name in STAMPS if name in options}
         own = {one.name for one in fields(EmbedOptions)} & options.keys()
         given = {name: options.pop(name) for name in own} | {"dtype": "float32"}
         made = EmbedOptions(**given, folder=str(embeddings.folder), engine_options=options)
@@ -106,4 +119,9 @@ def _processor(embeddings: Embeddings, device: str) -> Processor:
             f"{shown(embeddings.folder)}: nothing beside its index tells which engine made it, so "
             "that no audio can be compared with it; search by id or row"
         ) from e
+    if stamps != {name: stage.options[name] for name in STAMPS if name in stage.options}:
+        raise UsageError(
+            f"{shown(embeddings.folder)}: its model or an adapter has changed since, so that no "
+            "audio can be compared with it; search by id or row"
+        )
     return stage.processor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,17 +17,21 @@ ROWS = 4096  # of a block; the product of two takes 64 MB
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows from ``first`` on, mapped from a file until they are asked for."""
+    """The vectors of ``embeddings`` called ``name`` of the lines from ``first`` on, up to ``stop``;
+    read when they are asked for."""
 
+    embeddings: Embeddings
+    name: str
     first: int
-    mapped: NDArray[Any]
+    stop: int
 
     def unit(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """The vectors [rows, width], each of length 1, and whether a row has one [rows].
 
         A row of NaN, that of a failed utterance, and one of zeros have none, and are zeros here.
+        Raise `UsageError`.
         """
-        vectors = self.mapped.astype(np.float32)
+        vectors = self.embeddings.lines(self.name, self.first, self.stop).astype(np.float32)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         is_there = np.isfinite(lengths) & (lengths > 0)
         unit = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=is_there)
@@ -35,10 +39,7 @@ class Block:
 
 
 def blocks(embeddings: Embeddings, name: str) -> list[Block]:
-    """All vectors of a name, in the order of the index. Raise `UsageError`."""
-    found: list[Block] = []
-    at = 0
-    for shard in embeddings.blocks(name):
-        found += [Block(at + row, shard[row : row + ROWS]) for row in range(0, len(shard), ROWS)]
-        at += len(shard)
-    return found
+    """All vectors of a name, in the order of the index."""
+    count = len(embeddings)
+    starts = range(0, count, ROWS)
+    return [Block(embeddings, name, start, min(start + ROWS, count)) for start in starts]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 CHUNK = 1 << 20  # bytes
+READ_WHOLE = 64 * CHUNK
+SAMPLES = 64  # of a larger file, a chunk each
 
 
 def chunks(path: Path) -> Iterator[bytes]:
@@ -40,3 +42,18 @@ def file_stamp(path: str) -> str:
     """
     status = os.stat(path)  # noqa: PTH116
     return f"{status.st_size}:{status.st_mtime_ns}"
+
+
+def content_stamp(files: Iterable[Path]) -> str:
+    """A hash of the names, the sizes and the content of files; of the larger ones, of `SAMPLES`
+    chunks at even distances, the first and the last among them. Raise OSError."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode(errors="surrogateescape"))
+        step = max(CHUNK, (size - CHUNK) // (SAMPLES - 1)) if size > READ_WHOLE else CHUNK
+        with open(path, "rb") as file:
+            for at in range(0, size, step):
+                file.seek(at)
+                digest.update(file.read(CHUNK))
+    return digest.hexdigest()[:16]

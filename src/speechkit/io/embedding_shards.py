@@ -114,32 +114,43 @@ class Embeddings:
     def vectors(self, name: str = EMBEDDINGS) -> Vectors:
         """All vectors of a name, [utterances, width]: mapped from the file where they are in one
         shard, copied into memory otherwise. Raise `UsageError`."""
+        first = next(self.blocks(name), None)
+        is_one = first is not None and len(first) == len(self)
+        return first if first is not None and is_one else self.lines(name, 0, len(self))
+
+    def lines(self, name: str, start: int, stop: int) -> Vectors:
+        """The vectors of some lines of the index, [stop - start, width], copied into memory. One
+        shard is open at a time. Raise `UsageError`."""
         import numpy as np
 
-        blocks = self.blocks(name)
-        first = next(blocks, None)
-        if first is None or len(first) == len(self):
-            return np.empty((0, 0), np.float32) if first is None else first
-        whole = np.empty((len(self), first.shape[1]), first.dtype)
-        whole[: len(first)] = first
-        at = len(first)
-        for block in blocks:
-            if block.shape[1:] != first.shape[1:]:
+        self._require(name)
+        shards: dict[Any, list[tuple[int, Any]]] = {}
+        for at, record in enumerate(self.records[start:stop]):
+            shards.setdefault(str(record.get("shard")), []).append((at, record))
+        whole = np.empty((0, 0), np.float32)
+        for lines in shards.values():
+            rows = [record.get("row") for _, record in lines]
+            block = self._block(name, lines[0][1].get("shard"), rows)
+            if not len(whole):
+                whole = np.empty((stop - start, block.shape[1]), block.dtype)
+            if block.shape[1] != whole.shape[1]:
                 raise UsageError(f"{shown(self.folder)}: the shards of {name} differ in width")
-            whole[at : at + len(block)] = block
-            at += len(block)
+            whole[[at for at, _ in lines]] = block
         return whole
 
     def blocks(self, name: str = EMBEDDINGS) -> Iterator[Vectors]:
         """The vectors of each shard in order, [rows, width], mapped from its file: for work on more
         than fits in memory. Raise `UsageError`."""
+        self._require(name)
+        for number, lines in groupby(self.records, lambda record: record.get("shard")):
+            yield self._block(name, number, [line.get("row") for line in lines])
+
+    def _require(self, name: str) -> None:
         if self.records and name not in self.names:
             there = ", ".join(self.names) or "none"
             raise UsageError(
                 f"{shown(self.folder)}: has no vectors named {name}; there are: {there}"
             )
-        for number, lines in groupby(self.records, lambda record: record.get("shard")):
-            yield self._block(name, number, [line.get("row") for line in lines])
 
     def _block(self, name: str, number: Any, rows: list[Any]) -> Vectors:
         """These rows of a shard: mapped where they follow each other, else copied."""
@@ -150,7 +161,7 @@ class Embeddings:
         if max(rows) >= len(block):
             raise UsageError(
                 f"{shown(path)}: has {len(block)} rows, and the index names row {max(rows)}; run "
-                "the same speechkit embed with --restart"
+                "the same speechkit embed with --retry-failed"
             )
         start, end = rows[0], rows[-1] + 1
         return block[start:end] if rows == list(range(start, end)) else block[rows]
@@ -175,9 +186,9 @@ def _mapped(path: Path) -> Vectors:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as e:
         reason = getattr(e, "strerror", None) or e
-        raise UsageError(
-            f"{shown(path)}: can't be read: {reason}; run the same speechkit embed with --restart"
-        ) from e
+        is_lost = isinstance(e, FileNotFoundError | ValueError)
+        way_out = "; run the same speechkit embed with --retry-failed" if is_lost else ""
+        raise UsageError(f"{shown(path)}: can't be read: {reason}{way_out}") from e
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
         raise UsageError(f"{shown(path)}: holds no vectors")
     return array

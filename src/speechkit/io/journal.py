@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 MAGIC = b'{"speechkit_part": '  # the beginning of every part
 PART_NUMBER = re.compile(rb"0|[1-9]\d{0,6}")
+RESTARTED = "restarted"  # in the header: takes nothing over from a finished output
 STALLED = "stalled"  # in the place of an index
 HEADER_BYTES = 1 << 20  # at most; a foreign file may hold no newline at all
 
@@ -43,14 +44,14 @@ HEADER_BYTES = 1 << 20  # at most; a foreign file may hold no newline at all
 class Journal:
     """The results of one run on their way to ``OUT``, locked against a second run.
 
-    Raise `OutputConflict` where the part belongs to or is written by another run, and
-    `OutputFailed` where the folder can't be written.
+    Raise `OutputConflict` where the part is another run's, `OutputFailed` for a bad folder.
     """
 
     def __init__(self, output: str | Path, identity: RunIdentity, *, restart: bool = False) -> None:
         self.output = Path(output)
         self.part = part_path(self.output)
         self._identity = identity
+        self.restarted = restart  # by this run, or by the one that has begun the part
         self.stalled: set[int] = set()
         self._offsets = array("q", bytes(8 * identity.utterances))  # 0: not done (the header's)
         self._parts: dict[int, dict[str, int]] = {}  # offsets, by index and what is after the slash
@@ -153,8 +154,7 @@ class Journal:
 
     def lines(self) -> Iterator[list[bytes]]:
         """The output lines of each utterance, in input order."""
-        for _, lines in self.entries():
-            yield lines
+        return (lines for _, lines in self.entries())
 
     def publish(self, lines: Iterable[bytes], account: Callable[[], Mapping[str, Any]]) -> None:
         """Write the final ``lines`` of the results under their final name.
@@ -230,6 +230,7 @@ class Journal:
                 f"{self.part}: an unfinished run with {difference}; "
                 "finish that one, name another output, or start over with --restart"
             )
+        self.restarted = self.restarted or bool(typed_json.parse(header).get(RESTARTED))
         end = self._reader.tell()
         for line in self._reader:
             if not line.endswith(b"\n"):
@@ -275,7 +276,7 @@ class Journal:
         return index if index < count and digits == b"%d" % index else None
 
     def _begin(self) -> int:
-        header = json.dumps(self._identity.header()).encode() + b"\n"
+        header = json.dumps({**self._identity.header(), RESTARTED: self.restarted}).encode() + b"\n"
         self._file.truncate(0)
         self._file.write(header)
         self._file.flush()

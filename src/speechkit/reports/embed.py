@@ -21,6 +21,7 @@ from speechkit.records import Record
 from speechkit.reports.plurals import counted
 
 SHOWN_GROUPS = 20
+SHOWN_NEIGHBOURS = 100
 SHOWN_LABELS = 20  # of a confusion matrix
 SHOWN_TEXT = 60  # characters
 
@@ -51,11 +52,13 @@ class SearchReport:
         table = _table(("query", "left"), ("rank", "right"), ("similarity", "right"))
         table.add_column("utterance", overflow="fold")
         table.add_column("text", overflow="fold")
-        for line in self.lines():
+        for line in islice(self.lines(), SHOWN_NEIGHBOURS):
             text = str(line.get("text") or line.get("pred_text") or "")[:SHOWN_TEXT]
             cells = [shown(line["query"]), str(line["rank"]), f"{line['similarity']:.4f}"]
             table.add_row(*map(Text, (*cells, shown(manifest.name(line)), shown(text))))
-        return Group(table, *_left_out(self.found.left_out))
+        more = sum(map(len, self.found.neighbours)) - SHOWN_NEIGHBOURS
+        rest = [Text(f"… and {more} more; --output has all")] if more > 0 else []
+        return Group(table, *rest, *_left_out(self.found.left_out))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from speechkit.engines.protocols import DeviceUse
-from speechkit.errors import Drained, Stalled, UsageError
+from speechkit.errors import Drained, OutputConflict, Stalled, UsageError
 from speechkit.io import manifest, temporary_folder
 from speechkit.io.hardware import peak_memory
 from speechkit.io.inputs import Inputs
@@ -88,26 +88,37 @@ class Runner:
         )
         restart = self._options.restart
         retry = self._options.retry_failed and not restart
-        moved = False
-        # A part beside the output is a stopped retry or restart: resume it.
-        if output.exists() and not (restart or part_path(output).exists()):
-            account = finished_run(output, identity, grows=self._stage.grows)
-            self._tally.update(account)
-            moved = account["input"] != identity.input
-            if not moved and not (retry and self._tally.errors):
-                self._resumed = self.scan.count
-                self._tally.judge(manifest.read_records(str(output)))
-                return
-            if moved:
-                require_matching(output, self._inputs, self._stage)
+        # A part beside the output is a stopped retry, restart or growth: resume it.
+        begun = restart or part_path(output).exists()
+        if output.exists() and not begun and self._is_complete(output, identity, retry=retry):
+            return
         with Journal(output, identity, restart=restart) as journal:
             drop_invalid(journal, self._inputs, self._stage)
-            if retry or moved:
-                self._forget_failures(journal, identity)
+            self._keep_earlier(journal, identity, retry=retry)
             self._fill(journal)
             self._tally = self._new_tally()
             final = self._counted(self._stage.concluded(journal.lines()))
             journal.publish(chain.from_iterable(final), self._tally.to_json)
+
+    def _is_complete(self, output: Path, identity: RunIdentity, *, retry: bool) -> bool:
+        """Whether the finished output is all there is to do; it is counted then. Raise
+        `OutputConflict` for that of another run, and for one that has lost files."""
+        account = finished_run(output, identity, grows=self._stage.grows)
+        if account["input"] != identity.input:
+            require_matching(output, self._inputs, self._stage)
+            return False
+        self._tally.update(account)
+        lacking = self._stage.lacking(self.scan.count)
+        if retry and (lacking or self._tally.errors):
+            return False
+        if lacking:
+            raise OutputConflict(
+                f"{lacking}: lost or damaged since a run has made it; compute what it had again "
+                "with --retry-failed"
+            )
+        self._resumed = self.scan.count
+        self._tally.judge(manifest.read_records(str(output)))
+        return True
 
     def stream(self) -> Iterator[Sequence[str]]:
         """Yield the output lines of each utterance, in input order, as soon as all utterances
@@ -235,14 +246,30 @@ class Runner:
             log.debug(outcome.traceback, extra={"event": "traceback"})
         meter.advance(seconds=outcome.seconds, failed=outcome.error is not None)
 
-    def _forget_failures(self, journal: Journal, identity: RunIdentity) -> None:
-        """Keep only successful results, from the unfinished and the finished output."""
+    def _keep_earlier(self, journal: Journal, identity: RunIdentity, *, retry: bool) -> None:
+        """Add the successful results of the finished output, which is to be retried, to grow, or
+        has moved. A ``retry`` drops the failures of the unfinished one."""
         # A run killed while it published leaves a whole journal beside an output of either age.
         whole = journal.count == self.scan.count
-        journal.drop_failed()
-        if journal.output.exists() and not whole:
+        if retry:
+            journal.drop_failed()
+        if whole or not journal.output.exists():
+            return
+        if retry:
             finished_run(journal.output, identity, grows=self._stage.grows)
+        if retry or self._moved(journal, identity):
             take_over(journal, self._inputs, self._stage, journal.output)
+
+    def _moved(self, journal: Journal, identity: RunIdentity) -> bool:
+        """Whether the finished output is of the first utterances of the input, or of a folder that
+        has moved since."""
+        if journal.restarted:
+            return False
+        try:
+            account = finished_run(journal.output, identity, grows=self._stage.grows)
+        except OutputConflict:
+            return False
+        return bool(account["input"] != identity.input)
 
 
 def _is_whole(answer: Answer) -> TypeGuard[Outcome]:

@@ -116,7 +116,8 @@ class Stage:
     output gets its name: once more after a kill, and over its own records when failed utterances
     are tried again. ``output``: its only output, where it writes more than that. ``holds``: whether
     what a successful record, of the utterance of this index, refers to is there; otherwise, the
-    utterance is computed again. ``grows``: a finished output is continued over an input that has
+    utterance is computed again. ``lacking``: a file, lost or damaged, of a finished output of so
+    many utterances; "" for none. ``grows``: a finished output is continued over an input that has
     gained utterances at its end.
     """
 
@@ -136,6 +137,7 @@ class Stage:
     conclude: Callable[[Iterator[Record]], Iterator[Record]] | None = None
     output: Path | None = None
     holds: Callable[[int, Record], bool] = lambda index, record: True
+    lacking: Callable[[int], str] = lambda count: ""
     grows: bool = False
 
     @property

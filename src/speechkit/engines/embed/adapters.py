@@ -41,10 +41,11 @@ class Head:
 
     def __call__(self, vectors: Any, library: Any) -> Any:
         """[n, width] of ``vectors`` [n, width of the input]; ``library``: `NUMPY` or torch."""
-        for number, (weight, bias) in enumerate(self.layers):
-            if number:
-                vectors = ACTIVATIONS[self.activation](vectors, library)
-            vectors = vectors @ weight + bias
+        with np.errstate(over="ignore", invalid="ignore"):  # the utterance gets an error for it
+            for number, (weight, bias) in enumerate(self.layers):
+                if number:
+                    vectors = ACTIVATIONS[self.activation](vectors, library)
+                vectors = vectors @ weight + bias
         return vectors
 
     def moved(self, move: Callable[[Array], Any]) -> Head:
@@ -67,9 +68,16 @@ def _head(path: Path, named: str, width: int) -> Head:
     except Exception as e:  # a broken file can raise anything
         raise EngineMissing(f"{named}: not a safetensors file of float32 or float16: {e}") from e
     try:
+        _require_floats(tensors)
         return _checked(tensors, metadata, width)
     except ValueError as e:
         raise EngineMissing(f"{named}: {e}") from e
+
+
+def _require_floats(tensors: Mapping[str, Any]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.dtype not in (np.float32, np.float16):
+            raise ValueError(f"{name} is {tensor.dtype}, not float32 or float16")
 
 
 def _checked(tensors: Mapping[str, Any], metadata: Mapping[str, str], width: int) -> Head:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from speechkit.engines.options import EngineOptions, option
-from speechkit.io.embedding_shards import EMBEDDINGS
+from speechkit.io.embedding_shards import EMBEDDINGS, NAME
 
 POOLINGS = ("mean", "max", "cls")
 
@@ -18,8 +18,8 @@ def parse_adapters(text: str) -> tuple[tuple[str, str], ...]:
         name, is_named, file = part.strip().partition("=")
         if not is_named or not file:
             raise ValueError("give each head as NAME=FILE.safetensors")
-        if not (name.isascii() and name.isidentifier()):
-            raise ValueError(f"{name!r} is no name: letters, digits and _, no digit first")
+        if not (NAME.fullmatch(name) and name.isidentifier()):
+            raise ValueError(f"{name!r} is no name: 1 to 100 letters, digits and _, no digit first")
         if name == EMBEDDINGS or name in found:
             raise ValueError(f"the name {name} is taken")
         found[name] = os.path.abspath(file)  # noqa: PTH100

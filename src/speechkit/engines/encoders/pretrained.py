@@ -19,6 +19,8 @@ UNUSED = {"masked_spec_embed"}  # of pre-training alone
 
 def kind(folder: Path) -> str:
     """The kind of model that its configuration states. Raise `EngineMissing` where it has none."""
+    if not (folder / "config.json").is_file():
+        raise EngineMissing(f"--model {folder}: holds no config.json; name a model's folder")
     return str(own(folder / "config.json").get("model_type", "unknown"))
 
 

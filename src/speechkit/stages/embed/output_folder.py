@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from speechkit.errors import OutputConflict
-from speechkit.io.embedding_shards import BYTES, EMBEDDINGS, INDEX
+from speechkit.io.embedding_shards import BYTES, INDEX, shard_path
 from speechkit.io.file_names import shown
 from speechkit.records import Record
 from speechkit.stages.embed.former_shards import FormerShards, write_widths
@@ -32,17 +32,33 @@ class OutputFolder:
         self._former: FormerShards | None = None
         self.index = folder / INDEX
 
-    def claim(self, *, restart: bool) -> None:
-        """Raise `OutputConflict` for shards that no run has written; ``restart`` replaces them."""
-        foreign = next(self._folder.glob(f"{EMBEDDINGS}-*.npy"), None)
-        if foreign is None or FormerShards(self._folder, self._dtype).widths:
-            return
-        if not restart:
-            raise OutputConflict(
-                f"{shown(foreign)}: no run of speechkit has written it; name another --output-dir, "
-                "or replace it with --restart"
-            )
-        write_widths(self._folder, {EMBEDDINGS: 0})
+    def claim(self, names: Sequence[str], *, restart: bool) -> None:
+        """Raise `OutputConflict` for shards of these ``names`` that no run has written; ``restart``
+        replaces them."""
+        widths = FormerShards(self._folder, self._dtype).widths
+        for name in names:
+            foreign = next(self._folder.glob(f"{name}-*.npy"), None)
+            if foreign is None or name in widths:
+                continue
+            if not restart:
+                raise OutputConflict(
+                    f"{shown(foreign)}: no run of speechkit has written it; name another "
+                    "--output-dir, or replace it with --restart"
+                )
+            widths = {**widths, name: 0}
+            write_widths(self._folder, widths)
+
+    def lacking(self, count: int) -> str:
+        """The first lost or damaged shard of ``count`` utterances; "" for none."""
+        former = FormerShards(self._folder, self._dtype)
+        for number in range(-(-count // self._rows)):
+            for name, width in former.widths.items():
+                shard = former.shard(name, number, width)
+                if not shard or shard.rows != min(self._rows, count - number * self._rows):
+                    former.close()
+                    return shown(shard_path(self._folder, name, number))
+        former.close()
+        return ""
 
     def holds(self, index: int, record: Record) -> bool:
         """Whether the vectors of a successful line are in it, or in the row that it names."""

@@ -17,7 +17,8 @@ from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse, EmbedEngine, Poo
 from speechkit.engines.registry import Engine
 from speechkit.engines.valid_items import map_valid
 from speechkit.errors import AudioTooShort, EngineMissing, UsageError, UtteranceError
-from speechkit.io.embedding_shards import BYTES, SHARD_ROWS
+from speechkit.io.checksums import content_stamp
+from speechkit.io.embedding_shards import BYTES, EMBEDDINGS, SHARD_ROWS
 from speechkit.io.inputs import Inputs
 from speechkit.io.model_files import nearby
 from speechkit.records import Record, Utterance
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
     Vectors = Mapping[str, NDArray[np.float32]]
+
+#: Among the pinned options: what tells a model and adapters from others under the same paths.
+STAMPS = ("model_content", "adapter_content")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +76,8 @@ class EmbedProcessor(Processor):
         folder = OutputFolder(
             Path(self.options.folder), self.options.dtype, self.options.shard_rows
         )
-        folder.claim(restart=restart)
+        adapters = self.engine.value("adapter") if self.engine.info.takes("adapter") else ()
+        folder.claim([EMBEDDINGS, *(name for name, _ in adapters)], restart=restart)
 
     def open(self) -> None:
         engine = self.engine
@@ -161,7 +166,7 @@ def embed_stage(options: EmbedOptions, hardware: Hardware | None = None) -> Stag
             options, engine, batch_audio, not info.batched, hardware.model_copies
         ),
         batch_audio=batch_audio,
-        options=_pinned(info, options),
+        options=_pinned(engine, options, model),
         packages=info.packages,
         result_keys=("shard", "row"),
         batch_sizes=sizes if info.batched else EQUAL,
@@ -169,6 +174,7 @@ def embed_stage(options: EmbedOptions, hardware: Hardware | None = None) -> Stag
         conclude=folder.conclude,
         output=folder.index,
         holds=folder.holds,
+        lacking=folder.lacking,
         grows=True,
     )
 
@@ -187,9 +193,39 @@ def _located(info: EngineInfo, options: EmbedOptions, hardware: Hardware) -> Pat
     return Path(os.path.abspath(name))  # noqa: PTH100
 
 
-def _pinned(info: EngineInfo, options: EmbedOptions) -> dict[str, Any]:
+def _pinned(engine: Engine, options: EmbedOptions, model: Path | None) -> dict[str, Any]:
     """The options that a resumed run must share. The folder may be moved."""
-    pinned = asdict(replace(options, model=options.model or info.model or None))
+    info = engine.info
+    name = options.model or info.model or None
+    is_path = name and Path(name).expanduser().exists()
+    pinned = asdict(replace(options, model=str(model) if model and is_path else name))
     for name in ("folder", "engine_options"):
         del pinned[name]
-    return {**pinned, **registry.pinned(info, options.engine_options)}
+    stamps = dict(zip(STAMPS, (_model_stamp(info, model), _adapter_stamps(engine)), strict=True))
+    given = {key: value for key, value in stamps.items() if value}
+    return {**pinned, **registry.pinned(info, options.engine_options), **given}
+
+
+def _model_stamp(info: EngineInfo, model: Path | None) -> str:
+    if model is None or model.is_file():
+        files = [model] if model else []
+    else:
+        files = [file for kind in info.weights or ("*",) for file in model.glob(kind)]
+    return _stamp([file for file in files if file.is_file()], f"--model {model}") if files else ""
+
+
+def _adapter_stamps(engine: Engine) -> list[str]:
+    found = []
+    for name, path in engine.value("adapter") if engine.info.takes("adapter") else ():
+        named = f"--adapter {name}={path}"
+        if not Path(path).is_file():
+            raise EngineMissing(f"{named}: no such file; it takes a file in safetensors' format")
+        found.append(f"{name} {_stamp([Path(path)], named)}")
+    return found
+
+
+def _stamp(files: Sequence[Path], named: str) -> str:
+    try:
+        return content_stamp(files)
+    except OSError as e:
+        raise EngineMissing(f"{named}: can't be read: {e.strerror}") from e
