@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def test_a_trace_that_is_off() -> None:
 
 
 def header(path: Path) -> MetricsFile:
-    file = MetricsFile(path)
+    file = MetricsFile(path, None)
     file.write(metrics_file.dumped("run", {"metrics": 1}))
     return file
 
@@ -71,16 +72,28 @@ def test_a_torn_line_is_dropped(tmp_path: Path) -> None:
     assert path.read_text() == whole
 
 
+def test_a_short_write_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.jsonl"
+    file = header(path)
+    whole, write = path.read_text(), os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
+        file.write(metrics_file.dumped("sample", {"done": 1}))
+    file.write(whole)
+    file.close()
+    assert path.read_text() == whole
+
+
 def test_no_second_run_writes_there(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     first = header(path)
     with pytest.raises(OutputConflict, match="another run"):
-        MetricsFile(path)
+        MetricsFile(path, None)
     first.close()
     link = tmp_path / "link.jsonl"
     link.symlink_to(path)
     with pytest.raises(OutputConflict, match="is a link"):
-        MetricsFile(link)
+        MetricsFile(link, None)
 
 
 @pytest.mark.parametrize(

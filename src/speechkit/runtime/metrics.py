@@ -52,13 +52,18 @@ class RunFacts:
         text = json.dumps([self.stage, dict(self.options)], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def place(self) -> str | None:
+        """The absolute path of the output."""
+        return self.output and os.path.abspath(self.output)  # noqa: PTH100
+
     def header(self) -> dict[str, Any]:
         slurm = {name.lower(): os.environ.get(f"SLURM_{name}") for name in _SLURM}
         return {
             "metrics": metrics_file.FORMAT,
             "time": round(time.time(), 3),
             "stage": self.stage,
-            "output": self.output and os.path.abspath(self.output),  # noqa: PTH100
+            "output": self.place,
             "options": self.fingerprint,
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -82,8 +87,8 @@ class Metrics:
 
     def __init__(self, path: Path | None, text: Path | None, facts: RunFacts) -> None:
         if text:
-            atomic.refuse_special(text)
-        self._file = MetricsFile(path) if path else None
+            prometheus.claim(text)
+        self._file = MetricsFile(path, facts.place) if path else None
         self._text = text
         self._facts = facts
         self._uses = ProcessUses()
