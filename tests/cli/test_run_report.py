@@ -142,6 +142,19 @@ def test_files_that_are_the_same(
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_outputs_of_one_name(speechkit: Any, examples: Path, tmp_path: Path) -> None:
+    """In two folders, with metrics of other names beside them."""
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"audio_filepath": "gone.wav"}\n')
+    for folder in "ab":
+        files = ["-o", f"{folder}/out.jsonl", "--metrics", f"{folder}/m.log"]
+        speechkit("vad", source, *files, cwd=tmp_path, code=3)
+    speechkit("report", "a/out.jsonl", "b/out.jsonl", "-o", "r.html", cwd=tmp_path)
+    html = (tmp_path / "r.html").read_text()
+    assert "a/out.jsonl" in html
+    assert "b/out.jsonl" in html
+
+
 def test_metrics_of_another_output(speechkit: Any, examples: Path, tmp_path: Path) -> None:
     make = partial(speechkit, "manifest", examples / "awb", "--metrics", "m.jsonl", cwd=tmp_path)
     make("-o", "one.jsonl")

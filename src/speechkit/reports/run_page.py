@@ -37,13 +37,14 @@ class RunPage:
 
     def view(self) -> str:
         runs, history = counted(len(self.history.runs), "run"), self.history
-        return f"{shown(self.path)}: {runs}, {counted(history.traces, 'utterance')}"
+        return f"{shown(self.path)}: {runs}, {counted(history.answers, 'utterance')}"
 
     def to_json(self) -> dict[str, Any]:
         history = self.history
         return {
             "report": str(self.path),
             "runs": len(history.runs),
+            "utterances": history.answers,
             "traces": history.traces,
             "errors": dict(history.errors),
         }
@@ -159,7 +160,7 @@ def _slowest(history: RunHistory) -> Html:
     rows = [
         [
             slow.name,
-            slow.task,
+            slow.run.task,
             slow.worker,
             slow.batch,
             round(slow.work, 3),

@@ -56,8 +56,8 @@ class MetricsFile:
         except OSError as e:
             if e.errno == errno.EWOULDBLOCK:
                 raise OutputConflict(
-                    f"--metrics {shown(self._path)}: another run is writing its metrics there; name another "
-                    "file"
+                    f"--metrics {shown(self._path)}: another run is writing its metrics "
+                    "there; name another file"
                 ) from e
 
     def _mend(self) -> None:
