@@ -157,11 +157,19 @@ def test_a_worker_that_dies() -> None:
     first, second, other = (Utterance(number, "/a.wav") for number in range(3))
     traces.given(1, [first, second])
     traces.given(2, [other])
+    time.sleep(0.02)
+    traces.begun(1, [first.key])
+    time.sleep(0.02)
     traces.lost(1, [first], "WorkerDied")
     assert traces.in_workers == 1
-    time.sleep(0.02)
     (line,) = map(json.loads, traces.written().splitlines())
     assert (line["index"], line["error"], line["worker"]) == (0, "WorkerDied", 1)
-    assert line["wall"] >= 0.02
-    assert line["lost"] == line["wall"]
+    assert line["queue"] >= 0.02
+    assert line["lost"] >= 0.02
+    assert line["wall"] == pytest.approx(line["queue"] + line["lost"], abs=1e-5)
     assert traces.written() == ""
+    traces.given(3, [second])
+    traces.begun(3, [second.key])
+    traces.lost(3, [second], "WorkerDied")
+    (line,) = map(json.loads, traces.written().splitlines())
+    assert line["queue"] >= 0.04  # it has waited since the first worker had it
