@@ -119,6 +119,9 @@ def _throughput(history: RunHistory) -> Iterator[Html]:
     yield time_line("Queue", queue, unit="utterances", marks=marks)
     busy = [_line(history, "engines", "engine")]
     yield time_line("Engines", busy, unit="at work at once", marks=marks)
+    if marks:
+        rows = [[_clock(mark.at), mark.text] for mark in marks]
+        yield table("Events that the charts mark", ["after", "event"], rows)
 
 
 def _memory(history: RunHistory) -> Iterator[Html]:
