@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from speechkit.cluster.time_bins import MOST_BINS, TimeBins
 from speechkit.errors import OutputConflict, UsageError
 from speechkit.records import Utterance
 from speechkit.runtime import metrics_file, prometheus, trace
+from speechkit.runtime.messages import Outcome
+from speechkit.runtime.metrics import Metrics, RunFacts
 from speechkit.runtime.metrics_file import MetricsFile
 from speechkit.runtime.trace import Timings, Trace
 from speechkit.runtime.utterance_traces import UtteranceTraces
+from speechkit.runtime.watch import Watch
 
 FIRST, SECOND = (0, None), (1, None)
 
@@ -173,3 +177,19 @@ def test_a_worker_that_dies() -> None:
     traces.lost(3, [second], "WorkerDied")
     (line,) = map(json.loads, traces.written().splitlines())
     assert line["queue"] >= 0.04  # it has waited since the first worker had it
+
+
+def test_prometheus_without_a_file_of_metrics(tmp_path: Path) -> None:
+    """Workers trace for it, too, and the traces are not kept."""
+    text = tmp_path / "m.prom"
+    with Metrics(None, text, RunFacts("vad", None, {})) as metrics:
+        assert Watch(metrics).traces
+        metrics.begin(1, None, 1)
+        utterance, now = Utterance(0, "/a.wav"), time.monotonic()
+        metrics.started(1, os.getpid())
+        metrics.given(1, [utterance])
+        timings = (now, 0.0, 0.0, 0.0, 0.25, 0.25)
+        metrics.answered(utterance, Outcome(0, ("{}",), 1.0, timings=timings))
+        metrics.written()
+    assert re.search(r"^speechkit_engine_seconds_total\{.*\} 0.25$", text.read_text(), re.M)
+    assert re.search(r"^speechkit_utterances\{.*\} 1$", text.read_text(), re.M)
