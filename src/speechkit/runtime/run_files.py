@@ -21,23 +21,18 @@ def require_apart(
     ``others``: an option and its file, None where it isn't given. Links and second names count as
     the file that they lead to. Raise `UsageError`.
     """
-    taken: dict[object, str] = {}
-    for source in sources:
-        if source != "-":
-            taken.update((identity, "an input") for identity in _identities(Path(source)))
+    files = [(Path(source), "an input") for source in sources if source != "-"]
     if output is not None:
         path = Path(output)
-        of_output = {path: "the output", part_path(path): "the unfinished output"}
-        of_output[marker_path(path)] = "the record of the output"
-        for file, what in of_output.items():
-            taken.update((identity, what) for identity in _identities(file))
-    for option, name in others:
-        if name is None:
-            continue
+        files += [(path, "the output"), (part_path(path), "the unfinished output")]
+        files.append((marker_path(path), "the record of the output"))
+    taken = {identity: what for path, what in files for identity in _identities(path)}
+    for option, name in [(option, name) for option, name in others if name is not None]:
         identities = [*_identities(Path(name))]
-        what_else = next((taken[one] for one in identities if one in taken), None)
-        if what_else:
-            raise UsageError(f"{option} {shown(name)}: is {what_else} too; name another file")
+        for identity in identities:
+            if identity in taken:
+                what = taken[identity]
+                raise UsageError(f"{option} {shown(name)}: is {what} too; name another file")
         taken.update((identity, f"the file of {option}") for identity in identities)
 
 
