@@ -144,6 +144,7 @@ def test_lines_over_time_are_drawn(browser: Chromium, tmp_path: Path) -> None:
     dark = [{"name": "prefers-color-scheme", "value": "dark"}]
     browser.send("Emulation.setEmulatedMedia", features=dark)
     assert share(browser.picture("svg.plot"), DARK) > 0.002
+    browser.send("Emulation.setEmulatedMedia", features=[])
     assert (browser.complaints, browser.requests) == ([], [])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from scipy.special import erf
 
 from speechkit.errors import EngineMissing
 
@@ -25,7 +25,7 @@ ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "silu": lambda x, library: x / (1 + library.exp(-x)),
     "tanh": lambda x, library: library.tanh(x),
 }
-NUMPY = SimpleNamespace(erf=erf, exp=np.exp, tanh=np.tanh)
+NUMPY = SimpleNamespace(erf=np.vectorize(math.erf, otypes=[np.float32]), exp=np.exp, tanh=np.tanh)
 
 
 @dataclass(frozen=True, slots=True)
