@@ -38,6 +38,7 @@ SLOWEST = 30
 LONGEST_SAMPLE = 10.0  # seconds; in a longer interval the process was suspended
 MOST_KINDS, MOST_NAME = 100, 300  # kinds of errors, and characters of a name
 OTHERS = "others"
+LATEST = 4102444800.0  # the year 2100
 
 
 @dataclass(slots=True)
@@ -176,7 +177,7 @@ class _Reader:
     def _begin(self, line: Mapping[str, Any]) -> None:
         output, slurm = _text(line.get("output")), line.get("slurm")
         slurm = slurm if isinstance(slurm, dict) else {}
-        start = _number(line.get("time"))
+        start = _time(line.get("time"))
         self._elapsed = 0.0
         before = self._run
         self._run = RunSpan(
@@ -194,7 +195,7 @@ class _Reader:
         self._history.runs.append(self._run)
 
     def _sample(self, line: Mapping[str, Any], run: RunSpan) -> None:
-        history, elapsed = self._history, _number(line.get("elapsed"))
+        history, elapsed = self._history, _time(line.get("elapsed"))
         seconds = min(max(0.0, elapsed - self._elapsed), LONGEST_SAMPLE)
         self._elapsed = elapsed
         run.end = run.start + elapsed
@@ -232,7 +233,7 @@ class _Reader:
         busy, wall = _number(line.get("busy")), _number(line.get("wall"))
         for part, seconds in [*parts.items(), ("busy", busy)]:
             history.parts[part] += seconds
-        answered = _number(line.get("time")) + wall - parts["write"]
+        answered = _time(line.get("time")) + wall - parts["write"]
         history.bins.add(answered - busy, answered, {"engine": 1.0})
         error = _text(line.get("error"))
         if error:
@@ -251,7 +252,7 @@ class _Reader:
             heapq.heapreplace(history.slowest, slow)
 
     def _end(self, line: Mapping[str, Any], run: RunSpan) -> None:
-        run.end = max(run.end, run.start + _number(line.get("elapsed")))
+        run.end = max(run.end, run.start + _time(line.get("elapsed")))
         run.code, run.error = int(_number(line.get("exit_code"))), _text(line.get("error"))
         if isinstance(line.get("errors"), dict):  # of all runs of this output
             kinds = list(line["errors"].items())[:MOST_KINDS]
@@ -270,6 +271,11 @@ def _number(value: Any) -> float:
     """A number of a line, which anybody may have written."""
     known = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if known and abs(value) < 1e15 else 0.0
+
+
+def _time(value: Any) -> float:
+    """Seconds since 1970, or since the start."""
+    return min(max(0.0, _number(value)), LATEST)
 
 
 def _text(value: Any) -> str:
