@@ -243,8 +243,8 @@ class _Reader:
         if len(history.slowest) == SLOWEST and work <= history.slowest[0].work:
             return
         name, worker = _text(line.get("name")), int(_number(line.get("worker")))
-        batch, part = int(_number(line.get("batch"))), line.get("part")
-        name = name if part is None else f"{name}, part {int(_number(part)) + 1}"
+        batch, piece = int(_number(line.get("batch"))), line.get("part")
+        name = name if piece is None else f"{name}, part {int(_number(piece)) + 1}"
         slow = SlowUtterance(work, name, run, worker, batch, parts, error)
         if len(history.slowest) < SLOWEST:
             heapq.heappush(history.slowest, slow)
