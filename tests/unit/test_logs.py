@@ -107,3 +107,11 @@ def test_wrong_levels(text: str, words: str) -> None:
 def test_times() -> None:
     assert logs.iso_time(0.9996) == "1970-01-01T00:00:01.000Z"
     assert logs.iso_time(1_767_225_600.25) == "2026-01-01T00:00:00.250Z"
+
+
+@pytest.mark.parametrize("form", logs.FORMATS)
+def test_a_stderr_that_takes_nothing(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "ab", buffering=0) as full:
+        monkeypatch.setattr(logs, "STDERR", full.fileno())
+        monkeypatch.setattr(logs._Process, "settings", LogSettings(form))
+        logs.say("a message")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import time
 from pathlib import Path
 
@@ -12,9 +14,12 @@ from speechkit.cluster.time_bins import MOST_BINS, TimeBins
 from speechkit.errors import OutputConflict, UsageError
 from speechkit.records import Utterance
 from speechkit.runtime import metrics_file, prometheus, trace
+from speechkit.runtime.messages import Outcome
+from speechkit.runtime.metrics import Metrics, RunFacts
 from speechkit.runtime.metrics_file import MetricsFile
 from speechkit.runtime.trace import Timings, Trace
 from speechkit.runtime.utterance_traces import UtteranceTraces
+from speechkit.runtime.watch import Watch
 
 FIRST, SECOND = (0, None), (1, None)
 
@@ -54,7 +59,7 @@ def test_a_trace_that_is_off() -> None:
 
 
 def header(path: Path) -> MetricsFile:
-    file = MetricsFile(path)
+    file = MetricsFile(path, None)
     file.write(metrics_file.dumped("run", {"metrics": 1}))
     return file
 
@@ -71,16 +76,28 @@ def test_a_torn_line_is_dropped(tmp_path: Path) -> None:
     assert path.read_text() == whole
 
 
+def test_a_short_write_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.jsonl"
+    file = header(path)
+    whole, write = path.read_text(), os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
+        file.write(metrics_file.dumped("sample", {"done": 1}))
+    file.write(whole)
+    file.close()
+    assert path.read_text() == whole
+
+
 def test_no_second_run_writes_there(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     first = header(path)
     with pytest.raises(OutputConflict, match="another run"):
-        MetricsFile(path)
+        MetricsFile(path, None)
     first.close()
     link = tmp_path / "link.jsonl"
     link.symlink_to(path)
     with pytest.raises(OutputConflict, match="is a link"):
-        MetricsFile(link)
+        MetricsFile(link, None)
 
 
 @pytest.mark.parametrize(
@@ -144,11 +161,35 @@ def test_a_worker_that_dies() -> None:
     first, second, other = (Utterance(number, "/a.wav") for number in range(3))
     traces.given(1, [first, second])
     traces.given(2, [other])
+    time.sleep(0.02)
+    traces.begun(1, [first.key])
+    time.sleep(0.02)
     traces.lost(1, [first], "WorkerDied")
     assert traces.in_workers == 1
-    time.sleep(0.02)
     (line,) = map(json.loads, traces.written().splitlines())
     assert (line["index"], line["error"], line["worker"]) == (0, "WorkerDied", 1)
-    assert line["wall"] >= 0.02
-    assert line["lost"] == line["wall"]
+    assert line["queue"] >= 0.02
+    assert line["lost"] >= 0.02
+    assert line["wall"] == pytest.approx(line["queue"] + line["lost"], abs=1e-5)
     assert traces.written() == ""
+    traces.given(3, [second])
+    traces.begun(3, [second.key])
+    traces.lost(3, [second], "WorkerDied")
+    (line,) = map(json.loads, traces.written().splitlines())
+    assert line["queue"] >= 0.04  # it has waited since the first worker had it
+
+
+def test_prometheus_without_a_file_of_metrics(tmp_path: Path) -> None:
+    """Workers trace for it, too, and the traces are not kept."""
+    text = tmp_path / "m.prom"
+    with Metrics(None, text, RunFacts("vad", None, {})) as metrics:
+        assert Watch(metrics).traces
+        metrics.begin(1, None, 1)
+        utterance, now = Utterance(0, "/a.wav"), time.monotonic()
+        metrics.started(1, os.getpid())
+        metrics.given(1, [utterance])
+        timings = (now, 0.0, 0.0, 0.0, 0.25, 0.25)
+        metrics.answered(utterance, Outcome(0, ("{}",), 1.0, timings=timings))
+        metrics.written()
+    assert re.search(r"^speechkit_engine_seconds_total\{.*\} 0.25$", text.read_text(), re.M)
+    assert re.search(r"^speechkit_utterances\{.*\} 1$", text.read_text(), re.M)

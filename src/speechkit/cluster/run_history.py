@@ -15,10 +15,10 @@ from typing import Any
 
 from speechkit.cluster import attempts
 from speechkit.cluster.attempts import Attempt
+from speechkit.cluster.metrics_sources import files_of
 from speechkit.cluster.time_bins import TimeBins
 from speechkit.errors import UsageError
 from speechkit.io.file_names import shown
-from speechkit.io.journal import part_path
 from speechkit.runtime import metrics_file
 
 PARTS = ("queue", "audio", "vad", "compute", "lost", "write")
@@ -38,22 +38,27 @@ SLOWEST = 30
 LONGEST_SAMPLE = 10.0  # seconds; in a longer interval the process was suspended
 MOST_KINDS, MOST_NAME = 100, 300  # kinds of errors, and characters of a name
 OTHERS = "others"
+LATEST = 4102444800.0  # the year 2100
 
 
 @dataclass(slots=True)
 class RunSpan:
     """One run, from ``start`` to ``end`` in seconds since 1970. ``code``: its exit code, None for
-    one that was killed or still goes on. ``task``: the name of its output, for a table."""
+    one that was killed or still goes on. ``source``: its metrics. ``task``: a name of its output
+    that no other output has; ``resumed``: utterances done by runs before it."""
 
-    task: str
+    source: Path
+    output: Path
     stage: str
     start: float
     end: float
+    task: str = ""
     host: str = ""
     job: str = ""
     workers: int = 0
     utterances: int = 0
     done: int = 0
+    resumed: int = 0
     failed: int = 0
     audio_seconds: float = 0.0
     code: int | None = None
@@ -66,7 +71,7 @@ class SlowUtterance:
 
     work: float
     name: str = field(compare=False)
-    task: str = field(compare=False)
+    run: RunSpan = field(compare=False)
     worker: int = field(compare=False)
     batch: int = field(compare=False)
     parts: dict[str, float] = field(compare=False)
@@ -75,7 +80,8 @@ class SlowUtterance:
 
 @dataclass(slots=True)
 class RunHistory:
-    """``traces``: their number; ``parts``: their seconds, where ``busy`` counts each second of an
+    """``traces``: their number; ``answers``: of utterances among them, without parts and without
+    attempts that were repeated. ``parts``: their seconds, where ``busy`` counts each second of an
     engine once. ``waited``: seconds of the workers by what they waited for. ``largest``: bytes of
     the largest process. ``attempts``: of each split, by the name of its output."""
 
@@ -84,6 +90,7 @@ class RunHistory:
     errors: Counter[str] = field(default_factory=Counter)
     slowest: list[SlowUtterance] = field(default_factory=list)
     traces: int = 0
+    answers: int = 0
     parts: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     waited: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     worker_seconds: float = 0.0
@@ -105,56 +112,44 @@ def read_history(sources: Iterable[str]) -> RunHistory:
     Raises `UsageError`.
     """
     history = RunHistory()
-    for path in dict.fromkeys(path for source in sources for path in _files(Path(source))):
+    for path in dict.fromkeys(path for source in sources for path in files_of(Path(source))):
         before = len(history.runs)
         _Reader(history, path).read()
         if len(history.runs) == before:
             raise UsageError(f"{shown(path)}: holds no whole line of a run; was it cut off?")
-        for run in history.runs[before:]:
-            _add_attempts(history, path, run.task)
+    _name_tasks(history.runs)
+    for run in history.runs:
+        _add_attempts(history, run)
     history.runs.sort(key=lambda run: run.start)
     history.slowest.sort(reverse=True)
     return history
 
 
-def _files(source: Path) -> list[Path]:
-    """The files of metrics that a source stands for."""
-    if source.is_dir():
-        if found := _metrics_in(source):
-            return found
-        raise UsageError(
-            f"{shown(source)}: holds no metrics of a run; --metrics of a stage writes them, and "
-            "tasks of a job array do so by themselves"
-        )
-    try:
-        if source.exists() and metrics_file.is_metrics(source):
-            return [source]
-        if source.exists() or part_path(source).exists():
-            return [_beside(source)]
-    except OSError as e:
-        raise UsageError(f"{shown(source)}: can't be read: {e.strerror}") from e
-    raise UsageError(f"{shown(source)}: no such file or folder")
+def _name_tasks(runs: Iterable[RunSpan]) -> None:
+    """Name the runs of an output by the end of its path, as much of it as tells outputs apart."""
+    by_output: dict[tuple[Path, str], list[RunSpan]] = defaultdict(list)
+    for run in runs:
+        by_output[run.source, run.output.name].append(run)
+    nameless, depth = [*by_output.values()], 0
+    while nameless:
+        depth += 1
+        names = ["/".join(same[-1].output.parts[-depth:]) for same in nameless]
+        count = Counter(names)
+        alike = []
+        for same, name in zip(nameless, names, strict=True):
+            whole = depth >= len(same[-1].output.parts)
+            if count[name] > 1 and not whole:
+                alike.append(same)
+                continue
+            for run in same:
+                run.task = f"{name} ({run.source})" if count[name] > 1 else name
+        nameless = alike
 
 
-def _beside(output: Path) -> Path:
-    """The metrics of the runs that write an output."""
-    for path in _metrics_in(output.absolute().parent):
-        header = next(metrics_file.read(path), {})
-        if Path(_text(header.get("output"))).name == output.name:
-            return path
-    empty = output.exists() and not output.stat().st_size
-    what = "is empty" if empty else "is no file of metrics, and none of its run lies beside it"
-    raise UsageError(f"{shown(output)}: {what}; name the file that a stage's --metrics has written")
-
-
-def _metrics_in(folder: Path) -> list[Path]:
-    places = [*folder.glob("*.jsonl"), *folder.glob("slurm/*.metrics.jsonl")]
-    return [path for path in sorted(places) if path.is_file() and metrics_file.is_metrics(path)]
-
-
-def _add_attempts(history: RunHistory, path: Path, task: str) -> None:
-    if path.parent.name == "slurm" and task not in history.attempts:
-        history.attempts[task] = attempts.read(path.parent.parent / task)
+def _add_attempts(history: RunHistory, run: RunSpan) -> None:
+    folder = run.source.parent
+    if folder.name == "slurm" and run.task not in history.attempts:
+        history.attempts[run.task] = attempts.read(folder.parent / run.output.name)
 
 
 class _Reader:
@@ -165,7 +160,9 @@ class _Reader:
         self._path = path
         self._run: RunSpan | None = None
         self._elapsed = 0.0
-        self._errors: Counter[str] = Counter()  # of the traces, and then of the last end
+        #: Of each output: of the traces, and then of the last end.
+        self._errors: defaultdict[Path, Counter[str]] = defaultdict(Counter)
+        self._before: RunSpan | None = None  # of the same output
         self._take = {"sample": self._sample, "trace": self._trace, "end": self._end}
 
     def read(self) -> None:
@@ -174,15 +171,18 @@ class _Reader:
                 self._begin(line)
             elif self._run and (take := self._take.get(line["event"])):
                 take(line, self._run)
-        self._history.errors.update(self._errors)
+        for errors in self._errors.values():
+            self._history.errors.update(errors)
 
     def _begin(self, line: Mapping[str, Any]) -> None:
         output, slurm = _text(line.get("output")), line.get("slurm")
         slurm = slurm if isinstance(slurm, dict) else {}
-        start = _number(line.get("time"))
+        start = _time(line.get("time"))
         self._elapsed = 0.0
+        before = self._run
         self._run = RunSpan(
-            task=Path(output).name or self._path.name,
+            source=self._path,
+            output=Path(output) if output else self._path.absolute(),
             stage=_text(line.get("stage")),
             start=start,
             end=start,
@@ -191,14 +191,18 @@ class _Reader:
             workers=int(_number(line.get("workers"))),
             utterances=int(_number(line.get("utterances"))),
         )
+        self._before = before if before and before.output == self._run.output else None
         self._history.runs.append(self._run)
 
     def _sample(self, line: Mapping[str, Any], run: RunSpan) -> None:
-        history, elapsed = self._history, _number(line.get("elapsed"))
+        history, elapsed = self._history, _time(line.get("elapsed"))
         seconds = min(max(0.0, elapsed - self._elapsed), LONGEST_SAMPLE)
         self._elapsed = elapsed
         run.end = run.start + elapsed
         run.done, run.failed = int(_number(line.get("done"))), int(_number(line.get("failed")))
+        run.resumed = int(_number(line.get("resumed")))
+        if self._before and self._before.code is None:  # after its last sample it did some more
+            self._before.done = max(self._before.done, run.resumed - self._before.resumed)
         run.audio_seconds = _number(line.get("audio_seconds"))
         workers = [one for one in _list(line.get("workers")) if isinstance(one, dict)]
         memory = [_number(one.get("rss")) for one in workers]
@@ -224,32 +228,37 @@ class _Reader:
         history = self._history
         parts = {part: _number(line.get(part)) for part in PARTS}
         history.traces += 1
+        repeated = parts["lost"] > 0 and not line.get("error")
+        history.answers += not repeated and line.get("part") is None
         busy, wall = _number(line.get("busy")), _number(line.get("wall"))
         for part, seconds in [*parts.items(), ("busy", busy)]:
             history.parts[part] += seconds
-        answered = _number(line.get("time")) + wall - parts["write"]
+        answered = _time(line.get("time")) + wall - parts["write"]
         history.bins.add(answered - busy, answered, {"engine": 1.0})
         error = _text(line.get("error"))
         if error:
-            kinds = self._errors
+            kinds = self._errors[run.output]
             kinds[error if error in kinds or len(kinds) < MOST_KINDS else OTHERS] += 1
         work = math.fsum(parts.values()) - parts["queue"]
         if len(history.slowest) == SLOWEST and work <= history.slowest[0].work:
             return
         name, worker = _text(line.get("name")), int(_number(line.get("worker")))
-        batch = int(_number(line.get("batch")))
-        slow = SlowUtterance(work, name, run.task, worker, batch, parts, error)
+        batch, piece = int(_number(line.get("batch"))), line.get("part")
+        name = name if piece is None else f"{name}, part {int(_number(piece)) + 1}"
+        slow = SlowUtterance(work, name, run, worker, batch, parts, error)
         if len(history.slowest) < SLOWEST:
             heapq.heappush(history.slowest, slow)
         else:
             heapq.heapreplace(history.slowest, slow)
 
     def _end(self, line: Mapping[str, Any], run: RunSpan) -> None:
-        run.end = max(run.end, run.start + _number(line.get("elapsed")))
+        run.end = max(run.end, run.start + _time(line.get("elapsed")))
         run.code, run.error = int(_number(line.get("exit_code"))), _text(line.get("error"))
         if isinstance(line.get("errors"), dict):  # of all runs of this output
             kinds = list(line["errors"].items())[:MOST_KINDS]
-            self._errors = Counter({_text(kind): int(_number(count)) for kind, count in kinds})
+            self._errors[run.output] = Counter(
+                {_text(kind): int(_number(count)) for kind, count in kinds}
+            )
         device = line.get("device")
         waited = device.get("waited_for") if isinstance(device, dict) else None
         if isinstance(waited, dict):
@@ -262,6 +271,11 @@ def _number(value: Any) -> float:
     """A number of a line, which anybody may have written."""
     known = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if known and abs(value) < 1e15 else 0.0
+
+
+def _time(value: Any) -> float:
+    """Seconds since 1970, or since the start."""
+    return min(max(0.0, _number(value)), LATEST)
 
 
 def _text(value: Any) -> str:

@@ -75,4 +75,5 @@ def _job_options(
         one_file=formats.one_file,
         metrics=flags.metrics,
         prometheus=flags.prometheus,
+        summary=flags.summary,
     )

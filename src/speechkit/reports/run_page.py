@@ -37,13 +37,14 @@ class RunPage:
 
     def view(self) -> str:
         runs, history = counted(len(self.history.runs), "run"), self.history
-        return f"{shown(self.path)}: {runs}, {counted(history.traces, 'utterance')}"
+        return f"{shown(self.path)}: {runs}, {counted(history.answers, 'utterance')}"
 
     def to_json(self) -> dict[str, Any]:
         history = self.history
         return {
             "report": str(self.path),
             "runs": len(history.runs),
+            "utterances": history.answers,
             "traces": history.traces,
             "errors": dict(history.errors),
         }
@@ -118,6 +119,9 @@ def _throughput(history: RunHistory) -> Iterator[Html]:
     yield time_line("Queue", queue, unit="utterances", marks=marks)
     busy = [_line(history, "engines", "engine")]
     yield time_line("Engines", busy, unit="at work at once", marks=marks)
+    if marks:
+        rows = [[_clock(mark.at), mark.text] for mark in marks]
+        yield table("Events that the charts mark", ["after", "event"], rows)
 
 
 def _memory(history: RunHistory) -> Iterator[Html]:
@@ -159,7 +163,7 @@ def _slowest(history: RunHistory) -> Html:
     rows = [
         [
             slow.name,
-            slow.task,
+            slow.run.task,
             slow.worker,
             slow.batch,
             round(slow.work, 3),

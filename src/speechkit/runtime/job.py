@@ -23,6 +23,7 @@ from speechkit.runtime.output_tree import survey_inputs
 from speechkit.runtime.pool_options import PoolOptions
 from speechkit.runtime.progress import Listener
 from speechkit.runtime.recordings import recordings, tree_of
+from speechkit.runtime.run_files import require_apart
 from speechkit.runtime.runner import Runner, RunOptions
 from speechkit.runtime.stage import Stage, WorkerPlan
 from speechkit.runtime.stopping import StopRequest
@@ -45,6 +46,7 @@ class JobOptions:
     text files in ``text_folder``, one per recording or, with ``one_file``, one for all recordings.
     Without a folder, a single format is emitted instead of the manifest. ``metrics``: file to which
     samples and traces are appended. ``prometheus``: text file that is kept up to date.
+    ``summary``: file that the caller writes afterwards, and that no other one may be.
     """
 
     output: str | os.PathLike[str] | None = None
@@ -58,6 +60,7 @@ class JobOptions:
     one_file: bool = False
     metrics: str | os.PathLike[str] | None = None
     prometheus: str | os.PathLike[str] | None = None
+    summary: str | os.PathLike[str] | None = None
 
 
 def run(
@@ -87,8 +90,11 @@ def run(
     options = options or JobOptions()
     output = _output(stage, names, options)
     with stage.inputs(names, limit=options.limit) as inputs:
-        export, recorded = _export(inputs, options, output), _recorded(stage, options, output)
-        with export.claimed() if export else nullcontext(), recorded as metrics:
+        export = _export(inputs, options, output)
+        with (
+            export.claimed() if export else nullcontext(),
+            _recorded(stage, options, output) as metrics,
+        ):
             with StopRequest(cancel, signals=signals) as stop:
                 runner = _runner(stage, inputs, options, output, stop, progress, metrics)
                 for text in _texts(runner, inputs, options, output):
@@ -183,6 +189,8 @@ def _output(stage: Stage, sources: Sequence[str], options: JobOptions) -> str | 
         raise UsageError("--retry-failed and --restart need an output file (-o)")
     if output and Path(output).resolve() in [Path(source).resolve() for source in sources]:
         raise UsageError(f"-o {output}: is an input too; name another output")
+    files = [("--metrics", options.metrics), ("--prometheus", options.prometheus)]
+    require_apart(sources, output, [*files, ("--summary", options.summary)])
     return output
 
 

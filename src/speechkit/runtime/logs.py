@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -101,12 +101,13 @@ def say(text: str, event: str = "message", level: str = "info", **numbers: Any) 
     """Print a message on stderr whatever the levels, with control characters escaped.
 
     ``numbers`` belong to an object of JSON alone. A signal may interrupt it: it takes no lock.
-    Raise OSError.
+    Where stderr can't be written, the message is lost and the run goes on.
     """
+    line = harmless(text) + "\n"
     if _Process.settings.as_json:
-        write(_line(time.time(), level, ROOT, event, text, numbers))
-    else:
-        write(harmless(text) + "\n")
+        line = _line(time.time(), level, ROOT, event, text, numbers)
+    with suppress(OSError):
+        write(line)
 
 
 def write(line: str) -> None:

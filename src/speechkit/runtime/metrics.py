@@ -22,7 +22,7 @@ from typing import Any
 
 from speechkit.errors import SpeechkitError
 from speechkit.io import atomic
-from speechkit.records import Utterance
+from speechkit.records import TaskKey, Utterance
 from speechkit.runtime import metrics_file, prometheus
 from speechkit.runtime.messages import Divided, Outcome
 from speechkit.runtime.metrics_file import MetricsFile
@@ -33,6 +33,7 @@ from speechkit.runtime.utterance_traces import UtteranceTraces
 from speechkit.version import __version__
 
 SAMPLE_SECONDS = 1.0
+FLUSH_SECONDS = 0.1  # longest delay of a trace, which is written with others
 PROMETHEUS_SAMPLES = 5  # samples between two versions of the text file
 _SLURM = ("JOB_ID", "ARRAY_JOB_ID", "ARRAY_TASK_ID", "RESTART_COUNT")
 
@@ -52,13 +53,18 @@ class RunFacts:
         text = json.dumps([self.stage, dict(self.options)], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def place(self) -> str | None:
+        """The absolute path of the output."""
+        return self.output and os.path.abspath(self.output)  # noqa: PTH100
+
     def header(self) -> dict[str, Any]:
         slurm = {name.lower(): os.environ.get(f"SLURM_{name}") for name in _SLURM}
         return {
             "metrics": metrics_file.FORMAT,
             "time": round(time.time(), 3),
             "stage": self.stage,
-            "output": self.output and os.path.abspath(self.output),  # noqa: PTH100
+            "output": self.place,
             "options": self.fingerprint,
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -82,25 +88,25 @@ class Metrics:
 
     def __init__(self, path: Path | None, text: Path | None, facts: RunFacts) -> None:
         if text:
-            atomic.refuse_special(text)
-        self._file = MetricsFile(path) if path else None
+            prometheus.claim(text)
+        self._file = MetricsFile(path, facts.place) if path else None
         self._text = text
         self._facts = facts
         self._uses = ProcessUses()
         self._workers: dict[int, _Worker] = {}
         self._traces = UtteranceTraces()
+        self._lines: list[str] = []  # traces to be written
+        self._flushed = 0.0
+        self._utterances = 0
         self._progress: Progress | None = None
         self._last: dict[str, Any] = {}
         self._summary: Summary | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample_each_second, daemon=True)
 
-    @property
-    def traces(self) -> bool:
-        return self._file is not None
-
     def begin(self, utterances: int, audio_seconds: float | None, workers: int) -> None:
         """``audio_seconds``: of all utterances, None where the input doesn't tell."""
+        self._utterances = utterances
         known = {"utterances": utterances, "audio_seconds": audio_seconds, "workers": workers}
         self._write("run", {**self._facts.header(), **known})
         self._began = time.monotonic()
@@ -118,6 +124,7 @@ class Metrics:
         if self._thread.ident:
             self._stop.set()
             self._thread.join()
+            self._flush()
             self._end(error)
         if self._file:
             self._file.close()
@@ -159,10 +166,23 @@ class Metrics:
         """
         self._traces.lost(worker, suspects, error)
 
+    def begun(self, worker: int, keys: Sequence[TaskKey]) -> None:
+        self._traces.begun(worker, keys)
+
     def written(self) -> None:
-        lines = self._traces.written()
-        if self._file and lines:
-            self._file.write(lines)
+        if self._file is None:
+            self._traces.forget()
+            return
+        if lines := self._traces.written():
+            self._lines.append(lines)
+        if self._lines and time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._file and self._lines:
+            self._file.write("".join(self._lines))
+        self._lines.clear()
+        self._flushed = time.monotonic()
 
     def _sample_each_second(self) -> None:
         due = time.monotonic()
@@ -184,7 +204,7 @@ class Metrics:
 
     def _values(self) -> dict[str, Any]:
         progress = self._progress
-        total, resumed = (progress.total, progress.resumed) if progress else (0, 0)
+        total, resumed = (progress.total, progress.resumed) if progress else (self._utterances, 0)
         done = progress.done - resumed if progress else 0
         own, in_workers = self._uses.of(os.getpid()), self._traces.in_workers
         return {
@@ -228,7 +248,7 @@ class Metrics:
             code = error.exit_code
         elif error is None and self._summary:
             code = self._summary.exit_code
-        totals = self._summary.to_json() if self._summary else {}
+        totals = self._summary.to_json() if self._summary else self._partial()
         totals.pop("options", None)
         keys = ("stage", "output", "exit_code")
         kept = {key: value for key, value in totals.items() if key not in keys}
@@ -237,6 +257,11 @@ class Metrics:
             kept = {**kept, "error": type(error).__name__}
         self._write("end", {**fields, "elapsed": self._last["elapsed"], **kept})
         self._publish(code)
+
+    def _partial(self) -> dict[str, Any]:
+        """The numbers of a run that has no summary, as far as it came."""
+        keys = ("done", "failed", "resumed", "audio_seconds")
+        return {"utterances": self._last["total"], **{key: self._last[key] for key in keys}}
 
     def _publish(self, exit_code: int | None) -> None:
         if self._text is None:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
+from speechkit.errors import OutputConflict
+from speechkit.io import atomic, safe_open
+from speechkit.io.file_names import shown
+
+MAGIC = b"# HELP speechkit_"  # the beginning of every file
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 #: Name, type, help, and the key of a sample.
 _OF_THE_RUN = (
@@ -27,6 +34,26 @@ _OF_A_WORKER = (
     ("worker_cpus", "gauge", "CPUs that a worker keeps busy.", "cpu"),
     ("worker_device_memory_bytes", "gauge", "Memory that a worker has on a device.", "device"),
 )
+
+
+def claim(path: Path) -> None:
+    """Make sure that a text can be written to ``path``, over nothing but an earlier one.
+
+    Raise `OutputConflict` and `OutputFailed`.
+    """
+    with atomic.output_errors(path):
+        atomic.refuse_special(path)
+        if path.exists():
+            with safe_open.open_regular(path) as file:
+                begin = file.read(len(MAGIC))
+            if begin and begin != MAGIC:
+                raise OutputConflict(
+                    f"--prometheus {shown(path)}: holds something else and is not replaced; name "
+                    "another file"
+                )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            pass
 
 
 def rendered(sample: Mapping[str, Any], labels: Mapping[str, str], exit_code: int | None) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 from speechkit.records import TaskKey
@@ -56,6 +56,23 @@ class Clock:
         self.since, self.part = now, part
 
 
+class _Loading:
+    """No generator: it is entered for every utterance."""
+
+    __slots__ = ("_clock",)
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        self._clock.enter(AUDIO)
+        _of_this_thread.clock = self._clock
+
+    def __exit__(self, *_: object) -> None:
+        _of_this_thread.clock = None
+        self._clock.enter(QUEUE)
+
+
 class Trace:
     """The clocks of a worker's utterances. Several threads use it, each for utterances of its own.
 
@@ -71,20 +88,10 @@ class Trace:
         if self._on:
             self._clocks.update((key, Clock()) for key in keys)
 
-    @contextmanager
-    def loading(self, key: TaskKey) -> Iterator[None]:
+    def loading(self, key: TaskKey) -> AbstractContextManager[None]:
         """Inside, this thread loads an utterance."""
         clock = self._clocks.get(key)
-        if clock is None:
-            yield
-            return
-        clock.enter(AUDIO)
-        _of_this_thread.clock = clock
-        try:
-            yield
-        finally:
-            _of_this_thread.clock = None
-            clock.enter(QUEUE)
+        return nullcontext() if clock is None else _Loading(clock)
 
     def computing(self, keys: Iterable[TaskKey]) -> None:
         """The engine begins with these utterances."""

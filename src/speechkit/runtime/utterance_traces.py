@@ -34,7 +34,8 @@ class _Given:
 
 @dataclass(slots=True)
 class _Answered:
-    """``timings``: None where the worker has died. ``divided``: the number of its parts."""
+    """``timings``: None where the worker has died, over its work since ``lost``. ``divided``: the
+    number of its parts."""
 
     given: _Given
     utterance: Utterance
@@ -42,6 +43,7 @@ class _Answered:
     seconds: float = 0.0
     error: str | None = None
     divided: int = 0
+    lost: float = 0.0
 
 
 class UtteranceTraces:
@@ -54,6 +56,10 @@ class UtteranceTraces:
         self.engine_seconds = 0.0
         self._since_1970 = time.time() - time.monotonic()
         self._given: dict[TaskKey, _Given] = {}
+        self._again: dict[
+            TaskKey, float
+        ] = {}  # since when they have waited, for no fault of theirs
+        self._begun: dict[int, tuple[Sequence[TaskKey], float]] = {}  # by worker
         self._answered: list[_Answered] = []
         self._batches = 0
 
@@ -63,8 +69,17 @@ class UtteranceTraces:
 
     def given(self, worker: int, batch: Sequence[Utterance]) -> None:
         self._batches += 1
-        given = _Given(time.monotonic(), worker, self._batches)
-        self._given.update((utterance.key, given) for utterance in batch)
+        now = time.monotonic()
+        given = _Given(now, worker, self._batches)
+        for utterance in batch:
+            since = self._again.pop(utterance.key, now) if self._again else now
+            one = given if since == now else _Given(since, worker, self._batches)
+            self._given[utterance.key] = one
+
+    def begun(self, worker: int, keys: Sequence[TaskKey]) -> None:
+        """A worker has begun these utterances; it says so again as it learns their length."""
+        if self._begun.get(worker, ((), 0.0))[0] != keys:
+            self._begun[worker] = keys, time.monotonic()
 
     def answered(self, utterance: Utterance, message: Outcome | Divided) -> None:
         given = self._given.pop(utterance.key)
@@ -83,11 +98,17 @@ class UtteranceTraces:
 
         ``error``: None if these are given again, too.
         """
+        _, begun = self._begun.pop(worker, ((), time.monotonic()))
         for utterance in suspects:
-            given = self._given[utterance.key]
-            self._answered.append(_Answered(given, utterance, None, error=error))
+            given = self._given.pop(utterance.key)
+            since = max(begun, given.time)
+            self._answered.append(_Answered(given, utterance, None, error=error, lost=since))
         for key in [key for key, given in self._given.items() if given.worker == worker]:
-            del self._given[key]
+            self._again[key] = self._given.pop(key).time
+
+    def forget(self) -> None:
+        """Nobody wants the lines."""
+        self._answered.clear()
 
     def written(self) -> str:
         """The lines of all that were answered, whose results are written now."""
@@ -98,8 +119,8 @@ class UtteranceTraces:
 
     def _line(self, answered: _Answered, now: float) -> str:
         given, utterance = answered.given, answered.utterance
-        timings = answered.timings or Timings(given.time, *_NOT_KNOWN)
-        lost = 0.0 if answered.timings else now - given.time
+        timings = answered.timings or Timings(answered.lost, *_NOT_KNOWN)
+        lost = 0.0 if answered.timings else now - answered.lost
         part = f'"part": {utterance.part.number}, ' if utterance.part else ""
         if answered.divided:
             part = f'"divided": {answered.divided}, '

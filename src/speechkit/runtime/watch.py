@@ -9,7 +9,7 @@ from typing import Any
 
 from speechkit.io import manifest
 from speechkit.records import Utterance
-from speechkit.runtime.messages import BatchDone, Divided, Failed, Message, Outcome, Ready
+from speechkit.runtime.messages import BatchDone, Begun, Divided, Failed, Message, Outcome, Ready
 from speechkit.runtime.metrics import Metrics
 from speechkit.runtime.worker_process import WorkerProcess
 
@@ -26,7 +26,7 @@ class Watch:
     @property
     def traces(self) -> bool:
         """Whether workers tell what the time of each utterance goes to."""
-        return self._metrics is not None and self._metrics.traces
+        return self._metrics is not None
 
     def started(self, worker: WorkerProcess) -> None:
         self._started[worker.number] = time.monotonic()
@@ -43,6 +43,9 @@ class Watch:
         match message:
             case Outcome() | Divided():
                 self._answered(worker, message)
+            case Begun():
+                if self._metrics:
+                    self._metrics.begun(worker.number, message.keys)
             case BatchDone():
                 if self._metrics:
                     self._metrics.batch_done(worker.number, message.device_memory)
