@@ -54,7 +54,7 @@ def test_a_record_is_an_object(capfd: pytest.CaptureFixture[str]) -> None:
 def test_tracebacks_and_warnings_are_objects(capfd: pytest.CaptureFixture[str]) -> None:
     logs.configure(LogSettings("json"))
     try:
-        raise ValueError("\udcff")
+        raise ValueError("\x1b")
     except ValueError:
         log.warning("it failed", exc_info=True)
     with warnings.catch_warnings():
