@@ -263,12 +263,8 @@ def _has_all(descriptor: int, decoder: Sndfile, request: AudioRequest, decoding:
     end = decoding.start + decoding.frames
     slack = SLACK * decoding.rate
     if request.duration is None:
-        missing = (decoder.about or 0) - end
-        is_guess_too_long = decoder.frames is None and missing > slack
-        is_certain = missing > max(MP3_CUT * decoding.rate, MP3_CUT_SHARE * (decoder.about or 0))
-        decoding.is_cut_short = is_cut_short(descriptor) or (
-            is_guess_too_long and is_certain and _counts_frames(descriptor)
-        )
+        is_guess_too_long = decoder.frames is None and end < (decoder.about or 0) - slack
+        decoding.is_cut_short = _is_cut_short(descriptor, decoder, end)
         if is_guess_too_long or decoding.is_cut_short:
             decoding.flags.add("header_disagrees")
         return decoder.has_read_all() and end >= (decoder.frames or 0) - slack
@@ -277,6 +273,15 @@ def _has_all(descriptor: int, decoder: Sndfile, request: AudioRequest, decoding:
     if end >= (decoder.about or 0) - slack and not _ends_at_last_frame(decoder):
         decoding.flags.add("header_disagrees")
     return True
+
+
+def _is_cut_short(descriptor: int, decoder: Sndfile, end: int) -> bool:
+    """Whether the header states more: in bytes, or as an MP3 that counts its frames."""
+    if decoder.frames is not None or not decoder.about:
+        return is_cut_short(descriptor)
+    missing = decoder.about - end
+    least = max(MP3_CUT * decoder.rate, MP3_CUT_SHARE * decoder.about)
+    return is_cut_short(descriptor) or (missing > least and _counts_frames(descriptor))
 
 
 def _ends_at_last_frame(decoder: Sndfile) -> bool:
