@@ -146,8 +146,9 @@ test: models
 
 # To be run all day. tests/unit and tests/cli import nothing beyond the light core; what takes long is
 # marked slow (pyproject.toml says from where on), and left to `make test`.
+FAST ?= tests/unit tests/cli
 test-fast: $(VENV)/.test-light
-	$(BIN)/python -m pytest tests/unit tests/cli -m "not slow" -n 2 --dist loadfile $(SEEDED)
+	$(BIN)/python -m pytest $(FAST) -m "not slow" -n 2 --dist loadfile $(SEEDED)
 
 test-slurm: $(VENV)/.full
 	@scripts/system_packages.sh tests $(PYTHON)
