@@ -23,6 +23,7 @@ from hypothesis import settings
 
 import digitkit
 import forkkit
+from datakit import DATA
 from speechkit.io.json_lines import parse_line
 from speechkit.io.manifest_checks import fault
 
@@ -30,7 +31,7 @@ settings.register_profile("steady", deadline=None)  # a busy machine is no failu
 settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = (ROOT.parent / "shared" / "data").resolve()
+
 REAL, TINY = ROOT / ".cache" / "models", ROOT / ".cache" / "tiny-models"  # `make models` makes them
 STAGES = ("manifest", "vad", "asr", "s2s", "validate")
 UNREAD = ("SPEECHKIT_", "TMPDIR", "XDG_", "HF_")  # variables that nothing light reads on import

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 from chromiumkit import Chromium, chromium
-from conftest import Speechkit
 from speechkit.io.audio import load
 from speechkit.reports.html.charts import Mark, Series, time_line
 from speechkit.reports.html.page import section, write_page
@@ -31,7 +31,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory, speechkit: Speechkit, examples: Path) -> Path:
+def report(
+    tmp_path_factory: pytest.TempPathFactory, speechkit: Callable[..., Any], examples: Path
+) -> Path:
     """Of speech that is good, clipped, or has a dropout, and none; one file is gone since."""
     folder = tmp_path_factory.mktemp("validated")
     files = sorted(examples.glob("*/*.flac"))
@@ -180,7 +182,9 @@ def metrics(path: Path, start: float, code: int | None) -> None:
         file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
-def test_a_run_can_be_seen(browser: Chromium, tmp_path: Path, speechkit: Speechkit) -> None:
+def test_a_run_can_be_seen(
+    browser: Chromium, tmp_path: Path, speechkit: Callable[..., Any]
+) -> None:
     metrics(tmp_path / "one.jsonl", 1.7e9, None)
     metrics(tmp_path / "one.jsonl", 1.7e9 + 60, 0)
     metrics(tmp_path / "two.jsonl", 1.7e9 + 5, 0)

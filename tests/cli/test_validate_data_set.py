@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import pytest
 import soundfile
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from conftest import Speechkit
 from runkit import records, tree, write_manifest
 from speechkit.io.journal import Journal
 from speechkit.io.run_identity import RunIdentity
@@ -77,7 +77,7 @@ def corpus(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 @pytest.fixture(scope="module")
 def validated(
-    speechkit: Speechkit, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory
+    speechkit: Callable[..., Any], corpus: Corpus, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A folder with an output, a summary, and the two manifests of a validation."""
     folder = tmp_path_factory.mktemp("validated")
@@ -132,7 +132,7 @@ def test_the_summary_counts_findings_and_describes_measures(validated: Path) -> 
 
 
 def test_a_finished_validation_tells_and_leaves_the_same(
-    speechkit: Speechkit, corpus: Corpus, validated: Path
+    speechkit: Callable[..., Any], corpus: Corpus, validated: Path
 ) -> None:
     before, summary = tree(validated), json.loads((validated / "s.json").read_text())
     (validated / "split" / "rejected.jsonl").unlink()
@@ -149,7 +149,7 @@ def test_a_finished_validation_tells_and_leaves_the_same(
 
 
 def test_a_baseline_decides_the_exit_code(
-    speechkit: Speechkit, corpus: Corpus, validated: Path, tmp_path: Path
+    speechkit: Callable[..., Any], corpus: Corpus, validated: Path, tmp_path: Path
 ) -> None:
     arguments = command(corpus, validated)[:4] + command(corpus, validated)[6:10]
     baseline = json.loads((validated / "s.json").read_text())
@@ -170,7 +170,7 @@ def test_a_baseline_decides_the_exit_code(
 
 
 def test_what_is_refused_before_any_work(
-    speechkit: Speechkit, corpus: Corpus, validated: Path, tmp_path: Path
+    speechkit: Callable[..., Any], corpus: Corpus, validated: Path, tmp_path: Path
 ) -> None:
     split, out = validated / "split", tmp_path / "v.jsonl"
     (tmp_path / "foreign").mkdir()
@@ -199,7 +199,7 @@ def test_what_is_refused_before_any_work(
 
 
 def test_a_resumed_run_and_a_retry_leave_what_an_undisturbed_run_does(
-    speechkit: Speechkit, examples: Path, tmp_path: Path
+    speechkit: Callable[..., Any], examples: Path, tmp_path: Path
 ) -> None:
     line: Record = {"audio_filepath": str(sorted(examples.glob("*/*.flac"))[0])}
     carried = {**line, "id": "c", "error": {"type": "AudioEmpty", "message": "of another stage"}}
@@ -238,7 +238,7 @@ def begin_with_an_error(manifest: Path, out: Path) -> None:
 
 @pytest.mark.slow
 def test_wrong_transcripts_are_found_by_recognition(
-    speechkit: Speechkit, data: Path, whispers: dict[str, Path], tmp_path: Path
+    speechkit: Callable[..., Any], data: Path, whispers: dict[str, Path], tmp_path: Path
 ) -> None:
     """Three texts in each other's place, among five of LibriSpeech's test-other."""
     lines = records(data / "librispeech" / "manifest.jsonl")

@@ -8,7 +8,7 @@ import pytest
 
 import validate_confusion
 from audiokit import EXAMPLES
-from conftest import DATA
+from datakit import DATA
 
 GOOD = (EXAMPLES / "awb" / "train.flac", DATA / "asr" / "2412-153948-0000.flac")
 

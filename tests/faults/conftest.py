@@ -41,7 +41,7 @@ def silero(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
 @pytest.fixture(scope="session")
 def validate(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
     """Of limits that no cut of good speech exceeds."""
-    limits = ["--min-speech", 0, "--max-silence", 1, "--max-dropouts", 1000]
+    limits = ["--min-speech", 0, "--max-silence", 1, "--max-dropouts", 1000, "--min-bandwidth", 0]
     folder = tmp_path_factory.mktemp("validate")
     return _unbroken(folder, "validate", speech, *limits, "--workers", 2)
 
