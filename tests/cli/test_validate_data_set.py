@@ -184,6 +184,8 @@ def test_what_is_refused_before_any_work(
         (["--split-output", "/proc/none/split"], "--split-output /proc/none/split: "),
         (["--tokenizer", tmp_path], "no such file; give a tokenizer.json or a folder"),
         (["--max-silence", 2], "--max-silence 2: must be a finite number from 0 to 1"),
+        (["--report", corpus.train], "is an input too"),
+        (["--report", out], "is the output too"),
         (["--min-snr", "nan"], "--min-snr nan: must be a finite number"),
     ]
     for options, sentence in refused:

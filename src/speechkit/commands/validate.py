@@ -74,7 +74,7 @@ def validate(
     stage = validate_stage(options)
     baseline = data_set.earlier()
     split = data_set.split(run, inputs)
-    data_set.check_report(run)
+    data_set.check_report(run, inputs)
     with split.claimed() if split else nullcontext():
         if texts.asr:
             stage, inputs = transcribed(stage, inputs, run, audio)

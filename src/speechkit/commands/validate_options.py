@@ -94,15 +94,16 @@ class DataSetFlags:
         output = require_output(run, "--split-output")
         return SplitOutput(self.split_output, output, sources, restart=run.restart)
 
-    def check_report(self, run: RunFlags) -> None:
+    def check_report(self, run: RunFlags, sources: Sequence[str]) -> None:
         """Raises `UsageError` and `OutputFailed` for a report that can't be written."""
         from speechkit.io.atomic import refuse_special
+        from speechkit.runtime.run_files import require_apart
 
         if not self.report:
             return
-        for option, name in (("-o", require_output(run, "--report")), ("--summary", run.summary)):
-            if name and Path(name).resolve() == self.report.resolve():
-                raise UsageError(f"--report {self.report}: is {option}, too; name another file")
+        others = [("--metrics", run.metrics), ("--prometheus", run.prometheus)]
+        others += [("--summary", run.summary), ("--report", self.report)]
+        require_apart(sources, require_output(run, "--report"), others)
         refuse_special(self.report)
 
     def write_report(self, run: RunFlags, options: ValidateOptions) -> None:

@@ -187,8 +187,6 @@ def _output(stage: Stage, sources: Sequence[str], options: JobOptions) -> str | 
     output = _named_output(stage, options)
     if output is None and (options.retry_failed or options.restart):
         raise UsageError("--retry-failed and --restart need an output file (-o)")
-    if output and Path(output).resolve() in [Path(source).resolve() for source in sources]:
-        raise UsageError(f"-o {output}: is an input too; name another output")
     files = [("--metrics", options.metrics), ("--prometheus", options.prometheus)]
     require_apart(sources, output, [*files, ("--summary", options.summary)])
     return output

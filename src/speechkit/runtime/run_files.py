@@ -21,19 +21,33 @@ def require_apart(
     ``others``: an option and its file, None where it isn't given. Links and second names count as
     the file that they lead to. Raise `UsageError`.
     """
-    files = [(Path(source), "an input") for source in sources if source != "-"]
-    if output is not None:
-        path = Path(output)
-        files += [(path, "the output"), (part_path(path), "the unfinished output")]
-        files.append((marker_path(path), "the record of the output"))
-    taken = {identity: what for path, what in files for identity in _identities(path)}
-    for option, name in [(option, name) for option, name in others if name is not None]:
-        identities = [*_identities(Path(name))]
-        for identity in identities:
-            if identity in taken:
-                what = taken[identity]
-                raise UsageError(f"{option} {shown(name)}: is {what} too; name another file")
-        taken.update((identity, f"the file of {option}") for identity in identities)
+    named = [Path(source) for source in sources if source != "-"]
+    taken = {identity: "an input" for path in named for identity in _identities(path)}
+    if output is not None and os.path.realpath(output) in taken:
+        raise UsageError(f"-o {output}: is an input too; name another output")
+    for path, what in _of_output(output).items():
+        taken |= dict.fromkeys(_identities(path), what)
+    for option, name in others:
+        if name is not None:
+            _take(taken, option, Path(name))
+
+
+def _take(taken: dict[object, str], option: str, path: Path) -> None:
+    identities = [*_identities(path)]
+    if found := next((taken[one] for one in identities if one in taken), None):
+        raise UsageError(f"{option} {shown(path)}: is {found} too; name another file")
+    taken |= dict.fromkeys(identities, f"the file of {option}")
+
+
+def _of_output(output: Name | None) -> dict[Path, str]:
+    if output is None:
+        return {}
+    path = Path(output)
+    return {
+        path: "the output",
+        part_path(path): "the unfinished output",
+        marker_path(path): "the record of the output",
+    }
 
 
 def _identities(path: Path) -> Iterator[object]:
