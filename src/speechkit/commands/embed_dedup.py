@@ -8,10 +8,15 @@ from speechkit.commands.embed_options import (
     FolderArgument,
     LinesOption,
     VectorsOption,
-    require_one_on_stdout,
     write_lines,
 )
-from speechkit.commands.options import ConfigOption, DebugOption, Option, OutputOption
+from speechkit.commands.options import (
+    ConfigOption,
+    DebugOption,
+    Option,
+    OutputOption,
+    require_one_on_stdout,
+)
 from speechkit.io.embedding_shards import EMBEDDINGS
 
 

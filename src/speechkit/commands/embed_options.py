@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from speechkit.commands.options import OutputOption, in_section
-from speechkit.errors import UsageError
 from speechkit.records import Record
 
 FolderArgument = Annotated[
@@ -29,18 +27,11 @@ LinesOption = Annotated[
 ]
 
 
-def require_one_on_stdout(output: str | None, *, as_json: bool) -> None:
-    """Raise `UsageError` for two kinds of data on stdout."""
-    if output == "-" and as_json:
-        raise UsageError("-o - and --json: only one of them fits on stdout")
-
-
 def write_lines(output: str, records: Iterable[Record]) -> None:
     """To a file, under its name when it is whole, or to stdout. Raise `OutputFailed`."""
     from speechkit.io import atomic, manifest
 
-    target = nullcontext(sys.stdout.buffer) if output == "-" else atomic.publish_lines(output)
-    with target as file:
+    with atomic.lines_to(output) as file:
         for record in records:
             file.write(manifest.encoded(record) + b"\n")
     sys.stdout.flush()

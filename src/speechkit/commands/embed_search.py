@@ -9,10 +9,15 @@ from speechkit.commands.embed_options import (
     FolderArgument,
     LinesOption,
     VectorsOption,
-    require_one_on_stdout,
     write_lines,
 )
-from speechkit.commands.options import ConfigOption, DebugOption, EngineOption, Option
+from speechkit.commands.options import (
+    ConfigOption,
+    DebugOption,
+    EngineOption,
+    Option,
+    require_one_on_stdout,
+)
 from speechkit.io.embedding_shards import EMBEDDINGS
 
 

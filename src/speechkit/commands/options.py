@@ -282,3 +282,9 @@ def require_choice(value: str, choices: Any, option: str) -> str:
     if value not in choices:
         raise UsageError(f"{option} {value}: there are {', '.join(choices)}")
     return value
+
+
+def require_one_on_stdout(output: str | None, *, as_json: bool) -> None:
+    """Raise `UsageError` for two kinds of data on stdout."""
+    if output == "-" and as_json:
+        raise UsageError("-o - and --json: only one of them fits on stdout")

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from speechkit.commands.console import show, write_json
-from speechkit.commands.options import ConfigOption, DebugOption, Option
-from speechkit.errors import UsageError
+from speechkit.commands.options import (
+    ConfigOption,
+    DebugOption,
+    Option,
+    require_one_on_stdout,
+)
 from speechkit.records import Record
 
 InputArgument = Annotated[
@@ -60,8 +64,7 @@ def score(
     from speechkit.scoring.score import score as rate
 
     to_stdout = output == "-"
-    if to_stdout and as_json:
-        raise UsageError("-o - and --json: only one of them fits on stdout")
+    require_one_on_stdout(output, as_json=as_json)
     with _rated_records(output) as emit:
         source = manifest.read_input(input, lacks_nothing)
         result = rate(source, ScoreOptions(normalizer, by, worst), emit)
@@ -80,6 +83,5 @@ def _rated_records(output: str | None) -> Iterator[Callable[[Record], object] | 
     if not output:
         yield None
         return
-    target = nullcontext(sys.stdout.buffer) if output == "-" else atomic.publish_lines(output)
-    with target as file:
+    with atomic.lines_to(output) as file:
         yield lambda record: file.write(manifest.encoded(record) + b"\n")

@@ -9,9 +9,7 @@ from typing import Annotated, Any
 
 from speechkit.commands.options import Option, parameter
 from speechkit.errors import UsageError
-from speechkit.stages.validate.rules import ABOVE, MEASURES, RULES, Rule
-
-UNITS = {measure.name: measure.unit for measure in MEASURES} | {"duration": "seconds"}
+from speechkit.stages.validate.rules import ABOVE, RULES, UNITS, Rule
 
 METAVARS = {
     **{"": "N", "per second": "N", "seconds": "SECONDS", "0 to 1": "SHARE", "Hz": "HZ"},

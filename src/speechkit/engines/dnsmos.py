@@ -18,7 +18,7 @@ from speechkit.errors import EngineMissing
 from speechkit.io.packaged_models import verified_content
 
 try:
-    import onnxruntime
+    from speechkit.engines.onnx_session import session
 except ImportError as error:
     raise EngineMissing("--mos needs onnxruntime: run `pip install onnxruntime`.") from error
 
@@ -54,7 +54,7 @@ class Dnsmos:
     """
 
     def __init__(self) -> None:
-        self._p835, self._p808 = _session(*P835), _session(*P808)
+        self._p835, self._p808 = (session(_weights(*network)) for network in (P835, P808))
         self._filters = filters(BANDS, FFT).T
 
     def ratings(self, stretches: Iterable[Waveform]) -> dict[str, float]:
@@ -112,13 +112,9 @@ def _window(rest: Waveform, number: int) -> Iterator[Waveform]:
 
 def require_weights() -> None:
     """Raise `EngineMissing` where the weights are not installed or damaged."""
-    for name, sha256 in (P835, P808):
-        verified_content("speechmos", f"{FOLDER}/{name}", sha256, INSTALL)
+    for network in (P835, P808):
+        _weights(*network)
 
 
-def _session(name: str, sha256: str) -> onnxruntime.InferenceSession:
-    weights = verified_content("speechmos", f"{FOLDER}/{name}", sha256, INSTALL)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+def _weights(name: str, sha256: str) -> bytes:
+    return verified_content("speechmos", f"{FOLDER}/{name}", sha256, INSTALL)

@@ -7,8 +7,9 @@ import gzip
 import io
 import os
 import secrets
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
@@ -62,6 +63,11 @@ def publish_lines(path: str | Path) -> Iterator[IO[bytes]]:
         packed = gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0)
         with packed, io.BufferedWriter(packed, 1 << 16) as lines:
             yield lines
+
+
+def lines_to(output: str) -> AbstractContextManager[IO[bytes]]:
+    """As `publish_lines`, but ``-`` is stdout."""
+    return nullcontext(sys.stdout.buffer) if output == "-" else publish_lines(output)
 
 
 def write_text(path: str | Path, text: str) -> None:

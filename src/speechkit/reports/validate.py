@@ -14,13 +14,10 @@ from speechkit.reports.run import RunReport
 from speechkit.runtime.summary import Summary
 from speechkit.runtime.verdicts import BINS
 from speechkit.stages.validate.baseline import Comparison, Worse
-from speechkit.stages.validate.rules import MEASURES
+from speechkit.stages.validate.rules import UNITS
 
 BARS = " ▁▂▃▄▅▆▇█"
 ASCII_BARS = " .:-=+*#@"
-_UNITS = {"duration": "seconds"} | {
-    measure.name: measure.unit for measure in MEASURES if not measure.name.endswith("_at")
-}  # of the measures that have a distribution; places in the audio have none
 _WIDE, _MEDIUM = 80, 56  # columns that the table of measures takes with all and with most of it
 
 
@@ -81,14 +78,14 @@ def measure_table(measures: Mapping[str, Any], width: int, bars: str) -> Iterato
         names = {"5": "5 %", "50": "median", "95": "95 %"}
         heads = "".join(f"{names[percent]:>10}" for percent in columns)
         yield f"  {'measure':<20}{heads}"
-    for name in filter(measures.__contains__, _UNITS):
+    for name in filter(measures.__contains__, UNITS):
         values = measures[name]
         numbers = "".join(f"{_figure(values['quantiles'][percent]):>10}" for percent in columns)
         line = f"  {name:<20}{numbers}"
         if width >= _MEDIUM:
             line += f"  {_drawn(values['histogram'], bars)}"
         if width >= _WIDE:
-            line += f"  {_UNITS[name]}"
+            line += f"  {UNITS[name]}"
         yield line.rstrip()
 
 

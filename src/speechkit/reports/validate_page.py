@@ -23,14 +23,13 @@ from speechkit.reports.plurals import counted
 from speechkit.reports.validate_survey import (
     FINDINGS,
     NAME,
-    UNITS,
     Flagged,
     Survey,
     shortened,
     value_of,
 )
 from speechkit.runtime.verdicts import SAMPLE, Distribution
-from speechkit.stages.validate.rules import ABOVE, MEASURES, RULES, Limit, Rule
+from speechkit.stages.validate.rules import ABOVE, MEASURES, RULES, UNITS, Limit, Rule
 
 if TYPE_CHECKING:
     from speechkit.stages.validate.stage import ValidateOptions

@@ -11,7 +11,7 @@ from typing import Any
 from speechkit.io import manifest
 from speechkit.records import Record
 from speechkit.runtime.verdicts import Verdicts
-from speechkit.stages.validate.rules import ABOVE, BELOW, MEASURES, RULES, Rule
+from speechkit.stages.validate.rules import ABOVE, BELOW, RULES, Rule
 
 CASES = 6  # of a finding
 ROWS = 2000  # flagged utterances in the table, and
@@ -22,7 +22,6 @@ DEFAULT_RATE = 16_000  # Hz, where the file's is not known
 ERROR = "error"  # the issue of an utterance that failed
 
 FINDINGS: Mapping[str, Rule | None] = {rule.name: rule for rule in RULES} | {ERROR: None}
-UNITS = {measure.name: measure.unit for measure in MEASURES} | {"duration": "seconds"}
 
 
 @dataclass(frozen=True, slots=True)

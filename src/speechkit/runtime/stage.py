@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from speechkit.engines.protocols import SAMPLE_RATE, DeviceUse
 from speechkit.errors import UtteranceError
@@ -14,6 +14,9 @@ from speechkit.io.inputs import Inputs
 from speechkit.io.json_lines import parse_line
 from speechkit.records import Division, Record, Utterance
 from speechkit.runtime.batching import EQUAL, Batch, BatchSizes, batches
+
+if TYPE_CHECKING:
+    from speechkit.io.decoders.decoder_choice import Observer
 
 BATCHES_HELD = 2  # by a worker: the current one and the next
 
@@ -165,8 +168,16 @@ class Stage:
         return batches(parts, min(self.batch_audio, share), most)
 
 
-def load_audio(utterance: Utterance, channel: int | None, track: str | None) -> Loaded:
-    """Load an utterance's `audio.Audio` at `SAMPLE_RATE`. Raises an ``Audio…`` error."""
+def load_audio(
+    utterance: Utterance,
+    channel: int | None,
+    track: str | None,
+    observe: Callable[[int], Observer] | None = None,
+) -> Loaded:
+    """Load an utterance's `audio.Audio` at `SAMPLE_RATE`. ``observe``: as in `audio.load`.
+
+    Raises an ``Audio…`` error.
+    """
     from speechkit.io import audio
 
     loaded = audio.load(
@@ -176,5 +187,6 @@ def load_audio(utterance: Utterance, channel: int | None, track: str | None) -> 
         sample_rate=SAMPLE_RATE,
         channel=channel,
         track=track,
+        observe=observe,
     )
     return Loaded(utterance, loaded, loaded.seconds)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from speechkit.errors import ManifestError, UsageError
-from speechkit.io.atomic import publish_lines
+from speechkit.io.atomic import lines_to
 from speechkit.io.json_lines import parse_line
 from speechkit.io.manifest import check, folder_of
 from speechkit.io.manifest_checks import lacks_nothing
@@ -48,7 +46,7 @@ def merge_results(options: MergeOptions) -> MergeSummary:
     findings = _Scan(expected, files, inputs).findings()
     summary = _summarise(options, inputs, expected, findings)
     if summary.written:
-        with _destination(options.output) as output:
+        with lines_to(options.output) as output:
             for file, offset, length in zip(
                 expected.file, expected.offset, expected.length, strict=True
             ):
@@ -193,7 +191,3 @@ def _summarise(
         remove=tuple(p for p, n in zip(inputs.paths, inputs.splits, strict=True) if n in rerun),
         broken_splits=missing.broken,
     )
-
-
-def _destination(output: str) -> AbstractContextManager[IO[bytes]]:
-    return nullcontext(sys.stdout.buffer) if output == "-" else publish_lines(output)

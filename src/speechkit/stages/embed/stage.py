@@ -76,8 +76,8 @@ class EmbedProcessor(Processor):
         folder = OutputFolder(
             Path(self.options.folder), self.options.dtype, self.options.shard_rows
         )
-        adapters = self.engine.value("adapter") if self.engine.info.takes("adapter") else ()
-        folder.claim([EMBEDDINGS, *(name for name, _ in adapters)], restart=restart)
+        names = [EMBEDDINGS, *(name for name, _ in _adapters(self.engine))]
+        folder.claim(names, restart=restart)
 
     def open(self) -> None:
         engine = self.engine
@@ -214,9 +214,14 @@ def _model_stamp(info: EngineInfo, model: Path | None) -> str:
     return _stamp([file for file in files if file.is_file()], f"--model {model}") if files else ""
 
 
+def _adapters(engine: Engine) -> Sequence[tuple[str, str]]:
+    """The name and the path of each."""
+    return engine.value("adapter") if engine.info.takes("adapter") else ()
+
+
 def _adapter_stamps(engine: Engine) -> list[str]:
     found = []
-    for name, path in engine.value("adapter") if engine.info.takes("adapter") else ():
+    for name, path in _adapters(engine):
         named = f"--adapter {name}={path}"
         if not Path(path).is_file():
             raise EngineMissing(f"{named}: no such file; it takes a file in safetensors' format")

@@ -55,10 +55,10 @@ def across(records: Iterator[Record]) -> Iterator[Record]:
 
 
 class _Utterance:
-    """What is compared of an utterance. ``split`` is "" where none is known, ``speaker`` likewise.
+    """What is compared of an utterance. ``split`` is "" where none is known.
 
     ``place``: its path and offset. ``audio``: 64 bits of its samples or, where they are not known,
-    of its place and duration.
+    of its place and duration. ``speaker``: 64 bits of the name, 0 where none is known.
     """
 
     def __init__(self, record: Record, measures: Record) -> None:
@@ -70,7 +70,8 @@ class _Utterance:
             else digest(f"{self.place} {record.get('duration')}")
         )
         self.split = _text(record.get("split"))
-        self.speaker = _text(record.get("speaker"))
+        speaker = _text(record.get("speaker"))
+        self.speaker = digest(speaker) if speaker else 0
 
 
 class _Earlier:
@@ -90,8 +91,8 @@ class _Earlier:
         self._splits.append(self._split_number(utterance.split))
         number = len(self._lines)
         self._by_audio.add(utterance.audio, number)
-        speaker = digest(utterance.speaker)
-        if utterance.split and utterance.speaker and not self._by_speaker.get(speaker):
+        speaker = utterance.speaker
+        if utterance.split and speaker and not self._by_speaker.get(speaker):
             self._by_speaker.add(speaker, number)
 
     def shared_with(self, utterance: _Utterance) -> tuple[list[str], Record]:
@@ -106,7 +107,7 @@ class _Earlier:
                 issues.append(DUPLICATE_LINE)
             else:
                 issues.append(DUPLICATE_AUDIO)
-        number = self._by_speaker.get(digest(utterance.speaker)) if utterance.speaker else 0
+        number = self._by_speaker.get(utterance.speaker) if utterance.speaker else 0
         if number and self._is_of_another_split(utterance, number):
             named[SPEAKER_OF] = self._name(number)
             issues.append(LEAKED_SPEAKER)

@@ -202,6 +202,9 @@ MEASURES = (
     Measure(name="text_found_at", meaning="earlier line with the text that this audio says"),
 )
 
+#: Units of the measures, and of the other value that rules are about.
+UNITS: Mapping[str, str] = {"duration": "seconds"} | {one.name: one.unit for one in MEASURES}
+
 #: Sections of the help.
 FILE, DEFECTS, SPEECH, TEXT = (
     f"Thresholds: {title}" for title in ("file", "defects", "speech", "text")

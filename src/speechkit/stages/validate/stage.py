@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from speechkit import keys
 from speechkit.engines import registry
-from speechkit.engines.protocols import SAMPLE_RATE, VadEngine
+from speechkit.engines.protocols import VadEngine
 from speechkit.engines.registry import Engine
 from speechkit.errors import (
     AudioEmpty,
@@ -18,9 +18,9 @@ from speechkit.errors import (
     AudioUnreadable,
     UtteranceError,
 )
-from speechkit.io.audio import Audio, load
+from speechkit.io.audio import Audio
 from speechkit.records import Record, Utterance
-from speechkit.runtime.stage import Loaded, Processor, Stage
+from speechkit.runtime.stage import Loaded, Processor, Stage, load_audio
 from speechkit.stages.vad.speech_frames import probabilities
 from speechkit.stages.validate.across import across
 from speechkit.stages.validate.measures import Measures
@@ -104,15 +104,7 @@ class ValidateProcessor(Processor):
             return passes[-1]
 
         try:
-            audio = load(
-                utterance.audio,
-                offset=utterance.offset,
-                duration=utterance.duration,
-                sample_rate=SAMPLE_RATE,
-                channel=self.options.channel,
-                track=self.options.track,
-                observe=observe,
-            )
+            audio = load_audio(utterance, self.options.channel, self.options.track, observe).data
         except tuple(FAULTS) as error:
             return Loaded(utterance, Measured(None, _fault(error, passes)), 0.0)
         seen = audio.observer

@@ -17,9 +17,8 @@ from speechkit.errors import EngineMissing
 from speechkit.io.embedding_shards import EMBEDDINGS
 
 try:
-    import onnxruntime
-
     from speechkit.engines.embed.speaker.network import WIDTH, build_network
+    from speechkit.engines.onnx_session import session
 except ImportError as error:
     raise EngineMissing(
         "the speaker encoder needs onnx and onnxruntime: run `pip install onnx onnxruntime`."
@@ -50,14 +49,7 @@ class SpeakerEncoder:
     longest = LONGEST
 
     def __init__(self, options: SpeakerOptions) -> None:
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = settings.inter_op_num_threads = 1
-        settings.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            build_network(weights.read()).SerializeToString(),
-            settings,
-            providers=["CPUExecutionProvider"],
-        )
+        self._session = session(build_network(weights.read()).SerializeToString())
         self._heads = adapters.read(options.adapter, WIDTH)
         heads = {name: head.width for name, head in self._heads.items()}
         self.widths: Mapping[str, int] = {EMBEDDINGS: WIDTH, **heads}

@@ -18,9 +18,9 @@ from speechkit.errors import EngineMissing
 
 try:
     import onnx
-    import onnxruntime
     from onnx import numpy_helper
 
+    from speechkit.engines.onnx_session import session
     from speechkit.engines.vad.silero.network import CONTEXT, HOP, STATE, WINDOW, build_network
 except ImportError as error:
     raise EngineMissing(
@@ -57,16 +57,8 @@ class SileroVad:
     hop = HOP / SAMPLE_RATE
 
     def __init__(self) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.enable_mem_pattern = False  # shapes differ from call to call
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            build_network(_weights()).SerializeToString(),
-            options,
-            providers=["CPUExecutionProvider"],
-        )
+        network = build_network(_weights()).SerializeToString()
+        self._session = session(network, lengths_vary=True)
 
     def probabilities(self, waveforms: Sequence[Waveform]) -> list[Array]:
         answers = [np.empty(FRAMES_BEFORE + -(-len(w) // HOP), np.float32) for w in waveforms]
