@@ -160,7 +160,7 @@ def test_no_chain_joins_what_is_not_alike(save: Save) -> None:
 def test_duplicates_take_no_memory_of_the_whole(
     save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unit_blocks, "ROWS", 16)
+    monkeypatch.setattr(unit_blocks, "ROWS", 32)
 
     def peak(count: int) -> int:
         saved = save(np.random.default_rng(1).normal(0, 1, (count, 512)).astype(np.float32))
@@ -170,8 +170,8 @@ def test_duplicates_take_no_memory_of_the_whole(
         tracemalloc.stop()
         return most
 
-    small, large = peak(50), peak(400)
-    assert large < small + 400 * 512  # a byte a value; the vectors have four
+    small, large = peak(100), peak(800)
+    assert large < small + 800 * 512  # a byte a value; the vectors have four
 
 
 def labelled(speakers: int, each: int = 12) -> tuple[Array, list[dict[str, Any]]]:
