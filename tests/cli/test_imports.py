@@ -23,6 +23,7 @@ LAYERS = [
     {"cli", "__main__", "__init__"},
     {"commands"},
     {"reports"},
+    {"training"},
     {"cluster"},
     {"splitting", "scoring", "doctor", "embeddings"},
     {"stages"},
@@ -37,7 +38,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 #: Inside a package, in the same order; what is not named stands below.
 INNER_LAYERS = {
     "engines": [
-        {"vad", "asr", "s2s", "embed"},
+        {"vad", "asr", "s2s", "embed", "finetune"},
         {"encoders"},
         {"torch"},
         {"model_catalogue"},
