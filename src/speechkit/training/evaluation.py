@@ -1,0 +1,251 @@
+"""Models measured during a training: transcribed by the asr stage, scored as by `score`.
+
+What is measured is what a user will get: the engine's default options, its fallback to sampling
+at higher temperatures included. That is seeded by each window's audio, so that equal models give
+equal rates.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from speechkit.engines import model_catalogue, registry
+from speechkit.errors import Drained, OutputConflict
+from speechkit.io import manifest
+from speechkit.io.checksums import chunks
+from speechkit.records import Record
+from speechkit.runtime import job
+from speechkit.runtime.progress import Listener
+from speechkit.runtime.stage import Stage
+from speechkit.runtime.stopping import GO_ON, StopRequest
+from speechkit.runtime.worker_plan import Hardware
+from speechkit.scoring.results import Score, ScoreOptions
+from speechkit.scoring.score import score
+from speechkit.stages.asr.stage import AsrOptions, asr_stage
+from speechkit.training import guard
+from speechkit.training.evaluation_set import EvaluationSet
+from speechkit.training.guard import GuardRates
+from speechkit.training.options import FinetuneOptions
+from speechkit.training.rates import Rates
+
+ENGINE = "whisper"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured(Rates):
+    """The rates of a model on the evaluation set, and on the ``guards``, where they were measured.
+
+    ``step``: after which the model was saved; 0 for the model as given. ``refused``: why it can't
+    be the best, as a phrase; "" if it can.
+    """
+
+    step: int
+    guards: dict[str, GuardRates] = field(default_factory=dict)
+    refused: str = ""
+
+    def to_json(self) -> Record:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        guards = fields.get("guards", {})
+        parsed = {name: GuardRates.from_json(one) for name, one in guards.items()}
+        return super(Measured, cls).from_json({**fields, "guards": parsed})
+
+
+def is_better(one: Rates, other: Rates | None, metric: str) -> bool:
+    """Whether ``one`` has the lower rate of a ``metric``, "wer" or "cer". An equal one is not."""
+    return other is None or bool(getattr(one, metric) < getattr(other, metric))
+
+
+def comparison(before: Measured, after: Measured) -> list[Record]:
+    """The evaluation set and then each guard, before the training and after, for a report."""
+    return [
+        guard.comparison("evaluation", before, after),
+        *(
+            guard.guard_comparison(name, before.guards[name], rates)
+            for name, rates in after.guards.items()
+        ),
+    ]
+
+
+class Evaluator:
+    """Measures models on the evaluation set and the guards of a training.
+
+    ``folder``: of the training's output. Transcripts are in ``evaluations/step-N`` of it; one that
+    is there already is not made again, and a begun one is continued, if they are of this very
+    model. ``device``: of the training. ``listener``: of the progress of each transcription.
+
+    Raise `UsageError` where an utterance has no reference. Its methods raise `Drained` where
+    ``stop`` ends them early, and the fatal errors of a run.
+    """
+
+    def __init__(
+        self,
+        options: FinetuneOptions,
+        folder: Path,
+        *,
+        device: str,
+        stop: StopRequest,
+        listener: Listener | None = None,
+    ) -> None:
+        self._options = options
+        self._folder = folder / "evaluations"
+        self._device = device
+        self._stop = stop
+        self._listener = listener
+        info = registry.find("asr", ENGINE)
+        self._given = model_catalogue.locate(info, options.model, offline=options.offline)
+        known = languages(self._given)
+        self._evaluation = EvaluationSet.read(
+            "evaluation", options.evaluation, options.language, known
+        )
+        self._guards = {
+            source: EvaluationSet.read(f"guard-{number}", (source,), options.language, known)
+            for number, source in enumerate(dict.fromkeys(options.guards), 1)
+        }
+
+    @cached_property
+    def before(self) -> Measured:
+        """The model as given, guards included."""
+        found = self._evaluated(self._given, 0)
+        return replace(found, guards=self._guarded(self._given, 0))
+
+    def measure(self, model: Path, step: int, best: Measured | None) -> Measured:
+        """A model that was saved after ``step``; on the guards only if it is better than ``best``,
+        because nothing else can become the best."""
+        found = self._evaluated(model, step)
+        if not is_better(found, best, self._options.metric):
+            return found
+        before = self.before.guards
+        guards = self._guarded(model, step)
+        refused = guard.refusal(before, guards, self._options.guard_budget)
+        return replace(found, guards=guards, refused=refused)
+
+    def transcripts(self, model: Path, step: int, engine: str, **given: Any) -> Path:
+        """The evaluation set as an engine hears it, with options of its own; a manifest."""
+        return self._transcribed(self._evaluation, model, step, engine, given)
+
+    def score(self, transcripts: Path) -> Score:
+        """The score of transcripts of the evaluation set."""
+        return self._scored(self._evaluation, transcripts)
+
+    def _evaluated(self, model: Path, step: int) -> Measured:
+        transcripts = self.transcripts(model, step, ENGINE)
+        return Measured.of(self.score(transcripts).total, step=step)
+
+    def _guarded(self, model: Path, step: int) -> dict[str, GuardRates]:
+        return {name: self._guard(one, model, step) for name, one in self._guards.items()}
+
+    def _guard(self, chosen: EvaluationSet, model: Path, step: int) -> GuardRates:
+        transcripts = self._transcribed(chosen, model, step, ENGINE, {}, words=True)
+        found = self._scored(chosen, transcripts)
+        first = self._place(0) / transcripts.name
+        return GuardRates.of(
+            found.total,
+            languages={name: Rates.of(group) for name, group in found.groups.items()},
+            moved=guard.moved_share(*map(_records, (first, transcripts))),
+        )
+
+    def _place(self, step: int) -> Path:
+        return self._folder / f"step-{step:06}"
+
+    def _transcribed(
+        self,
+        chosen: EvaluationSet,
+        model: Path,
+        step: int,
+        engine: str,
+        given: Mapping[str, Any],
+        *,
+        words: bool = False,
+    ) -> Path:
+        free_memory(self._device)
+        told = {"language": chosen.language} if chosen.language else {}
+        stage = asr_stage(
+            AsrOptions(
+                engine=engine, model=str(model), words=words, engine_options={**told, **given}
+            ),
+            Hardware(device=self._device, offline=True),
+        )
+        # The model is known by what is in it, so that neither another one of the same step, after
+        # a return to an earlier checkpoint, nor a moved folder is taken for it.
+        stage = replace(stage, options={**stage.options, "model": stamp(model)})
+        name = chosen.name if engine == ENGINE else f"{chosen.name}-{engine}"
+        output = self._place(step) / f"{name}.jsonl"
+        output.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._run(stage, chosen, output)
+        except OutputConflict:
+            self._run(stage, chosen, output, restart=True)
+        return output
+
+    def _run(
+        self, stage: Stage, chosen: EvaluationSet, output: Path, *, restart: bool = False
+    ) -> None:
+        try:
+            with self._stop.gently():
+                job.run(
+                    stage,
+                    chosen.sources,
+                    job.JobOptions(output=output, restart=restart),
+                    progress=self._listener,
+                    cancel=_Cancel(self._stop),
+                )
+        except Drained as e:
+            raise Drained(f"{self._stop.cause} during an evaluation; {GO_ON}") from e
+
+    def _scored(self, chosen: EvaluationSet, transcripts: Path) -> Score:
+        by = "lang" if chosen.has_languages else None
+        return score(chosen.with_languages(_records(transcripts)), ScoreOptions(by=by, worst=0))
+
+
+def _records(transcripts: Path) -> Iterator[Record]:
+    return manifest.read_records(str(transcripts))
+
+
+class _Cancel(threading.Event):
+    """The request to stop a training, as a job inside it takes it."""
+
+    def __init__(self, stop: StopRequest) -> None:
+        super().__init__()
+        self._stop = stop
+
+    def is_set(self) -> bool:
+        return self._stop.is_set
+
+
+def stamp(model: Path) -> str:
+    """A hash of all that is in a model's folder, by which another model is noticed."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in model.iterdir() if path.is_file()):
+        if path.suffix != ".md":
+            digest.update(f"{path.name} {path.stat().st_size}\n".encode(errors="surrogateescape"))
+            for chunk in chunks(path):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def languages(model: Path) -> frozenset[str]:
+    """The languages that a model can be told; none for an English-only one."""
+    try:
+        rules = json.loads((model / "generation_config.json").read_bytes())
+        return frozenset(name.strip("<|>") for name in rules.get("lang_to_id") or ())
+    except (OSError, ValueError, AttributeError):
+        return frozenset()
+
+
+def free_memory(device: str) -> None:
+    """Give back what this process holds of the device's memory without need."""
+    from speechkit.engines.torch import device as torch_device
+
+    gc.collect()
+    torch_device.free_memory(torch_device.device(device, "finetune"))
