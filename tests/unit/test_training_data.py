@@ -50,7 +50,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
         {**train, "audio_filepath": "missing.wav", "text": ""},
         {**train, "audio_filepath": "long.wav", "duration": 15.5, "text": TRAIN * 4},
         {**two, "audio_filepath": "long.wav", "offset": 4.315, "duration": 8.6},
-        {**music, "duration": 4.9, "text": ""},
+        {"audio_filepath": music["audio_filepath"], "duration": 4.9},
         {**music, "duration": 4.8, "text": "-a" * 250},
         {**music, "duration": 4.7, "lang": "xx"},
         {**music, "duration": 4.6, "lang": None},
@@ -92,6 +92,7 @@ def test_every_utterance_is_used_or_has_a_reason(
     assert data.utterances[0].tokens == labels.tokens({"text": TRAIN, "lang": "en"}, 30.0)
     assert select(replace(options, context=None), labels, options.output).context == 9.0
     written = options.output / "validated.jsonl"
+    assert not records(written)[6]["valid"]
     before = written.stat().st_ino
     assert prepare(options, labels, options.output) == data
     assert written.stat().st_ino == before
