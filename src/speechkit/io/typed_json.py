@@ -33,7 +33,7 @@ def to_dataclass(kind: type[T], fields: Any) -> T:
     """
     if not isinstance(fields, Mapping):
         raise ValueError(f"expected an object, found {_shown(fields)}")
-    hints = _hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     for name, value in fields.items():
         if not _fits(value, hints.get(name)):
             raise ValueError(f"{name} can't be {_shown(value)}")
