@@ -98,6 +98,7 @@ def finetune(
 
 def _run(options: FinetuneOptions, metrics: Path | None, summary: Path | None) -> int:
     from speechkit.commands.console import conclude
+    from speechkit.engines.finetune.ranks import is_first
     from speechkit.reports.finetune import FinetuneReport
     from speechkit.reports.training_progress import TrainingDisplay
     from speechkit.runtime import logs
