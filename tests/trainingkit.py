@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,12 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from speechkit.engines.finetune.protocol import StepResult, TrainingExample
-from speechkit.errors import AudioUnreadable, UtteranceError
+from speechkit.engines.finetune.ranks import Ranks
+from speechkit.errors import AudioUnreadable
 from speechkit.runtime.stopping import StopRequest
 from speechkit.training.checkpoints import Checkpoints
 from speechkit.training.evaluation import Measured
+from speechkit.training.loader import LoadedStep
 from speechkit.training.loop import train
 from speechkit.training.loop_options import LoopOptions
 from speechkit.training.resume import resume
@@ -73,15 +74,6 @@ class Trainer:
         self.weights, self.momentum = tensors["weights"], tensors["momentum"]
 
 
-@dataclass(frozen=True)
-class LoadedStep:
-    number: int
-    examples: tuple[TrainingExample, ...]
-    used: tuple[int, ...]
-    failures: Mapping[int, UtteranceError] = field(default_factory=dict)
-    unaugmented: int = 0
-
-
 class Loader:
     """Two utterances a step, in turn; those of each rank are every ``ranks``-th."""
 
@@ -96,7 +88,7 @@ class Loader:
                 TrainingExample(np.zeros(16, np.float32), (index + 1,), number) for index in used
             )
             failed = {BROKEN: AudioUnreadable("no audio")} if BROKEN in drawn else {}
-            yield LoadedStep(number, examples, used, failed, unaugmented=len(examples))
+            yield LoadedStep(number, examples, used, failed, len(examples))
 
 
 class Evaluator:
@@ -121,24 +113,6 @@ def rates(step: int, wer: float, *, refused: str = "") -> Measured:
     return Measured(step=step, wer=wer, cer=wer, utterances=10, failed=0, refused=refused)
 
 
-class OneRank:
-    rank, size = 0, 1
-
-    def sum(self, *numbers: float) -> tuple[float, ...]:
-        return tuple(map(float, numbers))
-
-    def any(self, flag: bool) -> bool:
-        return flag
-
-    def gather(self, value: Any) -> list[Any]:
-        return [json.loads(json.dumps(value))]
-
-    def share(self, value: Any) -> Any:
-        return json.loads(json.dumps(value))
-
-    def wait(self) -> None: ...
-
-
 class Threads:
     """Ranks that are threads; a call that not all of them make ends them all."""
 
@@ -147,12 +121,13 @@ class Threads:
         self.barrier = threading.Barrier(size, timeout=20)
         self.values: list[Any] = [None] * size
 
-    def rank(self, rank: int) -> Any:
+    def rank(self, rank: int) -> Ranks:
         return _Rank(self, rank)
 
 
-class _Rank(OneRank):
+class _Rank(Ranks):
     def __init__(self, threads: Threads, rank: int) -> None:
+        super().__init__()
         self._threads, self.rank, self.size = threads, rank, threads.size
 
     def gather(self, value: Any) -> list[Any]:
@@ -161,18 +136,6 @@ class _Rank(OneRank):
         found = list(self._threads.values)
         self._threads.barrier.wait()
         return found
-
-    def sum(self, *numbers: float) -> tuple[float, ...]:
-        return tuple(map(sum, zip(*self.gather(numbers), strict=True)))
-
-    def any(self, flag: bool) -> bool:
-        return any(self.gather(flag))
-
-    def share(self, value: Any) -> Any:
-        return self.gather(value)[0]
-
-    def wait(self) -> None:
-        self.gather(None)
 
 
 class Heard:
@@ -207,12 +170,12 @@ def run_training(
     trainer: Trainer | None = None,
     loader: Loader | None = None,
     evaluator: Evaluator | str | None = "usual",
-    ranks: Any = None,
+    ranks: Ranks | None = None,
     stop: StopRequest | None = None,
     listener: Listener | None = None,
 ) -> TrainingState:
     """As the command does it: go on where the folder's checkpoints end."""
-    trainer, ranks = trainer or Trainer(), ranks or OneRank()
+    trainer, ranks = trainer or Trainer(), ranks or Ranks()
     checkpoints = Checkpoints(folder)
     state = resume(trainer, checkpoints, ranks, UTTERANCES)
     return train(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from speechkit.engines.finetune.ranks import Ranks
 from speechkit.errors import (
     EngineMissing,
     OutputConflict,
@@ -32,7 +33,6 @@ from speechkit.training.state import TrainingState
 from trainingkit import (
     UTTERANCES,
     Heard,
-    OneRank,
     Trainer,
     loop_options,
     run_training,
@@ -111,13 +111,13 @@ class Picky(Trainer):
 def test_checkpoints_that_cannot_be_restored(tmp_path: Path) -> None:
     checkpoints = written(tmp_path, 2, 4)
     with pytest.raises(OutputConflict, match="no checkpoint can be restored; start over"):
-        resume(Picky(), checkpoints, OneRank(), UTTERANCES)  # type: ignore[arg-type]
+        resume(Picky(), checkpoints, Ranks(), UTTERANCES)
     with pytest.raises(OutputConflict):
-        resume(Trainer(), written(tmp_path), OneRank(), UTTERANCES + 1)  # type: ignore[arg-type]
+        resume(Trainer(), written(tmp_path), Ranks(), UTTERANCES + 1)
     trainer = Trainer()
     trainer.batch_size = 7
     checkpoints.write(replace(STATE, step=6, batch_size=3), trainer)
-    assert resume(trainer, written(tmp_path), OneRank(), UTTERANCES).step == 6  # type: ignore[arg-type]
+    assert resume(trainer, written(tmp_path), Ranks(), UTTERANCES).step == 6
     assert trainer.batch_size == 3
 
 
