@@ -92,9 +92,7 @@ class FinetuneReport:
         if summary.skipped_steps:
             yield f"  steps that changed nothing (NaN or infinite): {summary.skipped_steps}"
         if summary.returns:
-            yield (
-                f"  returns to a former checkpoint, each with half the rate: {summary.returns}"
-            )
+            yield (f"  returns to a former checkpoint, each with half the rate: {summary.returns}")
 
     def _work(self) -> Iterator[str]:
         summary, pace = self.summary, self.summary.pace
