@@ -106,7 +106,8 @@ def _run(options: FinetuneOptions, metrics: Path | None, summary: Path | None) -
 
     logs.configure(replace(logs.settings(), places={"stage": "finetune"}))
     with TrainingDisplay() as display:
-        done = train_model(
+        closing = train_model(
             options, metrics=metrics, listener=display, progress=display, signals=True
         )
-    return conclude(FinetuneReport(done), summary)
+    report = FinetuneReport(closing)
+    return conclude(report, summary) if is_first() else report.exit_code
