@@ -99,11 +99,13 @@ def select(options: FinetuneOptions, labels: Labels, folder: Path) -> TrainingDa
     most = _longest(options, labels)
     utterances: list[TrainingUtterance] = []
     skipped: dict[int, tuple[str, ...]] = {}
+    shared: dict[int, int] = {}  # a token is one object however often it is used
     count = 0
     for count, record in enumerate(manifest.read_records(str(folder / VALIDATED)), 1):
         reasons = list(record["issues"])
         try:
-            tokens = labels.tokens(record, most)
+            label = labels.tokens(record, most)
+            tokens = tuple(map(shared.setdefault, label, label))
         except LabelInvalid as e:
             reasons += [e.reason] if e.reason not in reasons else []
         if reasons:

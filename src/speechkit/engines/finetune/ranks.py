@@ -15,7 +15,7 @@ from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from speechkit.errors import Drained, EngineFailed, UsageError
+from speechkit.errors import Drained, EngineFailed, TrainingInterrupted, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,7 +74,8 @@ class Ranks:
         trace: TracebackType | None,
     ) -> None:
         """Leave together, unless by an error, because launchers end all processes if one fails."""
-        if self.size == 1 or not (error is None or isinstance(error, Drained)):
+        resumable = error is None or isinstance(error, Drained | TrainingInterrupted)
+        if self.size == 1 or not resumable:
             return
         from torch import distributed
 
