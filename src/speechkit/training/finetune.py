@@ -162,7 +162,7 @@ class _Training:
         data = select(options, labels, options.output)
         if not data.utterances:
             if ranks.rank == 0:
-                write_usage(options.output, data, (), {})
+                write_usage(options.output, data, (0,) * data.count, {})
             raise NothingToTrain(_why_nothing(data))
         if self.recorder:
             seconds = sum(one.seconds for one in data.utterances)
