@@ -17,6 +17,7 @@ from speechkit.commands.finetune_options import (
 from speechkit.commands.options import InputsArgument, RunFlags, takes, without
 from speechkit.errors import UsageError
 from speechkit.training.options import FinetuneOptions
+from speechkit.training.requirements import require_ready
 
 
 @takes(
@@ -91,6 +92,9 @@ def finetune(
         offline=device.offline,
         restart=run.restart,
     )
+    if checkpoints.dry_run:
+        require_ready(options)
+        return 0
     return _run(options, run)
 
 

@@ -331,6 +331,12 @@ class CheckpointFlags:
             choices=EXPORTS, help="Write the best model for faster-whisper, too (CTranslate2)."
         ),
     ] = None
+    dry_run: Annotated[
+        bool,
+        CheckpointOption(
+            "--dry-run", help="Check the options and fetch the model, but train nothing."
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
