@@ -6,6 +6,7 @@ import json
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
+from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 _MAX_NUMBER = 1 << 53  # beyond it a count or a time is a mistake
@@ -32,7 +33,7 @@ def to_dataclass(kind: type[T], fields: Any) -> T:
     """
     if not isinstance(fields, Mapping):
         raise ValueError(f"expected an object, found {_shown(fields)}")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     for name, value in fields.items():
         if not _fits(value, hints.get(name)):
             raise ValueError(f"{name} can't be {_shown(value)}")
@@ -43,10 +44,15 @@ def to_dataclass(kind: type[T], fields: Any) -> T:
         raise ValueError(str(e).partition("() ")[2] or str(e)) from e
 
 
+_hints = cache(get_type_hints)  # which compiles them anew
+
+
 def _built(value: Any, hint: Any) -> Any:
     """A value of JSON that fits, with its lists as tuples, its objects as the dataclasses of the
     hint, and the keys of a mapping as the numbers that they were."""
     arguments = get_args(hint)
+    if get_origin(hint) in (Union, types.UnionType):
+        return _built(value, next(kind for kind in arguments if _fits(value, kind)))
     if isinstance(value, list | tuple) and hint is not Any:
         return tuple(_built(each, arguments[0]) for each in value)
     if isinstance(value, Mapping) and is_dataclass(hint):

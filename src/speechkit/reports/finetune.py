@@ -9,7 +9,6 @@ from typing import Any
 from speechkit.io.file_names import shown
 from speechkit.reports.plurals import counted
 from speechkit.reports.progress import clock
-from speechkit.training.evaluation import Measured
 from speechkit.training.guard import GuardRates
 from speechkit.training.rates import Rates
 from speechkit.training.summary import FinetuneSummary

@@ -173,6 +173,11 @@ class Ranks:
         return self._bucket[:values]
 
 
+def is_first() -> bool:
+    """Whether this process is that of rank 0, which alone writes and reports."""
+    return _number("WORLD_SIZE", "1") <= 1 or _number("RANK") == 0
+
+
 def _groups(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     """Neighbours with at most `BUCKET` values, and each larger gradient alone."""
     group: list[Tensor] = []

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from speechkit.engines.torch import device as torch_device
-from speechkit.io.atomic import output_errors
 
 
 class Precision:
@@ -56,8 +55,7 @@ class Precision:
         self._scaler.update()
 
     def save(self, path: Path) -> None:
-        with output_errors(path):
-            path.write_text(json.dumps(self._scaler.state_dict()) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(self._scaler.state_dict()) + "\n", encoding="utf-8")
 
     def restore(self, path: Path) -> None:
         """Raise ValueError, with nothing changed, for a file that isn't one of `save`'s."""

@@ -1,0 +1,225 @@
+"""Models measured during a training, guards, the card, and the export for faster-whisper."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+
+from runkit import write_manifest
+from speechkit.errors import Drained, UsageError
+from speechkit.runtime.stopping import StopRequest
+from speechkit.training import export, guard
+from speechkit.training.evaluation import Evaluator, Measured, comparison, is_better
+from speechkit.training.guard import GuardRates
+from speechkit.training.model_card import Card, TrainedOn, write_card
+from speechkit.training.options import FinetuneOptions
+from speechkit.training.rates import Rates
+from whisper_to_transformers import read
+
+STEP = 100
+EXCHANGED = "the old bridge doctor", "a coffee new days"
+
+
+@pytest.fixture(scope="module")
+def options(
+    english_whispers: dict[str, Path], examples: Path, tmp_path_factory: pytest.TempPathFactory
+) -> FinetuneOptions:
+    folder = tmp_path_factory.mktemp("finetune")
+    lines = [
+        {
+            "audio_filepath": str(audio),
+            "text": audio.with_suffix(".txt").read_text().strip(),
+            "lang": "en",
+        }
+        for audio in sorted((examples / "rms").glob("*.flac"))[:2]
+    ]
+    guarded = write_manifest(folder / "guard.jsonl", lines)
+    return FinetuneOptions(
+        train=(),
+        model=str(english_whispers["whisper"]),
+        output=folder,
+        evaluation=(str(examples / "slt"),),
+        guards=(str(guarded),),
+        guard_budget=2.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def evaluator(options: FinetuneOptions) -> Iterator[Evaluator]:
+    with StopRequest() as stop:
+        yield Evaluator(options, options.output, device="cpu", stop=stop)
+
+
+@pytest.fixture(scope="module")
+def forgetful(options: FinetuneOptions, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model with some of its words exchanged."""
+    folder = tmp_path_factory.mktemp("forgetful") / "model"
+    shutil.copytree(options.model, folder)
+    ids = Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id
+    weights = load_file(folder / "model.safetensors")
+    one, other = ([ids(f"Ġ{word}") for word in words.split()] for words in EXCHANGED)
+    table = weights["model.decoder.embed_tokens.weight"]
+    table[one + other] = table[other + one]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_forgot_too_much_is_refused(
+    evaluator: Evaluator, options: FinetuneOptions, forgetful: Path
+) -> None:
+    before = evaluator.before
+    assert before.utterances == 2
+    assert before.wer < 0.1
+    (name,) = options.guards
+    assert before.guards[name].moved == 0.0
+    found = evaluator.measure(forgetful, STEP, None)
+    assert found.wer > before.wer + 0.1
+    for part in (f"guard {name}", f"{100 * found.guards[name].wer:.2f} %", "allows 2"):
+        assert part in found.refused
+    rows = comparison(before, found)
+    assert [row["worse"] for row in rows] == [True, True]
+    assert [one["name"] for one in rows[1]["languages"]] == ["en"]
+    assert Measured.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+    # The same step of a training that went back to an earlier checkpoint is another model.
+    again = evaluator.measure(Path(options.model), STEP, before)
+    assert (again.wer, again.cer) == (before.wer, before.cer)
+    assert again.guards == {}  # it isn't better, so that it needs no guard
+
+
+@pytest.mark.slow
+def test_faster_whisper_takes_the_export_and_hears_the_same(
+    evaluator: Evaluator, options: FinetuneOptions, english_whispers: dict[str, Path]
+) -> None:
+    best = options.output / "best"
+    shutil.copytree(options.model, best)
+    settings = json.loads((best / "config.json").read_text())
+    (best / "config.json").write_text(json.dumps(settings | {"encoder_context": 6.0}))
+    proof = export.export_ct2(best, 0, options.output, evaluator)
+    assert proof
+    assert (proof.different, proof.refused) == (0, "")
+    folder = options.output / export.FOLDER
+    assert json.loads((folder / "config.json").read_text())["encoder_context"] == 6.0
+    original = read(english_whispers["faster-whisper"] / "model.bin")
+    for name, value in read(folder / "model.bin").items():
+        assert name not in original or (value == original[name]).all(), name
+
+    own, other = Rates(wer=0.1, cer=0, utterances=9, failed=0, reference=1000), proof.other
+    assert not export._refusal(own, replace(own, wer=0.105))
+    assert "more than 0.5 points apart" in export._refusal(own, replace(own, wer=0.106))
+    assert other.utterances == 2
+
+
+def test_a_stopped_evaluation_drains(options: FinetuneOptions, tmp_path: Path) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with StopRequest(cancel) as stop:
+        stopped = Evaluator(options, tmp_path, device="cpu", stop=stop)
+        with pytest.raises(Drained, match="during an evaluation"):
+            stopped.measure(Path(options.model), STEP, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [({}, "1 of 1 utterances have no `text`"), ({"text": " . "}, "no words")],
+)
+def test_what_nothing_can_be_compared_with_is_refused(
+    options: FinetuneOptions, tmp_path: Path, line: dict[str, str], problem: str
+) -> None:
+    bare = write_manifest(tmp_path / "bare.jsonl", [{"audio_filepath": "a.wav", **line}])
+    with StopRequest() as stop, pytest.raises(UsageError, match=problem) as refused:
+        Evaluator(replace(options, guards=(str(bare),)), tmp_path, device="cpu", stop=stop)
+    assert str(bare) in str(refused.value)
+
+
+def rates(wer: float, **more: object) -> GuardRates:
+    return GuardRates(wer=wer, cer=wer / 2, utterances=10, failed=0, reference=100, **more)
+
+
+def test_the_budget_is_of_the_figure_to_quote() -> None:
+    assert guard.refusal({"g": rates(0.1)}, {"g": rates(0.12)}, 2.0) == ""
+    assert guard.refusal({"g": rates(0.1)}, {"g": rates(0.9)}, None) == ""
+    assert "WER of guard g" in guard.refusal({"g": rates(0.1)}, {"g": rates(0.121)}, 2.0)
+    japanese = {"g": rates(1.0, figure="cer")}, {"g": rates(1.03, figure="cer")}
+    assert guard.refusal(*japanese, 2.0) == ""
+    assert "CER of guard g" in guard.refusal(*japanese, 1.0)
+
+
+def test_words_that_moved() -> None:
+    def said(*words: tuple[str, float]) -> dict[str, object]:
+        timed = [{"word": word, "start": start} for word, start in words]
+        return {"segments": [{"words": timed[:1]}, {"words": timed[1:]}]}
+
+    before = [said(("a", 0.0), ("b", 1.0), ("c", 2.0)), {"error": {"type": "AudioEmpty"}}]
+    after = [said(("a", 0.4), ("x", 0.5), ("c", 2.6)), said(("a", 0.0))]
+    assert guard.moved_share(before, after) == 0.5
+    assert guard.moved_share(before, [said(), said()]) is None
+
+
+def test_equal_is_not_better() -> None:
+    one = rates(0.1)
+    assert is_better(one, None, "wer")
+    assert not is_better(one, one, "wer")
+    assert is_better(replace(one, cer=0.01, wer=0.2), one, "cer")
+
+
+def test_the_card_says_what_was_learnt_and_forgotten(tmp_path: Path) -> None:
+    strange = 'g|``u"ard\u2028\udc80😀.jsonl'
+    usage = write_manifest(
+        tmp_path / "training-data.jsonl",
+        [
+            {"audio_filepath": "a.wav", "duration": 1800.0, "lang": "de", "used": 3},
+            {"audio_filepath": "b.wav", "duration": 9.0, "used": 0, "skipped": ["no_text"]},
+            {"audio_filepath": "c.wav", "used": 0, "error": {"type": "AudioEmpty", "message": ""}},
+        ],
+    )
+    guards = {strange: rates(0.25, moved=0.125, languages={"en": rates(0.5)})}
+    after = Measured(step=9, wer=0.02, cer=0.01, utterances=5, failed=1, guards=guards)
+    before = replace(
+        after, step=0, wer=0.2, guards={strange: rates(0.2, languages=guards[strange].languages)}
+    )
+    options = FinetuneOptions(
+        train=("t.jsonl",), model="/m", output=tmp_path, evaluation=(strange,), guards=(strange,)
+    )
+    write_card(
+        tmp_path,
+        Card(
+            base="base: *my* model",
+            step=9,
+            options=options,
+            data=TrainedOn.read(usage),
+            context=2.5,
+            before=before,
+            after=after,
+            versions={"torch": "2"},
+        ),
+    )
+    _, front, body = (tmp_path / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    card = yaml.safe_load(front)
+    assert card["language"] == ["de"]
+    assert card["base_model"] == "base: *my* model"
+    (result,) = card["model-index"][0]["results"]
+    assert result["dataset"]["name"] == strange
+    assert result["metrics"][0] == {"type": "wer", "value": 0.02}
+    for part in (
+        "on 1 of 3 utterances, 0.50 hours",
+        "- `no_text`: 1\n- `AudioEmpty`: 1",
+        "| evaluation | 5 | 1 | 20.00 | 2.00 | 1.00 | 1.00 |",
+        "20.00 | 25.00 | 10.00 | 12.50 |",
+        "12.5 % of the words",
+        "clip of up to 2.5 s in a window of 2.5 s",
+        "transformers pads every clip to 30 s",
+    ):
+        assert part in body
+    rows = [line for line in body.splitlines() if line.startswith("| guard")]
+    assert [len(row.replace("\\|", "").split("|")) for row in rows] == [9, 9]
