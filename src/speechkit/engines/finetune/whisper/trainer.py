@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -185,7 +186,9 @@ def _choose_weights(model: WhisperForConditionalGeneration, options: TrainerOpti
     elif options.freeze_encoder:
         encoder.requires_grad_(False)
     if options.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        with warnings.catch_warnings():  # it has another name in later versions
+            warnings.simplefilter("ignore", FutureWarning)
+            model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
     encoder.train(not options.freeze_encoder)
 
