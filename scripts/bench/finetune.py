@@ -28,15 +28,12 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Any
 
 import benchlib
 import numpy as np
 import recordings
 from benchlib import MODELS
 from recordings import Sentence
-
-from speechkit.io import audio
 
 RATE = 1e-5  # highest learning rate
 SEED = 12
@@ -156,79 +153,13 @@ def spent_by_speechkit(task: Task) -> tuple[float, float]:
 
 
 def trainer(task: Task) -> list[str]:
-    return [sys.executable, __file__, "--run", json.dumps(asdict(task))]
+    program = Path(__file__).with_name("seq2seq_trainer.py")
+    return [sys.executable, str(program), json.dumps(asdict(task))]
 
 
 def spent_by_trainer(task: Task) -> tuple[float, float]:
     found = json.loads((Path(task.output) / "spent.json").read_text())
     return found["train_runtime"], found["train_loss"]
-
-
-def run_trainer(task: Task) -> None:
-    """As in https://huggingface.co/blog/fine-tune-whisper and transformers' examples."""
-    import torch
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    processor: Any = transformers.WhisperProcessor.from_pretrained(task.model)
-    processor.tokenizer.pad_token = processor.tokenizer.eos_token
-    model: Any = transformers.WhisperForConditionalGeneration.from_pretrained(task.model)
-    rate, start = recordings.RATE, model.config.decoder_start_token_id
-    folder = Path(task.output)
-    folder.mkdir(parents=True, exist_ok=True)
-
-    class Prepared(torch.utils.data.Dataset):  # type: ignore[type-arg]
-        """Features and labels, from files as `datasets` has them."""
-
-        def __init__(self) -> None:
-            self._labels = []
-            for at, line in enumerate(benchlib.read_manifest(Path(task.manifest))):
-                samples = audio.load(line["audio_filepath"], sample_rate=rate).waveform
-                features = processor.feature_extractor(samples, sampling_rate=rate)
-                np.save(folder / f"{at}.npy", features.input_features[0])
-                self._labels.append(processor.tokenizer(line["text"]).input_ids)
-
-        def __len__(self) -> int:
-            return len(self._labels)
-
-        def __getitem__(self, at: int) -> dict[str, Any]:
-            return {"input_features": np.load(folder / f"{at}.npy"), "labels": self._labels[at]}
-
-    def collate(examples: Sequence[Mapping[str, Any]]) -> Any:
-        """DataCollatorSpeechSeq2SeqWithPadding of the recipe."""
-        features = [{"input_features": one["input_features"]} for one in examples]
-        batch = processor.feature_extractor.pad(features, return_tensors="pt")
-        said = [{"input_ids": one["labels"]} for one in examples]
-        padded = processor.tokenizer.pad(said, return_tensors="pt")
-        labels = padded["input_ids"].masked_fill(padded.attention_mask.ne(1), -100)
-        if (labels[:, 0] == start).all().cpu().item():
-            labels = labels[:, 1:]
-        batch["labels"] = labels
-        return batch
-
-    on_cpu = task.device == "cpu" or not torch.cuda.is_available()
-    arguments = transformers.Seq2SeqTrainingArguments(
-        output_dir=str(folder / "trainer"),
-        per_device_train_batch_size=task.batch,
-        max_steps=task.steps,
-        learning_rate=RATE,
-        warmup_steps=max(1, task.steps // 10),
-        bf16=task.compute_type == "bfloat16",
-        fp16=task.compute_type == "float16",
-        use_cpu=on_cpu,
-        dataloader_pin_memory=not on_cpu,
-        predict_with_generate=False,
-        eval_strategy="no",
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        remove_unused_columns=False,
-        disable_tqdm=True,
-    )
-    done = transformers.Seq2SeqTrainer(
-        model=model, args=arguments, train_dataset=Prepared(), data_collator=collate
-    ).train()
-    (folder / "spent.json").write_text(json.dumps(done.metrics))
 
 
 Competitor = tuple[Callable[[Task], list[str]], Callable[[Task], tuple[float, float]]]
@@ -297,7 +228,7 @@ def report(found: Mapping[str, Used]) -> None:
 
 
 def main() -> None:
-    parser = benchlib.parser(__doc__, repeats=3, data=benchlib.DATA, peers=True)
+    parser = benchlib.parser(__doc__, repeats=3, data=benchlib.DATA)
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=8)
@@ -305,9 +236,6 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--model", type=Path, default=MODELS / "tiny.en-hf")
     options = parser.parse_args()
-    if options.run:
-        run_trainer(Task(**json.loads(options.run[0])))
-        return
     note = f"medians of {options.repeats} runs, {options.steps} steps of {options.batch_size}"
     benchlib.heading("transformers", "accelerate", "torch", note=note)
     with tempfile.TemporaryDirectory() as folder:
