@@ -50,6 +50,9 @@ COMMANDS = CommandTable(
                 ),
             ),
         ),
+        "Training": (
+            Entry("finetune", "finetune:finetune", "Train a Whisper on speech and its text."),
+        ),
         "Large data sets": (
             Entry(
                 "split-manifest",

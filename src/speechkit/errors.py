@@ -10,6 +10,9 @@ SpeechkitError                 1  fatal
 │                                 install it)
 ├── EngineFailed               1  an engine's worker can't start
 ├── OutputFailed               1  disk full, folder read-only
+│   └── TrainingInterrupted   75  the same during a training, whose last checkpoint is whole; make
+│                                 room, and run again to resume
+├── TrainingDiverged           1  losses or gradients are NaN or infinite again and again
 ├── SchedulerFailed            1  SLURM is missing, does not answer or refuses
 ├── UtteranceError             -  fails one utterance: becomes its error record
 │   ├── AudioNotFound             no such file, dangling link, directory
@@ -60,6 +63,14 @@ class EngineFailed(SpeechkitError):
 
 
 class OutputFailed(SpeechkitError):
+    pass
+
+
+class TrainingInterrupted(OutputFailed):
+    exit_code = 75
+
+
+class TrainingDiverged(SpeechkitError):
     pass
 
 

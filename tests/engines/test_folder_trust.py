@@ -114,18 +114,23 @@ def test_a_broken_folder_is_one_sentence(harm: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("name", "text", "words"),
     [
-        ("[" * 100_000, "not a configuration in JSON"),
-        ("[1]", "not a configuration in JSON"),
-        ('{"chunk_length": 1000000000}', "chunk_length is 1000000000, and 3000 at most is known"),
-        ('{"chunk_length": -1}', "chunk_length is -1"),
+        ("preprocessor_config", "[" * 100_000, "not a configuration in JSON"),
+        ("preprocessor_config", "[1]", "not a configuration in JSON"),
+        (
+            *("preprocessor_config", '{"chunk_length": 1000000000}'),
+            "chunk_length is 1000000000, and 3000 at most is known",
+        ),
+        ("preprocessor_config", '{"chunk_length": -1}', "chunk_length is -1"),
+        ("config", '{"encoder_context": 2.5}', "encoder_context is 2.5, and not a number"),
+        ("config", '{"encoder_context": "2"}', "encoder_context is '2', and not a number"),
     ],
 )
 def test_a_configuration_of_faster_whisper(
-    text: str, words: str, untrained: dict[str, Path], tmp_path: Path
+    name: str, text: str, words: str, untrained: dict[str, Path], tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(untrained["faster-whisper"], tmp_path / "model"))
-    (folder / "preprocessor_config.json").write_text(text)
-    with pytest.raises(EngineMissing, match=rf"preprocessor_config\.json: {words}"):
+    (folder / f"{name}.json").write_text(text)
+    with pytest.raises(EngineMissing, match=rf"{name}\.json: {words}"):
         registry.create("asr", "faster-whisper", model=str(folder), device="cpu")

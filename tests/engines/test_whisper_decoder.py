@@ -45,6 +45,7 @@ class Reading:
     ``drafts``: what it says at each temperature instead of the word."""
 
     chunk, longest, device, compute_type, detects = float(WINDOW), 100, "cpu", "float32", True
+    context = 0.0
     windows_a_row = 2
     parts: Mapping[str, float] = {}
 
@@ -59,6 +60,9 @@ class Reading:
 
     def batch_size(self, beams: int, tried: int = 0) -> int:
         return 4
+
+    def window(self, seconds: float) -> float:
+        return self.chunk
 
     def features(self, waveforms: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.stack([waveform[:3] for waveform in waveforms])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -255,6 +256,10 @@ def test_configurations_that_are_not_a_whispers(folder: Path) -> None:
         ("config.json", {"encoder_layers": 10**9}, "encoder_layers is 1000000000"),
         ("config.json", {"decoder_attention_heads": 3}, "no divisor of 32"),
         ("config.json", {"activation_function": "relu"}, "activation_function is relu"),
+        ("config.json", {"encoder_context": 3}, "encoder_context is 3, and not .* up to 2"),
+        ("config.json", {"encoder_context": 0}, "encoder_context is 0, and not a number"),
+        ("config.json", {"encoder_context": True}, "encoder_context is True, and not a number"),
+        ("config.json", {"encoder_context": math.nan}, "encoder_context is nan, and not a number"),
         ("generation_config.json", {"suppress_tokens": [10**6]}, "suppress_tokens has 1000000"),
         ("generation_config.json", {"alignment_heads": [["1", 0]]}, "alignment_heads has 1, and"),
         ("generation_config.json", {"alignment_heads": [1]}, "not as a Whisper has it"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,14 +41,13 @@ def test_windows_of_all_lengths_in_a_call_are_heard_as_each_alone(
     backend = engine.CTranslate2Backend(options)
     features = backend.features([clip.waveform for clip in clips])
     assert [one.shape[1] for one in features] == [200, 80, 120, 80, 160, 80, 120, 200, 80, 80]
-    for rows, sizes in ((4, [1, 1, 2, 2, 4]), (2, [1, 1, 2, 2, 2, 2])):
-        batches = backend.encode(features, rows)
-        assert sorted(len(batch.places) for batch in batches) == sizes
 
     whisper = engine.Whisper(backend, options)
     alone = [hypotheses for clip in clips for hypotheses in whisper.transcribe([[clip]])]
     assert len({str(hypotheses) for hypotheses in alone}) == len(clips)
-    together = whisper.transcribe([clip] for clip in clips)
+    shapes = encoded_shapes(backend, monkeypatch)
+    together = list(whisper.transcribe([clip] for clip in clips))
+    assert shapes == [(2, 100), (1, 80), (2, 60), (4, 40), (1, 40)]
     for (one,), (other,) in zip(together, alone, strict=True):
         assert [one.text, *times(one)] == [other.text, *times(other)]
 
@@ -70,6 +70,20 @@ def test_a_draft_beside_one_with_a_higher_limit_is_the_same(
     for one, other in zip(together, drafts(slice(1), [3]) + drafts(slice(1, 2), [20]), strict=True):
         assert one.tokens == other.tokens
         assert one.log_probability == pytest.approx(other.log_probability, abs=1e-5)
+
+
+def encoded_shapes(backend: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Windows and positions of each batch encoded from now on."""
+    shapes: list[tuple[int, int]] = []
+    encode = backend.encode
+
+    def noted(*given: Any) -> Any:
+        batches = encode(*given)
+        shapes.extend((batch.shape[0], batch.shape[1]) for batch in batches)
+        return batches
+
+    monkeypatch.setattr(backend, "encode", noted)
+    return shapes
 
 
 def times(hypothesis: Hypothesis) -> list[float]:

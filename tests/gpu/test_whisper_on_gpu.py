@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,32 @@ def test_captured_steps_decode_what_called_ones_do(
     for one, other in zip(captured, called, strict=True):
         assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)
         assert one.no_speech == pytest.approx(other.no_speech, abs=1e-5)
+
+
+def test_windows_of_a_short_context_are_decoded_between_long_ones(
+    base: Path, waveforms: list[Any], tmp_path: Path
+) -> None:
+    """By captured steps of their own, on the same caches."""
+    for file in base.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    config = json.loads((base / "config.json").read_text()) | {"encoder_context": 4.0}
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    options = {"language": "en", "device": DEVICE, "compute_type": "float32", "batch_size": ROWS}
+    whisper: Any = registry.create("asr", "whisper", model=str(tmp_path), **options)
+    backend, loop = whisper._backend, whisper._backend._loop
+    long, short = waveforms[:ROWS], [one[:60_000] for one in waveforms[:ROWS]]
+    drafts = []
+    for clips in (long, short, long, short):
+        encoded = backend.encode(
+            backend.features([whisper._chunk(whole(one)) for one in clips]), ROWS
+        )
+        given = encoded, [whisper._prompt("en")] * ROWS, Search(), [20] * ROWS, ROWS
+        drafts.append([one.tokens for one in loop.decode(*given)])
+    assert {step.frames for step in loop._graphs._graphs} == {1500, 200}
+    assert drafts[:2] == drafts[2:]
+    loop._graphs = None
+    assert [one.tokens for one in loop.decode(*given)] == drafts[1]
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -17,6 +17,7 @@ from speechkit.cluster import attempts
 from speechkit.cluster.attempts import Attempt
 from speechkit.cluster.metrics_sources import files_of
 from speechkit.cluster.time_bins import TimeBins
+from speechkit.cluster.training_history import EVENTS, TrainingHistory
 from speechkit.errors import UsageError
 from speechkit.io.file_names import shown
 from speechkit.runtime import metrics_file
@@ -83,7 +84,8 @@ class RunHistory:
     """``traces``: their number; ``answers``: of utterances among them, without parts and without
     attempts that were repeated. ``parts``: their seconds, where ``busy`` counts each second of an
     engine once. ``waited``: seconds of the workers by what they waited for. ``largest``: bytes of
-    the largest process. ``attempts``: of each split, by the name of its output."""
+    the largest process. ``attempts``: of each split, by the name of its output. ``trainings``: by
+    their outputs."""
 
     bins: TimeBins = field(default_factory=lambda: TimeBins(RATES))
     runs: list[RunSpan] = field(default_factory=list)
@@ -96,6 +98,7 @@ class RunHistory:
     worker_seconds: float = 0.0
     largest: int = 0
     attempts: dict[str, list[Attempt]] = field(default_factory=dict)
+    trainings: dict[Path, TrainingHistory] = field(default_factory=dict)
 
     @property
     def start(self) -> float:
@@ -164,6 +167,7 @@ class _Reader:
         self._errors: defaultdict[Path, Counter[str]] = defaultdict(Counter)
         self._before: RunSpan | None = None  # of the same output
         self._take = {"sample": self._sample, "trace": self._trace, "end": self._end}
+        self._take |= dict.fromkeys(("step", "evaluation", "checkpoint", *EVENTS), self._training)
 
     def read(self) -> None:
         for line in metrics_file.read(self._path):
@@ -250,6 +254,14 @@ class _Reader:
             heapq.heappush(history.slowest, slow)
         else:
             heapq.heapreplace(history.slowest, slow)
+
+    def _training(self, line: Mapping[str, Any], run: RunSpan) -> None:
+        self._history.trainings.setdefault(run.output, TrainingHistory()).add(line)
+        run.end = max(run.end, run.start + _time(line.get("elapsed")))
+        if line["event"] == "step":
+            run.done += 1
+            run.audio_seconds += _number(line.get("audio_seconds"))
+            self._history.largest = max(self._history.largest, int(_number(line.get("rss"))))
 
     def _end(self, line: Mapping[str, Any], run: RunSpan) -> None:
         run.end = max(run.end, run.start + _time(line.get("elapsed")))

@@ -96,6 +96,7 @@ def _embedded(
             made = e
         if isinstance(made, UtteranceError):
             raise UsageError(f"{shown(file)}: {made}") from made
+        assert isinstance(made, Sequence)
         values = unpacked(made[0][VECTORS], "float32")
         if name not in values:
             raise UsageError(f"--vectors {name}: the engine makes {', '.join(values)}")

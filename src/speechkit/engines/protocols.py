@@ -78,6 +78,7 @@ class AsrEngine(Protocol):
 
     max_window: float  # seconds, of the longest clip
     least_window: float  # seconds; shorter clips take as long
+    short_window: float = 0.0  # seconds; a clip of at most that has a window of just that length
 
     def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:
         """One hypothesis for each clip of each utterance, in order, as soon as it is there. Words

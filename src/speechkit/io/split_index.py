@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from speechkit.errors import UsageError
@@ -84,14 +84,10 @@ def read_index(path: Path) -> SplitIndex | None:
     except OSError as e:
         raise UsageError(f"{path}: can't be read: {e.strerror}; move it away") from e
     try:
-        fields = typed_json.parse(text)
-        splits = tuple(typed_json.to_dataclass(Split, split) for split in fields.pop("splits"))
-        audio = typed_json.to_dataclass(AudioSurvey, fields.pop("audio"))
-        plain = typed_json.to_dataclass(SplitIndex, {**fields, "splits": (), "audio": audio})
-        index = replace(plain, splits=splits)
+        index = typed_json.to_dataclass(SplitIndex, typed_json.parse(text))
         stem = path.name.removesuffix(".part").removesuffix("_splits.json")
-        names = split_names(stem, manifest_suffix(index.parent), len(splits))
-        if [split.file for split in splits] != names:
+        names = split_names(stem, manifest_suffix(index.parent), len(index.splits))
+        if [split.file for split in index.splits] != names:
             raise ValueError("it lists files that no split is named as")
     except (ValueError, TypeError, KeyError, AttributeError) as e:
         raise UsageError(f"{path}: not an index of splits ({e}); move it away") from e

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
+from speechkit.io.file_names import harmless
 from speechkit.runtime import logs
 from speechkit.runtime.progress import Progress
 
@@ -21,6 +23,7 @@ class ProgressDisplay:
         self._wants_bar = bar
         self._bar: Any = None
         self._bar_task: Any = None
+        self._drawn = ""  # the name of what the bar shows
         self._last_line = time.monotonic()
 
     def __enter__(self) -> ProgressDisplay:
@@ -36,31 +39,48 @@ class ProgressDisplay:
             self._bar.stop()
 
     def __call__(self, progress: Progress) -> None:
+        done, total = progress.done, progress.total
+        detail = _detail(progress)
+        self.show(progress.stage, done, total, "utterances", detail, asdict(progress))
+
+    def show(
+        self,
+        name: str,
+        done: int,
+        total: int,
+        unit: str,
+        detail: str,
+        numbers: Mapping[str, Any],
+    ) -> None:
+        """Show that so much of ``total`` is done. ``numbers`` belong to an object of JSON alone."""
         if self._wants_bar and sys.stderr.isatty() and not logs.settings().as_json:
-            self._draw(progress)
+            self._draw(name, done, total, detail)
         elif time.monotonic() - self._last_line > PLAIN_SECONDS:
             self._last_line = time.monotonic()
-            logs.say(
-                f"{progress.stage}: {progress.done}/{progress.total} utterances, "
-                f"{_detail(progress)}",
-                "progress",
-                **asdict(progress),
-            )
+            logs.say(f"{name}: {done}/{total} {unit}, {detail}", "progress", **numbers)
 
-    def _draw(self, progress: Progress) -> None:
+    def say(self, text: str, event: str, level: str = "info", **numbers: Any) -> None:
+        """Print a line, above the bar if there is one."""
+        if self._bar:
+            self._bar.console.print(harmless(text), markup=False, highlight=False)
+        else:
+            logs.say(text, event, level, **numbers)
+
+    def _draw(self, name: str, done: int, total: int, detail: str) -> None:
         if self._bar is None:
             self._bar = _bar()
-            self._bar_task = self._bar.add_task(
-                progress.stage, total=progress.total, detail="starting"
-            )
             self._bar.start()
-        else:
-            self._bar.update(self._bar_task, completed=progress.done, detail=_detail(progress))
+        if name != self._drawn:
+            if self._drawn:
+                self._bar.remove_task(self._bar_task)
+            self._drawn = name
+            self._bar_task = self._bar.add_task(name, total=total, detail="starting")
+        self._bar.update(self._bar_task, completed=done, total=total, detail=detail)
 
 
 def _detail(progress: Progress) -> str:
     speed = progress.audio_seconds / progress.elapsed if progress.elapsed else 0.0
-    left = "" if progress.remaining is None else f", {_clock(progress.remaining)} left"
+    left = "" if progress.remaining is None else f", {clock(progress.remaining)} left"
     failed = f", {progress.failed} failed" if progress.failed else ""
     return f"{speed:.0f}x real time{left}{failed}"
 
@@ -80,7 +100,8 @@ def _bar() -> Any:
     )
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """``1:05``, ``2:00:00``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -15,6 +15,7 @@ from speechkit.reports.html.markup import Html, number
 from speechkit.reports.html.page import facts, paragraph, section, table, write_page
 from speechkit.reports.plurals import counted
 from speechkit.reports.task_bars import Bar, task_bars
+from speechkit.reports.training_curves import training_curves
 from speechkit.runtime.logs import iso_time
 
 MOST_ROWS = 200  # tasks of a time line, and rows of a table
@@ -59,9 +60,12 @@ class RunPage:
     def _content(self) -> Iterator[object]:
         history = self.history
         yield _facts(history)
-        yield section("Throughput", *_throughput(history))
-        yield section("Memory and CPUs", *_memory(history))
-        yield section("What the time went to", *_parts(history))
+        for output, training in history.trainings.items():
+            yield section(f"Training {output.name}", *training_curves(training))
+        if any(run.output not in history.trainings for run in history.runs):
+            yield section("Throughput", *_throughput(history))
+            yield section("Memory and CPUs", *_memory(history))
+            yield section("What the time went to", *_parts(history))
         if history.errors:
             yield section("Errors", bar_list("Errors by kind", history.errors.most_common()))
         if history.slowest:
@@ -80,7 +84,7 @@ def _facts(history: RunHistory) -> Html:
             ("tasks", len(last)),
             ("runs", len(runs)),
             ("utterances of the input", sum(run.utterances for run in last.values())),
-            ("done", sum(run.done for run in runs)),
+            ("steps" if history.trainings else "done", sum(run.done for run in runs)),
             ("failed", sum(history.errors.values())),
             ("audio", f"{number(audio / 3600)} h"),
             ("speed", f"{number(audio / wall, 3)}x real time" if wall else None),

@@ -71,7 +71,7 @@ class Outcome:
     """The result of one utterance: its output lines and, if it failed, the type of the error.
 
     ``part``: it is that of a part, and its only line the result of the part. ``timings``: as in
-    `trace.Timings`, if they were asked for.
+    `trace.Timings`, if they were asked for. ``data``: of a `stage.Payload`.
     """
 
     index: int
@@ -81,6 +81,7 @@ class Outcome:
     traceback: str = ""
     part: int | None = None
     timings: tuple[float, ...] | None = None
+    data: bytes = b""
 
     @property
     def key(self) -> TaskKey:

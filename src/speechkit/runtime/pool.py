@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -82,7 +82,7 @@ class Pool:
 
     def answers(
         self, batches: Iterator[Batch], draining: Callable[[], bool]
-    ) -> Iterator[list[Answer]]:
+    ) -> Generator[list[Answer], None, None]:
         """Yield answers as they come, until all batches are answered or the drain is over.
 
         An utterance has one outcome; one that is divided has its division and outcomes of its parts

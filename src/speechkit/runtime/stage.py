@@ -30,6 +30,14 @@ class Loaded:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """An answer that isn't written but handed to the caller: ``data`` that JSON would bloat."""
+
+    record: Record
+    data: bytes
+
+
 class Processor(Protocol):
     """The work of a stage. Each worker process receives a pickle, opens it and feeds it batches."""
 
@@ -60,7 +68,9 @@ class Processor(Protocol):
         """
         return 0
 
-    def compute(self, batch: Sequence[Loaded]) -> Iterable[Sequence[Record] | UtteranceError]:
+    def compute(
+        self, batch: Sequence[Loaded]
+    ) -> Iterable[Sequence[Record] | Payload | UtteranceError]:
         """Return the output records of each utterance, or its error, in the order of the batch.
 
         A part of an utterance has one record, which only `join` reads. After an error that is

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -13,6 +14,8 @@ from speechkit.runtime import logs
 from speechkit.runtime.messages import DRAIN_SIGNALS
 
 GO_ON = "run the same command again to resume"
+BRIEFLY = "finishing what has begun, 10 s at most"
+_ECHO = 3.0  # seconds in which a launcher may pass on the same signal once more
 
 
 class StopRequest:
@@ -20,13 +23,14 @@ class StopRequest:
 
     Inside `gently`, a signal only sets it. Elsewhere it raises `Drained` at once, which does no
     harm, because a kill at any moment does none. Only the main thread can handle signals. All
-    signals after the first are ignored, because the process is about to end.
+    signals after the one that ends the process are ignored.
     """
 
     def __init__(self, cancel: threading.Event | None = None, *, signals: bool = False) -> None:
         self._cancel = cancel
         self._signalled = False
-        self._gently = False
+        self._gently = self._twice = False
+        self._how, self._since = BRIEFLY, 0.0
         heard = DRAIN_SIGNALS if signals else ()
         self._handlers = {number: signal.getsignal(number) for number in heard}
 
@@ -60,27 +64,35 @@ class StopRequest:
         return "cancelled" if self._cancelled else "stopped by a signal"
 
     @contextmanager
-    def gently(self) -> Iterator[None]:
-        """Inside, a signal raises no exception."""
-        self._gently = True
+    def gently(self, how: str = BRIEFLY, *, twice: bool = False) -> Iterator[None]:
+        """Inside, a signal raises no exception; with ``twice``, a second one does.
+
+        ``how``: what it says after the name of the signal.
+        """
+        self._gently, self._twice, self._how = True, twice, how
         try:
             yield
         finally:
-            self._gently = False
+            self._gently = self._twice = False
+            if self._signalled:
+                self._ignore()
 
     def _on_signal(self, number: int, _: object) -> None:
-        if self._signalled:
+        is_second = self._signalled
+        if is_second and time.monotonic() - self._since < _ECHO:
             return
-        self._signalled = True
+        self._signalled, self._since = True, time.monotonic()
+        goes_on = self._gently and not is_second
         # A second signal while the process ends must not change its exit code. Python removes
         # handlers before the process is gone, but ignored signals stay ignored. The first signal
         # may interrupt __enter__, and then no __exit__ follows.
-        self._ignore()
+        if not (goes_on and self._twice):
+            self._ignore()
         name = signal.Signals(number).name
-        how = "finishing what has begun, 10 s at most" if self._gently else "stopping"
         with suppress(OSError):
+            how = self._how if goes_on else "stopping"
             logs.say(f"{name}: {how}", "signal", "warning", signal=name)
-        if not self._gently:
+        if not goes_on:
             raise Drained(f"{self.cause}; {GO_ON}")
 
     def _ignore(self) -> None:

@@ -50,7 +50,7 @@ from speechkit.runtime.messages import (
     error_outcome,
     success_outcome,
 )
-from speechkit.runtime.stage import Loaded, Processor
+from speechkit.runtime.stage import Loaded, Payload, Processor
 from speechkit.runtime.trace import Trace
 from speechkit.runtime.waiting import with_waiting
 
@@ -256,10 +256,13 @@ def _carried(utterance: Utterance, error_keys: Record) -> Outcome:
 
 
 def _answered(
-    loaded: Loaded, answer: Sequence[Record] | UtteranceError, error_keys: Record
+    loaded: Loaded, answer: Sequence[Record] | Payload | UtteranceError, error_keys: Record
 ) -> Outcome:
     if isinstance(answer, UtteranceError):
         return _failure(loaded.utterance, answer, error_keys)
+    if isinstance(answer, Payload):
+        outcome = success_outcome(loaded.utterance, [answer.record], loaded.seconds)
+        return replace(outcome, data=answer.data)
     return success_outcome(loaded.utterance, answer, loaded.seconds)
 
 

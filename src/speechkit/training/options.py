@@ -9,6 +9,8 @@ from speechkit.engines.finetune.protocol import LoraOptions
 
 METRICS = ("wer", "cer")
 EXPORTS = ("ct2",)
+COMPUTE_TYPES = ("auto", "float32", "bfloat16", "float16")
+EPOCHS = 3
 LEARNING_RATE = 1e-5  # of all weights; that of adapters is higher
 LORA_LEARNING_RATE = 1e-3
 
@@ -42,6 +44,7 @@ class FinetuneOptions:
     ``keep_every``: checkpoints kept beside the last and the best, in steps, 0 for none.
     ``patience``: evaluations without a better one until the training ends, 0 for no end.
     ``guard_budget``: the rise in WER, in points, beyond which a checkpoint can't be the best.
+    ``workers``: processes that decode audio, 0 for as many as the CPUs granted suggest.
     """
 
     train: tuple[str, ...]
@@ -51,7 +54,7 @@ class FinetuneOptions:
     guards: tuple[str, ...] = ()
     context: float | None = None
     steps: int | None = None
-    epochs: int = 3
+    epochs: int = EPOCHS
     examples_per_step: int = 16
     learning_rate: float | None = None
     warmup: int | None = None
@@ -74,5 +77,6 @@ class FinetuneOptions:
     batch_size: int = 0
     device: str = "auto"
     compute_type: str = "auto"
+    workers: int = 0
     offline: bool = False
     restart: bool = False

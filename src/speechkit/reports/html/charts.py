@@ -102,8 +102,13 @@ def time_line(
     marks: Sequence[Mark] = (),
     span: tuple[float, float] | None = None,
     note: str = "",
+    over_steps: bool = False,
 ) -> Html:
-    """Lines over time. ``span``: the first and the last second shown; all of them if not given."""
+    """Lines over time. ``span``: the first and the last second shown; all of them if not given.
+
+    ``over_steps``: the times are steps of a training.
+    """
+    ticks_of, said_of = (ticks, _numbers) if over_steps else (time_ticks, time_labels)
     start, end = span or _range(
         [*(time for one in series for time, _ in one.points), *(mark.at for mark in marks)]
     )
@@ -114,12 +119,12 @@ def time_line(
         for index, one in enumerate(series)
     ]
     for mark in marks:
-        label = f"{time_labels([mark.at])[0]}: {mark.text}"
+        label = f"{said_of([mark.at])[0]}: {mark.text}"
         drawn.append(plot.upright(mark.at, "mark", label))
-    along = time_ticks(start, end)
+    along = ticks_of(start, end)
     legend = [(one.name, _line(index)) for index, one in enumerate(series)]
     legend += [("event", "mark")] * bool(marks)
-    return plot.figure(title, unit, along, time_labels(along), drawn, note=note, legend=legend)
+    return plot.figure(title, unit, along, said_of(along), drawn, note=note, legend=legend)
 
 
 def spectrogram(
@@ -216,6 +221,10 @@ class _Plot:
             at = self.x(value)
             yield element("line", x1=at, x2=at, y1=bottom, y2=bottom + 4, class_="tick")
             yield element("text", text, x=at, y=bottom + 18, class_="along")
+
+
+def _numbers(values: Sequence[float]) -> list[str]:
+    return [number(value) for value in values]
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

@@ -78,7 +78,7 @@ class Recognition:
             spans = around_speech(self.speech, self.seconds)
         pieces = [piece for span in spans for piece in self._cut(span, longest)]
         if engine.least_window and not apart:
-            windows = packed(pieces, longest)
+            windows = packed(pieces, longest, engine.short_window)
         else:
             windows = [Window((piece,)) for piece in pieces]
         return [Attempt(window) for window in windows]

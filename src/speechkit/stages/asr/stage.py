@@ -135,7 +135,8 @@ class AsrProcessor(Processor):
         return self._engine.device_use()
 
     def weight(self, seconds: float) -> float:
-        return max(seconds, self._engine.least_window)
+        short = self._engine.short_window
+        return short if seconds <= short else max(seconds, self._engine.least_window)
 
     @property
     def _detail(self) -> OutputDetail:

@@ -85,16 +85,21 @@ def overlapping(start: float, end: float, speech: Sequence[Span]) -> Sequence[Sp
     return speech[first : bisect_left(speech, end, key=lambda span: span[0])]
 
 
-def packed(pieces: Iterable[Span], longest: float) -> list[Window]:
-    """The pieces in order, in windows of at most ``longest`` seconds, as few as possible."""
+def packed(pieces: Iterable[Span], longest: float, short: float = 0.0) -> list[Window]:
+    """The pieces in order, in windows of at most ``longest`` seconds, as few as possible.
+
+    Pieces of at most ``short`` seconds come among themselves, in windows of at most that.
+    """
     windows: list[list[Span]] = []
-    room = 0.0
+    limit = room = 0.0
     for start, end in pieces:
-        if not windows or end - start > room:
+        seconds = end - start
+        fitting = short if seconds <= short else longest
+        if not windows or fitting != limit or seconds > room:
             windows.append([])
-            room = longest
+            limit = room = fitting
         windows[-1].append((start, end))
-        room -= end - start
+        room -= seconds
     return [Window(tuple(window)) for window in windows]
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import ctranslate2
 import numpy as np
+from ctranslate2 import StorageView
 from faster_whisper.feature_extractor import FeatureExtractor
 from tokenizers import Tokenizer
 
-from speechkit.engines.asr.faster_whisper.model_folder import require_files, stated
+from speechkit.engines.asr.faster_whisper.model_folder import require_files, stated, stated_context
 from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
 from speechkit.engines.asr.whisper.decoder import Whisper
 from speechkit.engines.asr.whisper.options import WhisperOptions
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from speechkit.engines.protocols import Waveform
-
-Result = TypeVar("Result")
 
 CPU_BATCH = 4  # windows decoded at once; of base, 12 take a quarter longer a window
 CPU_CALL = 4  # such batches in a call, so that windows padded to the same length come together
@@ -51,14 +49,6 @@ LONGEST = 448  # tokens, of every published checkpoint; others say so in generat
 def faster_whisper(options: WhisperOptions) -> Whisper:
     """The engine ``faster-whisper``; ``options.model`` is a local folder."""
     return Whisper(CTranslate2Backend(options), options)
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """Encoded windows of the same length, and their places in the call."""
-
-    places: list[int]
-    states: ctranslate2.StorageView
 
 
 class CTranslate2Backend:
@@ -83,11 +73,12 @@ class CTranslate2Backend:
         tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
         self.vocabulary = Vocabulary(tokenizer, is_multilingual(tokenizer))
         self._window = float(stated(path / "preprocessor_config.json", "chunk_length", CHUNK))
+        self.context = stated_context(path / "config.json", self._window)
         self._extractor = FeatureExtractor(feature_size=self._model.n_mels)
         self.chunk = self._window
         self.windows_a_row = 1
         if kind == "cpu":
-            self.chunk = min(self._window, CPU_LONGEST)
+            self.chunk = max(self.context, min(self._window, CPU_LONGEST))
             self.windows_a_row = CPU_CALL
         self.longest = stated(path / "generation_config.json", "max_length", LONGEST)
         self._stopwatch = Stopwatch()
@@ -105,59 +96,51 @@ class CTranslate2Backend:
             return [self._features(waveform) for waveform in waveforms]
 
     def _features(self, waveform: Waveform) -> NDArray[np.float32]:
-        samples = round(self._padded(len(waveform) / SAMPLE_RATE) * SAMPLE_RATE)
+        samples = round(self.window(len(waveform) / SAMPLE_RATE) * SAMPLE_RATE)
         padded = np.zeros(samples, np.float32)
         padded[: len(waveform)] = waveform
         frames = samples // self._extractor.hop_length
         features: NDArray[np.float32] = self._extractor(padded, padding=0)[:, :frames]
         return features
 
-    def _padded(self, seconds: float) -> float:
-        """The seconds to which a window is padded."""
+    def window(self, seconds: float) -> float:
+        if seconds <= self.context:
+            return self.context
         if self.device != "cpu":
             return self._window
         steps = math.ceil((seconds + CPU_TAIL) / CPU_STEP)
         return min(self._window, max(CPU_SHORTEST, steps * CPU_STEP))
 
-    def encode(self, features: Sequence[NDArray[np.float32]], rows: int) -> list[Encoded]:
-        """Batches of ``rows`` windows of the same length, in any order."""
-        by_length: dict[int, list[int]] = {}
-        for place, window in enumerate(features):
-            by_length.setdefault(window.shape[1], []).append(place)
+    def encode(self, features: Sequence[NDArray[np.float32]], rows: int) -> list[StorageView]:
+        """Batches of ``rows`` windows."""
         with self._stopwatch.part("encoder"):
             return [
-                self._encode(places[first : first + rows], features)
-                for places in by_length.values()
-                for first in range(0, len(places), rows)
+                self._encode(features[first : first + rows])
+                for first in range(0, len(features), rows)
             ]
 
-    def _encode(self, places: list[int], features: Sequence[NDArray[np.float32]]) -> Encoded:
+    def _encode(self, features: Sequence[NDArray[np.float32]]) -> StorageView:
         """On a CPU one window after another: its caches are too small for several."""
-        at_once = 1 if self.device == "cpu" else len(places)
+        at_once = 1 if self.device == "cpu" else len(features)
         parts = [
-            self._model.encode(
-                ctranslate2.StorageView.from_array(
-                    np.stack([features[place] for place in places[first : first + at_once]])
-                )
-            )
-            for first in range(0, len(places), at_once)
+            self._model.encode(StorageView.from_array(np.stack(features[first : first + at_once])))
+            for first in range(0, len(features), at_once)
         ]
         if len(parts) > 1:
-            joined = np.concatenate([np.array(part) for part in parts])
-            return Encoded(places, ctranslate2.StorageView.from_array(joined))
-        return Encoded(places, parts[0])
+            return StorageView.from_array(np.concatenate([np.array(part) for part in parts]))
+        return parts[0]
 
-    def languages(self, encoded: Sequence[Encoded]) -> list[dict[str, float]]:
-        def rank(batch: Encoded) -> list[dict[str, float]]:
-            rankings = self._model.detect_language(batch.states)
-            return [{token.strip("<|>"): share for token, share in ranking} for ranking in rankings]
-
+    def languages(self, encoded: Sequence[StorageView]) -> list[dict[str, float]]:
         with self._stopwatch.part("decoder"):
-            return _in_place(encoded, rank)
+            return [
+                {token.strip("<|>"): share for token, share in ranking}
+                for batch in encoded
+                for ranking in self._model.detect_language(batch)
+            ]
 
     def decode(
         self,
-        encoded: Sequence[Encoded],
+        encoded: Sequence[StorageView],
         prompts: list[list[int]],
         search: Search,
         limits: list[int],
@@ -175,45 +158,40 @@ class CTranslate2Backend:
             ctranslate2.set_random_seed(search.seed)
             sampling |= {"sampling_topk": 0, "sampling_temperature": search.temperature}
 
-        def generate(batch: Encoded) -> list[Draft]:
-            most = max_tokens(batch.states.shape[1] * TIMESTAMP)
-            results = self._model.generate(
-                batch.states,
-                [prompts[place] for place in batch.places],
-                max_length=min(self.longest, max(len(prompts[0]) + most, 2 * most)),
-                return_scores=True,
-                return_no_speech_prob=True,
-                max_initial_timestamp_index=round(1.0 / TIMESTAMP),
-                **sampling,
-            )
-            return [
-                _draft(result, limits[place])
-                for result, place in zip(results, batch.places, strict=True)
-            ]
-
+        drafts: list[Draft] = []
         with self._stopwatch.part("decoder"):
-            return _in_place(encoded, generate)
+            for states, part in _rows(encoded):
+                most = max_tokens(states.shape[1] * TIMESTAMP)
+                results = self._model.generate(
+                    states,
+                    prompts[part],
+                    max_length=min(self.longest, max(len(prompts[0]) + most, 2 * most)),
+                    return_scores=True,
+                    return_no_speech_prob=True,
+                    max_initial_timestamp_index=round(1.0 / TIMESTAMP),
+                    **sampling,
+                )
+                drafts += map(_draft, results, limits[part])
+        return drafts
 
     def align(
         self,
-        encoded: Sequence[Encoded],
+        encoded: Sequence[StorageView],
         start: list[int],
         texts: list[list[int]],
         seconds: list[float],
     ) -> list[Alignment]:
-        def align(batch: Encoded) -> list[Alignment]:
-            spoken = [texts[place] for place in batch.places]
-            frames = [max(1, round(100 * seconds[place])) for place in batch.places]
-            results = self._model.align(
-                batch.states, start, [text or [220] for text in spoken], frames
-            )
-            return [
-                _alignment(result, len(text)) if text else Alignment([0.0], [])
-                for result, text in zip(results, spoken, strict=True)
-            ]
-
+        alignments: list[Alignment] = []
         with self._stopwatch.part("alignment"):
-            return _in_place(encoded, align)
+            for states, part in _rows(encoded):
+                frames = [max(1, round(100 * length)) for length in seconds[part]]
+                spoken = [text or [220] for text in texts[part]]
+                results = self._model.align(states, start, spoken, frames)
+                alignments += [
+                    _alignment(result, len(text)) if text else Alignment([0.0], [])
+                    for result, text in zip(results, texts[part], strict=True)
+                ]
+        return alignments
 
     def out_of_memory(self, error: Exception) -> bool:
         return isinstance(error, MemoryError) or "out of memory" in str(error)
@@ -222,14 +200,12 @@ class CTranslate2Backend:
         """Do nothing: CTranslate2 has no cache that could be freed without its model."""
 
 
-def _in_place(
-    batches: Sequence[Encoded], compute: Callable[[Encoded], list[Result]]
-) -> list[Result]:
-    """The results of all batches, in the order of their windows in the call."""
-    placed: dict[int, Result] = {}
-    for batch in batches:
-        placed.update(zip(batch.places, compute(batch), strict=True))
-    return [placed[place] for place in range(len(placed))]
+def _rows(encoded: Sequence[StorageView]) -> Iterator[tuple[StorageView, slice]]:
+    """The batches of a call, each with its rows of the call."""
+    first = 0
+    for states in encoded:
+        yield states, slice(first, first + states.shape[0])
+        first += states.shape[0]
 
 
 def _device(name: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+from speechkit.engines.asr.whisper import context
 from speechkit.errors import EngineMissing
 
 MOST_STATED = 3000  # seconds or tokens that a configuration may state
@@ -27,10 +29,30 @@ def stated(path: Path, key: str, otherwise: int) -> int:
     if not path.is_file():
         return otherwise
     try:
-        with open(path, "rb") as file:
-            number = int(json.loads(file.read(MOST_BYTES)).get(key) or otherwise)
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as e:
+        number = int(_settings(path).get(key) or otherwise)
+    except (ValueError, TypeError) as e:
         raise EngineMissing(f"{path}: not a configuration in JSON: {e}") from e
     if not 0 < number <= MOST_STATED:
         raise EngineMissing(f"{path}: {key} is {number}, and {MOST_STATED} at most is known")
     return number
+
+
+def stated_context(path: Path, longest: float) -> float:
+    """The `context` in a config.json, 0 where there is none."""
+    if not path.is_file():
+        return 0.0
+    try:
+        return context.stated(_settings(path), longest)
+    except ValueError as e:
+        raise EngineMissing(f"{path}: {e}") from e
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            settings = json.loads(file.read(MOST_BYTES))
+        if not isinstance(settings, dict):
+            raise ValueError("no object")
+    except (OSError, ValueError, RecursionError) as e:
+        raise EngineMissing(f"{path}: not a configuration in JSON: {e}") from e
+    return settings

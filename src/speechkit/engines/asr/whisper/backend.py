@@ -50,7 +50,9 @@ class Search:
 class Backend(Protocol):
     """A loaded model on a device.
 
-    ``chunk`` in seconds, ``longest`` in tokens. ``detects``: it can detect the language. ``parts``:
+    ``chunk``: seconds of the longest clip. ``context``: seconds of the clips that a fine-tune has
+    learnt, which are encoded in a window of just that length; 0 where it states none. ``longest``
+    in tokens. ``detects``: it can detect the language. ``parts``:
     the seconds of its work so far, by part: features, encoder, decoder, alignment.
     ``windows_a_row``: it decodes so many windows in a call for each that it decodes at once, the
     next where one has ended.
@@ -58,6 +60,7 @@ class Backend(Protocol):
 
     vocabulary: Vocabulary
     chunk: float
+    context: float
     longest: int
     device: str
     compute_type: str
@@ -74,8 +77,12 @@ class Backend(Protocol):
         """
         ...
 
+    def window(self, seconds: float) -> float:
+        """The seconds of the window in which a clip is encoded, whatever it is batched with."""
+        ...
+
     def features(self, waveforms: Sequence[Waveform]) -> Any:
-        """What `encode` takes for these windows, with a row for each.
+        """What `encode` takes for these clips, which share a `window`, with a row for each.
 
         Called ahead of the model, in another thread.
         """

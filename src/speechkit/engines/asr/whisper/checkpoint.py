@@ -16,6 +16,7 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from speechkit.compat import fairseq_checkpoint
+from speechkit.engines.asr.whisper import context
 from speechkit.engines.asr.whisper.blocks import Weights
 from speechkit.engines.asr.whisper.vocabulary import is_multilingual
 from speechkit.engines.encoders import log_mel
@@ -60,7 +61,10 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
+    """``context``: seconds of the windows that a fine-tune has learnt, or 0."""
+
     config: WhisperConfig
+    context: float
     generation: Generation
     tokenizer: Tokenizer
     weights: Weights
@@ -80,6 +84,8 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Checkpoint:
         raise EngineMissing(f"--model {folder}: no config.json of a Whisper in it")
     with _sentences(folder / "config.json"):
         config = _config(settings["config.json"])
+        longest = config.max_source_positions / context.POSITIONS
+        learnt = context.stated(settings["config.json"], longest)
     with _sentences(folder / "preprocessor_config.json"):
         _require_features(settings.get("preprocessor_config.json", {}), config)
     if not (folder / "tokenizer.json").is_file():
@@ -94,7 +100,8 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Checkpoint:
     rules = "generation_config.json" if "generation_config.json" in settings else "config.json"
     with _sentences(folder / rules):
         generation = _generation(settings[rules], config, tokenizer)
-    return Checkpoint(config, generation, tokenizer, _weights(folder, config, device, dtype))
+    weights = _weights(folder, config, device, dtype)
+    return Checkpoint(config, learnt, generation, tokenizer, weights)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from speechkit.engines.asr.whisper import token_spans, word_times
 from speechkit.engines.asr.whisper.languages import LanguageOption, Spoken
@@ -47,6 +47,14 @@ class _Job:
 
 
 @dataclass(frozen=True, slots=True)
+class _Windows:
+    """Clips of a group, by their places in it, whose windows are equally long, and features."""
+
+    jobs: dict[int, _Job]
+    features: Any
+
+
+@dataclass(frozen=True, slots=True)
 class _DecodedClip:
     """The spans of a clip's text, and the draft that they are from."""
 
@@ -77,6 +85,7 @@ class Whisper(AsrEngine):
         )
         self._seconds = 0.0
         self.max_window = self.least_window = backend.chunk
+        self.short_window = backend.context
 
     def device_use(self) -> DeviceUse:
         return DeviceUse(
@@ -96,9 +105,9 @@ class Whisper(AsrEngine):
 
     def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:
         hypotheses: list[Hypothesis] = []
-        groups = ((group, self._features(group)) for group in self._groups(utterances))
-        for jobs, features in prefetched(groups):
-            for job, hypothesis in zip(jobs, self._group(jobs, features), strict=True):
+        groups = ((group, self._windows(group)) for group in self._groups(utterances))
+        for jobs, windows in prefetched(groups):
+            for job, hypothesis in zip(jobs, self._group(jobs, windows), strict=True):
                 if job is not None:
                     hypotheses.append(hypothesis)
                 if job is None or job.last:
@@ -123,26 +132,43 @@ class Whisper(AsrEngine):
         if group:
             yield group
 
-    def _features(self, jobs: Sequence[_Job | None]) -> Any:
-        """The features of the clips that are decoded together."""
-        chunks = [self._chunk(job.clip) for job in jobs if _is_audible(job)]
-        return self._backend.features(chunks) if chunks else None
+    def _windows(self, jobs: Sequence[_Job | None]) -> list[_Windows]:
+        """The audible clips of a group by the length of their windows, the longest first, in which
+        a language is the surest."""
+        by_length: dict[float, dict[int, _Job]] = {}
+        for place, job in enumerate(jobs):
+            if job is not None and not job.silent:
+                length = self._backend.window(self._seconds_of(job.clip))
+                by_length.setdefault(length, {})[place] = job
+        windows = []
+        for _, alike in sorted(by_length.items(), reverse=True):
+            chunks = [self._chunk(job.clip) for job in alike.values()]
+            windows.append(_Windows(alike, self._backend.features(chunks)))
+        return windows
+
+    def _seconds_of(self, clip: Clip) -> float:
+        return min(clip.seconds, self._backend.chunk)
 
     def _chunk(self, clip: Clip) -> Waveform:
         return clip.waveform[: round(self._backend.chunk * SAMPLE_RATE)]
 
-    def _group(self, jobs: Sequence[_Job | None], features: Any) -> list[Hypothesis]:
+    def _group(self, jobs: Sequence[_Job | None], windows: Sequence[_Windows]) -> list[Hypothesis]:
         began = time.monotonic()
-        audible = [job for job in jobs if _is_audible(job)]
+        hypotheses = [Hypothesis()] * len(jobs)
+        for alike in windows:
+            for place, hypothesis in zip(alike.jobs, self._alike(alike), strict=True):
+                hypotheses[place] = hypothesis
+        self._seconds += time.monotonic() - began
+        return hypotheses
+
+    def _alike(self, windows: _Windows) -> list[Hypothesis]:
+        jobs = list(windows.jobs.values())
 
         def decode(rows: Sequence[int]) -> list[Hypothesis]:
             part = slice(rows[0], rows[-1] + 1)
-            return self._decode(audible[part], features[part])
+            return self._decode(jobs[part], windows.features[part])
 
-        decoded = iter(self._batch.map_halving(range(len(audible)), decode))
-        hypotheses = [next(decoded) if _is_audible(job) else Hypothesis() for job in jobs]
-        self._seconds += time.monotonic() - began
-        return hypotheses
+        return self._batch.map_halving(range(len(jobs)), decode)
 
     def _decode(self, jobs: Sequence[_Job], features: Any) -> list[Hypothesis]:
         clips = [job.clip for job in jobs]
@@ -150,7 +176,7 @@ class Whisper(AsrEngine):
         languages = self._languages(jobs, encoded)
         prompts = [self._prompt(language) for language in languages]
         drafts = self._fallback.decode(clips, features, encoded, prompts, self._batch.size)
-        seconds = [min(clip.seconds, self._backend.chunk) for clip in clips]
+        seconds = [self._seconds_of(clip) for clip in clips]
         decoded = [
             self._decoded_clip(draft, language, length)
             for draft, language, length in zip(drafts, languages, seconds, strict=True)
@@ -238,10 +264,6 @@ def _hypothesis(clip: _DecodedClip, segments: Sequence[Any]) -> Hypothesis:
         ),
         clip.language,
     )
-
-
-def _is_audible(job: _Job | None) -> TypeGuard[_Job]:
-    return job is not None and not job.silent
 
 
 def _silent(waveform: Waveform) -> bool:

@@ -97,15 +97,21 @@ class DecoderLayers:
             audio = layer.audio.by_head(hidden, 2, self._heads)
             state = layer.attend(state, text[0], text[1:], mask, audio)
             cache.text[:, rows, :, :length] = text[1:, :, :, :length]
-            cache.audio[:, rows] = audio
+            cache.audio[:, rows, :, : hidden.shape[1]] = audio
         return self._logits(state[:, -2:])
 
     def __call__(
-        self, tokens: torch.Tensor, positions: torch.Tensor, span: int, caches: list[KeyValueCache]
+        self,
+        tokens: torch.Tensor,
+        positions: torch.Tensor,
+        span: int,
+        frames: int,
+        caches: list[KeyValueCache],
     ) -> torch.Tensor:
         """The logits [rows, vocabulary] after ``tokens`` [rows] at ``positions`` [rows].
 
-        All positions are below ``span``; their keys and values are stored.
+        All positions are below ``span``; their keys and values are stored. ``frames``: of the
+        audio of each row.
         """
         rows = len(tokens)
         row = torch.arange(rows, device=tokens.device)
@@ -116,7 +122,8 @@ class DecoderLayers:
             text = layer.text.by_head(layer.before_text(state), 3, self._heads)
             cache.text[:, row, :, positions] = text[1:, :, :, 0].transpose(0, 1)
             so_far = cache.text[:, :rows, :, :span]
-            state = layer.attend(state, text[0], so_far, mask, cache.audio[:, :rows])
+            audio = cache.audio[:, :rows, :, :frames]
+            state = layer.attend(state, text[0], so_far, mask, audio)
         return self._logits(state[:, -1])
 
     def aligned(

@@ -1,8 +1,8 @@
 """The decoding loop: token after token, with all data of a step on the device.
 
 Where rows have ended, the next windows begin in them. On CUDA a step is captured as a graph, once
-for each number of rows and span of positions, and then replayed; elsewhere it is called. It works
-in place, on tensors that are never reallocated.
+for each number of rows, span of positions and length of windows, and then replayed; elsewhere it is
+called. It works in place, on tensors that are never reallocated.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class DecodingLoop:
         """The windows of ``order`` with their drafts, as they end."""
         schedule = RowSchedule(order, rows, self._shape)
         self._reserve(schedule.rows)
-        start = windows.prompts.shape[1]
+        start, frames = windows.prompts.shape[1], windows.hidden.shape[1]
         while True:
             entering = list(schedule.enter().items())
             for first in range(0, len(entering), TOGETHER):
@@ -128,7 +128,7 @@ class DecodingLoop:
                 return
             for _ in range(CHECK_EVERY if self._graphs else 1):
                 span = min(start + schedule.steps + 1, self._longest)
-                self._advance(Step(schedule.rows, span, stamps), choose)
+                self._advance(Step(schedule.rows, span, stamps, frames), choose)
                 schedule.advance()
             ended = self._state.ended.tolist()
             done = [row for row in schedule.busy if ended[row]]
@@ -189,7 +189,7 @@ class DecodingLoop:
         """Decode another token for each row."""
         state = self._state.first(step.rows)
         token = state.tokens.gather(1, state.position[:, None])[:, 0]
-        logits = self._layers(token, state.position, step.span, self._caches)
+        logits = self._layers(token, state.position, step.span, step.frames, self._caches)
         self._append(state, logits, step.stamps, choose, first=False)
 
     def _append(

@@ -61,13 +61,14 @@ class TorchBackend:
         self.compute_type = torch_device.name(self._dtype)
         self._stopwatch = Stopwatch(lambda: torch_device.synchronize(self._device))
         self._checkpoint = checkpoint.load(Path(options.model), self._device, self._dtype)
+        self.context = self._checkpoint.context
         if self._device.type == "cpu":
-            self._checkpoint = self._checkpoint.shortened(CPU_WINDOW)
+            positions = max(CPU_WINDOW, self._frames_of(self.context) // 2)
+            self._checkpoint = self._checkpoint.shortened(positions)
         config, rules = self._checkpoint.config, self._checkpoint.generation
         self.vocabulary = Vocabulary(self._checkpoint.tokenizer, rules.is_multilingual)
         self.longest = config.max_target_positions
-        self._frames = 2 * config.max_source_positions
-        self.chunk = self._frames * HOP / SAMPLE_RATE
+        self.chunk = 2 * config.max_source_positions * HOP / SAMPLE_RATE
         self._on_card = self._device.type == "cuda"
         feature_device = self._device if self._on_card else torch.device("cpu")
         self._log_mel = LogMel(config.num_mel_bins, feature_device)
@@ -95,17 +96,25 @@ class TorchBackend:
         row += self.windows_a_row * memory.of_window(config, itemsize)
         return torch_device.fitting(room, row, memory.of_encoder(config, itemsize), ROWS)
 
+    def window(self, seconds: float) -> float:
+        return self.context if seconds <= self.context else self.chunk
+
+    @staticmethod
+    def _frames_of(seconds: float) -> int:
+        return round(seconds * SAMPLE_RATE / HOP)
+
     def features(self, waveforms: Sequence[Waveform]) -> torch.Tensor:
         """Features [windows, mels, frames], or on CUDA the padded waveforms [windows, samples].
 
         There the features are computed when the windows are encoded.
         """
+        frames = self._frames_of(self.window(max(map(len, waveforms)) / SAMPLE_RATE))
         if not self._on_card:
             with self._stopwatch.part("features"):
                 return torch.cat(
-                    [self._log_mel(torch.from_numpy(one)[None], self._frames) for one in waveforms]
+                    [self._log_mel(torch.from_numpy(one)[None], frames) for one in waveforms]
                 )
-        shape = len(waveforms), self._frames * HOP
+        shape = len(waveforms), frames * HOP
         try:
             padded = torch.zeros(shape, pin_memory=True)
         except RuntimeError as e:
@@ -130,12 +139,14 @@ class TorchBackend:
     def _encode(self, features: torch.Tensor) -> torch.Tensor:
         if features.ndim == 2:
             with self._stopwatch.part("features"):
+                frames = features.shape[1] // HOP
                 parts = features.to(self._device).split(CUDA_FEATURES)
-                features = torch.cat([self._log_mel(part, self._frames) for part in parts])
+                features = torch.cat([self._log_mel(part, frames) for part in parts])
         with self._stopwatch.part("encoder"):
-            at_once = memory.ENCODED
+            positions = memory.ENCODED * self._checkpoint.config.max_source_positions
             if self._device.type == "cpu":
-                at_once = max(1, CPU_POSITIONS // (features.shape[2] // 2))
+                positions = CPU_POSITIONS
+            at_once = max(1, positions // (features.shape[2] // 2))
             parts = features.to(self._device, self._dtype).split(at_once)
             return torch.cat([self._encoder(part) for part in parts])
 
@@ -146,7 +157,8 @@ class TorchBackend:
     @torch.inference_mode()
     def _first_window(self) -> None:
         """Have the device load its kernels, by a window of silence."""
-        encoded = self._encode(torch.zeros(1, self._frames * HOP, device=self._device))
+        samples = round(self.chunk * SAMPLE_RATE)
+        encoded = self._encode(torch.zeros(1, samples, device=self._device))
         prompt = [*self.vocabulary.start(None, "transcribe"), self.vocabulary.no_timestamps]
         self.decode(encoded, [prompt], Search(), [2], 1)
         self._stopwatch.parts.clear()

@@ -9,7 +9,7 @@ from speechkit.engines.prefetch import AHEAD
 if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.checkpoint import WhisperConfig
 
-ENCODED = 16  # windows encoded at once: from 8 on, more are not faster on an H100
+ENCODED = 16  # longest windows encoded at once: from 8 on, more are not faster on an H100
 SAMPLES_A_POSITION = 320
 FRAMES_A_POSITION = 2
 FLOAT = 4  # bytes

@@ -10,12 +10,13 @@ import torch
 
 
 class Step(NamedTuple):
-    """The shape of a captured step: its rows, the positions they attend to, and whether there are
-    timestamps."""
+    """The shape of a captured step: its rows, the positions they attend to, whether there are
+    timestamps, and the frames of their windows."""
 
     rows: int
     span: int
     stamps: bool
+    frames: int
 
 
 class StepGraphs:

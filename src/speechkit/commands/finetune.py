@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from speechkit.commands.device_options import DeviceFlags
+from speechkit.commands.finetune_options import (
+    AugmentationFlags,
+    CheckpointFlags,
+    DataFlags,
+    EvaluationFlags,
+    LoraFlags,
+    ModelFlags,
+    PrecisionFlags,
+    TrainingFlags,
+)
+from speechkit.commands.options import InputsArgument, RunFlags, takes, without
+from speechkit.errors import UsageError
+from speechkit.training.options import FinetuneOptions
+
+
+@takes(
+    model=ModelFlags,
+    data=DataFlags,
+    training=TrainingFlags,
+    lora=LoraFlags,
+    augmentation=AugmentationFlags,
+    evaluation=EvaluationFlags,
+    checkpoints=CheckpointFlags,
+    device=without(DeviceFlags, "devices", "copy_models_to"),
+    precision=PrecisionFlags,
+    run=without(RunFlags, "output", "limit", "retry_failed", "time_limit", "prometheus"),
+)
+def finetune(
+    inputs: InputsArgument,
+    *,
+    model: ModelFlags,
+    data: DataFlags,
+    training: TrainingFlags,
+    lora: LoraFlags,
+    augmentation: AugmentationFlags,
+    evaluation: EvaluationFlags,
+    checkpoints: CheckpointFlags,
+    device: DeviceFlags,
+    precision: PrecisionFlags,
+    run: RunFlags,
+) -> int:
+    """Train a Whisper on speech and its text.
+
+    Every utterance is used or skipped with a reason. A training that was stopped or killed goes on
+    where it was, and ends with the same weights.
+
+    Example: speechkit finetune train.jsonl --model small --eval eval.jsonl --output-dir tuned
+    """
+    if model.model is None:
+        raise UsageError("--model: needed, the Whisper to begin with: a folder, a name or an id")
+    if checkpoints.output_dir is None:
+        raise UsageError("--output-dir: needed for the model and the checkpoints")
+    options = FinetuneOptions(
+        train=tuple(inputs),
+        model=model.model,
+        output=Path(os.path.abspath(checkpoints.output_dir)),  # noqa: PTH100
+        evaluation=tuple(evaluation.eval or ()),
+        guards=tuple(evaluation.guard or ()),
+        context=model.seconds(),
+        steps=training.steps,
+        epochs=training.passes(),
+        examples_per_step=training.examples_per_step,
+        learning_rate=training.learning_rate,
+        warmup=training.warmup,
+        weight_decay=training.weight_decay,
+        clip=training.clip,
+        seed=training.seed,
+        lora=lora.options(),
+        freeze_encoder=model.freeze_encoder,
+        gradient_checkpointing=training.gradient_checkpointing,
+        language=data.language,
+        timestamps=not data.no_timestamps,
+        augmentation=augmentation.options(),
+        evaluate_every=evaluation.evaluate_every or 0,
+        save_every=checkpoints.save_every or 0,
+        keep_every=checkpoints.keep_every or 0,
+        metric=evaluation.metric,
+        patience=evaluation.patience or 0,
+        guard_budget=evaluation.guard_budget,
+        export=checkpoints.export,
+        batch_size=device.hardware().batch_size,
+        device=device.device,
+        compute_type=precision.compute_type,
+        workers=run.workers,
+        offline=device.offline,
+        restart=run.restart,
+    )
+    return _run(options, run)
+
+
+def _run(options: FinetuneOptions, run: RunFlags) -> int:
+    from dataclasses import replace
+
+    from speechkit.commands.console import conclude
+    from speechkit.reports.finetune import FinetuneReport
+    from speechkit.reports.training_progress import TrainingDisplay
+    from speechkit.runtime import logs
+    from speechkit.training.finetune import finetune as train
+
+    logs.configure(replace(logs.settings(), places={"stage": "finetune"}))
+    with TrainingDisplay() as display:
+        summary = train(
+            options, metrics=run.metrics, listener=display, progress=display, signals=True
+        )
+    return conclude(FinetuneReport(summary), run.summary)

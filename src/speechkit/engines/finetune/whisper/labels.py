@@ -1,0 +1,224 @@
+"""What Whisper's decoder learns to say for a line of a manifest, as tokens.
+
+A label is everything after ``<|startoftranscript|>``: the language and the task for a multilingual
+checkpoint, ``<|notimestamps|>`` or the times around each piece of the text, the text, and the end.
+
+The text begins with a space, as Whisper's own transcripts do: in English, German, French, Korean,
+Arabic and Hindi, base gives 90 to 99.6 % of the probability of the first token of text to tokens
+that begin with one. In Chinese and Japanese it gives them 6 to 9 %, in Thai 17 to 20 %, and there
+is no space. (The recipe of transformers never has one, so that its training begins with unlearning
+it.)
+
+Times come from the ``segments`` of a line or else its ``words``, provided that they have the same
+letters as the ``text``: a transcript of `asr` in the segments is no reference. A line whose times
+lie outside its audio, overlap or run backwards, or whose label they would make too long, is trained
+without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from speechkit.engines.asr.whisper.vocabulary import TIMESTAMP, Vocabulary, is_multilingual
+from speechkit.errors import EngineMissing, UsageError
+from speechkit.io import typed_json
+from speechkit.records import Record
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+TASK = "transcribe"
+NO_SPACE = {"zh", "yue", "ja", "th"}  # languages whose transcripts begin without a space
+SLACK = 0.1  # seconds by which times may reach out of the audio, by rounding
+PAUSE = 0.5  # seconds between words at which a piece ends
+ENDS = tuple(".?!。？！")  # of sentences, at which a piece ends, too
+
+
+class LabelInvalid(ValueError):
+    """``reason``: the name by which the utterance is skipped."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Piece(NamedTuple):
+    """A stretch of text and its times, in seconds from the beginning of the recording."""
+
+    start: float
+    end: float
+    text: str
+
+
+class Labels:
+    """Makes labels for the checkpoint in a folder.
+
+    ``language``: of lines without ``lang``. ``timestamps``: with those of lines that have times.
+    Raise `EngineMissing` where the folder is no Whisper, and `UsageError` for a language that it
+    lacks.
+
+    ``longest``: tokens of a label, the end included. ``window``: seconds that the encoder hears at
+    most. ``first_timestamp``: the token of 0 s; all tokens from it on are times, every 20 ms.
+    """
+
+    def __init__(self, model: Path, language: str | None, timestamps: bool) -> None:
+        settings = _settings(model / "config.json")
+        rules = model / "generation_config.json"
+        multilingual = (_settings(rules) if rules.is_file() else settings).get("is_multilingual")
+        self._tokenizer = _tokenizer(model)
+        if multilingual is None:
+            multilingual = is_multilingual(self._tokenizer)
+        self._vocabulary = Vocabulary(self._tokenizer, bool(multilingual))
+        self._language = self._vocabulary.language(language) if language else None
+        self._timestamps = timestamps
+        self.longest = _size(settings, "max_target_positions", model)
+        self.window = TIMESTAMP * _size(settings, "max_source_positions", model)
+        self.first_timestamp = self._vocabulary.timestamps
+
+    def tokens(self, record: Record, context: float) -> tuple[int, ...]:
+        """The label of a line whose audio is not longer than ``context`` seconds.
+
+        Raise `LabelInvalid` with ``no_text``, ``no_language`` or ``unknown_language``,
+        ``special_tokens`` (the text itself spells one) or ``too_many_tokens``.
+        """
+        text = " ".join((record.get("text") or "").split())
+        if not text:
+            raise LabelInvalid("no_text")
+        language = self._language_of(record)
+        start = self._vocabulary.start(language, TASK)[1:]
+        end = [self._vocabulary.eot]
+        plain = [*start, self._vocabulary.no_timestamps, *self._text(text, language), *end]
+        if len(plain) > self.longest:
+            raise LabelInvalid("too_many_tokens")
+        if self._timestamps and (timed := self._timed(record, text, language, context)):
+            label = [*start, *timed, *end]
+            if len(label) <= self.longest:
+                return tuple(label)
+        return tuple(plain)
+
+    def has_timestamps(self, tokens: Sequence[int]) -> bool:
+        return any(token >= self.first_timestamp for token in tokens)
+
+    def _language_of(self, record: Record) -> str | None:
+        """The language of a line; None for English alone without one."""
+        stated = record.get("lang") or self._language
+        if stated is None:
+            if self._vocabulary.languages:
+                raise LabelInvalid("no_language")
+            return None
+        try:
+            return self._vocabulary.language(stated)
+        except UsageError as e:
+            raise LabelInvalid("unknown_language") from e
+
+    def _text(self, text: str, language: str | None) -> list[int]:
+        lead = "" if language in NO_SPACE else " "
+        tokens = self._tokenizer.encode(lead + text, add_special_tokens=False).ids
+        if any(token >= self._vocabulary.eot for token in tokens):
+            raise LabelInvalid("special_tokens")
+        return list(tokens)
+
+    def _timed(
+        self, record: Record, text: str, language: str | None, context: float
+    ) -> list[int] | None:
+        """The pieces of the text, each between its times; None where there are no usable ones."""
+        pieces = _spelt_as(text, _pieces(record))
+        offset = float(record.get("offset") or 0.0)
+        seconds = min(record.get("duration") or context, context)
+        times = [time - offset for piece in pieces for time in (piece.start, piece.end)]
+        if not times or min(times) < -SLACK or max(times) > seconds + SLACK:
+            return None
+        steps = [round(min(max(time, 0.0), seconds) / TIMESTAMP) for time in times]
+        is_ordered = all(before <= after for before, after in pairwise(steps))
+        if not is_ordered or any(a == b for a, b in zip(steps[::2], steps[1::2], strict=True)):
+            return None
+        tokens: list[int] = []
+        for number, piece in enumerate(pieces):
+            start, end = (self.first_timestamp + step for step in steps[2 * number :][:2])
+            tokens += [start, *self._text(piece.text, language), end]
+        return tokens
+
+
+def _pieces(record: Record) -> list[Piece]:
+    """The segments of a line if all have a text, else its words in pieces of a sentence."""
+    segments = record.get("segments") or []
+    if segments and all(segment.get("text") for segment in segments):
+        return [Piece(one["start"], one["end"], one["text"]) for one in segments]
+    words = record.get("words")
+    return list(_sentences(words)) if isinstance(words, list) and words else []
+
+
+def _sentences(words: Sequence[dict[str, Any]]) -> Iterator[Piece]:
+    """Words up to the end of a sentence or a pause, each group a piece.
+
+    Other tools write ``words``: without times that are numbers, there is none.
+    """
+    try:
+        known = [Piece(float(one["start"]), float(one["end"]), str(one["word"])) for one in words]
+    except (KeyError, TypeError, ValueError):
+        return
+    begin = 0
+    for number, (word, after) in enumerate(pairwise([*known, None]), 1):
+        assert word
+        ends = after is None or word.text.rstrip().endswith(ENDS)
+        if after is None or ends or after.start - word.end >= PAUSE:
+            text = " ".join(one.text.strip() for one in known[begin:number])
+            yield Piece(known[begin].start, word.end, text)
+            begin = number
+
+
+def _spelt_as(text: str, pieces: Sequence[Piece]) -> list[Piece]:
+    """The pieces in the spelling of the text; none where their letters differ from its.
+
+    What follows the last letter of a piece up to the next space or letter belongs to it.
+    """
+    pieces = [piece for piece in pieces if _letters(piece.text)]
+    if not pieces or _letters(text) != "".join(_letters(piece.text) for piece in pieces):
+        return []
+    spelt: list[Piece] = []
+    at = 0
+    for piece in pieces:
+        begin, missing = at, len(_letters(piece.text))
+        while at < len(text) and (missing > 0 or not (text[at].isspace() or text[at].isalnum())):
+            missing -= len(_letters(text[at]))
+            at += 1
+        spelt.append(piece._replace(text=text[begin:at].strip()))
+    spelt[-1] = pieces[-1]._replace(text=text[begin:].strip())
+    return spelt if all(piece.text for piece in spelt) else []
+
+
+def _letters(text: str) -> str:
+    return "".join(char for char in text.casefold() if char.isalnum())
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = typed_json.parse(path.read_bytes())
+        if not isinstance(settings, dict):
+            raise ValueError("no object")
+    except (OSError, ValueError) as e:
+        raise EngineMissing(f"--model {path.parent}: no {path.name} of a Whisper in it: {e}") from e
+    return settings
+
+
+def _size(settings: dict[str, Any], name: str, model: Path) -> int:
+    size = settings.get(name)
+    if type(size) is not int or size < 1:
+        raise EngineMissing(f"{model / 'config.json'}: {name} is {size}, and not a number from 1")
+    return size
+
+
+def _tokenizer(model: Path) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    path = model / "tokenizer.json"
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as e:  # the library raises no other class
+        raise EngineMissing(
+            f"{path}: is no tokenizer.json; copy that of the checkpoint from which the model was "
+            f"trained ({e})"
+        ) from e

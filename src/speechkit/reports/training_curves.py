@@ -1,0 +1,69 @@
+"""The curves of a training, for the page of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from speechkit.cluster.training_history import TrainingHistory
+from speechkit.reports.html.charts import Mark, Series, time_line
+from speechkit.reports.html.markup import Html
+from speechkit.reports.html.page import paragraph, table
+
+SMOOTHED = 0.02  # share of a step in the smoothed loss
+MOST_MARKS = 40
+Points = Sequence[tuple[float, float | None]]
+
+
+def training_curves(training: TrainingHistory) -> Iterator[Html]:
+    done = max(training.steps, default=0)
+    yield paragraph(f"{done:,} of {training.planned:,} steps.")
+    marks = [Mark(float(step), kind) for step, kind in [*training.events][:MOST_MARKS]]
+    loss = training.values("loss")
+    lines = [Series("loss", loss), Series("smoothed", _smoothed(loss))]
+    yield _curve("Loss", lines, unit="nats a token", marks=marks)
+    if rates := training.rates():
+        percent = [
+            Series(name, [(step, 100 * rate) for step, rate in points])
+            for name, points in rates.items()
+        ]
+        yield _curve("Evaluations", percent, unit="%")
+        yield _evaluations(training, [*rates])
+    yield _curve("Norm of the gradients", [Series("norm", training.values("norm"))], marks=marks)
+    yield _curve("Learning rate", [Series("rate", training.values("learning_rate"))])
+    speed = Series("speed", training.values("examples_per_second"))
+    yield _curve("Speed", [speed], unit="examples a second")
+    memory = [
+        Series(name, [(step, value and value / 2**20) for step, value in training.values(field)])
+        for name, field in (("process", "rss"), ("device", "device"))
+    ]
+    used = [one for one in memory if any(value for _, value in one.points)]
+    yield _curve("Memory", used, unit="MB")
+    if marks:
+        rows = [[int(mark.at), mark.text] for mark in marks]
+        yield table("Events that the charts mark", ["step", "event"], rows)
+
+
+def _curve(
+    title: str, series: Sequence[Series], *, unit: str = "", marks: Sequence[Mark] = ()
+) -> Html:
+    return time_line(title, series, unit=unit, marks=marks, over_steps=True)
+
+
+def _smoothed(points: Points) -> list[tuple[float, float | None]]:
+    """The exponential mean, which begins as the mean of all so far."""
+    smoothed: list[tuple[float, float | None]] = []
+    mean, count = 0.0, 0
+    for step, value in points:
+        if value is not None:
+            count += 1
+            mean += (value - mean) * max(SMOOTHED, 1 / count)
+        smoothed.append((step, mean if count else None))
+    return smoothed
+
+
+def _evaluations(training: TrainingHistory, names: Sequence[str]) -> Html:
+    rows = [
+        [step, *(round(100 * rates[name], 2) if name in rates else None for name in names)]
+        for step, rates in sorted(training.evaluations.items())
+    ]
+    return table("Evaluations in %", ["step", *names], rows)

@@ -1,0 +1,166 @@
+"""The utterances that a training learns from: checked, labelled, and accounted for at its end."""
+
+from __future__ import annotations
+
+import math
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from speechkit import keys
+from speechkit.engines.finetune.whisper.labels import LabelInvalid, Labels
+from speechkit.io import manifest
+from speechkit.io.atomic import publish_lines
+from speechkit.io.inputs import Inputs
+from speechkit.records import Record, Utterance
+from speechkit.runtime import job
+from speechkit.runtime.progress import Listener
+from speechkit.stages.validate.stage import ValidateOptions, validate_stage
+from speechkit.training.options import FinetuneOptions
+
+VALIDATED, USAGE = "validated.jsonl", "training-data.jsonl"
+STEP = 0.5  # seconds: the context is a multiple of it where no one states it
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingUtterance:
+    """``tokens``: its label. ``seconds``: of audio."""
+
+    utterance: Utterance
+    tokens: tuple[int, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """``utterances``: those that can be trained on, in input order. ``skipped``: why the others
+    can't, by their index in the input. ``count``: utterances of the input. ``context``: seconds of
+    an encoder window, which hold each utterance. ``first_timestamp``: as in `Labels`. ``timed``:
+    utterances whose labels have times."""
+
+    utterances: tuple[TrainingUtterance, ...]
+    skipped: Mapping[int, tuple[str, ...]]
+    count: int
+    context: float
+    first_timestamp: int
+    timed: int
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """The number of utterances skipped by each reason, the most frequent first."""
+        return dict(Counter(r for reasons in self.skipped.values() for r in reasons).most_common())
+
+
+def prepare(
+    options: FinetuneOptions,
+    labels: Labels,
+    folder: Path,
+    *,
+    progress: Listener | None = None,
+    signals: bool = False,
+) -> TrainingData:
+    """`check` the data, then `select` what can be trained on."""
+    check(options, labels, folder, progress=progress, signals=signals)
+    return select(options, labels, folder)
+
+
+def check(
+    options: FinetuneOptions,
+    labels: Labels,
+    folder: Path,
+    *,
+    progress: Listener | None = None,
+    signals: bool = False,
+) -> None:
+    """Validate the data into ``folder``; goes on where an earlier run was stopped.
+
+    Several splits among the sources are all trained on, so that none leaks into another. Raise as
+    `job.run`.
+    """
+    limits = {"max_duration": _longest(options, labels)}
+    stage = validate_stage(ValidateOptions(thresholds=limits, require_text=True))
+    job.run(
+        replace(stage, inputs=Inputs),
+        options.train,
+        job.JobOptions(output=folder / VALIDATED, restart=options.restart),
+        progress=progress,
+        signals=signals,
+    )
+
+
+def select(options: FinetuneOptions, labels: Labels, folder: Path) -> TrainingData:
+    """What can be trained on of the data that `check` has validated into ``folder``.
+
+    An utterance is skipped for the issues that validate finds, and because it has no label.
+    """
+    most = _longest(options, labels)
+    utterances: list[TrainingUtterance] = []
+    skipped: dict[int, tuple[str, ...]] = {}
+    shared: dict[int, int] = {}  # a token is one object however often it is used
+    count = 0
+    for count, record in enumerate(manifest.read_records(str(folder / VALIDATED)), 1):
+        reasons = list(record["issues"])
+        try:
+            label = labels.tokens(record, most)
+            tokens = tuple(map(shared.setdefault, label, label))
+        except LabelInvalid as e:
+            reasons += [e.reason] if e.reason not in reasons else []
+        if reasons:
+            skipped[count - 1] = tuple(reasons)
+        else:
+            utterances.append(_utterance(count - 1, record, tokens))
+    context = options.context or _rounded_up(max((one.seconds for one in utterances), default=STEP))
+    return TrainingData(
+        utterances=tuple(utterances),
+        skipped=skipped,
+        count=count,
+        context=min(context, most),
+        first_timestamp=labels.first_timestamp,
+        timed=sum(labels.has_timestamps(one.tokens) for one in utterances),
+    )
+
+
+def write_usage(
+    folder: Path, data: TrainingData, used: Sequence[int], failures: Mapping[int, Record]
+) -> None:
+    """Write `USAGE`: each line of the input with ``used``, how often it was trained on.
+
+    Those that were skipped say why in ``skipped``. ``used``: input indices, once for every use.
+    ``failures``: the ``error`` of those that could not be loaded, by input index.
+    """
+    times = array("q", bytes(8 * data.count))
+    for index in used:
+        times[index] += 1
+    with publish_lines(folder / USAGE) as file:
+        for index, record in enumerate(manifest.read_records(str(folder / VALIDATED))):
+            results: Record = {"used": times[index]}
+            if index in data.skipped:
+                results["skipped"] = list(data.skipped[index])
+            if index in failures:
+                results["error"] = failures[index]
+            file.write(manifest.encoded(_as_given(record) | results) + b"\n")
+
+
+def _longest(options: FinetuneOptions, labels: Labels) -> float:
+    """Seconds of the longest utterance that can be trained on."""
+    return min(options.context or labels.window, labels.window)
+
+
+def _rounded_up(seconds: float) -> float:
+    return math.ceil(round(seconds / STEP, 3)) * STEP
+
+
+def _utterance(index: int, record: Record, tokens: tuple[int, ...]) -> TrainingUtterance:
+    """Without its line: hundreds of hours have to fit in memory."""
+    seconds = float(record["duration"])
+    audio = sys.intern(record["audio_filepath"])  # many slices have one file
+    utterance = Utterance(index, audio, float(record.get("offset") or 0.0), seconds)
+    return TrainingUtterance(utterance, tokens, seconds)
+
+
+def _as_given(record: Record) -> Record:
+    """The line without what `check` has added, but for its duration."""
+    return keys.with_results(record, "validate", {}, None)
