@@ -12,14 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
-
+import ranked
+import torch
 from safetensors.torch import load_file
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-import ranked
 from speechkit.engines.finetune.ranks import Ranks
 from speechkit.errors import UsageError
 

@@ -19,6 +19,7 @@ from speechkit.commands.finetune_options import (
 from speechkit.commands.options import RunFlags, takes, without
 from speechkit.errors import UsageError
 from speechkit.training.options import FinetuneOptions
+from speechkit.training.requirements import require_ready
 
 
 @takes(
@@ -93,6 +94,9 @@ def finetune(
         offline=device.offline,
         restart=run.restart,
     )
+    if checkpoints.dry_run:
+        require_ready(options)
+        return 0
     return _run(options, checkpoints.metrics, run.summary)
 
 

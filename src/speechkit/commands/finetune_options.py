@@ -351,6 +351,12 @@ class CheckpointFlags:
             "Default: metrics.jsonl in --output-dir.",
         ),
     ] = None
+    dry_run: Annotated[
+        bool,
+        CheckpointOption(
+            "--dry-run", help="Check the options and fetch the model, but train nothing."
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
