@@ -50,9 +50,7 @@ def data(tmp_path: Path) -> Path:
         ("-", "-: a training reads its input several times"),
     ],
 )
-def test_wrong_options_are_refused(
-    speechkit: Any, data: Path, options: str, sentence: str
-) -> None:
+def test_wrong_options_are_refused(speechkit: Any, data: Path, options: str, sentence: str) -> None:
     words = ["--model", "nowhere/model", "--output-dir", "out", *options.split()]
     done = speechkit("finetune", data.name, *words, code=2, cwd=data.parent)
     assert sentence in " ".join(done.err.split())
@@ -96,9 +94,9 @@ def test_nothing_trainable(
 def test_the_examples_of_the_page_are_right(speechkit: Any, tmp_path: Path) -> None:
     """But for their data, which is not there."""
     page = (DOCS / "finetune.md").read_text()
-    commands = re.findall(r"^speechkit finetune [^\n]*(?:\\\n[^\n]*)*", page, re.MULTILINE)
+    commands = re.findall(r"^speechkit finetune (?:[^\n\\]|\\\n)*", page, re.MULTILINE)
     commands = [command for command in commands if "--help" not in command]
-    assert len(commands) >= 4
+    assert len(commands) >= 3
     for command in commands:
         words = shlex.split(command.replace("\\\n", " "))[1:]
         done = speechkit(*words, code=2, cwd=tmp_path)

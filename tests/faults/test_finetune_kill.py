@@ -140,7 +140,7 @@ def test_kills_and_a_damaged_checkpoint_change_no_bit(
         os.kill(pid, signal.SIGKILL)
         assert ended(pid) == -signal.SIGKILL
     pid = started(killed)
-    until(lambda: (killed.output / "checkpoints" / "step-000006").exists())
+    until((killed.output / "checkpoints" / "step-000006").exists)
     os.kill(pid, signal.SIGKILL)
     ended(pid)
     newest = max((killed.output / "checkpoints").glob("step-*"))
