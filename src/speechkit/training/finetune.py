@@ -255,7 +255,8 @@ class _Training:
             hint=self._hint(data),
         )
         if state.best:
-            write_card(options.output / BEST, summary)
+            write_card(options.output / BEST, summary, summary.best)
+        write_card(options.output / LAST, summary, summary.last)
         summary.write(options.output)
         if self.recorder:
             self.recorder.conclude(summary.exit_code)
