@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -13,13 +13,15 @@ import yaml
 
 from runkit import write_manifest
 from speechkit.errors import Drained, UsageError
+from speechkit.io import typed_json
 from speechkit.runtime.stopping import StopRequest
 from speechkit.training import evaluation, export, guard
 from speechkit.training.evaluation import Evaluator, Measured, comparison, is_better
 from speechkit.training.guard import GuardRates
-from speechkit.training.model_card import Card, TrainedOn, write_card
+from speechkit.training.model_card import write_card
 from speechkit.training.options import FinetuneOptions
 from speechkit.training.rates import Rates
+from speechkit.training.summary import FinetuneSummary, Throughput
 from whisper_to_transformers import read
 
 STEP = 100
@@ -84,7 +86,7 @@ def test_a_checkpoint_that_forgot_too_much_is_refused(
     rows = comparison(before, found)
     assert [row["worse"] for row in rows] == [True, True]
     assert [one["name"] for one in rows[1]["languages"]] == ["en"]
-    assert Measured.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert typed_json.to_dataclass(Measured, json.loads(json.dumps(asdict(found)))) == found
     assert again == replace(before, step=STEP, guards={})  # no better, so that it needs no guard
 
 
@@ -170,9 +172,48 @@ def test_equal_is_not_better() -> None:
     assert is_better(replace(one, cer=0.01, wer=0.2), one, "cer")
 
 
+def summary_of(folder: Path, before: Measured, after: Measured, evaluation: str) -> FinetuneSummary:
+    return FinetuneSummary(
+        output=str(folder),
+        model="base: *my* model",
+        utterances=3,
+        usable=2,
+        trained=1,
+        skipped={"no_text": 1},
+        failed={"AudioEmpty": 1},
+        unaugmented=0,
+        planned=9,
+        steps=9,
+        ended="steps",
+        skipped_steps=0,
+        returns=0,
+        before=before,
+        best=after,
+        last=after,
+        best_model=str(folder),
+        last_model=str(folder),
+        export=None,
+        context=2.5,
+        batch_size=1,
+        device="cpu",
+        compute_type="float32",
+        trainable=1,
+        parameters=1,
+        train_seconds=1.0,
+        evaluation_seconds=1.0,
+        audio_seconds=1800.0,
+        pace=Throughput(),
+        peak_memory=1,
+        device_memory=None,
+        hint="",
+        options={"evaluation": [evaluation], "language": None},
+        versions={"torch": "2"},
+    )
+
+
 def test_the_card_says_what_was_learnt_and_forgotten(tmp_path: Path) -> None:
     strange = 'g|``u"ard\u2028\udc80😀.jsonl'
-    usage = write_manifest(
+    write_manifest(
         tmp_path / "training-data.jsonl",
         [
             {"audio_filepath": "a.wav", "duration": 1800.0, "lang": "de", "used": 3},
@@ -180,27 +221,17 @@ def test_the_card_says_what_was_learnt_and_forgotten(tmp_path: Path) -> None:
             {"audio_filepath": "c.wav", "used": 0, "error": {"type": "AudioEmpty", "message": ""}},
         ],
     )
-    guards = {strange: rates(0.25, moved=0.125, languages={"en": rates(0.5)})}
-    after = Measured(step=9, wer=0.02, cer=0.01, utterances=5, failed=1, guards=guards)
-    before = replace(
-        after, step=0, wer=0.2, guards={strange: rates(0.2, languages=guards[strange].languages)}
+    languages = {"en": rates(0.5)}
+    after = Measured(
+        step=9,
+        wer=0.02,
+        cer=0.01,
+        utterances=5,
+        failed=1,
+        guards={strange: rates(0.25, moved=0.125, languages=languages)},
     )
-    options = FinetuneOptions(
-        train=("t.jsonl",), model="/m", output=tmp_path, evaluation=(strange,), guards=(strange,)
-    )
-    write_card(
-        tmp_path,
-        Card(
-            base="base: *my* model",
-            step=9,
-            options=options,
-            data=TrainedOn.read(usage),
-            context=2.5,
-            before=before,
-            after=after,
-            versions={"torch": "2"},
-        ),
-    )
+    before = replace(after, step=0, wer=0.2, guards={strange: rates(0.2, languages=languages)})
+    write_card(tmp_path, summary_of(tmp_path, before, after, strange), after)
     _, front, body = (tmp_path / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     card = yaml.safe_load(front)
     assert card["language"] == ["de"]
@@ -209,7 +240,7 @@ def test_the_card_says_what_was_learnt_and_forgotten(tmp_path: Path) -> None:
     assert result["dataset"]["name"] == strange
     assert result["metrics"][0] == {"type": "wer", "value": 0.02}
     for part in (
-        "on 1 of 3 utterances, 0.50 hours",
+        "Of 3 utterances, 2 could be trained on, 0.50 hours of speech, and 1 were",
         "- `no_text`: 1\n- `AudioEmpty`: 1",
         "| evaluation | 5 | 1 | 20.00 | 2.00 | 1.00 | 1.00 |",
         "20.00 | 25.00 | 10.00 | 12.50 |",
