@@ -94,13 +94,10 @@ def finetune(
         offline=device.offline,
         restart=run.restart,
     )
-    if checkpoints.dry_run:
-        require_ready(options)
-        return 0
-    return _run(options, checkpoints.metrics, run.summary)
+    return _run(options, checkpoints, run.summary)
 
 
-def _run(options: FinetuneOptions, metrics: Path | None, summary: Path | None) -> int:
+def _run(options: FinetuneOptions, checkpoints: CheckpointFlags, summary: Path | None) -> int:
     from speechkit.commands.console import conclude
     from speechkit.engines.finetune.ranks import is_first
     from speechkit.reports.finetune import FinetuneReport
@@ -108,10 +105,13 @@ def _run(options: FinetuneOptions, metrics: Path | None, summary: Path | None) -
     from speechkit.runtime import logs
     from speechkit.training.finetune import finetune as train_model
 
+    if checkpoints.dry_run:
+        require_ready(options)
+        return 0
     logs.configure(replace(logs.settings(), places={"stage": "finetune"}))
     with TrainingDisplay() as display:
         closing = train_model(
-            options, metrics=metrics, listener=display, progress=display, signals=True
+            options, metrics=checkpoints.metrics, listener=display, progress=display, signals=True
         )
     report = FinetuneReport(closing)
     return conclude(report, summary) if is_first() else report.exit_code

@@ -353,9 +353,7 @@ class CheckpointFlags:
     ] = None
     dry_run: Annotated[
         bool,
-        CheckpointOption(
-            "--dry-run", help="Check the options and fetch the model, but train nothing."
-        ),
+        OutputOption("--dry-run", help="Check the options and fetch the model, but train nothing."),
     ] = False
 
 
