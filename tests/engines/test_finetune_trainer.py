@@ -42,6 +42,13 @@ class Twins(Ranks):
             gradient.mul_(2)
 
 
+class Idle(Ranks):
+    """A rank beside another, which has all of the examples."""
+
+    def sum(self, *numbers: float) -> tuple[float, ...]:
+        return tuple(1.0 + number for number in numbers)
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Whisper with random weights, an encoder of two seconds and a vocabulary of its own."""
@@ -208,6 +215,8 @@ def test_nan_changes_nothing_but_the_scale(small: Path, tmp_path: Path, precisio
     next_ = one.step(examples(2), 1e-3, 2)
     assert not next_.skipped
     assert next_.scale == (32768 if precision == "float16" else None)
+    idle = trainer(small, ranks=Idle, compute_type=precision).step([], 1e-3, 0)
+    assert (idle.loss, idle.norm, idle.skipped) == (1.0, 0.0, "")
     nothing = one.step([], 1e-3, 3)
     assert (nothing.tokens, nothing.skipped) == (0, "no examples")
 

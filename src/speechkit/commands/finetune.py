@@ -1,23 +1,20 @@
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from speechkit.commands.device_options import DeviceFlags
+from speechkit.commands.finetune_changes import AugmentationFlags, LoraFlags
 from speechkit.commands.finetune_options import (
-    AugmentationFlags,
     CheckpointFlags,
     DataFlags,
     EvaluationFlags,
-    LoraFlags,
     ModelFlags,
     PrecisionFlags,
     TrainArgument,
     TrainingFlags,
 )
 from speechkit.commands.options import RunFlags, takes, without
-from speechkit.errors import UsageError
 from speechkit.training.options import FinetuneOptions
 from speechkit.training.requirements import require_ready
 
@@ -55,37 +52,20 @@ def finetune(
 
     Example: speechkit finetune data.jsonl --model small --output-dir tuned
     """
-    if model.model is None:
-        raise UsageError("--model: needed, the Whisper to begin with: a folder, a name or an id")
-    if checkpoints.output_dir is None:
-        raise UsageError("--output-dir: needed for the model and the checkpoints")
     options = FinetuneOptions(
         train=tuple(train),
-        model=model.model,
-        output=Path(os.path.abspath(checkpoints.output_dir)),  # noqa: PTH100
-        evaluation=tuple(evaluation.eval or ()),
-        guards=tuple(evaluation.guard or ()),
+        model=model.name(),
+        output=checkpoints.folder(),
         context=model.seconds(),
-        steps=training.steps,
-        epochs=training.passes(),
-        examples_per_step=training.examples_per_step,
-        learning_rate=training.learning_rate,
-        warmup=training.warmup,
-        weight_decay=training.weight_decay,
-        clip=training.clip,
-        seed=training.seed,
+        **training.fields(),
+        **evaluation.fields(),
         lora=lora.options(),
         freeze_encoder=model.freeze_encoder,
-        gradient_checkpointing=training.gradient_checkpointing,
         language=data.language,
         timestamps=not data.no_timestamps,
         augmentation=augmentation.options(),
-        evaluate_every=evaluation.evaluate_every or 0,
         save_every=checkpoints.save_every or 0,
         keep_every=checkpoints.keep_every or 0,
-        metric=evaluation.metric,
-        patience=evaluation.patience or 0,
-        guard_budget=evaluation.guard_budget,
         export=checkpoints.export,
         batch_size=device.hardware().batch_size,
         device=device.device,

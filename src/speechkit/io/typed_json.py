@@ -58,9 +58,12 @@ def _built(value: Any, hint: Any) -> Any:
     if isinstance(value, Mapping) and is_dataclass(hint):
         return to_dataclass(hint, value)  # type: ignore[arg-type]
     if isinstance(value, Mapping) and get_origin(hint) in (dict, Mapping):
-        key, kind = arguments
-        return {int(k) if key is int else k: _built(each, kind) for k, each in value.items()}
+        return _mapping(value, *arguments)
     return value
+
+
+def _mapping(value: Mapping[str, Any], key: Any, kind: Any) -> dict[Any, Any]:
+    return {int(k) if key is int else k: _built(each, kind) for k, each in value.items()}
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -74,9 +77,13 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, list | tuple) and _all_fit(value, arguments[0])
     if origin in (dict, Mapping):
         return isinstance(value, Mapping) and _all_fit(value.values(), arguments[1])
+    return hint is Any or (hint is not None and _fits_plain(value, hint))
+
+
+def _fits_plain(value: Any, hint: Any) -> bool:
     if hint in (float, int):
         return type(value) in (int, hint) and 0 <= value < _MAX_NUMBER
-    return hint is Any or (hint is not None and type(value) is hint)
+    return type(value) is hint
 
 
 def _all_fit(values: Iterable[Any], hint: Any) -> bool:

@@ -29,7 +29,7 @@ from speechkit.training.export import export_ct2
 from speechkit.training.loader import Loader
 from speechkit.training.loop import train
 from speechkit.training.loop_options import LoopOptions
-from speechkit.training.model_card import Card, TrainedOn, write_card
+from speechkit.training.model_card import write_card
 from speechkit.training.options import FinetuneOptions
 from speechkit.training.requirements import require_consistent
 from speechkit.training.resume import resume
@@ -162,7 +162,7 @@ class _Training:
         data = select(options, labels, options.output)
         if not data.utterances:
             if ranks.rank == 0:
-                write_usage(options.output, data, (), {})
+                write_usage(options.output, data, (0,) * data.count, {})
             raise NothingToTrain(_why_nothing(data))
         if self.recorder:
             seconds = sum(one.seconds for one in data.utterances)
@@ -241,17 +241,9 @@ class _Training:
             export=proof,
             hint=self._hint(data),
         )
-        card = Card(
-            base=options.model,
-            step=state.best or state.step,
-            options=options,
-            data=TrainedOn.read(options.output / USAGE),
-            context=data.context,
-            before=summary.before,
-            after=summary.best,
-            versions=summary.versions,
-        )
-        write_card(options.output / (BEST if state.best else LAST), card)
+        if state.best:
+            write_card(options.output / BEST, summary, summary.best)
+        write_card(options.output / LAST, summary, summary.last)
         summary.write(options.output)
         if self.recorder:
             self.recorder.conclude(summary.exit_code)

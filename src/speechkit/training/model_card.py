@@ -5,131 +5,90 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from speechkit.io import atomic, manifest
 from speechkit.io.file_names import shown
 from speechkit.records import Record
 from speechkit.training.evaluation import Measured, comparison
-from speechkit.training.options import FinetuneOptions
+from speechkit.training.guard import MOVED
+from speechkit.training.requirements import LONGEST_CONTEXT
+from speechkit.training.summary import FinetuneSummary
+from speechkit.training.training_data import USAGE
 
 FILE = "README.md"
 TASK = "automatic-speech-recognition"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainedOn:
-    """What a training has learnt from: ``trained`` of ``utterances``, with so many ``seconds``.
+def write_card(folder: Path, summary: FinetuneSummary, measured: Measured | None) -> None:
+    """Write README.md for a model of a training that has ended, as it was ``measured``.
 
-    ``left_out``: the others, by reason. ``languages``: as the lines trained on state them.
+    ``measured``: None without an evaluation set. Raise `OutputFailed`.
     """
-
-    utterances: int
-    trained: int
-    seconds: float
-    left_out: Mapping[str, int]
-    languages: tuple[str, ...]
-
-    @classmethod
-    def read(cls, usage: Path) -> Self:
-        """From the manifest that says of each utterance how often it was used."""
-        count = trained = 0
-        seconds = 0.0
-        reasons, spoken = Counter[str](), Counter[str]()
-        for record in manifest.read_records(str(usage)):
-            count += 1
-            if record["used"]:
-                trained += 1
-                seconds += record.get("duration") or 0.0
-                spoken.update([record["lang"]] if record.get("lang") else [])
-            else:
-                reasons.update(_reasons(record))
-        return cls(
-            utterances=count,
-            trained=trained,
-            seconds=seconds,
-            left_out=dict(reasons.most_common()),
-            languages=tuple(name for name, _ in spoken.most_common()),
-        )
-
-
-def _reasons(record: Record) -> list[str]:
-    if error := record.get("error"):
-        return [error["type"]]
-    return record.get("skipped") or ["not reached"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    """``base``: the name of the model that was trained, as it was given. ``context``: seconds of a
-    window of the encoder, shorter than ``window``, the usual one, or as long. ``after``: of the
-    model of this card; None without an evaluation set, as ``before``."""
-
-    base: str
-    step: int
-    options: FinetuneOptions
-    data: TrainedOn
-    context: float
-    before: Measured | None
-    after: Measured | None
-    versions: Mapping[str, str]
-    window: float = 30.0
-
-
-def write_card(folder: Path, card: Card) -> None:
-    """Write README.md. Raise `OutputFailed`."""
-    body = "\n\n".join([*_introduction(card), *_figures(card), *_usage(card), *_making(card)])
-    front = "".join(f"{key}: {_json(value)}\n" for key, value in _front_matter(card).items())
+    sections = (_introduction, _figures, _usage, _making)
+    body = "\n\n".join(part for section in sections for part in section(summary, measured))
+    settings = _front_matter(summary, measured)
+    front = "".join(f"{key}: {_json(value)}\n" for key, value in settings.items())
     atomic.write_text(folder / FILE, f"---\n{front}---\n\n{body}\n")
 
 
-def _front_matter(card: Card) -> dict[str, Any]:
-    given = [card.options.language] if card.options.language else []
-    languages = list(dict.fromkeys([*card.data.languages, *given]))
+def _front_matter(summary: FinetuneSummary, measured: Measured | None) -> dict[str, Any]:
+    languages = _languages(summary)
     return {
         **({"language": languages} if languages else {}),
         "library_name": "transformers",
         "pipeline_tag": TASK,
-        "base_model": card.base,
+        "base_model": summary.model,
         "tags": ["whisper", "speechkit"],
         "metrics": ["wer", "cer"],
-        **({"model-index": [_results(card, card.after)]} if card.after else {}),
+        **({"model-index": [_results(summary, measured)]} if measured else {}),
     }
 
 
-def _results(card: Card, after: Measured) -> Record:
-    metrics = [{"type": name, "value": round(getattr(after, name), 6)} for name in ("wer", "cer")]
+def _languages(summary: FinetuneSummary) -> list[str]:
+    """Those of the utterances that were trained on, the most frequent first."""
+    usage = manifest.read_records(str(Path(summary.output) / USAGE))
+    spoken = Counter(record.get("lang") for record in usage if record["used"])
+    given = summary.options.get("language")
+    names = [name or given for name, _ in spoken.most_common()]
+    return list(dict.fromkeys(filter(None, names)))
+
+
+def _results(summary: FinetuneSummary, measured: Measured) -> Record:
+    metrics = [
+        {"type": name, "value": round(getattr(measured, name), 6)} for name in ("wer", "cer")
+    ]
     return {
-        "name": f"{card.base}, fine-tuned",
+        "name": f"{summary.model}, fine-tuned",
         "results": [
             {
                 "task": {"type": TASK},
-                "dataset": {"type": "custom", "name": " ".join(card.options.evaluation)},
+                "dataset": {"type": "custom", "name": " ".join(summary.options["evaluation"])},
                 "metrics": metrics,
             }
         ],
     }
 
 
-def _introduction(card: Card) -> Iterator[str]:
-    data = card.data
+def _introduction(summary: FinetuneSummary, measured: Measured | None) -> Iterator[str]:
+    step = measured.step if measured else summary.steps
     yield "# A fine-tuned Whisper"
     yield (
-        f"{_code(card.base)}, trained by speechkit in {card.step} steps on {data.trained} of "
-        f"{data.utterances} utterances, {data.seconds / 3600:.2f} hours of speech."
+        f"{_code(summary.model)}, trained by speechkit in {step} steps. Of {summary.utterances} "
+        f"utterances, {summary.usable} could be trained on, {summary.audio_seconds / 3600:.2f} "
+        f"hours of speech, and {summary.trained} were."
     )
-    if data.left_out:
-        reasons = (f"- {_code(reason)}: {count}" for reason, count in data.left_out.items())
-        yield "The others were left out, by reason:"
-        yield "\n".join(reasons)
+    left_out = {**summary.skipped, **summary.failed}
+    if left_out:
+        yield "Left out, by reason:"
+        yield "\n".join(f"- {_code(reason)}: {count}" for reason, count in left_out.items())
 
 
-def _figures(card: Card) -> Iterator[str]:
+def _figures(summary: FinetuneSummary, measured: Measured | None) -> Iterator[str]:
     yield "## Figures"
-    if card.before is None or card.after is None:
+    if summary.before is None or measured is None:
         yield "It was not measured: the training had no evaluation set."
         return
     yield (
@@ -141,17 +100,19 @@ def _figures(card: Card) -> Iterator[str]:
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     moved = list[str]()
-    for number, row in enumerate(comparison(card.before, card.after)):
+    for number, row in enumerate(comparison(summary.before, measured)):
         name = f"guard {_code(row['name'])}" if number else "evaluation"
         rows.append(_row(name, row))
         rows += [_row(f"{name}, {_code(one['name'])}", one) for one in row.get("languages", ())]
         if row.get("moved"):
             moved.append(
                 f"In guard {_code(row['name'])}, {100 * row['moved']:.1f} % of the words begin "
-                "half a second or more earlier or later than before the training."
+                f"more than {MOVED} s earlier or later than before the training."
             )
     yield "\n".join(rows)
     yield from moved
+    if measured.refused:
+        yield f"It is not the best model of its training: {shown(measured.refused)}."
 
 
 def _row(name: str, row: Record) -> str:
@@ -160,23 +121,24 @@ def _row(name: str, row: Record) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _usage(card: Card) -> Iterator[str]:
+def _usage(summary: FinetuneSummary, _: Measured | None) -> Iterator[str]:
     yield "## Use"
     yield "    speechkit asr --engine whisper --model FOLDER recordings/"
-    if card.context < card.window:
+    if summary.context < LONGEST_CONTEXT:
+        short = f"{summary.context:g} s"
         yield (
-            f"Its encoder was trained on windows of {card.context:g} s, and `encoder_context` in "
-            f"config.json says so. speechkit encodes a clip of up to {card.context:g} s in a "
-            f"window of {card.context:g} s, and a longer one in the usual window. transformers "
-            f"pads every clip to {card.window:g} s, and then the error rates may differ."
+            f"Its encoder was trained on windows of {short}, and `encoder_context` in config.json "
+            f"says so. speechkit encodes a clip of up to {short} in a window of {short}, and a "
+            f"longer one in the usual window. transformers pads every clip to {LONGEST_CONTEXT:g} "
+            "s, and then the error rates may differ."
         )
 
 
-def _making(card: Card) -> Iterator[str]:
+def _making(summary: FinetuneSummary, _: Measured | None) -> Iterator[str]:
     yield "## Training"
     yield "The options:"
-    yield f"```json\n{json.dumps(asdict(card.options), indent=2, default=str)}\n```"
-    versions = (f"{name} {version}" for name, version in card.versions.items())
+    yield f"```json\n{json.dumps(summary.options, indent=2)}\n```"
+    versions = (f"{name} {version}" for name, version in summary.versions.items())
     yield f"Made with {', '.join(versions)}."
 
 
