@@ -24,7 +24,8 @@ def test_a_training_is_preempted_and_ends_as_if_it_had_not_been(
         line["audio_filepath"] = str(manifest.parent / line["audio_filepath"])
     write_manifest(work.folder / "spoken.jsonl", spoken)
     options = ["spoken.jsonl", "--model", untrained["whisper"], "--steps", 12, "--seed", 3]
-    options += ["--examples-per-step", 4, "--save-every", 100, "--context", 2, "--workers", 1]
+    options += ["--examples-per-step", 4, "--save-every", 100, "--context", 2]
+    options += ["--workers", 1, "--language", "en"]
     submit = ["finetune", "--output-dir", work.output, "--sbatch=--ntasks-per-node=2", "--"]
 
     refused = work.speechkit("slurm", "submit", *submit, *options, "--clip", 0, code=2)
