@@ -71,7 +71,8 @@ def started(options: FinetuneOptions) -> int:
     code = 1
     logs.configure(logs.LogSettings())
     try:
-        code = finetune(options, signals=True).exit_code
+        summary = finetune(options, signals=True)
+        code = 1 if summary.complete_already else summary.exit_code
     except SpeechkitError as e:
         print(e, file=sys.stderr)
         code = e.exit_code
