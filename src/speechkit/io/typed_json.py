@@ -50,40 +50,31 @@ _hints = cache(get_type_hints)  # which compiles them anew
 def _built(value: Any, hint: Any) -> Any:
     """A value of JSON that fits, with its lists as tuples, its objects as the dataclasses of the
     hint, and the keys of a mapping as the numbers that they were."""
-    arguments = get_args(hint)
-    if get_origin(hint) in (Union, types.UnionType):
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
         return _built(value, next(kind for kind in arguments if _fits(value, kind)))
-    if isinstance(value, list | tuple) and hint is not Any:
+    if origin is tuple:
         return tuple(_built(each, arguments[0]) for each in value)
-    if isinstance(value, Mapping) and is_dataclass(hint):
+    if origin in (dict, Mapping):
+        key, kind = arguments
+        return {int(k) if key is int else k: _built(each, kind) for k, each in value.items()}
+    if is_dataclass(hint) and isinstance(value, Mapping):
         return to_dataclass(hint, value)  # type: ignore[arg-type]
-    if isinstance(value, Mapping) and get_origin(hint) in (dict, Mapping):
-        return _mapping(value, *arguments)
     return value
-
-
-def _mapping(value: Mapping[str, Any], key: Any, kind: Any) -> dict[Any, Any]:
-    return {int(k) if key is int else k: _built(each, kind) for k, each in value.items()}
 
 
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value of JSON has the type of a field; None stands for no such field."""
     origin, arguments = get_origin(hint), get_args(hint)
-    if is_dataclass(hint):
-        return isinstance(value, Mapping) or type(value) is hint
     if origin in (Union, types.UnionType):
         return any(_fits(value, argument) for argument in arguments)
     if origin is tuple:
         return isinstance(value, list | tuple) and _all_fit(value, arguments[0])
     if origin in (dict, Mapping):
         return isinstance(value, Mapping) and _all_fit(value.values(), arguments[1])
-    return hint is Any or (hint is not None and _fits_plain(value, hint))
-
-
-def _fits_plain(value: Any, hint: Any) -> bool:
     if hint in (float, int):
         return type(value) in (int, hint) and 0 <= value < _MAX_NUMBER
-    return type(value) is hint
+    return hint is Any or type(value) is hint or (is_dataclass(hint) and type(value) is dict)
 
 
 def _all_fit(values: Iterable[Any], hint: Any) -> bool:
