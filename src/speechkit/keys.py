@@ -302,6 +302,21 @@ LINE = (
         of_the_whole=True,
     ),
     Key(
+        name="used",
+        kind="integer",
+        meaning="how often a training has learnt from the utterance",
+        set_by=("finetune",),
+        of_the_whole=True,
+    ),
+    Key(
+        name="skipped",
+        kind="strings",
+        meaning="why it couldn't: [issues](validate.md#rules), `no_language`, `unknown_language`, "
+        "`special_tokens`",
+        set_by=("finetune",),
+        of_the_whole=True,
+    ),
+    Key(
         name="flags",
         kind="strings",
         meaning="doubts about the utterance, see below",

@@ -44,11 +44,11 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     }
     two = {**train, "text": f"{TRAIN} {TRAIN}"}
     return [
-        train,
+        {**train, "used": 4, "skipped": ["no_text"]},
         {**music, "note": {"kept": 1}},
         {**train, "audio_filepath": "nan.wav"},
         {**train, "audio_filepath": "missing.wav", "text": ""},
-        {**train, "audio_filepath": "long.wav", "duration": 30.5, "text": TRAIN * 7},
+        {**train, "audio_filepath": "long.wav", "duration": 15.5, "text": TRAIN * 4},
         {**two, "audio_filepath": "long.wav", "offset": 4.315, "duration": 8.6},
         {**music, "duration": 4.9, "text": ""},
         {**music, "duration": 4.8, "text": "-a" * 250},
@@ -76,7 +76,7 @@ def prepared(
 ) -> tuple[FinetuneOptions, TrainingData]:
     folder = tmp_path_factory.mktemp("data")
     train = write_manifest(folder / "train.jsonl", lines(folder))
-    options = FinetuneOptions(train=(str(train),), model="any", output=folder / "out")
+    options = FinetuneOptions(train=(str(train),), model="any", output=folder / "out", context=15.0)
     return options, prepare(options, labels, options.output)
 
 
@@ -85,29 +85,16 @@ def test_every_utterance_is_used_or_has_a_reason(
 ) -> None:
     options, data = prepared
     assert dict(data.skipped) == SKIPPED
-    assert (data.count, data.context, data.timed) == (11, 9.0, 0)
+    assert (data.count, data.context, data.timed) == (11, 15.0, 0)
     assert data.reasons["no_text"] == 2
     kept = [(one.utterance.index, one.utterance.offset, one.seconds) for one in data.utterances]
     assert kept == [(0, 0.0, 4.315), (1, 0.0, 4.93), (5, 4.315, 8.6)]
     assert data.utterances[0].tokens == labels.tokens({"text": TRAIN, "lang": "en"}, 30.0)
-    assert select(options, labels, options.output) == data
-    stated = select(replace(options, context=12.5), labels, options.output)
-    assert stated.context == 12.5
-
-
-def test_a_check_is_made_once_and_a_shorter_context_skips_what_is_longer(
-    labels: Labels, tmp_path: Path
-) -> None:
-    train = write_manifest(tmp_path / "train.jsonl", lines(tmp_path)[:2])
-    options = FinetuneOptions(
-        train=(str(train),), model="any", output=tmp_path, context=4.5, language="en"
-    )
-    written = set()
-    for _ in range(2):
-        data = prepare(options, labels, tmp_path)
-        assert (dict(data.skipped), data.context) == ({1: ("too_long",)}, 4.5)
-        written.add((tmp_path / "validated.jsonl").stat().st_ino)
-    assert len(written) == 1
+    assert select(replace(options, context=None), labels, options.output).context == 9.0
+    written = options.output / "validated.jsonl"
+    before = written.stat().st_ino
+    assert prepare(options, labels, options.output) == data
+    assert written.stat().st_ino == before
 
 
 def test_the_account_has_each_line_in_order_as_it_was_given(
@@ -115,9 +102,10 @@ def test_the_account_has_each_line_in_order_as_it_was_given(
 ) -> None:
     options, data = prepared
     error = {"type": "AudioNotFound", "message": "gone"}
-    write_usage(options.output, data, [5, 0, 5, 5], {1: error})
+    write_usage(options.output, data, [1, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0], {1: error})
     found = records(options.output / "training-data.jsonl")
     given = lines(options.output.parent)
+    del given[0]["used"], given[0]["skipped"]  # of an earlier training
     for index, (line, record) in enumerate(zip(found, given, strict=True)):
         times = {0: 1, 5: 3}.get(index, 0)
         expected = {**record, "used": times}

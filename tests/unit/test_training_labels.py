@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.engines.finetune.whisper.labels import LabelInvalid, Labels, Piece, _spelt_as
+from speechkit.engines.finetune.whisper.labels import LabelInvalid, Labels
+from speechkit.engines.finetune.whisper.timed_pieces import Piece, spelt_as
 from speechkit.errors import EngineMissing, UsageError
 from vocabularykit import tokenizer, tokenizer_file
 
@@ -132,9 +133,9 @@ def test_pieces_have_all_of_the_text(sizes: list[int]) -> None:
     spoken = [" ".join(WORDS[a:b]).lower() for a, b in pairwise(bounds)]
     spoken.append(" ".join(WORDS[bounds[-1] :]).strip(".,:«» "))
     pieces = [Piece(0.0, 0.0, "".join(c for c in one if c not in ".,:«»")) for one in spoken]
-    spelt = _spelt_as(" ".join(WORDS), pieces)
+    spelt = spelt_as(" ".join(WORDS), pieces)
     assert " ".join(piece.text for piece in spelt) == " ".join(WORDS)
-    assert _spelt_as(" ".join(WORDS[1:]), pieces) == []
+    assert spelt_as(" ".join(WORDS[1:]), pieces) == []
 
 
 def test_folders_that_are_no_whisper(folders: dict[str, Path], tmp_path: Path) -> None:

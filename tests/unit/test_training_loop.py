@@ -82,7 +82,7 @@ def killed(work: Callable[[], object], folder: Path, after: int) -> bool:
 
 
 def test_a_training_killed_at_any_change_of_any_file_ends_with_the_same_bits(
-    in_memory: Path, monkeypatch: pytest.MonkeyPatch
+    in_memory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It also diverges in step 3, and returns to its beginning with half the rate."""
     monkeypatch.setattr(divergence, "LIMIT", 1)
@@ -106,6 +106,7 @@ def test_a_training_killed_at_any_change_of_any_file_ends_with_the_same_bits(
         kills += 1
     assert kills >= 3
     assert outcome(folder, run_training(folder, options)) == outcome(unbroken, expected)
+    assert not caplog.messages, "a kill damages no checkpoint"
 
 
 class Failing(Evaluator):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from speechkit.commands.completion import model_names
 from speechkit.commands.options import EngineOption, OutputOption, in_section
 from speechkit.engines.finetune.protocol import LoraOptions
@@ -25,8 +27,18 @@ TrainingOption = in_section("Training")
 LoraOption = in_section("Low-rank adapters (LoRA)")
 AugmentationOption = in_section("Augmentation, drawn anew whenever an utterance is used")
 EvaluationOption = in_section("Evaluation and guards")
-CheckpointOption = in_section("Output")
 DeviceOption = in_section("Device")
+
+
+TrainArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="TRAIN...",
+        help="Speech and its text: manifests (.jsonl, .json, .gz), or folders and audio files with "
+        "texts beside them.",
+        show_default=False,
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,13 +325,13 @@ class CheckpointFlags:
     ] = None
     save_every: Annotated[
         int | None,
-        CheckpointOption(
+        OutputOption(
             min=1, metavar="STEPS", help="Between checkpoints. Default: ten checkpoints in all."
         ),
     ] = None
     keep_every: Annotated[
         int | None,
-        CheckpointOption(
+        OutputOption(
             min=1,
             metavar="STEPS",
             help="Keep the checkpoints of every so many steps, beside the last and the best.",
@@ -327,10 +339,22 @@ class CheckpointFlags:
     ] = None
     export: Annotated[
         str | None,
-        CheckpointOption(
+        OutputOption(
             choices=EXPORTS, help="Write the best model for faster-whisper, too (CTranslate2)."
         ),
     ] = None
+    metrics: Annotated[
+        Path | None,
+        OutputOption(
+            metavar="FILE",
+            help="Append a line for each step to this .jsonl file, for `speechkit report`. "
+            "Default: metrics.jsonl in --output-dir.",
+        ),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        OutputOption("--dry-run", help="Check the options and fetch the model, but train nothing."),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

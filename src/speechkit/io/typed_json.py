@@ -51,6 +51,8 @@ def _built(value: Any, hint: Any) -> Any:
     """A value of JSON that fits, with its lists as tuples, its objects as the dataclasses of the
     hint, and the keys of a mapping as the numbers that they were."""
     arguments = get_args(hint)
+    if get_origin(hint) in (Union, types.UnionType):
+        return _built(value, next(kind for kind in arguments if _fits(value, kind)))
     if isinstance(value, list | tuple) and hint is not Any:
         return tuple(_built(each, arguments[0]) for each in value)
     if isinstance(value, Mapping) and is_dataclass(hint):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
-from typing import Self
 
 from speechkit.errors import UsageError
 from speechkit.io.inputs import Inputs
@@ -29,7 +28,7 @@ class EvaluationSet:
     @classmethod
     def read(
         cls, name: str, sources: tuple[str, ...], language: str | None, known: Set[str]
-    ) -> Self:
+    ) -> EvaluationSet:
         """``language``: of lines without one. ``known``: languages that the model can be told.
 
         Raise `UsageError` where an utterance has no reference, or no reference has words.

@@ -200,7 +200,7 @@ class _Training:
         if self._ranks.any(self._stop.is_set):
             self._end_here()
         step, options = self._state.step, self._options
-        if self._evaluation_is_due(step) and all(m.step != step for m in self._state.evaluations):
+        if self._evaluation_is_due(step):
             self._evaluate(step)
         if self._writes:
             self._checkpoints.prune(self._state.best, options.keep_every)

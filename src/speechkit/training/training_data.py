@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from speechkit.stages.validate.stage import ValidateOptions, validate_stage
 from speechkit.training.options import FinetuneOptions
 
 VALIDATED, USAGE = "validated.jsonl", "training-data.jsonl"
+SET = ("used", "skipped")  # keys
 STEP = 0.5  # seconds: the context is a multiple of it where no one states it
 
 
@@ -128,15 +128,12 @@ def write_usage(
 ) -> None:
     """Write `USAGE`: each line of the input with ``used``, how often it was trained on.
 
-    Those that were skipped say why in ``skipped``. ``used``: input indices, once for every use.
+    Those that were skipped say why in ``skipped``. ``used``: of each utterance of the input.
     ``failures``: the ``error`` of those that could not be loaded, by input index.
     """
-    times = array("q", bytes(8 * data.count))
-    for index in used:
-        times[index] += 1
     with publish_lines(folder / USAGE) as file:
         for index, record in enumerate(manifest.read_records(str(folder / VALIDATED))):
-            results: Record = {"used": times[index]}
+            results: Record = {"used": used[index]}
             if index in data.skipped:
                 results["skipped"] = list(data.skipped[index])
             if index in failures:
@@ -162,5 +159,6 @@ def _utterance(index: int, record: Record, tokens: tuple[int, ...]) -> TrainingU
 
 
 def _as_given(record: Record) -> Record:
-    """The line without what `check` has added, but for its duration."""
-    return keys.with_results(record, "validate", {}, None)
+    """The line without what `check` and an earlier training have added, but for its duration."""
+    line = keys.with_results(record, "validate", {}, None)
+    return {key: value for key, value in line.items() if key not in SET}

@@ -9,20 +9,18 @@ that begin with one. In Chinese and Japanese it gives them 6 to 9 %, in Thai 17 
 is no space. (The recipe of transformers never has one, so that its training begins with unlearning
 it.)
 
-Times come from the ``segments`` of a line or else its ``words``, provided that they have the same
-letters as the ``text``: a transcript of `asr` in the segments is no reference. A line whose times
-lie outside its audio, overlap or run backwards, or whose label they would make too long, is trained
-without them.
+A line whose times are of no use (see `timed_pieces`), or whose label they would make too long, is
+trained without them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from speechkit.engines.asr.whisper.vocabulary import TIMESTAMP, Vocabulary, is_multilingual
+from speechkit.engines.finetune.whisper.timed_pieces import timed_pieces
 from speechkit.errors import EngineMissing, UsageError
 from speechkit.io import typed_json
 from speechkit.records import Record
@@ -32,9 +30,6 @@ if TYPE_CHECKING:
 
 TASK = "transcribe"
 NO_SPACE = {"zh", "yue", "ja", "th"}  # languages whose transcripts begin without a space
-SLACK = 0.1  # seconds by which times may reach out of the audio, by rounding
-PAUSE = 0.5  # seconds between words at which a piece ends
-ENDS = tuple(".?!。？！")  # of sentences, at which a piece ends, too
 
 
 class LabelInvalid(ValueError):
@@ -43,14 +38,6 @@ class LabelInvalid(ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-class Piece(NamedTuple):
-    """A stretch of text and its times, in seconds from the beginning of the recording."""
-
-    start: float
-    end: float
-    text: str
 
 
 class Labels:
@@ -125,73 +112,14 @@ class Labels:
         self, record: Record, text: str, language: str | None, context: float
     ) -> list[int] | None:
         """The pieces of the text, each between its times; None where there are no usable ones."""
-        pieces = _spelt_as(text, _pieces(record))
-        offset = float(record.get("offset") or 0.0)
-        seconds = min(record.get("duration") or context, context)
-        times = [time - offset for piece in pieces for time in (piece.start, piece.end)]
-        if not times or min(times) < -SLACK or max(times) > seconds + SLACK:
-            return None
-        steps = [round(min(max(time, 0.0), seconds) / TIMESTAMP) for time in times]
-        is_ordered = all(before <= after for before, after in pairwise(steps))
-        if not is_ordered or any(a == b for a, b in zip(steps[::2], steps[1::2], strict=True)):
-            return None
         tokens: list[int] = []
-        for number, piece in enumerate(pieces):
-            start, end = (self.first_timestamp + step for step in steps[2 * number :][:2])
-            tokens += [start, *self._text(piece.text, language), end]
-        return tokens
-
-
-def _pieces(record: Record) -> list[Piece]:
-    """The segments of a line if all have a text, else its words in pieces of a sentence."""
-    segments = record.get("segments") or []
-    if segments and all(segment.get("text") for segment in segments):
-        return [Piece(one["start"], one["end"], one["text"]) for one in segments]
-    words = record.get("words")
-    return list(_sentences(words)) if isinstance(words, list) and words else []
-
-
-def _sentences(words: Sequence[dict[str, Any]]) -> Iterator[Piece]:
-    """Words up to the end of a sentence or a pause, each group a piece.
-
-    Other tools write ``words``: without times that are numbers, there is none.
-    """
-    try:
-        known = [Piece(float(one["start"]), float(one["end"]), str(one["word"])) for one in words]
-    except (KeyError, TypeError, ValueError):
-        return
-    begin = 0
-    for number, (word, after) in enumerate(pairwise([*known, None]), 1):
-        assert word
-        ends = after is None or word.text.rstrip().endswith(ENDS)
-        if after is None or ends or after.start - word.end >= PAUSE:
-            text = " ".join(one.text.strip() for one in known[begin:number])
-            yield Piece(known[begin].start, word.end, text)
-            begin = number
-
-
-def _spelt_as(text: str, pieces: Sequence[Piece]) -> list[Piece]:
-    """The pieces in the spelling of the text; none where their letters differ from its.
-
-    What follows the last letter of a piece up to the next space or letter belongs to it.
-    """
-    pieces = [piece for piece in pieces if _letters(piece.text)]
-    if not pieces or _letters(text) != "".join(_letters(piece.text) for piece in pieces):
-        return []
-    spelt: list[Piece] = []
-    at = 0
-    for piece in pieces:
-        begin, missing = at, len(_letters(piece.text))
-        while at < len(text) and (missing > 0 or not (text[at].isspace() or text[at].isalnum())):
-            missing -= len(_letters(text[at]))
-            at += 1
-        spelt.append(piece._replace(text=text[begin:at].strip()))
-    spelt[-1] = pieces[-1]._replace(text=text[begin:].strip())
-    return spelt if all(piece.text for piece in spelt) else []
-
-
-def _letters(text: str) -> str:
-    return "".join(char for char in text.casefold() if char.isalnum())
+        for piece in timed_pieces(record, text, context):
+            start, end = (round(time / TIMESTAMP) for time in (piece.start, piece.end))
+            if start == end:
+                return None
+            words = self._text(piece.text, language)
+            tokens += [self.first_timestamp + start, *words, self.first_timestamp + end]
+        return tokens or None
 
 
 def _settings(path: Path) -> dict[str, Any]:
