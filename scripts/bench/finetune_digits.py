@@ -41,7 +41,11 @@ def main() -> None:
         train, held_out = digits(options, folder)
         print(f"before: {accuracy(options.model, held_out, folder):.1%} of the digits right")
         guards = [part for guard in GUARDS for part in ("--guard", texts(options, guard, folder))]
-        runs: dict[str, list[object]] = {"all weights": [], "LoRA": ["--lora", 16, *guards]}
+        evaluated = ["--eval", held_out, "--evaluate-every", options.steps]
+        runs: dict[str, list[object]] = {
+            "all weights": [],
+            "LoRA": ["--lora", 16, *evaluated, *guards],
+        }
         for kind, further in runs.items():
             run(kind, options, [train, *more, *further], held_out, folder)
 
