@@ -16,6 +16,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,8 @@ def started(options: FinetuneOptions) -> int:
     code = 1
     logs.configure(logs.LogSettings())
     try:
-        code = finetune(options, signals=True).exit_code
+        summary = finetune(options, signals=True)
+        code = 1 if summary.complete_already else summary.exit_code
     except SpeechkitError as e:
         print(e, file=sys.stderr)
         code = e.exit_code
@@ -166,3 +168,17 @@ def test_a_signal_saves_and_ends(options: FinetuneOptions, unbroken: str) -> Non
     assert {one["step"] for one in lines if one["event"] == "checkpoint"} > {0}
     assert ended(started(stopped)) == 3
     assert weights(stopped.output) == unbroken
+
+
+def test_the_page_shows_the_curves(
+    speechkit: Any, options: FinetuneOptions, unbroken: str, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    done = speechkit("report", options.output, "-o", page)
+    assert f"1 run, {STEPS} steps" in done.err
+    text = page.read_text()
+    for curve in ("Loss", "Norm of the gradients", "Learning rate", "Speed", "Memory"):
+        assert f"<figcaption>{curve}" in text
+    loss = [one["loss"] for one in records(options.output / "metrics.jsonl") if "loss" in one]
+    assert len(loss) == STEPS
+    assert text.count('class="series-0 line"') >= 5

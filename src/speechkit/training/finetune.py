@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +86,7 @@ def finetune(
                 facts = RunFacts(STAGE, str(options.output), asdict(options))
                 recorder = held.enter_context(TrainingMetrics(metrics, facts))
         if ranks.share(recorder is None):
-            return read_summary(options.output)
+            return replace(read_summary(options.output), complete_already=True)
         listeners = [one for one in (listener, recorder) if one]
         training = _Training(
             options, model, ranks, stop, signals, Listeners(listeners), progress, recorder

@@ -141,7 +141,7 @@ def read_summary(folder: Path) -> FinetuneSummary:
         if not isinstance(fields, Mapping):
             raise ValueError("no object")
         ours = {key: value for key, value in fields.items() if key not in ("stage", "exit_code")}
-        return typed_json.to_dataclass(FinetuneSummary, {**ours, "complete_already": True})
+        return typed_json.to_dataclass(FinetuneSummary, ours)
     except (OSError, ValueError) as e:
         raise OutputConflict(
             f"{shown(path)}: is no summary of a training ({e}); remove it to have it written "
