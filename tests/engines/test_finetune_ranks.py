@@ -15,7 +15,6 @@ import pytest
 import ranked
 import torch
 from safetensors.torch import load_file
-from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from speechkit.engines.finetune.ranks import Ranks
 from speechkit.errors import UsageError
@@ -64,17 +63,10 @@ def test_ranks_agree_and_none_outlives_another(tmp_path: Path, port: str) -> Non
 
 @pytest.mark.slow
 def test_ranks_learn_what_one_process_learns(
-    english_whispers: dict[str, Path], tmp_path: Path, port: str
+    untrained: dict[str, Path], tmp_path: Path, port: str
 ) -> None:
     """A step's examples are divided among them. Where one is stopped, all end to be resumed."""
-    real, model = english_whispers["whisper"], tmp_path / "model"
-    config = WhisperConfig.from_pretrained(real)
-    sizes = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "num_mel_bins": 80}
-    heads = {f"{side}_attention_heads": 2 for side in ("encoder", "decoder")}
-    config.update({**sizes, **heads, "max_source_positions": 100, "init_std": 0.2})
-    WhisperForConditionalGeneration(config).save_pretrained(model)
-    for name in ("tokenizer.json", "preprocessor_config.json", "generation_config.json"):
-        shutil.copy(real / name, model)
+    shutil.copytree(untrained["whisper"], tmp_path / "model")
     done = run(ranked.__file__, "train-then-stop", tmp_path, port)
     assert done.returncode == 0, done.stderr
     alone, first, second = (
