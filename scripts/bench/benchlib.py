@@ -9,6 +9,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ MODELS, TINY_MODELS = ROOT / ".cache" / "models", ROOT / ".cache" / "tiny-models
 CPUS = len(os.sched_getaffinity(0))
 SPEECHKIT = str(Path(sys.executable).with_name("speechkit"))
 READ_SECONDS = 0.05  # between two readings of memory
+PEAK_SECONDS = 0.2  # the same of all children, each of which takes milliseconds
 
 
 # ---------------------------------------------------------------- options and heading
@@ -137,6 +139,36 @@ def wall_medians(commands: Mapping[str, Sequence[Sequence[str]]], repeats: int) 
 
 
 # ---------------------------------------------------------------- memory
+class PeakMemory:
+    """A context in which the memory of this process's children, and of theirs, is read.
+
+    ``peak``: of all together in bytes, what they share counted once (proportional set size).
+    """
+
+    def __init__(self) -> None:
+        self.peak = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _read(self) -> None:
+        import psutil
+
+        while not self._ended.wait(PEAK_SECONDS):
+            total = 0
+            for child in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    total += child.memory_full_info().pss
+            self.peak = max(self.peak, total)
+
+
 @dataclass(frozen=True, slots=True)
 class Growth:
     """Median resident bytes of the largest worker around two counts of utterances."""

@@ -12,6 +12,7 @@ SpeechkitError                 1  fatal
 ├── OutputFailed               1  disk full, folder read-only
 │   └── TrainingInterrupted   75  the same during a training, whose last checkpoint is whole; make
 │                                 room, and run again to resume
+├── NothingToTrain             1  every utterance of the training data was skipped
 ├── TrainingDiverged           1  losses or gradients are NaN or infinite again and again
 ├── SchedulerFailed            1  SLURM is missing, does not answer or refuses
 ├── UtteranceError             -  fails one utterance: becomes its error record
@@ -68,6 +69,10 @@ class OutputFailed(SpeechkitError):
 
 class TrainingInterrupted(OutputFailed):
     exit_code = 75
+
+
+class NothingToTrain(SpeechkitError):
+    pass
 
 
 class TrainingDiverged(SpeechkitError):

@@ -144,6 +144,7 @@ def test_quick_commands_load_nothing_heavy(tmp_path: Path) -> None:
     commands = [
         ("--help",),
         *((command, "--help") for command in ("manifest", "vad", "asr", "score", "doctor")),
+        ("finetune", "--help"),
         ("models", "get", "--help"),
         ("split-manifest", "--input", data, "--splits", 2),
         ("merge-results", "--input-pattern", "output/data_split_*.jsonl", "--output", "all.jsonl"),

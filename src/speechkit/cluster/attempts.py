@@ -1,4 +1,4 @@
-"""Log of attempts at each split: ``OUTPUT_DIR/slurm/SPLIT.attempts``.
+"""Log of attempts at each split, or at a training: ``OUTPUT_DIR/slurm/SPLIT.attempts``.
 
 A task appends one line at the beginning of an attempt and one at its end. If the second line is
 missing, the task is running or was killed. Nothing else writes to the file.
@@ -18,7 +18,6 @@ from typing import Any
 from speechkit.errors import UsageError
 from speechkit.io import safe_open, typed_json
 from speechkit.io.atomic import output_errors
-from speechkit.io.output_status import output_status
 
 _MOST_BYTES = 16 << 20  # of a log, some 50,000 attempts
 
@@ -27,8 +26,8 @@ _MOST_BYTES = 16 << 20  # of a log, some 50,000 attempts
 class End:
     """The end of an attempt.
 
-    ``time``: seconds since 1970. ``done``: results of utterances and of parts by then. ``code``:
-    exit code. ``reason``: a sentence if the split isn't finished.
+    ``time``: seconds since 1970. ``done``: results of utterances and of parts by then, or steps of
+    a training. ``code``: exit code. ``reason``: a sentence if the split isn't finished.
     """
 
     time: float
@@ -54,7 +53,7 @@ class Attempt:
     end: End | None = None
 
 
-def begin(output: Path) -> Attempt:
+def begin(output: Path, done: int) -> Attempt:
     """Log the beginning of this task's attempt at the split whose results go to ``output``."""
     log = Path("/proc/self/fd/2")
     target = str(log.readlink()) if log.is_file() else ""
@@ -63,7 +62,7 @@ def begin(output: Path) -> Attempt:
         host=socket.gethostname(),
         log=target if Path(target).is_file() else "",
         time=time.time(),
-        done=output_status(output).results,
+        done=done,
     )
     record = asdict(attempt)
     del record["end"]

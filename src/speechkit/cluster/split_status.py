@@ -89,7 +89,7 @@ def split_status(layout: Layout, number: int, log: AttemptLog, task: Queued | No
     if state == BROKEN:
         reason = results.broken or log.unreadable
     elif state == FAILED:
-        reason = _failure(log, task)
+        reason = failure(log, task)
     return SplitStatus(
         number=number,
         state=state,
@@ -119,7 +119,8 @@ def _finished(output: Path, end: End | None) -> bool:
     return output.exists() and not retried and (not end or end.code in (*_FINISHED, _DRAINED))
 
 
-def _failure(log: AttemptLog, task: Queued | None) -> str:
+def failure(log: AttemptLog, task: Queued | None) -> str:
+    """Why the last attempt is not the end, as a phrase."""
     if task and task.state in _SLURM_REASONS:
         return _SLURM_REASONS[task.state]
     end = log.end

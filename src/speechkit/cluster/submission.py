@@ -96,7 +96,7 @@ def _submit_arrays(
     for offset, indices in array_chunks(splits, slurm.array_limit()).items():
         option = f"--array={array_text(indices)}{at_once}"
         job = slurm.submit(
-            _scripts() / "stage.slurm",
+            scripts() / "stage.slurm",
             [plan.stage, *plan.options, *extra],
             [*_job_options(plan, plan.stage, "%A_%a"), *plan.sbatch, option, *_after(wait_for)],
             {**_variables(plan), "SPEECHKIT_SPLIT_OFFSET": str(offset)},
@@ -109,7 +109,7 @@ def _submit_merge(record: RunRecord, merged: str, reruns: int) -> int:
     plan = record.plan
     sbatch = [option for option in plan.sbatch if not option.startswith(_GPU_OPTIONS)]
     return slurm.submit(
-        _scripts() / "merge.slurm",
+        scripts() / "merge.slurm",
         plan.export,
         [*_job_options(plan, "merge", "%j"), *sbatch, *_after(live_arrays(record))],
         {**_variables(plan), "SPEECHKIT_MERGED": merged, "SPEECHKIT_RERUNS": str(reruns)},
@@ -117,11 +117,16 @@ def _submit_merge(record: RunRecord, merged: str, reruns: int) -> int:
 
 
 def _job_options(plan: RunPlan, name: str, number: str) -> list[str]:
-    logs = str(plan.logs).replace("%", "%%")
+    return job_options(plan.folder, plan.logs, name, number)
+
+
+def job_options(folder: str, logs: Path, name: str, number: str) -> list[str]:
+    """Options for sbatch. ``folder``: where the job begins. ``number``: SLURM's pattern for it."""
+    pattern = str(logs).replace("%", "%%")
     return [
         f"--job-name=speechkit-{name}",
-        f"--chdir={plan.folder}",
-        f"--output={logs}/{name}-{number}.log",
+        f"--chdir={folder}",
+        f"--output={pattern}/{name}-{number}.log",
     ]
 
 
@@ -133,8 +138,7 @@ def _after(jobs: Sequence[int]) -> list[str]:
 def _variables(plan: RunPlan) -> dict[str, str]:
     """All variables that the batch scripts read, so that the user's environment has no effect."""
     return {
-        "VIRTUAL_ENV": sys.prefix,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        **installation(),
         "SPEECHKIT_SPLITS_DIR": plan.splits,
         "SPEECHKIT_INPUT_DIR": plan.after or plan.splits,
         "SPEECHKIT_OUTPUT_DIR": plan.output,
@@ -142,7 +146,15 @@ def _variables(plan: RunPlan) -> dict[str, str]:
     }
 
 
-def _scripts() -> Path:
+def installation() -> dict[str, str]:
+    """Variables by which a batch script finds this installation."""
+    return {
+        "VIRTUAL_ENV": sys.prefix,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+
+
+def scripts() -> Path:
     """The folder of the batch scripts, in the checkout or the installation."""
     above = Path(__file__).parents[1:]
     checkout = above[2] / "slurm"

@@ -1,6 +1,6 @@
-"""The supervisor of one split: it runs the stage, drains it, and queues the task again.
+"""The supervisor of one split or of a training: it runs it, drains it, and queues the job again.
 
-The stage runs in a separate process, so that the supervisor can log the reason of any end.
+What it supervises runs in a process of its own, so that the reason of any end can be logged.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -26,6 +26,8 @@ from speechkit.runtime import interpreter
 from speechkit.runtime.messages import DRAIN_SIGNALS
 
 DRAINED = 75
+FINISHED = (0, 3)
+SIGNALLED = 128  # and more: exit codes of a launcher whose processes were killed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,26 @@ class SplitTask:
         return granted_cpus()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is supervised.
+
+    ``output``: names the log of attempts. ``done``: counts what is done so far, in ``unit``.
+    ``requeues``: attempts in a row that finished nothing after which the job isn't queued again.
+    ``requeueable``: the job runs this alone, so that it may be queued again.
+    """
+
+    output: Path
+    command: Sequence[str]
+    done: Callable[[], int]
+    unit: str
+    requeues: int
+    requeueable: bool
+
+    def end(self, code: int, reason: str = "") -> End:
+        return End(time.time(), self.done(), code, reason=reason)
+
+
 @dataclass(frozen=True, slots=True)
 class TaskEnd:
     """``notice``: the supervisor's reason for the end, "" if the stage itself has given one."""
@@ -114,51 +136,67 @@ def begin(layout: Layout, options: TaskOptions) -> SplitTask:
             f"split {options.split}: {layout.splits} has {count}, from 0 to {count - 1}"
         )
     output = layout.result(options.split)
-    attempt = attempts.begin(output)
+    attempt = attempts.begin(output, output_status(output).results)
+    task = SplitTask(layout=layout, options=options, attempt=attempt)
     try:
         layout.require_source(options.split)
     except SpeechkitError as e:
-        attempts.finish(output, _end(output, e.exit_code, str(e)))
+        attempts.finish(output, _work(task).end(e.exit_code, str(e)))
         raise
-    return SplitTask(layout=layout, options=options, attempt=attempt)
+    return task
 
 
-def supervise(task: SplitTask) -> TaskEnd:
-    """Run the stage over the split and log the end of the attempt.
-
-    If SLURM's warning drained the stage, or something killed it, the task is queued again, unless
-    its last ``requeues`` attempts finished no utterance.
-    """
-    output = task.output
-    with failure_file() as file:
-        code, heard = _run(_command(task), file)
-        outcome = file.read()
-    if code in (0, 3):
+def supervise_split(task: SplitTask) -> TaskEnd:
+    """Run the stage over the split, as `supervise`."""
+    code, notice = supervise(_work(task), task.job)
+    if code in FINISHED:
         task.layout.copy_index()
-        attempts.finish(output, _end(output, code))
-        return TaskEnd(task.split, code)
+    return TaskEnd(task.split, code, notice)
+
+
+def supervise(work: Work, job: int) -> tuple[int, str]:
+    """Do the work and log the end of the attempt. Returns the exit code, and the supervisor's
+    reason for the end, "" if the work itself has given one.
+
+    If SLURM's warning drained the work, or something killed it, the job is queued again, unless its
+    last ``requeues`` attempts finished nothing.
+    """
+    with failure_file() as file:
+        code, heard = _run(work.command, file)
+        outcome = file.read()
+    if code in FINISHED:
+        attempts.finish(work.output, work.end(code))
+        return code, ""
     exit_code, notice, resumable = _cause(code, heard)
-    end = _end(output, exit_code, notice or (outcome.message if outcome else ""))
-    if resumable and task.options.requeueable:
-        end = _requeue(output, task.job, end, task.options.requeues)
-    attempts.finish(output, end)
-    return TaskEnd(task.split, exit_code, notice and end.reason)
+    end = work.end(exit_code, notice or (outcome.message if outcome else ""))
+    if resumable and work.requeueable:
+        end = _requeue(work, job, end)
+    attempts.finish(work.output, end)
+    return exit_code, notice and end.reason
 
 
-def _command(task: SplitTask) -> list[str]:
-    options = task.options
-    return interpreter.command(
+def _work(task: SplitTask) -> Work:
+    options, output = task.options, task.output
+    command = interpreter.command(
         "speechkit.cli",
         options.stage,
-        *(str(task.layout.source(task.split)), "--output", str(task.output)),
+        *(str(task.layout.source(task.split)), "--output", str(output)),
         *("--metrics", str(task.layout.metrics(task.split))),
         *options.options,
+    )
+    return Work(
+        output=output,
+        command=command,
+        done=lambda: output_status(output).results,
+        unit="utterances",
+        requeues=options.requeues,
+        requeueable=options.requeueable,
     )
 
 
 def _run(command: Sequence[str], file: FailureFile) -> tuple[int, set[int]]:
-    """Run the stage. Return its exit code, negative for the signal that killed it, and the signals
-    passed on to it."""
+    """Return the exit code of the command, negative for the signal that killed it, and the signals
+    that were passed on to it."""
     heard: set[int] = set()
     process: subprocess.Popen[bytes] | None = None
 
@@ -174,7 +212,9 @@ def _run(command: Sequence[str], file: FailureFile) -> tuple[int, set[int]]:
         process = subprocess.Popen(command, env=environment, pass_fds=file.descriptors)
         for number in set(heard):
             process.send_signal(number)
-        return process.wait(), heard
+        code = process.wait()
+        # A shell's word, and srun's, for a signal.
+        return (SIGNALLED - code if code > SIGNALLED else code), heard
     finally:
         # A further signal must not end the task before it has logged this one.
         for number, handler in before.items():
@@ -197,21 +237,17 @@ def _cause(code: int, heard: set[int]) -> tuple[int, str, bool]:
     return code, "", False
 
 
-def _requeue(output: Path, job: int, end: End, limit: int) -> End:
-    """Queue the task again, unless its attempts are fruitless. Returns the end with the result."""
+def _requeue(work: Work, job: int, end: End) -> End:
+    """Queue the job again, unless its attempts are fruitless. Returns the end with the result."""
     requeued = replace(end, requeued=True)
-    attempts.finish(output, requeued)  # before SLURM ends this process
-    fruitless = attempts.fruitless(attempts.read(output), job)
-    if fruitless >= limit:
+    attempts.finish(work.output, requeued)  # before SLURM ends this process
+    fruitless = attempts.fruitless(attempts.read(work.output), job)
+    if fruitless >= work.requeues:
         return replace(
             end, reason=f"{end.reason}; not queued again: {fruitless} in a row finished nothing"
         )
     try:
-        slurm.requeue_own_task()
+        slurm.requeue_own_job()
     except SchedulerFailed as e:
         return replace(end, reason=f"{end.reason}; not queued again: {e}")
-    return replace(requeued, reason=f"{end.reason}; queued again with {end.done} utterances done")
-
-
-def _end(output: Path, code: int, reason: str = "") -> End:
-    return End(time.time(), output_status(output).results, code, reason=reason)
+    return replace(requeued, reason=f"{end.reason}; queued again with {end.done} {work.unit} done")

@@ -1,22 +1,22 @@
 from __future__ import annotations
 
-import os
+from dataclasses import replace
 from pathlib import Path
 
 from speechkit.commands.device_options import DeviceFlags
+from speechkit.commands.finetune_changes import AugmentationFlags, LoraFlags
 from speechkit.commands.finetune_options import (
-    AugmentationFlags,
     CheckpointFlags,
     DataFlags,
     EvaluationFlags,
-    LoraFlags,
     ModelFlags,
     PrecisionFlags,
+    TrainArgument,
     TrainingFlags,
 )
-from speechkit.commands.options import InputsArgument, RunFlags, takes, without
-from speechkit.errors import UsageError
+from speechkit.commands.options import RunFlags, takes, without
 from speechkit.training.options import FinetuneOptions
+from speechkit.training.requirements import require_ready
 
 
 @takes(
@@ -29,10 +29,10 @@ from speechkit.training.options import FinetuneOptions
     checkpoints=CheckpointFlags,
     device=without(DeviceFlags, "devices", "copy_models_to"),
     precision=PrecisionFlags,
-    run=without(RunFlags, "output", "limit", "retry_failed", "time_limit", "prometheus"),
+    run=without(RunFlags, "output", "limit", "retry_failed", "time_limit", "metrics", "prometheus"),
 )
 def finetune(
-    inputs: InputsArgument,
+    train: TrainArgument,
     *,
     model: ModelFlags,
     data: DataFlags,
@@ -50,39 +50,22 @@ def finetune(
     Every utterance is used or skipped with a reason. A training that was stopped or killed goes on
     where it was, and ends with the same weights.
 
-    Example: speechkit finetune train.jsonl --model small --eval eval.jsonl --output-dir tuned
+    Example: speechkit finetune data.jsonl --model small --output-dir tuned
     """
-    if model.model is None:
-        raise UsageError("--model: needed, the Whisper to begin with: a folder, a name or an id")
-    if checkpoints.output_dir is None:
-        raise UsageError("--output-dir: needed for the model and the checkpoints")
     options = FinetuneOptions(
-        train=tuple(inputs),
-        model=model.model,
-        output=Path(os.path.abspath(checkpoints.output_dir)),  # noqa: PTH100
-        evaluation=tuple(evaluation.eval or ()),
-        guards=tuple(evaluation.guard or ()),
+        train=tuple(train),
+        model=model.name(),
+        output=checkpoints.folder(),
         context=model.seconds(),
-        steps=training.steps,
-        epochs=training.passes(),
-        examples_per_step=training.examples_per_step,
-        learning_rate=training.learning_rate,
-        warmup=training.warmup,
-        weight_decay=training.weight_decay,
-        clip=training.clip,
-        seed=training.seed,
+        **training.fields(),
+        **evaluation.fields(),
         lora=lora.options(),
         freeze_encoder=model.freeze_encoder,
-        gradient_checkpointing=training.gradient_checkpointing,
         language=data.language,
         timestamps=not data.no_timestamps,
         augmentation=augmentation.options(),
-        evaluate_every=evaluation.evaluate_every or 0,
         save_every=checkpoints.save_every or 0,
         keep_every=checkpoints.keep_every or 0,
-        metric=evaluation.metric,
-        patience=evaluation.patience or 0,
-        guard_budget=evaluation.guard_budget,
         export=checkpoints.export,
         batch_size=device.hardware().batch_size,
         device=device.device,
@@ -91,21 +74,24 @@ def finetune(
         offline=device.offline,
         restart=run.restart,
     )
-    return _run(options, run)
+    return _run(options, checkpoints, run.summary)
 
 
-def _run(options: FinetuneOptions, run: RunFlags) -> int:
-    from dataclasses import replace
-
+def _run(options: FinetuneOptions, checkpoints: CheckpointFlags, summary: Path | None) -> int:
     from speechkit.commands.console import conclude
+    from speechkit.engines.finetune.ranks import is_first
     from speechkit.reports.finetune import FinetuneReport
     from speechkit.reports.training_progress import TrainingDisplay
     from speechkit.runtime import logs
-    from speechkit.training.finetune import finetune as train
+    from speechkit.training.finetune import finetune as train_model
 
+    if checkpoints.dry_run:
+        require_ready(options)
+        return 0
     logs.configure(replace(logs.settings(), places={"stage": "finetune"}))
     with TrainingDisplay() as display:
-        summary = train(
-            options, metrics=run.metrics, listener=display, progress=display, signals=True
+        closing = train_model(
+            options, metrics=checkpoints.metrics, listener=display, progress=display, signals=True
         )
-    return conclude(FinetuneReport(summary), run.summary)
+    report = FinetuneReport(closing)
+    return conclude(report, summary) if is_first() else report.exit_code

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+
+import typer
 
 from speechkit.commands.completion import model_names
 from speechkit.commands.options import EngineOption, OutputOption, in_section
-from speechkit.engines.finetune.protocol import LoraOptions
 from speechkit.errors import UsageError
 from speechkit.training.options import (
     COMPUTE_TYPES,
@@ -17,16 +19,23 @@ from speechkit.training.options import (
     LEARNING_RATE,
     LORA_LEARNING_RATE,
     METRICS,
-    Augmentation,
 )
 
 DataOption = in_section("Data")
 TrainingOption = in_section("Training")
-LoraOption = in_section("Low-rank adapters (LoRA)")
-AugmentationOption = in_section("Augmentation, drawn anew whenever an utterance is used")
 EvaluationOption = in_section("Evaluation and guards")
-CheckpointOption = in_section("Output")
 DeviceOption = in_section("Device")
+
+
+TrainArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="TRAIN...",
+        help="Speech and its text: manifests (.jsonl, .json, .gz), or folders and audio files with "
+        "texts beside them.",
+        show_default=False,
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +62,12 @@ class ModelFlags:
     freeze_encoder: Annotated[
         bool, EngineOption("--freeze-encoder", help="Train the decoder alone.")
     ] = False
+
+    def name(self) -> str:
+        """Raise `UsageError`."""
+        if self.model is None:
+            raise UsageError("--model: needed, the Whisper to begin with")
+        return self.model
 
     def seconds(self) -> float | None:
         """None for auto. Raise `UsageError`."""
@@ -142,114 +157,9 @@ class TrainingFlags:
             raise UsageError("--steps and --epochs exclude each other")
         return self.epochs or EPOCHS
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoraFlags:
-    """Adapters instead of all weights."""
-
-    lora: Annotated[
-        int | None,
-        LoraOption(
-            min=1,
-            metavar="RANK",
-            help="Train adapters of this rank instead of all weights. The result is an ordinary "
-            "model: they are merged into it.",
-        ),
-    ] = None
-    lora_alpha: Annotated[
-        float | None,
-        LoraOption(min=0.0, metavar="ALPHA", help="Their scale. Default: twice the rank."),
-    ] = None
-    lora_dropout: Annotated[
-        float | None,
-        LoraOption(min=0.0, max=0.99, metavar="P", help="Their dropout. Default: 0."),
-    ] = None
-    lora_targets: Annotated[
-        str | None,
-        LoraOption(
-            metavar="NAMES",
-            help="Linear layers that get one, with commas: q_proj, k_proj, v_proj, out_proj, fc1, "
-            "fc2. Default: q_proj,v_proj.",
-        ),
-    ] = None
-
-    def options(self) -> LoraOptions | None:
-        """Raise `UsageError`."""
-        further = {
-            "--lora-alpha": self.lora_alpha,
-            "--lora-dropout": self.lora_dropout,
-            "--lora-targets": self.lora_targets,
-        }
-        if self.lora is None:
-            if given := [name for name, value in further.items() if value is not None]:
-                raise UsageError(f"{', '.join(given)}: only with --lora RANK")
-            return None
-        targets = {}
-        if self.lora_targets is not None:
-            names = tuple(name.strip() for name in self.lora_targets.split(","))
-            if not all(names):
-                raise UsageError(
-                    f"--lora-targets {self.lora_targets}: names of layers with commas between "
-                    "them, as q_proj,v_proj"
-                )
-            targets["targets"] = names
-        alpha = 2.0 * self.lora if self.lora_alpha is None else self.lora_alpha
-        dropout = self.lora_dropout or 0.0
-        return LoraOptions(rank=self.lora, alpha=alpha, dropout=dropout, **targets)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AugmentationFlags:
-    """Changes of the audio by chance."""
-
-    spec_augment: Annotated[
-        bool,
-        AugmentationOption(
-            "--spec-augment", help="Mask bands and stretches of the features (SpecAugment)."
-        ),
-    ] = False
-    speed: Annotated[
-        float,
-        AugmentationOption(
-            min=0.0, metavar="SHARE", help="Largest change of speed: 0.1 for 0.9 to 1.1 times."
-        ),
-    ] = 0.0
-    gain: Annotated[
-        float, AugmentationOption(min=0.0, metavar="DB", help="Largest change of loudness.")
-    ] = 0.0
-    noise: Annotated[
-        Path | None, AugmentationOption(metavar="DIR", help="Folder of noise to add.")
-    ] = None
-    snr: Annotated[
-        str | None,
-        AugmentationOption(
-            metavar="LOW,HIGH", help="Speech above the noise, in dB. Default: 5,25."
-        ),
-    ] = None
-
-    def options(self) -> Augmentation:
-        """Raise `UsageError`."""
-        snr = {}
-        if self.snr is not None:
-            if self.noise is None:
-                raise UsageError("--snr: only with --noise DIR")
-            snr["snr"] = self._snr(self.snr)
-        return Augmentation(
-            speed=self.speed,
-            gain=self.gain,
-            noise=self.noise,
-            spec_augment=self.spec_augment,
-            **snr,
-        )
-
-    def _snr(self, text: str) -> tuple[float, float]:
-        try:
-            low, high = map(float, text.split(","))
-        except ValueError:
-            low, high = 1.0, 0.0
-        if low > high:
-            raise UsageError(f"--snr {text}: two numbers, the lower one first, as 5,25")
-        return low, high
+    def fields(self) -> dict[str, Any]:
+        """Those of `FinetuneOptions`. Raise `UsageError`."""
+        return {**asdict(self), "epochs": self.passes()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +208,17 @@ class EvaluationFlags:
         ),
     ] = None
 
+    def fields(self) -> dict[str, Any]:
+        """Those of `FinetuneOptions`."""
+        return {
+            "evaluation": tuple(self.eval or ()),
+            "guards": tuple(self.guard or ()),
+            "evaluate_every": self.evaluate_every or 0,
+            "metric": self.metric,
+            "patience": self.patience or 0,
+            "guard_budget": self.guard_budget,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointFlags:
@@ -313,13 +234,13 @@ class CheckpointFlags:
     ] = None
     save_every: Annotated[
         int | None,
-        CheckpointOption(
+        OutputOption(
             min=1, metavar="STEPS", help="Between checkpoints. Default: ten checkpoints in all."
         ),
     ] = None
     keep_every: Annotated[
         int | None,
-        CheckpointOption(
+        OutputOption(
             min=1,
             metavar="STEPS",
             help="Keep the checkpoints of every so many steps, beside the last and the best.",
@@ -327,10 +248,28 @@ class CheckpointFlags:
     ] = None
     export: Annotated[
         str | None,
-        CheckpointOption(
+        OutputOption(
             choices=EXPORTS, help="Write the best model for faster-whisper, too (CTranslate2)."
         ),
     ] = None
+    metrics: Annotated[
+        Path | None,
+        OutputOption(
+            metavar="FILE",
+            help="Append a line for each step to this .jsonl file, for `speechkit report`. "
+            "Default: metrics.jsonl in --output-dir.",
+        ),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        OutputOption("--dry-run", help="Check the options and fetch the model, but train nothing."),
+    ] = False
+
+    def folder(self) -> Path:
+        """Raise `UsageError`."""
+        if self.output_dir is None:
+            raise UsageError("--output-dir: needed for the model and the checkpoints")
+        return Path(os.path.abspath(self.output_dir))  # noqa: PTH100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from speechkit.commands import slurm_training
 from speechkit.commands.console import conclude, say, show
 from speechkit.commands.options import DebugOption, Option, require_choice, takes
 from speechkit.commands.slurm_options import (
+    FINETUNE,
     REQUEUES,
     SPLITTABLE,
     FolderArgument,
@@ -55,13 +57,17 @@ def submit(
 ) -> None:
     """Split a manifest, submit job arrays over the splits, and a merge after them.
 
+    A training is one job instead, with a process for each GPU.
+
     Example: speechkit slurm submit asr --input data.jsonl --splits 30 -o final.jsonl
     --sbatch=--gres=gpu:1 -- --engine nemo
     """
     from speechkit.cluster import submit as cluster
     from speechkit.reports.cluster import submit_text
 
-    require_choice(stage, SPLITTABLE, "STAGE")
+    require_choice(stage, (*SPLITTABLE, FINETUNE), "STAGE")
+    if stage == FINETUNE:
+        return slurm_training.submit(context, options or [], output_dir, source, merge, jobs)
     given = _stated(context, stage, options or []).params
     export = merge.export(stage)
     splits_dir = _splits_dir(source)
@@ -74,7 +80,7 @@ def submit(
             "--format: slices of one recording lie in several splits; give it before the --, so "
             "that the merged results are exported"
         )
-    say(submit_text(cluster.submit(plan)))
+    return say(submit_text(cluster.submit(plan)))
 
 
 @app.command()
@@ -93,7 +99,7 @@ def status(
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
     debug: DebugOption = False,
 ) -> int:
-    """Show the state of every split, with the reason of each failure.
+    """Show the state of every split or of a training, with the reason of each failure.
 
     Exits with 0 once all is done, otherwise with 4.
 
@@ -102,6 +108,8 @@ def status(
     from speechkit.cluster import status as cluster
     from speechkit.reports.cluster import StatusReport
 
+    if slurm_training.is_training(output_dir):
+        return slurm_training.show_status(output_dir, wait, as_json=as_json)
     current = cluster.status(output_dir, splits_dir)
     while wait and (current.live or current.merging):
         say(StatusReport(current).view())
@@ -120,14 +128,16 @@ def rerun(
     reruns: RerunsOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Submit the incomplete splits again, and the merge after them.
+    """Submit the incomplete splits again and the merge after them, or a training that has ended.
 
     Example: speechkit slurm rerun output
     """
     from speechkit.cluster import submit as cluster
     from speechkit.reports.cluster import rerun_text
 
-    say(
+    if slurm_training.is_training(output_dir):
+        return slurm_training.rerun(output_dir, sbatch or ())
+    return say(
         rerun_text(
             cluster.rerun(output_dir, reruns, sbatch=sbatch or (), retry_failed=retry_failed)
         )
@@ -153,7 +163,7 @@ def task(
     requeues: RequeuesOption = REQUEUES,
     debug: DebugOption = False,
 ) -> int:
-    """Run a stage over one split, inside a task of a job array.
+    """Run a stage over one split, inside a task of a job array, or a training inside its job.
 
     Batch scripts call it, as can `parallel` on one machine.
 
@@ -163,7 +173,9 @@ def task(
     from speechkit.cluster.layout import find_layout
     from speechkit.reports.cluster import task_end_text, task_text
 
-    require_choice(stage, SPLITTABLE, "STAGE")
+    require_choice(stage, (*SPLITTABLE, FINETUNE), "STAGE")
+    if stage == FINETUNE:
+        return slurm_training.run(context, options or [], output_dir, requeues)
     _stated(context, stage, options or [])  # refuses what is no option of the stage
     task_options = supervisor.TaskOptions(
         stage=stage,
@@ -174,7 +186,7 @@ def task(
     )
     begun = supervisor.begin(find_layout(splits_dir, input_dir, output_dir), task_options)
     say(task_text(begun))
-    end = supervisor.supervise(begun)
+    end = supervisor.supervise_split(begun)
     if end.notice:
         say(task_end_text(end))
     return end.exit_code

@@ -13,20 +13,26 @@ from speechkit.errors import UsageError
 from speechkit.stages import STAGES
 
 SPLITTABLE = tuple(stage.name for stage in STAGES if stage.splittable)
+FINETUNE = "finetune"  # one job, without splits
 REQUEUES = 5  # fruitless attempts in a row
 
 StageArgument = Annotated[
     str,
     typer.Argument(
-        metavar="STAGE", help=f"Stage: {', '.join(SPLITTABLE[:-1])} or {SPLITTABLE[-1]}."
+        metavar="STAGE", help=f"Stage: {', '.join(SPLITTABLE)}, or {FINETUNE} for a training."
     ),
 ]
 StageOptionsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[-- OPTION...]", help="Options of the stage.", show_default=False),
+    typer.Argument(
+        metavar="[-- OPTION...]",
+        help="Options of the stage; those of a training with its inputs.",
+        show_default=False,
+    ),
 ]
 FolderArgument = Annotated[
-    str, typer.Argument(metavar="OUTPUT_DIR", help="Folder of the splits' results.")
+    str,
+    typer.Argument(metavar="OUTPUT_DIR", help="Folder of the splits' results, or the training."),
 ]
 SplitsDirOption = Annotated[
     str,
@@ -43,7 +49,11 @@ InputDirOption = Annotated[
 ]
 OutputDirOption = Annotated[
     str,
-    Option(metavar="DIR", help="Folder of the splits' results.", envvar="SPEECHKIT_OUTPUT_DIR"),
+    Option(
+        metavar="DIR",
+        help="Folder of the splits' results, or of the training.",
+        envvar="SPEECHKIT_OUTPUT_DIR",
+    ),
 ]
 SbatchOption = Annotated[
     list[str] | None,
@@ -57,8 +67,8 @@ RequeuesOption = Annotated[
     Option(
         min=0,
         metavar="N",
-        help="Attempts in a row without a finished utterance after which a task is no longer "
-        "queued again.",
+        help="Attempts in a row without a finished utterance, or step of a training, after which "
+        "a task is no longer queued again.",
         envvar="SPEECHKIT_REQUEUES",
     ),
 ]

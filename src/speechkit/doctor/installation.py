@@ -24,6 +24,7 @@ from typing import Any
 
 from speechkit.engines import model_catalogue, plugins, registry
 from speechkit.engines.engine_info import STAGES, EngineInfo
+from speechkit.engines.finetune import whisper as finetune_whisper
 from speechkit.io import hardware
 from speechkit.io.packaged_models import user_cache
 from speechkit.version import __version__
@@ -123,6 +124,7 @@ def _package(module: str, name: str, purpose: str, needed: bool) -> Finding:
 def _engines() -> Iterator[Finding]:
     for stage in STAGES:
         yield from map(_engine, registry.available(stage))
+    yield _engine(finetune_whisper.INFO)
     for name, problem in plugins.problems(registry.ENGINES).items():
         yield Finding(name, "of another package", problem)
 

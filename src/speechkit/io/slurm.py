@@ -75,11 +75,13 @@ def queue(user: int) -> list[Queued]:
     return jobs
 
 
-def requeue_own_task() -> None:
-    """End this task of a job array and queue it again."""
-    # By its place in the array: the last task's own number is that of the whole array.
-    task = "{SLURM_ARRAY_JOB_ID}_{SLURM_ARRAY_TASK_ID}".format(**os.environ)
-    _ask(["scontrol", "requeue", task])
+def requeue_own_job() -> None:
+    """End this job, or this task of a job array, and queue it again."""
+    job = os.environ["SLURM_JOB_ID"]
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        # By its place in the array: the last task's own number is that of the whole array.
+        job = "{SLURM_ARRAY_JOB_ID}_{SLURM_ARRAY_TASK_ID}".format(**os.environ)
+    _ask(["scontrol", "requeue", job])
 
 
 def cancel(job: int) -> None:

@@ -6,6 +6,7 @@ import json
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
+from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 _MAX_NUMBER = 1 << 53  # beyond it a count or a time is a mistake
@@ -32,7 +33,7 @@ def to_dataclass(kind: type[T], fields: Any) -> T:
     """
     if not isinstance(fields, Mapping):
         raise ValueError(f"expected an object, found {_shown(fields)}")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     for name, value in fields.items():
         if not _fits(value, hints.get(name)):
             raise ValueError(f"{name} can't be {_shown(value)}")
@@ -43,25 +44,28 @@ def to_dataclass(kind: type[T], fields: Any) -> T:
         raise ValueError(str(e).partition("() ")[2] or str(e)) from e
 
 
+_hints = cache(get_type_hints)  # which compiles them anew
+
+
 def _built(value: Any, hint: Any) -> Any:
     """A value of JSON that fits, with its lists as tuples, its objects as the dataclasses of the
     hint, and the keys of a mapping as the numbers that they were."""
-    arguments = get_args(hint)
-    if isinstance(value, list | tuple) and hint is not Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _built(value, next(kind for kind in arguments if _fits(value, kind)))
+    if origin is tuple:
         return tuple(_built(each, arguments[0]) for each in value)
-    if isinstance(value, Mapping) and is_dataclass(hint):
-        return to_dataclass(hint, value)  # type: ignore[arg-type]
-    if isinstance(value, Mapping) and get_origin(hint) in (dict, Mapping):
+    if origin in (dict, Mapping):
         key, kind = arguments
         return {int(k) if key is int else k: _built(each, kind) for k, each in value.items()}
+    if is_dataclass(hint) and isinstance(value, Mapping):
+        return to_dataclass(hint, value)  # type: ignore[arg-type]
     return value
 
 
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value of JSON has the type of a field; None stands for no such field."""
     origin, arguments = get_origin(hint), get_args(hint)
-    if is_dataclass(hint):
-        return isinstance(value, Mapping) or type(value) is hint
     if origin in (Union, types.UnionType):
         return any(_fits(value, argument) for argument in arguments)
     if origin is tuple:
@@ -70,7 +74,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, Mapping) and _all_fit(value.values(), arguments[1])
     if hint in (float, int):
         return type(value) in (int, hint) and 0 <= value < _MAX_NUMBER
-    return hint is Any or (hint is not None and type(value) is hint)
+    return hint is Any or type(value) is hint or (is_dataclass(hint) and type(value) is dict)
 
 
 def _all_fit(values: Iterable[Any], hint: Any) -> bool:

@@ -9,7 +9,6 @@ from typing import Any
 from speechkit.io.file_names import shown
 from speechkit.reports.plurals import counted
 from speechkit.reports.progress import clock
-from speechkit.training.evaluation import Measured
 from speechkit.training.guard import GuardRates
 from speechkit.training.rates import Rates
 from speechkit.training.summary import FinetuneSummary
@@ -92,9 +91,7 @@ class FinetuneReport:
         if summary.skipped_steps:
             yield f"  steps that changed nothing (NaN or infinite): {summary.skipped_steps}"
         if summary.returns:
-            yield (
-                f"  returns to a former checkpoint, each with half the rate: {summary.returns}"
-            )
+            yield (f"  returns to a former checkpoint, each with half the rate: {summary.returns}")
 
     def _work(self) -> Iterator[str]:
         summary, pace = self.summary, self.summary.pace

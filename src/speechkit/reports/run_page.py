@@ -38,7 +38,9 @@ class RunPage:
 
     def view(self) -> str:
         runs, history = counted(len(self.history.runs), "run"), self.history
-        return f"{shown(self.path)}: {runs}, {counted(history.answers, 'utterance')}"
+        steps = sum(len(one.steps) for one in history.trainings.values())
+        done = counted(steps, "step") if steps else counted(history.answers, "utterance")
+        return f"{shown(self.path)}: {runs}, {done}"
 
     def to_json(self) -> dict[str, Any]:
         history = self.history

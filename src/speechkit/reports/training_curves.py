@@ -21,26 +21,25 @@ def training_curves(training: TrainingHistory) -> Iterator[Html]:
     loss = training.values("loss")
     lines = [Series("loss", loss), Series("smoothed", _smoothed(loss))]
     yield _curve("Loss", lines, unit="nats a token", marks=marks)
-    if rates := training.rates():
-        percent = [
-            Series(name, [(step, 100 * rate) for step, rate in points])
-            for name, points in rates.items()
-        ]
-        yield _curve("Evaluations", percent, unit="%")
-        yield _evaluations(training, [*rates])
+    if training.evaluations:
+        yield from _evaluations(training)
     yield _curve("Norm of the gradients", [Series("norm", training.values("norm"))], marks=marks)
     yield _curve("Learning rate", [Series("rate", training.values("learning_rate"))])
     speed = Series("speed", training.values("examples_per_second"))
     yield _curve("Speed", [speed], unit="examples a second")
+    yield _memory(training)
+    if marks:
+        rows = [[int(mark.at), mark.text] for mark in marks]
+        yield table("Events that the charts mark", ["step", "event"], rows)
+
+
+def _memory(training: TrainingHistory) -> Html:
     memory = [
         Series(name, [(step, value and value / 2**20) for step, value in training.values(field)])
         for name, field in (("process", "rss"), ("device", "device"))
     ]
     used = [one for one in memory if any(value for _, value in one.points)]
-    yield _curve("Memory", used, unit="MB")
-    if marks:
-        rows = [[int(mark.at), mark.text] for mark in marks]
-        yield table("Events that the charts mark", ["step", "event"], rows)
+    return _curve("Memory", used, unit="MB")
 
 
 def _curve(
@@ -61,9 +60,15 @@ def _smoothed(points: Points) -> list[tuple[float, float | None]]:
     return smoothed
 
 
-def _evaluations(training: TrainingHistory, names: Sequence[str]) -> Html:
+def _evaluations(training: TrainingHistory) -> Iterator[Html]:
+    found = training.rates()
+    percent = [
+        Series(name, [(step, 100 * rate) for step, rate in points])
+        for name, points in found.items()
+    ]
+    yield _curve("Evaluations", percent, unit="%")
     rows = [
-        [step, *(round(100 * rates[name], 2) if name in rates else None for name in names)]
+        [step, *(round(100 * rates[name], 2) if name in rates else None for name in found)]
         for step, rates in sorted(training.evaluations.items())
     ]
-    return table("Evaluations in %", ["step", *names], rows)
+    yield table("Evaluations in %", ["step", *found], rows)

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Any
 
 from speechkit.reports.progress import ProgressDisplay, clock
-from speechkit.runtime import logs
 from speechkit.runtime.device_memory import device_memory
 from speechkit.training.evaluation import Measured
 from speechkit.training.watch import StepInfo
@@ -22,6 +21,9 @@ class TrainingDisplay(ProgressDisplay):
         super().__init__()
         self._steps = 0
         self._loss = self._seconds = math.nan
+
+    def __enter__(self) -> TrainingDisplay:
+        return self
 
     def step(self, info: StepInfo) -> None:
         self._steps += 1

@@ -12,10 +12,10 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from speechkit.engines import model_catalogue, registry
 from speechkit.errors import Drained, OutputConflict
@@ -50,15 +50,6 @@ class Measured(Rates):
     step: int
     guards: dict[str, GuardRates] = field(default_factory=dict)
     refused: str = ""
-
-    def to_json(self) -> Record:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        guards = fields.get("guards", {})
-        parsed = {name: GuardRates.from_json(one) for name, one in guards.items()}
-        return super(Measured, cls).from_json({**fields, "guards": parsed})
 
 
 def is_better(one: Rates, other: Rates | None, metric: str) -> bool:

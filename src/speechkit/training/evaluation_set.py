@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import dataclass, field
 
 from speechkit.errors import UsageError
 from speechkit.io.inputs import Inputs
-from speechkit.records import Record
+from speechkit.records import Record, Utterance
 from speechkit.scoring.normalise import normaliser
 from speechkit.scoring.results import ScoreOptions
 
@@ -29,41 +28,54 @@ class EvaluationSet:
     @classmethod
     def read(
         cls, name: str, sources: tuple[str, ...], language: str | None, known: Set[str]
-    ) -> Self:
+    ) -> EvaluationSet:
         """``language``: of lines without one. ``known``: languages that the model can be told.
 
         Raise `UsageError` where an utterance has no reference, or no reference has words.
         """
-        if "-" in sources:
-            raise UsageError(f"{name}: stdin can be read only once; name a file")
-        words = normaliser(ScoreOptions().normaliser)
-        count, lacking, has_words = 0, list[str](), False
-        spoken = set[str]()
-        has_languages = True
+        where = ", ".join(sources)
+        lines = _References(normaliser(ScoreOptions().normaliser))
         with Inputs(sources) as inputs:
             inputs.scan()  # all malformed lines are named
             for utterance in inputs:
-                record = utterance.record
-                count += 1
-                if record.get("text") is None:
-                    lacking.append(utterance.audio)
-                has_words = has_words or bool(words(record.get("text") or ""))
-                spoken.add((record.get("lang") or language or "").lower())
-                has_languages = has_languages and bool(record.get("lang"))
-        shown = ", ".join(lacking[:SHOWN]) + (", …" if len(lacking) > SHOWN else "")
-        where = ", ".join(sources)
-        if lacking:
+                lines.add(utterance)
+        if lines.lacking:
+            shown = ", ".join(lines.lacking[:SHOWN]) + ", …" * (len(lines.lacking) > SHOWN)
             raise UsageError(
-                f"{where}: {len(lacking)} of {count} utterances have no `text` to compare with "
-                f"({shown}); give it to them, or take them out"
+                f"{where}: {len(lines.lacking)} of {lines.count} utterances have no `text` to "
+                f"compare with ({shown}); give it to them, or take them out"
             )
-        if not has_words:
+        if not lines.has_words:
             raise UsageError(f"{where}: there are no words in it to compare with")
+        spoken = {name or (language or "").lower() for name in lines.languages}
         told = ",".join(sorted(spoken)) if spoken <= known else None
-        return cls(name, sources, told, has_languages)
+        return cls(name, sources, told, "" not in lines.languages)
 
     def with_languages(self, transcripts: Iterable[Record]) -> Iterator[Record]:
         """The transcripts with the languages of the set, where asr has put those that it heard."""
         with Inputs(self.sources) as inputs:
             for utterance, record in zip(inputs, transcripts, strict=True):
                 yield {**record, "lang": utterance.record.get("lang")}
+
+
+@dataclass(slots=True)
+class _References:
+    """What the lines of a set have, of which ``words`` takes away all but the words.
+
+    ``lacking``: the audio of those without `text`. ``languages``: "" of a line without one.
+    """
+
+    words: Callable[[str], str]
+    count: int = 0
+    lacking: list[str] = field(default_factory=list)
+    has_words: bool = False
+    languages: set[str] = field(default_factory=set)
+
+    def add(self, utterance: Utterance) -> None:
+        text = utterance.record.get("text")
+        self.count += 1
+        if text is None:
+            self.lacking.append(utterance.audio)
+        elif not self.has_words:
+            self.has_words = bool(self.words(text))
+        self.languages.add((utterance.record.get("lang") or "").lower())

@@ -69,10 +69,11 @@ def _prove(best: Path, exported: Path, step: int, evaluator: Evaluator) -> Proof
     rates = [Rates.of(evaluator.score(path).total) for path in (own, other)]
     texts = [[one["pred_text"] for one in manifest.read_records(str(p))] for p in (own, other)]
     different = sum(first != second for first, second in zip(*texts, strict=True))
-    return Proof(own=rates[0], other=rates[1], different=different, refused=_refusal(*rates))
+    return Proof(own=rates[0], other=rates[1], different=different, refused=refusal(*rates))
 
 
-def _refusal(own: Rates, other: Rates) -> str:
+def refusal(own: Rates, other: Rates) -> str:
+    """Why the engines differ too much, as a sentence; "" where they don't."""
     errors = round(abs(own.quoted - other.quoted) * own.reference)
     if errors <= max(APART / 100 * own.reference, ERRORS_APART):
         return ""

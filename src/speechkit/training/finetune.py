@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,14 +27,16 @@ from speechkit.training.context_hint import context_hint
 from speechkit.training.evaluation import Evaluator
 from speechkit.training.export import export_ct2
 from speechkit.training.loader import Loader
-from speechkit.training.loop import LoopOptions, resume, train
+from speechkit.training.loop import train
+from speechkit.training.loop_options import LoopOptions
 from speechkit.training.model_card import write_card
 from speechkit.training.options import FinetuneOptions
 from speechkit.training.requirements import require_consistent
+from speechkit.training.resume import resume
 from speechkit.training.run_folder import RunFolder, identity
 from speechkit.training.state import TrainingState
 from speechkit.training.summary import FinetuneSummary, Pace, read_summary, summarised
-from speechkit.training.training_data import TrainingData, prepare, write_usage
+from speechkit.training.training_data import USAGE, TrainingData, check, select, write_usage
 from speechkit.training.training_metrics import STAGE, TrainingMetrics
 from speechkit.training.watch import Listener, Listeners
 
@@ -72,24 +73,23 @@ def finetune(
     inputs = (*options.train, *options.evaluation, *options.guards)
     require_apart(inputs, None, [("--metrics", metrics)])
     registry.require_installed(INFO)
-    ranks = Ranks.of_environment()
-    with StopRequest(cancel, signals=signals) as stop, ExitStack() as held:
-        options = replace(options, model=str(_located(options, ranks)))
-        is_done = False
-        if ranks.rank == 0:
-            pinned = identity(options, Path(options.model))
-            folder = RunFolder(options.output, pinned, restart=options.restart)
-            is_done = held.enter_context(folder).is_done
-        if ranks.share(is_done):
-            return read_summary(options.output)
-        listeners = [listener] if listener and ranks.rank == 0 else []
+    with (
+        StopRequest(cancel, signals=signals) as stop,
+        Ranks.of_environment(options.device) as ranks,
+        ExitStack() as held,
+    ):
+        model = _located(options, ranks)
         recorder = None
         if ranks.rank == 0:
-            facts = RunFacts(STAGE, str(options.output), asdict(options))
-            recorder = held.enter_context(TrainingMetrics(metrics, facts))
-            listeners.append(recorder)
+            folder = RunFolder(options.output, identity(options, model), restart=options.restart)
+            if not held.enter_context(folder).is_done:
+                facts = RunFacts(STAGE, str(options.output), asdict(options))
+                recorder = held.enter_context(TrainingMetrics(metrics, facts))
+        if ranks.share(recorder is None):
+            return replace(read_summary(options.output), complete_already=True)
+        listeners = [one for one in (listener, recorder) if one]
         training = _Training(
-            options, ranks, stop, signals, Listeners(listeners), progress, recorder
+            options, model, ranks, stop, signals, Listeners(listeners), progress, recorder
         )
         return training.run()
 
@@ -107,9 +107,10 @@ def _located(options: FinetuneOptions, ranks: Ranks) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Training:
-    """``recorder``: of the first rank, which alone writes and evaluates."""
+    """A training on one rank. ``recorder``: of the first one, which alone writes and evaluates."""
 
     options: FinetuneOptions
+    model: Path
     ranks: Ranks
     stop: StopRequest
     signals: bool
@@ -131,6 +132,8 @@ class _Training:
         if not state.batch_size:
             trainer.fit_batch(_longest(data))
         pace = Pace()
+        listener = Listeners([self.listener, pace])
+        loaders = options.workers or min(MOST_LOADERS, max(1, granted_cpus() // ranks.size))
         with Loader(
             data,
             plan,
@@ -138,18 +141,10 @@ class _Training:
             options.seed,
             rank=ranks.rank,
             ranks=ranks.size,
-            workers=options.workers or min(MOST_LOADERS, max(1, granted_cpus() // ranks.size)),
+            workers=loaders,
         ) as loader:
             state = train(
-                trainer,
-                loader,
-                checkpoints,
-                evaluator,
-                state,
-                how,
-                ranks,
-                self.stop,
-                Listeners([self.listener, pace]),
+                *(trainer, loader, checkpoints, evaluator, state, how, ranks, self.stop, listener)
             )
         if ranks.rank == 0:
             self._conclude(data, evaluator, trainer, state, how, pace)
@@ -157,22 +152,14 @@ class _Training:
         return read_summary(options.output)
 
     def _data(self) -> TrainingData:
-        """The data, checked by the first rank and then read by the others.
-
-        Raise `NothingToTrain`.
-        """
+        """What can be trained on; the first rank checks it. Raise `NothingToTrain`."""
         options, ranks = self.options, self.ranks
-        labels = Labels(Path(options.model), options.language, options.timestamps)
-        for turn in range(ranks.size):
-            if turn == ranks.rank:
-                data = prepare(
-                    options,
-                    labels,
-                    options.output,
-                    progress=self.progress,
-                    signals=self.signals,
-                )
-            ranks.wait()
+        labels = Labels(self.model, options.language, options.timestamps)
+        if ranks.rank == 0:
+            folder, progress = options.output, self.progress
+            check(options, labels, folder, progress=progress, signals=self.signals)
+        ranks.wait()
+        data = select(options, labels, options.output)
         if not data.utterances:
             if ranks.rank == 0:
                 write_usage(options.output, data, (0,) * data.count, {})
@@ -210,7 +197,7 @@ class _Training:
         options = self.options
         return WhisperTrainer(
             TrainerOptions(
-                model=Path(options.model),
+                model=self.model,
                 device=options.device,
                 compute_type=options.compute_type,
                 context=data.context,
@@ -255,18 +242,20 @@ class _Training:
             hint=self._hint(data),
         )
         if state.best:
-            write_card(options.output / BEST, summary)
+            write_card(options.output / BEST, summary, summary.best)
+        write_card(options.output / LAST, summary, summary.last)
         summary.write(options.output)
         if self.recorder:
             self.recorder.conclude(summary.exit_code)
 
 
 def _why_nothing(data: TrainingData) -> str:
-    counts = Counter(reason for reasons in data.skipped.values() for reason in reasons)
-    named = ", ".join(f"{count} x {reason}" for reason, count in counts.most_common())
+    if not data.count:
+        return "nothing can be trained on: the input holds no utterances"
+    named = ", ".join(f"{count} x {reason}" for reason, count in data.reasons.items())
     return (
         f"nothing can be trained on: all {data.count} utterances were skipped ({named}); "
-        f"training-data.jsonl has the reasons of each"
+        f"{USAGE} in the output folder has the reasons of each"
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from typing import Any, Self
 
 from speechkit.records import Record
 from speechkit.training.rates import Rates
@@ -24,12 +23,6 @@ class GuardRates(Rates):
 
     languages: dict[str, Rates] = field(default_factory=dict)
     moved: float | None = None
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        languages = fields.get("languages", {})
-        parsed = {name: Rates.from_json(one) for name, one in languages.items()}
-        return super(GuardRates, cls).from_json({**fields, "languages": parsed})
 
 
 def refusal(

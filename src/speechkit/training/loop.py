@@ -61,6 +61,7 @@ def train(
 ) -> TrainingState:
     """Train from where `resume` has restored the trainer to the end; return the last state.
 
+    ``evaluator``: of the first rank, None for the others; without any, no checkpoint is the best.
     Raise `Drained` when told to stop, `TrainingInterrupted` where an output can't be written, both
     with a checkpoint to go on from, and `TrainingDiverged`.
     """
@@ -89,6 +90,7 @@ class _Training:
 
     def __post_init__(self) -> None:
         self._writes = self._ranks.rank == 0
+        self._evaluates = self._ranks.any(self._evaluator is not None)
         if not self._writes:
             self._listener = Listeners(())
         self._unsaved = Unsaved()
@@ -198,7 +200,7 @@ class _Training:
         if self._ranks.any(self._stop.is_set):
             self._end_here()
         step, options = self._state.step, self._options
-        if self._evaluation_is_due(step) and all(m.step != step for m in self._state.evaluations):
+        if self._evaluation_is_due(step):
             self._evaluate(step)
         if self._writes:
             self._checkpoints.prune(self._state.best, options.keep_every)
@@ -227,7 +229,7 @@ class _Training:
     def _measured(self, step: int, best: Measured | None) -> Measured:
         """The rates of the checkpoint of a step, or of the model as given for step 0."""
         found = None
-        if self._writes and self._evaluator:
+        if self._evaluator:
             model = self._checkpoints.path(step) / MODEL
             rates = self._evaluator.measure(model, step, best) if step else self._evaluator.before
             found = asdict(rates)
@@ -280,7 +282,7 @@ class _Training:
         return every or step == options.steps or self._evaluation_is_due(step)
 
     def _evaluation_is_due(self, step: int) -> bool:
-        if self._evaluator is None:
+        if not self._evaluates:
             return False
         return step % self._options.evaluate_every == 0 or step == self._options.steps
 

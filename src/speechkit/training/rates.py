@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, TypeVar
 
-from speechkit.io import typed_json
 from speechkit.scoring.results import Group
+
+Of = TypeVar("Of", bound="Rates")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Rates:
         return self.cer if self.figure == "cer" else self.wer
 
     @classmethod
-    def of(cls, group: Group, **more: Any) -> Self:
+    def of(cls: type[Of], group: Group, **more: Any) -> Of:
         """Those of a group that has words in its references."""
         counts = group.chars if group.letters.figure == "cer" else group.words
         return cls(
@@ -42,8 +42,3 @@ class Rates:
             figure=group.letters.figure,
             **more,
         )
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """Raise ValueError."""
-        return typed_json.to_dataclass(cls, fields)

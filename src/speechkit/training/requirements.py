@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from speechkit.engines import model_catalogue, registry
+from speechkit.engines.finetune.whisper import INFO
 from speechkit.errors import UsageError
 from speechkit.io.file_names import shown
 from speechkit.training.options import COMPUTE_TYPES, EXPORTS, METRICS, FinetuneOptions
@@ -12,6 +14,13 @@ from speechkit.training.options import COMPUTE_TYPES, EXPORTS, METRICS, Finetune
 LONGEST_CONTEXT = 30.0  # seconds; Whisper's window
 SHORTEST_CONTEXT = 0.2
 FRAME = 0.02  # seconds of a position of Whisper's encoder
+
+
+def require_ready(options: FinetuneOptions) -> None:
+    """Fetch the model. Raise what ends a training before it reads its data."""
+    require_consistent(options)
+    registry.require_installed(INFO)
+    model_catalogue.locate(registry.find("asr", "whisper"), options.model, offline=options.offline)
 
 
 def require_consistent(options: FinetuneOptions) -> None:

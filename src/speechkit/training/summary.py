@@ -141,7 +141,7 @@ def read_summary(folder: Path) -> FinetuneSummary:
         if not isinstance(fields, Mapping):
             raise ValueError("no object")
         ours = {key: value for key, value in fields.items() if key not in ("stage", "exit_code")}
-        return typed_json.to_dataclass(FinetuneSummary, {**ours, "complete_already": True})
+        return typed_json.to_dataclass(FinetuneSummary, ours)
     except (OSError, ValueError) as e:
         raise OutputConflict(
             f"{shown(path)}: is no summary of a training ({e}); remove it to have it written "
@@ -162,7 +162,6 @@ def summarised(
     hint: str,
 ) -> FinetuneSummary:
     """The summary of a training that has ended."""
-    reasons = Counter(reason for reasons in data.skipped.values() for reason in reasons)
     kinds = Counter(str(record["type"]) for record in state.failures.values())
     return FinetuneSummary(
         output=str(options.output),
@@ -170,7 +169,7 @@ def summarised(
         utterances=data.count,
         usable=len(data.utterances),
         trained=sum(count > 0 for count in state.used),
-        skipped=dict(reasons.most_common()),
+        skipped=data.reasons,
         failed=dict(kinds.most_common()),
         unaugmented=state.unaugmented,
         planned=planned,

@@ -15,7 +15,7 @@ from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from speechkit.errors import Drained, EngineFailed, UsageError
+from speechkit.errors import Drained, EngineFailed, SpeechkitError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ class Ranks:
 
     ``device``: the GPU of this process, None if it may choose. All ranks have to make the same
     calls in the same order. A call raises `EngineFailed` if another process has ended, and
-    `Drained` if it has left by `Drained`. A signal is handled after the call.
+    `Drained` if it has left the context with exit code 75. A signal is handled after the call.
     """
 
     def __init__(self) -> None:
@@ -73,14 +73,15 @@ class Ranks:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave together, unless by an error, because launchers end all processes if one fails."""
-        if self.size == 1 or not (error is None or isinstance(error, Drained)):
+        """Leave together, at the end or to be resumed, because launchers kill all if one fails."""
+        resumable = isinstance(error, SpeechkitError) and error.exit_code == Drained.exit_code
+        if self.size == 1 or (error and not resumable):
             return
         from torch import distributed
 
         if not self._left:
             with _undisturbed(), _heard():
-                self._exchange(None, leaves=error is not None)
+                self._exchange(None, leaves=resumable)
         distributed.destroy_process_group()
 
     def sum_gradients(self, gradients: Sequence[Tensor]) -> None:
@@ -170,6 +171,11 @@ class Ranks:
         if self._bucket is None or len(self._bucket) < values:
             self._bucket = torch.empty(values, dtype=torch.float32, device=like.device)
         return self._bucket[:values]
+
+
+def is_first() -> bool:
+    """Whether this process is that of rank 0, which alone writes and reports."""
+    return _number("WORLD_SIZE", "1") <= 1 or _number("RANK") == 0
 
 
 def _groups(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from speechkit.engines.encoders.log_mel import LogMel
 from speechkit.engines.finetune.protocol import TrainingExample
 from speechkit.engines.finetune.whisper import spec_augment
+from speechkit.engines.finetune.whisper.precision import full_float32
 from speechkit.engines.mel_filters import HOP
 from speechkit.engines.torch.device import to_device
 
@@ -65,7 +66,8 @@ class Tensors:
     def _features(self, examples: Sequence[TrainingExample]) -> Tensor:
         waveforms = [torch.from_numpy(example.waveform) for example in examples]
         padded = pad_sequence(waveforms, batch_first=True)
-        features = self._log_mel(to_device(padded, self._device), self._frames)
+        with full_float32():
+            features = self._log_mel(to_device(padded, self._device), self._frames)
         if self._augment:
             for row, example in zip(features, examples, strict=True):
                 heard = min(-(-len(example.waveform) // HOP), self._frames)

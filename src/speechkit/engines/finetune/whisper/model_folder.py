@@ -21,7 +21,6 @@ from speechkit.engines.asr.whisper.checkpoint import ENCODER_POSITIONS, OUTPUT
 from speechkit.engines.finetune.whisper import tensor_files
 from speechkit.engines.torch import transformers_folder
 from speechkit.errors import EngineMissing, UsageError
-from speechkit.io.atomic import output_errors
 
 POSITIONS = 50  # of the encoder, a second
 #: What a trained model has from its base, beside config.json.
@@ -98,7 +97,8 @@ def _model(config: WhisperConfig, loaded: checkpoint.Checkpoint) -> WhisperForCo
 
 
 def save(folder: Path, weights: Mapping[str, Tensor], base: Base) -> None:
-    """Write a model that transformers, `asr` and a later training load. Raise `OutputFailed`.
+    """Write a model that transformers, `asr` and a later training load. Raise as
+    `tensor_files.write`.
 
     ``weights``: by name, with the encoder's positions of its context alone; where they are fewer
     than in the base, config.json says how many seconds they are for, in ``encoder_context``.
@@ -112,10 +112,9 @@ def save(folder: Path, weights: Mapping[str, Tensor], base: Base) -> None:
     tensors = {**weights, ENCODER_POSITIONS: base.table}
     if config.get("tie_word_embeddings", True):
         del tensors[OUTPUT]
-    with output_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in base.files.items():
-            (folder / name).write_bytes(content)
-        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-        (folder / "config.json").write_text(text, encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in base.files.items():
+        (folder / name).write_bytes(content)
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    (folder / "config.json").write_text(text, encoding="utf-8")
     tensor_files.write(folder / "model.safetensors", tensors)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,17 @@ import torch
 from torch import Tensor
 
 from speechkit.engines.torch import device as torch_device
-from speechkit.io.atomic import output_errors
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """A context without TF32, whose mantissa of 10 bits shows in the logarithms of features."""
+    usual = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(usual)
 
 
 class Precision:
@@ -26,6 +37,7 @@ class Precision:
         self.dtype = torch_device.dtype(requested, device, "finetune")
         self._device = device
         self._scaler = torch.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        self._scaler.scale(torch.zeros((), device=device))  # has no scale before its first use
         if device.type == "cuda":
             torch.set_float32_matmul_precision("high")  # TF32
             torch.backends.cudnn.allow_tf32 = True
@@ -56,8 +68,7 @@ class Precision:
         self._scaler.update()
 
     def save(self, path: Path) -> None:
-        with output_errors(path):
-            path.write_text(json.dumps(self._scaler.state_dict()) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(self._scaler.state_dict()) + "\n", encoding="utf-8")
 
     def restore(self, path: Path) -> None:
         """Raise ValueError, with nothing changed, for a file that isn't one of `save`'s."""

@@ -10,23 +10,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from speechkit.errors import OutputFailed
-from speechkit.io.atomic import output_errors
-
 SHOWN = 3  # names in an error
 
 
 def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write the tensors. Raise `OutputFailed`."""
+    """Write the tensors. Raise OSError, and `SafetensorError` for one in safetensors itself."""
     whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    with output_errors(path):
-        path.touch()
-        mode = path.stat().st_mode  # by the umask; safetensors gives its files to the owner alone
-        try:
-            save_file(whole, path, {"format": "pt"})  # transformers reads no file without it
-        except SafetensorError as e:
-            raise OutputFailed(f"{path}: can't be written: {e}") from e
-        path.chmod(mode)
+    path.touch()
+    mode = path.stat().st_mode  # by the umask; safetensors gives its files to the owner alone
+    save_file(whole, path, {"format": "pt"})  # transformers reads no file without it
+    path.chmod(mode)
 
 
 def read_into(path: Path, tensors: Mapping[str, Tensor]) -> None:
