@@ -15,7 +15,7 @@ import soundfile
 from runkit import records, write_manifest
 from speechkit.engines.finetune.whisper.labels import Labels
 from speechkit.training.options import FinetuneOptions
-from speechkit.training.training_data import TrainingData, prepare, select, write_usage
+from speechkit.training.training_data import TrainingData, check, select, write_usage
 from vocabularykit import tokenizer_file
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "speech"
@@ -77,7 +77,8 @@ def prepared(
     folder = tmp_path_factory.mktemp("data")
     train = write_manifest(folder / "train.jsonl", lines(folder))
     options = FinetuneOptions(train=(str(train),), model="any", output=folder / "out", context=15.0)
-    return options, prepare(options, labels, options.output)
+    check(options, labels, options.output)
+    return options, select(options, labels, options.output)
 
 
 def test_every_utterance_is_used_or_has_a_reason(
@@ -94,7 +95,8 @@ def test_every_utterance_is_used_or_has_a_reason(
     written = options.output / "validated.jsonl"
     assert not records(written)[6]["valid"]
     before = written.stat().st_ino
-    assert prepare(options, labels, options.output) == data
+    check(options, labels, options.output)
+    assert select(options, labels, options.output) == data
     assert written.stat().st_ino == before
 
 

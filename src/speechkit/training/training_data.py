@@ -54,19 +54,6 @@ class TrainingData:
         return dict(Counter(r for reasons in self.skipped.values() for r in reasons).most_common())
 
 
-def prepare(
-    options: FinetuneOptions,
-    labels: Labels,
-    folder: Path,
-    *,
-    progress: Listener | None = None,
-    signals: bool = False,
-) -> TrainingData:
-    """`check` the data, then `select` what can be trained on."""
-    check(options, labels, folder, progress=progress, signals=signals)
-    return select(options, labels, folder)
-
-
 def check(
     options: FinetuneOptions,
     labels: Labels,
@@ -75,7 +62,7 @@ def check(
     progress: Listener | None = None,
     signals: bool = False,
 ) -> None:
-    """Validate the data into ``folder``; goes on where an earlier run was stopped.
+    """Validate the data into ``folder``, for `select`; goes on where an earlier run was stopped.
 
     Several splits among the sources are all trained on, so that none leaks into another. Raise as
     `job.run`.
@@ -85,7 +72,7 @@ def check(
     job.run(
         replace(stage, inputs=Inputs),
         options.train,
-        job.JobOptions(output=folder / VALIDATED, restart=options.restart),
+        job.JobOptions(output=folder / VALIDATED),
         progress=progress,
         signals=signals,
     )
