@@ -1,9 +1,9 @@
 """Models measured during a training: transcribed by the asr stage, scored as by `score`.
 
-The text is the likeliest one, token by token (``--temperature 0``). A doubtful window is not decoded
-again by a wider search and five samplings, as asr does by default: a model that has lost its way
-has such windows only, and each search of them goes on to the limit of tokens, so that a measurement
-would take many times as long. Without chance in it, equal models have equal rates.
+The text is the likeliest one, token by token (``--temperature 0``). By default, asr decodes a
+doubtful window again by a wider search and five samplings. A model that has lost its way has no
+other windows, and each of these goes on to the limit of tokens, so that a measurement would take
+many times as long. Without chance in it, equal models have equal rates.
 """
 
 from __future__ import annotations
