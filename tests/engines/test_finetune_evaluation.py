@@ -25,7 +25,6 @@ from speechkit.training.summary import FinetuneSummary, Throughput
 from whisper_to_transformers import read
 
 STEP = 100
-EXCHANGED = {"the": "a", "old": "new"}
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +48,17 @@ def options(
     )
 
 
-def exchange_words(folder: Path) -> None:
-    """In a model's vocabulary, so that it says one for the other."""
-    path = folder / "tokenizer.json"
-    settings = json.loads(path.read_text())
-    vocabulary = settings["model"]["vocab"]
-    for one, other in EXCHANGED.items():
-        names = f"Ġ{one}", f"Ġ{other}"
-        vocabulary[names[0]], vocabulary[names[1]] = (vocabulary[name] for name in names[::-1])
-    path.write_text(json.dumps(settings))
+def exchanged(model: Path, folder: Path, one: str, other: str) -> Path:
+    """A copy of a model that says one word for the other."""
+    folder.mkdir()
+    for file in model.iterdir():
+        (folder / file.name).symlink_to(file)
+    settings = json.loads((model / "tokenizer.json").read_text())
+    vocabulary, names = settings["model"]["vocab"], (f"Ġ{one}", f"Ġ{other}")
+    vocabulary[names[0]], vocabulary[names[1]] = (vocabulary[name] for name in names[::-1])
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").write_text(json.dumps(settings))
+    return folder
 
 
 @pytest.mark.slow
@@ -68,26 +69,27 @@ def test_a_checkpoint_that_forgot_too_much_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(evaluation, "ENGINE", "faster-whisper")  # it starts sooner
-    forgetful = tmp_path / "model"
-    shutil.copytree(english_whispers["faster-whisper"], forgetful)
-    options = replace(options, model=str(english_whispers["faster-whisper"]))
+    whole = english_whispers["faster-whisper"]
+    given = exchanged(whole, tmp_path / "given", "coffee", "tea")
+    forgetful = exchanged(whole, tmp_path / "forgetful", "bridge", "old")
+    options = replace(options, model=str(given))
     with StopRequest() as stop:
         evaluator = Evaluator(options, tmp_path, device="cpu", stop=stop)
         before = evaluator.before
-        exchange_words(forgetful)
         found = evaluator.measure(forgetful, STEP, None)
         # The same step of a training that went back to an earlier checkpoint is another model.
-        again = evaluator.measure(Path(options.model), STEP, before)
+        again = evaluator.measure(given, STEP, None)
     (name,) = options.guards
-    assert (before.wer, before.guards[name].wer, before.guards[name].moved) == (0, 0, 0)
-    assert found.wer == 2 / 12
-    for part in (f"guard {name}", f"{100 * found.guards[name].wer:.2f} %", "allows 2"):
+    assert (before.wer, before.guards[name].wer, before.guards[name].moved) == (1 / 12, 0, 0)
+    assert (found.wer, found.guards[name].wer) == (0, 1 / 13)
+    for part in (f"guard {name}", "7.69 %", "allows 2"):
         assert part in found.refused
     rows = comparison(before, found)
-    assert [row["worse"] for row in rows] == [True, True]
+    assert [row["worse"] for row in rows] == [False, True]
     assert [one["name"] for one in rows[1]["languages"]] == ["en"]
     assert typed_json.to_dataclass(Measured, json.loads(json.dumps(asdict(found)))) == found
-    assert again == replace(before, step=STEP, guards={})  # no better, so that it needs no guard
+    refused = "WER 8.33 %, and that of the model as given is 8.33 %"
+    assert again == replace(before, step=STEP, guards={}, refused=refused)
 
 
 @pytest.mark.slow

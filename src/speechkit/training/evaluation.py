@@ -1,8 +1,9 @@
 """Models measured during a training: transcribed by the asr stage, scored as by `score`.
 
-What is measured is what a user will get: the engine's default options, its fallback to sampling
-at higher temperatures included. That is seeded by each window's audio, so that equal models give
-equal rates.
+The text is the likeliest one, token by token (``--temperature 0``). By default, asr decodes a
+doubtful window again by a wider search and five samplings. A model that has lost its way has no
+other windows, and each of these goes on to the limit of tokens, so that a measurement would take
+many times as long. Without chance in it, equal models have equal rates.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from speechkit.training.options import FinetuneOptions
 from speechkit.training.rates import Rates
 
 ENGINE = "whisper"
+LIKELIEST = {"temperature": (0.0,)}  # of each token, and no second search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,11 @@ class Measured(Rates):
 def is_better(one: Rates, other: Rates | None, metric: str) -> bool:
     """Whether ``one`` has the lower rate of a ``metric``, "wer" or "cer". An equal one is not."""
     return other is None or bool(getattr(one, metric) < getattr(other, metric))
+
+
+def _no_better(one: Rates, given: Rates, metric: str) -> str:
+    rates = (f"{100 * getattr(rates, metric):.2f} %" for rates in (one, given))
+    return "{} {}, and that of the model as given is {}".format(metric.upper(), *rates)
 
 
 def comparison(before: Measured, after: Measured) -> list[Record]:
@@ -112,13 +119,16 @@ class Evaluator:
 
     def measure(self, model: Path, step: int, best: Measured | None) -> Measured:
         """A model that was saved after ``step``; on the guards only if it is better than ``best``,
-        because nothing else can become the best."""
+        because nothing else can become the best. The first has to be better than the model as
+        given."""
+        metric = self._options.metric
         found = self._evaluated(model, step)
-        if not is_better(found, best, self._options.metric):
+        if not is_better(found, best, metric):
             return found
-        before = self.before.guards
+        if not is_better(found, self.before, metric):
+            return replace(found, refused=_no_better(found, self.before, metric))
         guards = self._guarded(model, step)
-        refused = guard.refusal(before, guards, self._options.guard_budget)
+        refused = guard.refusal(self.before.guards, guards, self._options.guard_budget)
         return replace(found, guards=guards, refused=refused)
 
     def transcripts(self, model: Path, step: int, engine: str, **given: Any) -> Path:
@@ -160,7 +170,7 @@ class Evaluator:
         words: bool = False,
     ) -> Path:
         free_memory(self._device)
-        told = {"language": chosen.language} if chosen.language else {}
+        told = LIKELIEST | ({"language": chosen.language} if chosen.language else {})
         stage = asr_stage(
             AsrOptions(
                 engine=engine, model=str(model), words=words, engine_options={**told, **given}

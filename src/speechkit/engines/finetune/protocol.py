@@ -30,8 +30,8 @@ class TrainerOptions:
 
     ``model``: a folder of transformers' layout. ``context``: seconds of audio in each window of the
     encoder. ``batch_size``: examples computed at once; 0 for the most that fit on the device.
-    ``clip``: the norm to which gradients are cut. ``spec_augment``: mask bands and stretches of
-    the features (Park et al. 2019).
+    ``clip``: the norm to which gradients are cut, 0 for any. ``spec_augment``: mask bands and
+    stretches of the features (Park et al. 2019).
     """
 
     model: Path

@@ -100,7 +100,7 @@ class WhisperTrainer(Trainer):
         norm = float(total)
         skipped = _unusable(loss, norm, scale)
         if not skipped:
-            if norm > self._options.clip:
+            if 0 < self._options.clip < norm:
                 nn.utils.clip_grads_with_norm_(self._weights.values(), self._options.clip, total)
             for group in self._optimiser.param_groups:
                 group["lr"] = learning_rate
