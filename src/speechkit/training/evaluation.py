@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import json
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from speechkit.engines import model_catalogue, registry
+from speechkit.engines.finetune.whisper.labels import languages
 from speechkit.errors import Drained, OutputConflict
 from speechkit.io import manifest
 from speechkit.io.checksums import chunks
@@ -233,15 +233,6 @@ def stamp(model: Path) -> str:
             for chunk in chunks(path):
                 digest.update(chunk)
     return digest.hexdigest()
-
-
-def languages(model: Path) -> frozenset[str]:
-    """The languages that a model can be told; none for an English-only one."""
-    try:
-        rules = json.loads((model / "generation_config.json").read_bytes())
-        return frozenset(name.strip("<|>") for name in rules.get("lang_to_id") or ())
-    except (OSError, ValueError, AttributeError):
-        return frozenset()
 
 
 def free_memory(device: str) -> None:

@@ -18,8 +18,9 @@ def export(model: Path, folder: Path) -> None:
     """Write the model to a new folder, its numbers unchanged. Raise `EngineMissing`."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    beside = [name for name in BESIDE if (model / name).is_file()]
     with own_alone(model):
-        TransformersConverter(str(model), copy_files=[*BESIDE]).convert(str(folder))
+        TransformersConverter(str(model), copy_files=beside).convert(str(folder))
     context = own(model / "config.json").get(CONTEXT)
     if context is not None:
         path = folder / "config.json"

@@ -122,6 +122,12 @@ class Labels:
         return tokens or None
 
 
+def languages(model: Path) -> frozenset[str]:
+    """Those that a checkpoint can be told; none for an English-only one. Raise `EngineMissing`."""
+    tokenizer = _tokenizer(model)
+    return frozenset(Vocabulary(tokenizer, is_multilingual(tokenizer)).languages)
+
+
 def _settings(path: Path) -> dict[str, Any]:
     try:
         settings = typed_json.parse(path.read_bytes())
