@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 from runkit import records, write_manifest
 from speechkit.engines.finetune.whisper.labels import Labels
@@ -42,10 +43,13 @@ def lines(folder: Path) -> list[dict[str, Any]]:
         "lang": "en",
         "text": "My sister likes to listen to music when she works.",
     }
+    sound, rate = soundfile.read(EXAMPLES / "rms" / "music.flac", dtype="float32")
+    narrow = soxr.resample(soxr.resample(sound, rate, 8000), 8000, rate)
+    soundfile.write(folder / "telephone.wav", narrow[: len(sound)], rate)
     two = {**train, "text": f"{TRAIN} {TRAIN}"}
     return [
         {**train, "used": 4, "skipped": ["no_text"]},
-        {**music, "note": {"kept": 1}},
+        {**music, "audio_filepath": "telephone.wav", "note": {"kept": 1}},
         {**train, "audio_filepath": "nan.wav"},
         {**train, "audio_filepath": "missing.wav", "text": ""},
         {**train, "audio_filepath": "long.wav", "duration": 15.5, "text": TRAIN * 4},
@@ -94,6 +98,7 @@ def test_every_utterance_is_used_or_has_a_reason(
     assert select(replace(options, context=None), labels, options.output).context == 9.0
     written = options.output / "validated.jsonl"
     assert not records(written)[6]["valid"]
+    assert records(written)[1]["issues"] == ["narrow_band"]  # which keeps nothing from training
     before = written.stat().st_ino
     check(options, labels, options.output)
     assert select(options, labels, options.output) == data
