@@ -13,14 +13,22 @@ from speechkit.training.options import COMPUTE_TYPES, EXPORTS, METRICS, Finetune
 
 LONGEST_CONTEXT = 30.0  # seconds; Whisper's window
 SHORTEST_CONTEXT = 0.2
+EXPORT_ENGINE = "faster-whisper"
 FRAME = 0.02  # seconds of a position of Whisper's encoder
 
 
 def require_ready(options: FinetuneOptions) -> None:
     """Fetch the model. Raise what ends a training before it reads its data."""
     require_consistent(options)
-    registry.require_installed(INFO)
+    require_installed(options)
     model_catalogue.locate(registry.find("asr", "whisper"), options.model, offline=options.offline)
+
+
+def require_installed(options: FinetuneOptions) -> None:
+    """Raise `EngineMissing` where a package that the training or its export needs is missing."""
+    registry.require_installed(INFO)
+    if options.export:
+        registry.require_installed(registry.find("asr", EXPORT_ENGINE))
 
 
 def require_consistent(options: FinetuneOptions) -> None:
