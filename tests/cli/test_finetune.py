@@ -23,6 +23,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        ("--restart --model out/last", "--model out/last: lies in "),
         ("--context 40", "--context 40: from 0.2 to 30 s"),
         ("--context 2.01", "--context 2.01: a multiple of 0.02 s"),
         ("--context long", "--context long: seconds, or auto"),
@@ -81,14 +82,17 @@ def test_nothing_trainable(
     lines = [{"audio_filepath": str(audio), "text": ""}, {"audio_filepath": "a.wav", "text": "one"}]
     write_manifest(data, lines)
     out = data.parent / "out"
+    command = ["finetune", data, "--model", untrained["whisper"], "--output-dir", out]
     for _ in range(2):  # the second time from what the first has validated
-        command = ["finetune", data, "--model", untrained["whisper"], "--output-dir", out]
         done = speechkit(*command, code=1)
         assert "nothing can be trained on: all 2 utterances were skipped" in done.err
         assert not [name for name in ("best", "last", "summary.json") if (out / name).exists()]
+        assert not (out / "checkpoints").exists()
         accounted = records(out / "training-data.jsonl")
         assert [one["used"] for one in accounted] == [0, 0]
         assert all(one["skipped"] for one in accounted)
+    write_manifest(data, [*lines, lines[1]])  # nothing was learnt from the former input
+    assert "all 3 utterances" in speechkit(*command, code=1).err
 
 
 def test_the_examples_of_the_page_are_right(speechkit: Any, tmp_path: Path) -> None:

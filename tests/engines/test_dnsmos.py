@@ -26,6 +26,7 @@ def stretches(waveform: Waveform, length: int) -> list[Waveform]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_librosa")
 @pytest.mark.parametrize("seconds", [4.8, 11.5])  # repeated, and of two windows
 def test_ratings_are_those_of_speechmos(seconds: float) -> None:
     original = pytest.importorskip("speechmos.dnsmos", exc_type=ImportError)

@@ -245,10 +245,9 @@ def test_fairseqs_own_code_gives_the_same(s2s_models: Path, waves: Waves) -> Non
 
 @pytest.mark.slow
 def test_real_whisper_base(whispers: dict[str, Path], waves: Waves) -> None:
-    folder = whispers["whisper"]
-    alone = vectors(engine(folder, layer=1, batch_size=1), waves)
-    assert distance(alone[:1], theirs(folder, waves[:1], 1)) < 1e-4
-    for size in (7, 64):
-        made = engine(folder, layer=1, batch_size=size)
-        assert distance(vectors(made, waves), alone) < 1e-4
-        assert made.device_use().batch_size > 1
+    folder, some = whispers["whisper"], waves[::2]
+    alone = vectors(engine(folder, layer=1, batch_size=1), some)
+    assert distance(alone[:1], theirs(folder, some[:1], 1)) < 1e-4
+    made = engine(folder, layer=1, batch_size=3)
+    assert distance(vectors(made, some), alone) < 1e-4
+    assert made.device_use().batch_size > 1

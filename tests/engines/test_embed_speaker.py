@@ -95,6 +95,7 @@ def test_silence_and_noise_have_vectors(speaker: Any) -> None:
     assert np.isfinite(vectors(speaker, waves)).all()
 
 
+@pytest.mark.usefixtures("quick_librosa")
 def test_mel_spectra_are_librosas(examples: Path) -> None:
     librosa = pytest.importorskip("librosa")
     samples = np.tile(heard(examples / "slt" / "coffee.flac"), 12)  # in several pieces
@@ -106,6 +107,7 @@ def test_mel_spectra_are_librosas(examples: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_librosa")
 def test_vectors_are_resemblyzers(
     speaker: Any, examples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

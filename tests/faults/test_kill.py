@@ -174,7 +174,7 @@ def _some(steps: int, count: int, rng: random.Random) -> range:
 @pytest.mark.slow
 def test_a_kill_of_an_s2s_run(s2s_models: Path, tmp_path: Path) -> None:
     """The audio is that of a run that was never killed, and nothing else lies beside it."""
-    lines = [{"id": f"{n % 7}/{n}", "units": [n % 50, (n + 7) % 50] * 30} for n in range(160)]
+    lines = [{"id": f"{n % 7}/{n}", "units": [n % 50, (n + 7) % 50] * 10} for n in range(160)]
     units = write_manifest(tmp_path / "units.jsonl", lines)
     folder = tmp_path / "speech"
     vocoder = ["--vocoder", s2s_models / "vocoder" / "g.pt", "--output-dir", folder]

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 from runkit import records, write_manifest
 from speechkit.engines.finetune.whisper.labels import Labels
 from speechkit.training.options import FinetuneOptions
-from speechkit.training.training_data import TrainingData, prepare, select, write_usage
+from speechkit.training.training_data import TrainingData, check, select, write_usage
 from vocabularykit import tokenizer_file
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "speech"
@@ -42,15 +43,18 @@ def lines(folder: Path) -> list[dict[str, Any]]:
         "lang": "en",
         "text": "My sister likes to listen to music when she works.",
     }
+    sound, rate = soundfile.read(EXAMPLES / "rms" / "music.flac", dtype="float32")
+    narrow = soxr.resample(soxr.resample(sound, rate, 8000), 8000, rate)
+    soundfile.write(folder / "telephone.wav", narrow[: len(sound)], rate)
     two = {**train, "text": f"{TRAIN} {TRAIN}"}
     return [
         {**train, "used": 4, "skipped": ["no_text"]},
-        {**music, "note": {"kept": 1}},
+        {**music, "audio_filepath": "telephone.wav", "note": {"kept": 1}},
         {**train, "audio_filepath": "nan.wav"},
         {**train, "audio_filepath": "missing.wav", "text": ""},
         {**train, "audio_filepath": "long.wav", "duration": 15.5, "text": TRAIN * 4},
         {**two, "audio_filepath": "long.wav", "offset": 4.315, "duration": 8.6},
-        {**music, "duration": 4.9, "text": ""},
+        {"audio_filepath": music["audio_filepath"], "duration": 4.9},
         {**music, "duration": 4.8, "text": "-a" * 250},
         {**music, "duration": 4.7, "lang": "xx"},
         {**music, "duration": 4.6, "lang": None},
@@ -77,7 +81,8 @@ def prepared(
     folder = tmp_path_factory.mktemp("data")
     train = write_manifest(folder / "train.jsonl", lines(folder))
     options = FinetuneOptions(train=(str(train),), model="any", output=folder / "out", context=15.0)
-    return options, prepare(options, labels, options.output)
+    check(options, labels, options.output)
+    return options, select(options, labels, options.output)
 
 
 def test_every_utterance_is_used_or_has_a_reason(
@@ -92,8 +97,11 @@ def test_every_utterance_is_used_or_has_a_reason(
     assert data.utterances[0].tokens == labels.tokens({"text": TRAIN, "lang": "en"}, 30.0)
     assert select(replace(options, context=None), labels, options.output).context == 9.0
     written = options.output / "validated.jsonl"
+    assert not records(written)[6]["valid"]
+    assert records(written)[1]["issues"] == ["narrow_band"]  # which keeps nothing from training
     before = written.stat().st_ino
-    assert prepare(options, labels, options.output) == data
+    check(options, labels, options.output)
+    assert select(options, labels, options.output) == data
     assert written.stat().st_ino == before
 
 

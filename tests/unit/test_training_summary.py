@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from runkit import write_manifest
 from speechkit.cluster.training_history import TrainingHistory
 from speechkit.runtime.metrics import RunFacts
 from speechkit.runtime.metrics_file import read
 from speechkit.training.context_hint import context_hint
+from speechkit.training.leak import leaked
 from speechkit.training.training_metrics import TrainingMetrics
 from speechkit.training.watch import StepInfo
 
@@ -22,6 +24,18 @@ def test_a_long_utterance_in_a_hundred_is_named() -> None:
     assert context_hint([5.7] * 791 + [29.6] * 9, 30.0) == ""
     assert context_hint([20.0] * 799 + [29.6], 30.0) == ""
     assert context_hint([3.0], 3.0) == ""
+
+
+def test_evaluation_data_that_are_trained_on_are_counted(tmp_path: Path) -> None:
+    def lines(name: str, *spans: tuple[str, float, float | None]) -> list[str]:
+        keys = ("audio_filepath", "offset", "duration")
+        rows = [dict(zip(keys, span, strict=True)) for span in spans]
+        return [str(write_manifest(tmp_path / name, rows))]
+
+    train = lines("train.jsonl", ("a.wav", 0.0, 2.0), ("b.wav", 4.0, 2.0), ("c.wav", 0.0, None))
+    held = [("a.wav", 2.0, 1.0), ("b.wav", 5.5, 2.0), ("c.wav", 9.0, 1.0), ("d.wav", 0.0, None)]
+    assert leaked(lines("eval.jsonl", *held), train) == 2
+    assert leaked(lines("whole.jsonl", ("a.wav", 0.0, None)), train) == 1
 
 
 def test_what_is_not_a_number_is_a_gap(tmp_path: Path) -> None:

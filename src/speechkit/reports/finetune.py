@@ -52,15 +52,15 @@ class FinetuneReport:
         summary = self.summary
         yield f"  trained on {summary.trained} of {counted(summary.utterances, 'utterance')}"
         if unused := summary.usable - summary.trained - sum(summary.failed.values()):
-            yield f"  {unused} never came up: more --steps use all"
+            yield f"  {unused} were never drawn; more --steps would use all"
         if summary.skipped:
             yield f"  skipped: {_counts(summary.skipped)}"
         if summary.failed:
             yield f"  failed: {_counts(summary.failed)}"
         if summary.skipped or summary.failed:
-            yield "  the reasons of each are in training-data.jsonl"
+            yield "  training-data.jsonl has the reasons of each"
         if summary.unaugmented:
-            yield f"  used without augmentation, which failed: {summary.unaugmented}"
+            yield f"  augmentation failed, and the audio was used as it is: {summary.unaugmented}"
 
     def _rates(self) -> Iterator[str]:
         before, after = self.summary.before, self.summary.best or self.summary.last
@@ -89,16 +89,14 @@ class FinetuneReport:
     def _trouble(self) -> Iterator[str]:
         summary = self.summary
         if summary.skipped_steps:
-            yield f"  steps that changed nothing (NaN or infinite): {summary.skipped_steps}"
+            yield f"  steps skipped for a NaN or infinite loss or gradient: {summary.skipped_steps}"
         if summary.returns:
             yield (f"  returns to a former checkpoint, each with half the rate: {summary.returns}")
 
     def _work(self) -> Iterator[str]:
         summary, pace = self.summary, self.summary.pace
-        yield (
-            f"  {clock(summary.train_seconds)} of training, "
-            f"{clock(summary.evaluation_seconds)} of evaluation"
-        )
+        measured = f", {clock(summary.evaluation_seconds)} of evaluation" if summary.before else ""
+        yield f"  {clock(summary.train_seconds)} of training{measured}"
         if pace.seconds:
             yield (
                 f"  {pace.examples / pace.seconds:.1f} examples a second, windows of "

@@ -7,13 +7,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechkit.engines import registry
 from speechkit.io import manifest
 from speechkit.io.atomic import output_errors, sync_folder
 from speechkit.training.evaluation import ENGINE, Evaluator
 from speechkit.training.rates import Rates
+from speechkit.training.requirements import EXPORT_ENGINE
 
-OTHER = "faster-whisper"
+OTHER = EXPORT_ENGINE
 FOLDER = "best-ct2"
 APART = 0.5  # points of the rate by which the engines may differ
 ERRORS_APART = 2  # and this many words or characters at least: on a small set one is a point
@@ -31,11 +31,6 @@ class Proof:
     other: Rates
     different: int
     refused: str = ""
-
-
-def require_installed() -> None:
-    """Raise `EngineMissing` where the other engine is not there."""
-    registry.require_installed(registry.find("asr", OTHER))
 
 
 def export_ct2(best: Path, step: int, output: Path, evaluator: Evaluator | None) -> Proof | None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from speechkit.engines import model_catalogue, registry
 from speechkit.engines.finetune.protocol import TrainerOptions, TrainingExample
 from speechkit.engines.finetune.ranks import Ranks
-from speechkit.engines.finetune.whisper import INFO
 from speechkit.engines.finetune.whisper.labels import Labels
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import NothingToTrain
@@ -26,12 +25,13 @@ from speechkit.training.checkpoints import BEST, LAST, Checkpoints
 from speechkit.training.context_hint import context_hint
 from speechkit.training.evaluation import Evaluator
 from speechkit.training.export import export_ct2
+from speechkit.training.leak import leaked
 from speechkit.training.loader import Loader
 from speechkit.training.loop import train
 from speechkit.training.loop_options import LoopOptions
 from speechkit.training.model_card import write_card
 from speechkit.training.options import FinetuneOptions
-from speechkit.training.requirements import require_consistent
+from speechkit.training.requirements import require_consistent, require_installed
 from speechkit.training.resume import resume
 from speechkit.training.run_folder import RunFolder, identity
 from speechkit.training.state import TrainingState
@@ -69,16 +69,18 @@ def finetune(
     Raise the fatal errors of the error tree (`SpeechkitError`).
     """
     require_consistent(options)
+    require_installed(options)
     metrics = metrics or options.output / "metrics.jsonl"
     inputs = (*options.train, *options.evaluation, *options.guards)
     require_apart(inputs, None, [("--metrics", metrics)])
-    registry.require_installed(INFO)
     with (
         StopRequest(cancel, signals=signals) as stop,
         Ranks.of_environment(options.device) as ranks,
         ExitStack() as held,
     ):
         model = _located(options, ranks)
+        labels = Labels(model, options.language, options.timestamps)
+        evaluator = _evaluator(options, ranks, stop, progress)
         recorder = None
         if ranks.rank == 0:
             folder = RunFolder(options.output, identity(options, model), restart=options.restart)
@@ -89,9 +91,20 @@ def finetune(
             return replace(read_summary(options.output), complete_already=True)
         listeners = [one for one in (listener, recorder) if one]
         training = _Training(
-            options, model, ranks, stop, signals, Listeners(listeners), progress, recorder
+            *(options, model, labels, ranks, stop, signals),
+            *(Listeners(listeners), progress, evaluator, recorder),
         )
         return training.run()
+
+
+def _evaluator(
+    options: FinetuneOptions, ranks: Ranks, stop: StopRequest, progress: ProgressListener | None
+) -> Evaluator | None:
+    """That of the first rank. It has read the sets, and found no fault with them."""
+    if ranks.rank or not options.evaluation:
+        return None
+    device = ranks.device or options.device
+    return Evaluator(options, options.output, device=device, stop=stop, listener=progress)
 
 
 def _located(options: FinetuneOptions, ranks: Ranks) -> Path:
@@ -107,21 +120,25 @@ def _located(options: FinetuneOptions, ranks: Ranks) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Training:
-    """A training on one rank. ``recorder``: of the first one, which alone writes and evaluates."""
+    """A training on one rank.
+
+    ``evaluator`` and ``recorder``: of the first one, which alone evaluates and writes.
+    """
 
     options: FinetuneOptions
     model: Path
+    labels: Labels
     ranks: Ranks
     stop: StopRequest
     signals: bool
     listener: Listeners
     progress: ProgressListener | None
+    evaluator: Evaluator | None
     recorder: TrainingMetrics | None
 
     def run(self) -> FinetuneSummary:
         options, ranks = self.options, self.ranks
         data = self._data()
-        evaluator = self._evaluator()
         trainer = self._trainer(data)
         plan = BatchPlan(
             [len(one.tokens) for one in data.utterances], options.examples_per_step, options.seed
@@ -144,17 +161,17 @@ class _Training:
             workers=loaders,
         ) as loader:
             state = train(
-                *(trainer, loader, checkpoints, evaluator, state, how, ranks, self.stop, listener)
+                *(trainer, loader, checkpoints, self.evaluator, state, how),
+                *(ranks, self.stop, listener),
             )
         if ranks.rank == 0:
-            self._conclude(data, evaluator, trainer, state, how, pace)
+            self._conclude(data, trainer, state, how, pace)
         ranks.wait()
         return read_summary(options.output)
 
     def _data(self) -> TrainingData:
         """What can be trained on; the first rank checks it. Raise `NothingToTrain`."""
-        options, ranks = self.options, self.ranks
-        labels = Labels(self.model, options.language, options.timestamps)
+        options, ranks, labels = self.options, self.ranks, self.labels
         if ranks.rank == 0:
             folder, progress = options.output, self.progress
             check(options, labels, folder, progress=progress, signals=self.signals)
@@ -167,29 +184,26 @@ class _Training:
         if self.recorder:
             seconds = sum(one.seconds for one in data.utterances)
             self.recorder.begin(len(data.utterances), seconds)
+            self._warn_of_leak()
             if hint := self._hint(data):
                 logs.say(f"finetune: {hint}", "hint", "info")
         return data
 
+    def _warn_of_leak(self) -> None:
+        """Evaluation data that are trained on would praise what was learnt by heart."""
+        options = self.options
+        if options.evaluation and (count := leaked(options.evaluation, options.train)):
+            logs.say(
+                f"finetune: {count} of the evaluation's utterances share audio with the training "
+                "data, and make its error rates look better than they are",
+                "leak",
+                "warning",
+                utterances=count,
+            )
+
     def _hint(self, data: TrainingData) -> str:
         seconds = [one.seconds for one in data.utterances]
         return "" if self.options.context else context_hint(seconds, data.context)
-
-    def _evaluator(self) -> Evaluator | None:
-        """That of the first rank, which has measured the model as given."""
-        options, ranks = self.options, self.ranks
-        evaluator = None
-        if options.evaluation and ranks.rank == 0:
-            evaluator = Evaluator(
-                options,
-                options.output,
-                device=ranks.device or options.device,
-                stop=self.stop,
-                listener=self.progress,
-            )
-            self.listener.evaluated(evaluator.before)
-        ranks.wait()
-        return evaluator
 
     def _trainer(self, data: TrainingData) -> WhisperTrainer:
         from speechkit.engines.finetune.whisper.trainer import WhisperTrainer
@@ -215,7 +229,6 @@ class _Training:
     def _conclude(
         self,
         data: TrainingData,
-        evaluator: Evaluator | None,
         trainer: WhisperTrainer,
         state: TrainingState,
         how: LoopOptions,
@@ -225,7 +238,7 @@ class _Training:
 
         Raise `OutputFailed`.
         """
-        options = self.options
+        options, evaluator = self.options, self.evaluator
         write_usage(options.output, data, state.used, state.failures)
         proof = None
         if options.export and state.best:

@@ -13,14 +13,22 @@ from speechkit.training.options import COMPUTE_TYPES, EXPORTS, METRICS, Finetune
 
 LONGEST_CONTEXT = 30.0  # seconds; Whisper's window
 SHORTEST_CONTEXT = 0.2
+EXPORT_ENGINE = "faster-whisper"
 FRAME = 0.02  # seconds of a position of Whisper's encoder
 
 
 def require_ready(options: FinetuneOptions) -> None:
     """Fetch the model. Raise what ends a training before it reads its data."""
     require_consistent(options)
-    registry.require_installed(INFO)
+    require_installed(options)
     model_catalogue.locate(registry.find("asr", "whisper"), options.model, offline=options.offline)
+
+
+def require_installed(options: FinetuneOptions) -> None:
+    """Raise `EngineMissing` where a package that the training or its export needs is missing."""
+    registry.require_installed(INFO)
+    if options.export:
+        registry.require_installed(registry.find("asr", EXPORT_ENGINE))
 
 
 def require_consistent(options: FinetuneOptions) -> None:
@@ -34,6 +42,7 @@ def _problems(options: FinetuneOptions) -> Iterator[str]:
     yield from _of_training(options)
     yield from _of_evaluation(options)
     yield from _of_inputs(options)
+    yield from _of_restart(options)
 
 
 def _of_choices(options: FinetuneOptions) -> Iterator[str]:
@@ -81,6 +90,21 @@ def _of_evaluation(options: FinetuneOptions) -> Iterator[str]:
                 yield f"{option}: needs --eval, which tells the best checkpoint"
     if options.guard_budget is not None and not options.guards:
         yield "--guard-budget: needs --guard, whose WER it limits"
+
+
+def _of_restart(options: FinetuneOptions) -> Iterator[str]:
+    """A training that begins anew can't learn from what it removes first."""
+    if not options.restart:
+        return
+    folder = options.output.resolve()
+    inputs = (*options.train, *options.evaluation, *options.guards)
+    for option, names in (("--model ", (options.model,)), ("", inputs)):
+        for name in names:
+            if Path(name).resolve().is_relative_to(folder):
+                yield (
+                    f"{option}{shown(name)}: lies in {shown(options.output)}, from which --restart "
+                    "removes the former training; name another --output-dir"
+                )
 
 
 def _of_inputs(options: FinetuneOptions) -> Iterator[str]:

@@ -126,16 +126,21 @@ class RunFolder:
         record = self.folder / RUN
         known = self._known(record)
         difference = None if known is None else self._identity.difference(known)
-        if difference and not self._restart:
+        afresh = self._restart or (difference is not None and not self._has_trained())
+        if difference and not afresh:
             raise OutputConflict(
                 f"{shown(self.folder)}: a training with {difference}; finish that one, name "
                 "another --output-dir, or start over with --restart"
             )
-        if known is not None and self._restart:
+        if known is not None and afresh:
             self._remove_made()
-        if known is None or self._restart:
+        if known is None or afresh:
             atomic.sweep(record)
             atomic.write_text(record, json.dumps(self._identity.header(), indent=1) + "\n")
+
+    def _has_trained(self) -> bool:
+        """Whether there is a checkpoint, without which another training may take the folder."""
+        return any(self.folder.glob("checkpoints/step-*"))
 
     def _known(self, record: Path) -> Mapping[str, Any] | None:
         """The identity of the training that has begun here, None for a new folder."""

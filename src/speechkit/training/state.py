@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from speechkit.io import typed_json
@@ -45,10 +45,14 @@ class TrainingState:
         return next((one for one in self.evaluations if one.step == self.best > 0), None)
 
     def dump(self) -> str:
-        return json.dumps(asdict(self)) + "\n"
+        few = asdict(replace(self, used=()))  # which would copy millions one by one
+        return json.dumps(few | {"used": self.used}) + "\n"
 
 
 def load_state(text: bytes | str) -> TrainingState:
     """The state that `TrainingState.dump` wrote. Raise ValueError for anything else."""
     fields: Any = typed_json.parse(text)
-    return typed_json.to_dataclass(TrainingState, fields)
+    used = fields.pop("used", None) if isinstance(fields, dict) else None
+    if not isinstance(used, list) or not all(type(times) is int and times >= 0 for times in used):
+        raise ValueError("used is no list of numbers")
+    return replace(typed_json.to_dataclass(TrainingState, fields), used=tuple(used))

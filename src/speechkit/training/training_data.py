@@ -22,6 +22,11 @@ from speechkit.training.options import FinetuneOptions
 
 VALIDATED, USAGE = "validated.jsonl", "training-data.jsonl"
 SET = ("used", "skipped")  # keys
+#: Findings about the quality of sound alone. A model can learn from such speech, and may have to.
+QUALITY = {
+    *("narrow_band", "clipped", "dropped_samples", "mostly_silence", "header_disagrees"),
+    "duplicate_audio",
+}
 STEP = 0.5  # seconds: the context is a multiple of it where no one states it
 
 
@@ -54,19 +59,6 @@ class TrainingData:
         return dict(Counter(r for reasons in self.skipped.values() for r in reasons).most_common())
 
 
-def prepare(
-    options: FinetuneOptions,
-    labels: Labels,
-    folder: Path,
-    *,
-    progress: Listener | None = None,
-    signals: bool = False,
-) -> TrainingData:
-    """`check` the data, then `select` what can be trained on."""
-    check(options, labels, folder, progress=progress, signals=signals)
-    return select(options, labels, folder)
-
-
 def check(
     options: FinetuneOptions,
     labels: Labels,
@@ -75,7 +67,7 @@ def check(
     progress: Listener | None = None,
     signals: bool = False,
 ) -> None:
-    """Validate the data into ``folder``; goes on where an earlier run was stopped.
+    """Validate the data into ``folder``, for `select`; goes on where an earlier run was stopped.
 
     Several splits among the sources are all trained on, so that none leaks into another. Raise as
     `job.run`.
@@ -85,7 +77,7 @@ def check(
     job.run(
         replace(stage, inputs=Inputs),
         options.train,
-        job.JobOptions(output=folder / VALIDATED, restart=options.restart),
+        job.JobOptions(output=folder / VALIDATED),
         progress=progress,
         signals=signals,
     )
@@ -94,7 +86,8 @@ def check(
 def select(options: FinetuneOptions, labels: Labels, folder: Path) -> TrainingData:
     """What can be trained on of the data that `check` has validated into ``folder``.
 
-    An utterance is skipped for the issues that validate finds, and because it has no label.
+    An utterance is skipped for the issues that validate finds, but for those of its `QUALITY`, and
+    because it has no label.
     """
     most = _longest(options, labels)
     utterances: list[TrainingUtterance] = []
@@ -102,7 +95,7 @@ def select(options: FinetuneOptions, labels: Labels, folder: Path) -> TrainingDa
     shared: dict[int, int] = {}  # a token is one object however often it is used
     count = 0
     for count, record in enumerate(manifest.read_records(str(folder / VALIDATED)), 1):
-        reasons = list(record["issues"])
+        reasons = [issue for issue in record["issues"] if issue not in QUALITY]
         try:
             label = labels.tokens(record, most)
             tokens = tuple(map(shared.setdefault, label, label))
