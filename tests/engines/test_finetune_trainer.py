@@ -157,7 +157,7 @@ def test_a_restored_training_ends_with_the_same_bits(
     assert [result.scale for result in results] == scales
     end = state(unbroken, tmp_path / "end")
     resumed = trainer(dropping, batch_size=2, **options)
-    for number in (3, 0, 2):
+    for number in (3, 1):
         resumed.restore(tmp_path / str(number))
         again = [resumed.step(steps[n], 1e-3, n) for n in range(number, len(steps))]
         assert list(map(str, again)) == list(map(str, results[number:]))  # NaN is no NaN's equal
@@ -174,7 +174,7 @@ def test_a_step_is_the_same_however_it_is_computed(small: Path, tmp_path: Path) 
     whole = trainer(small)
     result = whole.step(given, 1e-3, 0)
     expected = gradients(whole, tmp_path / "whole")
-    for batch, checkpointing in ((2, False), (3, True), (8, True)):
+    for batch, checkpointing in ((2, False), (3, True)):
         one = trainer(small, batch_size=batch, gradient_checkpointing=checkpointing)
         other = one.step(given, 1e-3, 0)
         assert (other.loss, other.norm) == pytest.approx((result.loss, result.norm), rel=1e-5)
@@ -185,19 +185,36 @@ def test_a_step_is_the_same_however_it_is_computed(small: Path, tmp_path: Path) 
     assert ranks.tokens == twice.tokens == 2 * sum(len(one.tokens) for one in given[:4])
 
 
-def test_checkpointing_draws_the_same_dropout_again(dropping: Path, tmp_path: Path) -> None:
-    found = []
+def kept(one: WhisperTrainer) -> int:
+    """Bytes that the forward pass of two examples keeps for the gradients."""
+    storages: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        one._loss(one._tensors(examples(2)))
+    return sum(storages.values())
+
+
+def test_checkpointing_keeps_less_and_draws_the_same_dropout_again(
+    dropping: Path, tmp_path: Path
+) -> None:
+    found, memory = [], []
     for checkpointing in (False, True):
         one = trainer(dropping, batch_size=2, gradient_checkpointing=checkpointing)
+        memory.append(kept(one))
         one.step(examples(4), 1e-3, 7)
         found.append(gradients(one, tmp_path / str(checkpointing)))
     assert_close(*found)
+    assert memory[1] < memory[0] / 2
 
 
 def test_half_precision_learns_about_the_same(small: Path) -> None:
-    full = trainer(small).step(examples(), 1e-3, 0)
+    full = trainer(small).step(examples(4), 1e-3, 0)
     for precision in ("bfloat16", "float16"):
-        half = trainer(small, compute_type=precision).step(examples(), 1e-3, 0)
+        half = trainer(small, compute_type=precision).step(examples(4), 1e-3, 0)
         assert not half.skipped
         assert (half.loss, half.norm) == pytest.approx((full.loss, full.norm), rel=0.02)
         assert half.loss != full.loss
@@ -347,17 +364,15 @@ def test_real_whisper_learns_in_a_short_context(
     first, second = (one.step(given, 1e-5, number).loss for number in range(2))
     assert second < first
     one.save_model(tmp_path / "saved")
-    loaded, loading = WhisperForConditionalGeneration.from_pretrained(
-        tmp_path / "saved", output_loading_info=True
+    base, saved = (
+        load_file(folder / "model.safetensors") for folder in (model, tmp_path / "saved")
     )
-    assert not any(loading.values())
-    assert loaded.config.max_source_positions == 1500
-    asr = checkpoint.load(tmp_path / "saved", torch.device("cpu"), torch.float32)
-    assert torch.equal(asr.weights[checkpoint.OUTPUT], loaded.proj_out.weight)
-    assert not torch.equal(
-        asr.weights[checkpoint.OUTPUT],
-        load_file(model / "model.safetensors")[checkpoint.EMBEDDING],
-    )
+    assert {name: weight.shape for name, weight in saved.items()} == {
+        name: weight.shape for name, weight in base.items() if name != checkpoint.OUTPUT
+    }
+    assert not torch.equal(saved[checkpoint.EMBEDDING], base[checkpoint.EMBEDDING])
+    for name in ("generation_config.json", "preprocessor_config.json", "tokenizer.json"):
+        assert (tmp_path / "saved" / name).read_bytes() == (model / name).read_bytes()
 
 
 def test_a_damaged_state_is_refused_and_changes_nothing(small: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechkit.engines.finetune.whisper.labels import LabelInvalid, Labels
+from speechkit.engines.finetune.whisper.labels import LabelInvalid, Labels, languages
 from speechkit.engines.finetune.whisper.timed_pieces import Piece, spelt_as
 from speechkit.errors import EngineMissing, UsageError
 from vocabularykit import tokenizer, tokenizer_file
@@ -62,6 +62,14 @@ def test_labels_without_times(labels: Labels, folders: dict[str, Path]) -> None:
     english = Labels(folders["english"], None, timestamps=True)
     assert said(english, {"text": "A word"}) == "<|notimestamps|> A word<|endoftext|>"
     assert not labels.has_timestamps(labels.tokens({"text": "A word"}, 30.0))
+
+
+def test_languages_that_a_checkpoint_can_be_told(folders: dict[str, Path], tmp_path: Path) -> None:
+    assert languages(folders["english"]) == frozenset()
+    assert {"en", "de"} < languages(folders["multilingual"])
+    shutil.copytree(folders["multilingual"], tmp_path / "bare")
+    (tmp_path / "bare" / "generation_config.json").unlink()  # its tokens tell
+    assert languages(tmp_path / "bare") == languages(folders["multilingual"])
 
 
 def test_reasons(labels: Labels, folders: dict[str, Path]) -> None:

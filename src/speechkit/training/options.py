@@ -12,7 +12,7 @@ EXPORTS = ("ct2",)
 COMPUTE_TYPES = ("auto", "float32", "bfloat16", "float16")
 EPOCHS = 3
 LEARNING_RATE = 1e-5  # of all weights; that of adapters is higher
-LORA_LEARNING_RATE = 1e-3
+LORA_LEARNING_RATE = 2e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,12 +53,8 @@ class Labels:
 
     def __init__(self, model: Path, language: str | None, timestamps: bool) -> None:
         settings = _settings(model / "config.json")
-        rules = model / "generation_config.json"
-        multilingual = (_settings(rules) if rules.is_file() else settings).get("is_multilingual")
         self._tokenizer = _tokenizer(model)
-        if multilingual is None:
-            multilingual = is_multilingual(self._tokenizer)
-        self._vocabulary = Vocabulary(self._tokenizer, bool(multilingual))
+        self._vocabulary = _vocabulary(model, self._tokenizer)
         self._language = self._vocabulary.language(language) if language else None
         self._timestamps = timestamps
         self.longest = _size(settings, "max_target_positions", model)
@@ -124,8 +120,17 @@ class Labels:
 
 def languages(model: Path) -> frozenset[str]:
     """Those that a checkpoint can be told; none for an English-only one. Raise `EngineMissing`."""
-    tokenizer = _tokenizer(model)
-    return frozenset(Vocabulary(tokenizer, is_multilingual(tokenizer)).languages)
+    return frozenset(_vocabulary(model, _tokenizer(model)).languages)
+
+
+def _vocabulary(model: Path, tokenizer: Tokenizer) -> Vocabulary:
+    """As asr understands it: what the folder states, or else its tokens tell."""
+    rules = model / "generation_config.json"
+    settings = _settings(rules if rules.is_file() else model / "config.json")
+    multilingual = settings.get("is_multilingual")
+    if multilingual is None:
+        multilingual = is_multilingual(tokenizer)
+    return Vocabulary(tokenizer, bool(multilingual))
 
 
 def _settings(path: Path) -> dict[str, Any]:
