@@ -359,7 +359,7 @@ def test_options_that_are_not_given() -> None:
     lora = replace(given, lora=LoraOptions(rank=4, alpha=8), steps=7, warmup=0, save_every=2)
     options = LoopOptions.of(lora, 13)
     assert (options.steps, options.evaluate_every, options.save_every) == (7, 1, 2)
-    assert options.schedule == Schedule(1e-3, 0, 7)
+    assert options.schedule == Schedule(2e-4, 0, 7)
 
 
 def test_a_state_is_read_as_it_was_written() -> None:
