@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from speechkit.cluster.rehearsal import rehearse
 from speechkit.cluster.run_record import (
     RunPlan,
     RunRecord,
@@ -21,8 +21,6 @@ from speechkit.cluster.status import Status, status_of
 from speechkit.cluster.submission import Submission, live_arrays, submit_jobs
 from speechkit.errors import OutputConflict, UsageError
 from speechkit.io import slurm
-from speechkit.io.process_failure import failure_file
-from speechkit.runtime import interpreter
 from speechkit.splitting.split import SplitOptions, split_manifest
 
 
@@ -92,26 +90,13 @@ def _submitted_before(record: RunRecord, plan: RunPlan) -> Submission:
 
 def _rehearse(plan: RunPlan) -> None:
     """Run the stage over an empty manifest. Raises `UsageError` if it fails."""
-    with tempfile.TemporaryDirectory() as folder, failure_file() as file:
+    with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder) / "empty.jsonl"
         empty.touch()
-        command = interpreter.command("speechkit.cli", plan.stage, str(empty), *plan.options)
-        command += ["--output", f"{folder}/out.jsonl"]
+        arguments = [str(empty), *plan.options, "--output", f"{folder}/out.jsonl"]
         if any(option.partition("=")[0] == "--output-dir" for option in plan.options):
-            command += ["--output-dir", folder]
-        done = subprocess.run(
-            command,
-            cwd=plan.folder,
-            env={**os.environ, **file.variables},
-            pass_fds=file.descriptors,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        outcome = file.read()
-    if done.returncode:
-        reason = outcome.message if outcome else done.stderr.strip()
-        raise UsageError(f"{plan.stage} can't run: {reason or f'exit code {done.returncode}'}")
+            arguments += ["--output-dir", folder]
+        rehearse(plan.stage, arguments, plan.folder)
 
 
 def _incomplete(record: RunRecord, status: Status, *, retry_failed: bool) -> set[int]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 
 from speechkit.cluster import attempts, supervisor, training_status
+from speechkit.cluster.rehearsal import rehearse
 from speechkit.cluster.run_record import locked_record
 from speechkit.cluster.split_status import FAILED
 from speechkit.cluster.submission import installation, job_options, scripts
@@ -22,9 +22,8 @@ from speechkit.cluster.training_status import (
     read_training,
     steps_saved,
 )
-from speechkit.errors import OutputConflict, UsageError
+from speechkit.errors import OutputConflict
 from speechkit.io import slurm
-from speechkit.io.process_failure import failure_file
 from speechkit.runtime import interpreter
 
 STAGE = "finetune"
@@ -52,7 +51,8 @@ def submit(plan: TrainingPlan) -> TrainingStatus | int:
     and `OutputConflict` if the folder has another training or a run.
     """
     if read_training(plan.output) is None:
-        _rehearse(plan)  # before the lock, so that a failure leaves no lock file
+        rehearsed = [*plan.options, "--output-dir", plan.output, "--dry-run"]
+        rehearse(STAGE, rehearsed, plan.folder)  # before the lock, so that a failure leaves no file
     with locked_record(plan.output) as run:
         record = read_training(plan.output)
         if run or (record and not _same_training(plan, record.plan)):
@@ -119,26 +119,6 @@ def _one_process_a_gpu(sbatch: Sequence[str]) -> list[str]:
         return []
     counts = [found[1] for option in sbatch if (found := _GPUS_A_NODE.match(option))]
     return [f"--ntasks-per-node={count}" for count in counts]
-
-
-def _rehearse(plan: TrainingPlan) -> None:
-    """Check the options and fetch the model. Raises `UsageError`."""
-    command = interpreter.command("speechkit.cli", STAGE, *plan.options)
-    command += ["--output-dir", plan.output, "--dry-run"]
-    with failure_file() as file:
-        done = subprocess.run(
-            command,
-            cwd=plan.folder,
-            env={**os.environ, **file.variables},
-            pass_fds=file.descriptors,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        outcome = file.read()
-    if done.returncode:
-        reason = outcome.message if outcome else done.stderr.strip()
-        raise UsageError(f"{STAGE} can't run: {reason or f'exit code {done.returncode}'}")
 
 
 def _command(output: str, options: Sequence[str]) -> list[str]:

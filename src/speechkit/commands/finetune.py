@@ -14,7 +14,7 @@ from speechkit.commands.finetune_options import (
     TrainArgument,
     TrainingFlags,
 )
-from speechkit.commands.options import RunFlags, takes, without
+from speechkit.commands.options import AudioFlags, RunFlags, takes, without
 from speechkit.training.options import FinetuneOptions
 from speechkit.training.requirements import require_ready
 
@@ -22,6 +22,7 @@ from speechkit.training.requirements import require_ready
 @takes(
     model=ModelFlags,
     data=DataFlags,
+    audio=AudioFlags,
     training=TrainingFlags,
     lora=LoraFlags,
     augmentation=AugmentationFlags,
@@ -36,6 +37,7 @@ def finetune(
     *,
     model: ModelFlags,
     data: DataFlags,
+    audio: AudioFlags,
     training: TrainingFlags,
     lora: LoraFlags,
     augmentation: AugmentationFlags,
@@ -56,6 +58,8 @@ def finetune(
         train=tuple(train),
         model=model.name(),
         output=checkpoints.folder(),
+        channel=audio.channel,
+        track=audio.track,
         context=model.seconds(),
         **training.fields(),
         **evaluation.fields(),

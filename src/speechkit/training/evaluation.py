@@ -173,7 +173,12 @@ class Evaluator:
         told = LIKELIEST | ({"language": chosen.language} if chosen.language else {})
         stage = asr_stage(
             AsrOptions(
-                engine=engine, model=str(model), words=words, engine_options={**told, **given}
+                engine=engine,
+                model=str(model),
+                words=words,
+                channel=self._options.channel,
+                track=self._options.track,
+                engine_options={**told, **given},
             ),
             Hardware(device=self._device, offline=True),
         )

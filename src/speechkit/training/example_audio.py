@@ -26,13 +26,14 @@ class ExampleAudio(Processor):
     augmenter: Augmenter
     seed: int
     channel: int | None
+    track: str | None
     one_by_one: bool = True
 
     def open(self) -> None:
         pass
 
     def load(self, utterance: Utterance) -> Loaded:
-        audio = load_audio(utterance, self.channel, None).data
+        audio = load_audio(utterance, self.channel, self.track).data
         return Loaded(utterance, audio.waveform, audio.seconds)
 
     def compute(self, batch: Sequence[Loaded]) -> Iterator[Payload]:

@@ -159,6 +159,8 @@ class _Training:
             rank=ranks.rank,
             ranks=ranks.size,
             workers=loaders,
+            channel=options.channel,
+            track=options.track,
         ) as loader:
             state = train(
                 *(trainer, loader, checkpoints, self.evaluator, state, how),

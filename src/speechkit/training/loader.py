@@ -38,8 +38,8 @@ POLL_SECONDS = 0.2
 class Loader:
     """Loads steps of ``plan`` in ``workers`` processes, for one of several ``ranks``.
 
-    A context manager: leaving it ends the processes. ``channel`` as in `audio.load`. Raise
-    `UsageError` where the folder of noise has no audio.
+    A context manager: leaving it ends the processes. ``channel`` and ``track`` as in `audio.load`.
+    Raise `UsageError` where the folder of noise has no audio.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Loader:
         ranks: int = 1,
         workers: int = 1,
         channel: int | None = None,
+        track: str | None = None,
         time_limit: float = TIME_LIMIT,
     ) -> None:
         self._data = data
@@ -63,7 +64,7 @@ class Loader:
         )
         self._stage = Stage(
             name="finetune",
-            processor=ExampleAudio(augmenter, seed, channel),
+            processor=ExampleAudio(augmenter, seed, channel, track),
             batch_audio=0.0,
             options={},
         )

@@ -38,7 +38,8 @@ class FinetuneOptions:
     """A training.
 
     ``train``, ``evaluation`` and ``guards``: inputs, as every stage takes them; each guard is
-    measured alone. ``model``: folder or name. ``context``: seconds of an encoder window, None for
+    measured alone. ``channel`` and ``track``: to read of all of them. ``model``: folder or name.
+    ``context``: seconds of an encoder window, None for
     that of the longest utterance. ``steps``: None for ``epochs``. ``examples_per_step``: of all
     ranks together. ``learning_rate``: the highest, None for the usual one; ``warmup``: steps until
     it is reached. ``language``: of lines without ``lang``. ``timestamps``: train those of lines
@@ -54,6 +55,8 @@ class FinetuneOptions:
     output: Path
     evaluation: tuple[str, ...] = ()
     guards: tuple[str, ...] = ()
+    channel: int | None = None
+    track: str | None = None
     context: float | None = None
     steps: int | None = None
     epochs: int = EPOCHS

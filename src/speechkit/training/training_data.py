@@ -73,7 +73,11 @@ def check(
     `job.run`.
     """
     limits = {"max_duration": _longest(options, labels)}
-    stage = validate_stage(ValidateOptions(thresholds=limits, require_text=True))
+    stage = validate_stage(
+        ValidateOptions(
+            channel=options.channel, track=options.track, thresholds=limits, require_text=True
+        )
+    )
     job.run(
         replace(stage, inputs=Inputs),
         options.train,
