@@ -17,6 +17,7 @@ import soundfile
 from perilous_audio import PerilousAudio
 
 from runkit import until
+from speechkit.engines.finetune.protocol import TrainingExample
 from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import AudioNotFound, TimeLimit, UsageError, WorkerDied
 from speechkit.io import audio
@@ -24,7 +25,7 @@ from speechkit.records import Utterance
 from speechkit.training import loader as loader_module
 from speechkit.training.augmentation import Augmenter, chance, find_noises, speech_power
 from speechkit.training.batch_plan import BatchPlan
-from speechkit.training.example_tasks import Tasks, at_speed
+from speechkit.training.example_tasks import Tasks, at_speed, without_times
 from speechkit.training.loader import LoadedStep, Loader
 from speechkit.training.options import Augmentation
 from speechkit.training.training_data import TrainingData, TrainingUtterance
@@ -62,6 +63,13 @@ def decoded(utterance: Utterance) -> Waveform:
     return audio.load(utterance.audio, sample_rate=SAMPLE_RATE, **at).waveform  # type: ignore[arg-type]
 
 
+def learnt(source: TrainingUtterance, example: TrainingExample) -> tuple[int, ...]:
+    """The label, every other time without its times."""
+    plain = without_times(source.tokens, FIRST_TIMESTAMP)
+    assert plain != source.tokens
+    return plain if example.seed % 2 else source.tokens
+
+
 def bits(step: LoadedStep) -> list[object]:
     examples = [(e.waveform.tobytes(), e.tokens, e.seed) for e in step.examples]
     return [step.number, examples, step.used, dict(step.failures), step.unaugmented]
@@ -97,7 +105,7 @@ def test_each_rank_has_its_share_and_may_have_none(data: TrainingData) -> None:
     for index, example in zip(indices, examples, strict=True):
         source = data.utterances[index]
         assert np.array_equal(example.waveform, decoded(source.utterance))
-        assert example.tokens == source.tokens
+        assert example.tokens == learnt(source, example)
 
 
 def test_a_fault_costs_only_itself(
@@ -133,7 +141,7 @@ def test_noise_that_cannot_be_read_costs_the_augmentation(
     for draw, example in zip(planned(data).step(1), step.examples, strict=True):
         source = data.utterances[draw.index]
         assert np.array_equal(example.waveform, decoded(source.utterance))
-        assert example.tokens == source.tokens
+        assert example.tokens == learnt(source, example)
     with pytest.raises(UsageError, match="no such folder of noise"):
         Loader(data, planned(data), Augmentation(noise=tmp_path / "nowhere"), 3)
     (tmp_path / "broken.wav").unlink()
@@ -199,6 +207,8 @@ def test_speed(data: TrainingData) -> None:
     assert 1.0 in speeds  # one that would have become too long
     assert at_speed((7, 1000, 8, 1110, 9), 1.1, 1000) == (7, 1000, 8, 1100, 9)
     assert at_speed((7, 1000, 8, 1110, 9), 1.0, 1000) == (7, 1000, 8, 1110, 9)
+    assert without_times((7, 1000, 8, 1110, 1110, 9, 1200, 3), 1000) == (7, 999, 8, 9, 3)
+    assert without_times((7, 999, 8, 3), 1000) == (7, 999, 8, 3)
 
 
 def test_noise_and_gain(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from speechkit.training.evaluation import Measured
 from speechkit.training.guard import GuardRates
 from speechkit.training.loader import LoadedStep
 from speechkit.training.loop_options import LoopOptions
-from speechkit.training.options import FinetuneOptions
+from speechkit.training.options import LORA_LEARNING_RATE, FinetuneOptions
 from speechkit.training.schedule import Schedule, step_seed
 from speechkit.training.state import TrainingState, load_state
 from trainingkit import (
@@ -412,7 +412,7 @@ def test_options_that_are_not_given() -> None:
     lora = replace(given, lora=LoraOptions(rank=4, alpha=8), steps=7, warmup=0, save_every=2)
     options = LoopOptions.of(lora, 13)
     assert (options.steps, options.evaluate_every, options.save_every) == (7, 1, 2)
-    assert options.schedule == Schedule(1e-3, 0, 7)
+    assert options.schedule == Schedule(LORA_LEARNING_RATE, 0, 7)
 
 
 def test_a_state_is_read_as_it_was_written() -> None:

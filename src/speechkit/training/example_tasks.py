@@ -118,6 +118,8 @@ class Tasks:
                 continue
             waveform = np.frombuffer(outcome.data, np.float32).copy()  # to be writable
             tokens = at_speed(source.tokens, line["speed"], self._data.first_timestamp)
+            if line["seed"] % 2:
+                tokens = without_times(tokens, self._data.first_timestamp)
             examples.append(TrainingExample(waveform, tokens, line["seed"]))
             used.append(source.utterance.index)
             unaugmented += line["unaugmented"]
@@ -146,6 +148,18 @@ def at_speed(tokens: tuple[int, ...], speed: float, first_timestamp: int) -> tup
         else first_timestamp + round((token - first_timestamp) / speed)
         for token in tokens
     )
+
+
+def without_times(tokens: tuple[int, ...], first_timestamp: int) -> tuple[int, ...]:
+    """A label without its times: every other use of it, so that a model learns text alone, too.
+
+    The first of them becomes <|notimestamps|>, which stands before all timestamps.
+    """
+    times = [place for place, token in enumerate(tokens) if token >= first_timestamp]
+    if not times:
+        return tokens
+    text = [token for token in tokens[times[0] :] if token < first_timestamp]
+    return (*tokens[: times[0]], first_timestamp - 1, *text)
 
 
 def _error(stated: Mapping[str, str]) -> UtteranceError:

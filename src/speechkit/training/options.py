@@ -12,6 +12,8 @@ EXPORTS = ("ct2",)
 COMPUTE_TYPES = ("auto", "float32", "bfloat16", "float16")
 EPOCHS = 3
 LEARNING_RATE = 1e-5  # of all weights; that of adapters is higher
+#: Of tiny.en, trained with adapters on spoken digits, LibriSpeech's WER rises from 14.8 to 15.5 %
+#: in 40 steps; at 1e-3 it is 86 % after 60.
 LORA_LEARNING_RATE = 2e-4
 
 
