@@ -23,7 +23,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ("--restart --model out/last", "--model out/last: lies in "),
+        ("--model out/last", "--model out/last: lies in "),
         ("--context 40", "--context 40: from 0.2 to 30 s"),
         ("--context 2.01", "--context 2.01: a multiple of 0.02 s"),
         ("--context long", "--context long: seconds, or auto"),

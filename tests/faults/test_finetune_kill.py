@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -24,9 +25,10 @@ import soundfile
 
 from audiokit import cut_speech
 from runkit import records, until, write_manifest
-from speechkit.errors import SpeechkitError
+from speechkit.errors import NothingToTrain, SpeechkitError
 from speechkit.runtime import logs
 from speechkit.training.finetune import FinetuneOptions, finetune
+from speechkit.training.summary import Pace
 
 pytest.importorskip("peft")
 
@@ -168,6 +170,32 @@ def test_a_signal_saves_and_ends(options: FinetuneOptions, unbroken: str) -> Non
     assert {one["step"] for one in lines if one["event"] == "checkpoint"} > {0}
     assert ended(started(stopped)) == 3
     assert weights(stopped.output) == unbroken
+
+
+class Unplugging(Pace):
+    """Takes the audio away before the first step."""
+
+    def __init__(self, audio: Path) -> None:
+        super().__init__()
+        self._audio = audio
+
+    def saved(self, step: int) -> None:
+        self._audio.unlink(missing_ok=True)
+
+
+def test_a_training_that_learns_nothing_is_none(options: FinetuneOptions) -> None:
+    lines = records(Path(options.train[0]))[:1]
+    audio = options.output.with_name("only.wav")
+    shutil.copy(lines[0]["audio_filepath"], audio)
+    line = {**lines[0], "audio_filepath": str(audio)}
+    train = write_manifest(options.output.with_name("one.jsonl"), [line])
+    out = options.output.with_name("nothing")
+    one = replace(options, train=(str(train),), output=out, steps=2, batch_size=3)
+    with pytest.raises(NothingToTrain, match="nothing was learnt in 2 steps: 0 had"):
+        finetune(one, listener=Unplugging(audio))
+    (line,) = records(out / "training-data.jsonl")
+    assert (line["used"], line["error"]["type"]) == (0, "AudioNotFound")
+    assert not (out / "summary.json").exists()
 
 
 def test_the_page_shows_the_curves(

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import AudioNotFound, TimeLimit, UsageError, WorkerDied
 from speechkit.io import audio
 from speechkit.records import Utterance
+from speechkit.runtime.stopping import StopRequest
 from speechkit.training import loader as loader_module
 from speechkit.training.augmentation import Augmenter, chance, find_noises, speech_power
 from speechkit.training.batch_plan import BatchPlan
@@ -189,6 +191,13 @@ def test_a_few_steps_are_held_and_no_more(data: TrainingData) -> None:
     assert len(list(tasks)) == sum(len(plan.step(number)) for number in range(1, 5))
     assert list(tasks) == []
     assert not tasks.are_done
+
+
+def test_a_training_that_is_told_to_stop_does_not_wait_for_audio(data: TrainingData) -> None:
+    told = threading.Event()
+    told.set()
+    with Loader(data, planned(data), Augmentation(), 3, stop=StopRequest(told)) as loader:
+        assert list(loader.steps(1, 5)) == []
 
 
 def test_speed(data: TrainingData) -> None:
