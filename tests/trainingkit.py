@@ -21,6 +21,7 @@ from speechkit.training.loader import LoadedStep
 from speechkit.training.loop import train
 from speechkit.training.loop_options import LoopOptions
 from speechkit.training.resume import resume
+from speechkit.training.run_folder import resumable
 from speechkit.training.schedule import Schedule
 from speechkit.training.state import TrainingState
 from speechkit.training.watch import Listener, Listeners, StepInfo
@@ -177,15 +178,16 @@ def run_training(
     """As the command does it: go on where the folder's checkpoints end."""
     trainer, ranks = trainer or Trainer(), ranks or Ranks()
     checkpoints = Checkpoints(folder)
-    state = resume(trainer, checkpoints, ranks, UTTERANCES)
-    return train(
-        trainer,
-        loader or Loader(ranks.rank, ranks.size),  # type: ignore[arg-type]
-        checkpoints,
-        Evaluator() if evaluator == "usual" else evaluator,  # type: ignore[arg-type]
-        state,
-        options or loop_options(),
-        ranks,
-        stop or StopRequest(),
-        listener or Listeners(()),
-    )
+    with resumable():
+        state = resume(trainer, checkpoints, ranks, UTTERANCES)
+        return train(
+            trainer,
+            loader or Loader(ranks.rank, ranks.size),  # type: ignore[arg-type]
+            checkpoints,
+            Evaluator() if evaluator == "usual" else evaluator,  # type: ignore[arg-type]
+            state,
+            options or loop_options(),
+            ranks,
+            stop or StopRequest(),
+            listener or Listeners(()),
+        )

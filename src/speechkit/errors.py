@@ -10,8 +10,8 @@ SpeechkitError                 1  fatal
 │                                 install it)
 ├── EngineFailed               1  an engine's worker can't start
 ├── OutputFailed               1  disk full, folder read-only
-│   └── TrainingInterrupted   75  the same during a training, whose last checkpoint is whole; make
-│                                 room, and run again to resume
+│   └── TrainingInterrupted   75  the same during a training, whose last checkpoint is whole, or no
+│                                 audio can be loaded any more; mend it, and run again to resume
 ├── NothingToTrain             1  every utterance of the training data was skipped
 ├── TrainingDiverged           1  losses or gradients are NaN or infinite again and again
 ├── SchedulerFailed            1  SLURM is missing, does not answer or refuses

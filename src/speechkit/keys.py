@@ -291,7 +291,7 @@ LINE = (
         name="warnings",
         kind="strings",
         meaning="what is doubtful about it, likewise",
-        set_by=("validate",),
+        set_by=("validate", "finetune"),
         of_the_whole=True,
     ),
     Key(

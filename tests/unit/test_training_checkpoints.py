@@ -141,11 +141,11 @@ def test_what_is_kept(tmp_path: Path) -> None:
     checkpoints = written(tmp_path, *range(11))
     os.truncate(checkpoints.path(9) / "model" / "config.json", 0)
     again = Checkpoints(tmp_path)
-    again.prune(best=3, every=5)
-    assert again.steps() == [3, 5, 8, 10]
+    again.prune(best=3, every=5, good=7)
+    assert again.steps() == [3, 5, 7, 8, 10]
     again.write(replace(STATE, step=12, best=8), Trainer())
     again.write(replace(STATE, step=14, best=14), Trainer())
-    again.prune(best=14, every=0)
+    again.prune(best=14, every=0, good=13)
     assert again.steps() == [8, 12, 14], "step 12 may be returned to, whose best is 8"
 
 
@@ -262,11 +262,14 @@ def test_a_folder_is_one_trainings_and_says_what_differs(tmp_path: Path) -> None
             RunFolder(out, other).__enter__()
     (out / "notes.txt").write_text("mine")
     (out / "checkpoints" / "notes.txt").write_text("mine")
+    shutil.copytree(out / "last", out / "checkpoints" / "step-000004-mine")
     other = replace(IDENTITY, input="abd")
     with RunFolder(out, other, restart=True) as folder:
         assert not folder.is_done
     left = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
-    assert left == [".lock", "checkpoints/notes.txt", "notes.txt", "run.json"]
+    mine = [f"step-000004-mine/{name}" for name in ("config.json", "model.safetensors")]
+    kept = [f"checkpoints/{name}" for name in ("notes.txt", *mine)]
+    assert left == [".lock", *kept, "notes.txt", "run.json"]
     with RunFolder(out, other):
         assert run_training(out).step == 4
 

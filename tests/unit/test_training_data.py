@@ -32,6 +32,10 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Labels:
     return Labels(folder, None, timestamps=True)
 
 
+def said(split: str) -> dict[str, str]:
+    return {"split": split, "speaker": "one"}
+
+
 def lines(folder: Path) -> list[dict[str, Any]]:
     samples, rate = soundfile.read(EXAMPLES / "awb" / "train.flac", dtype="float32")
     soundfile.write(folder / "long.wav", np.tile(samples, 8), rate)
@@ -48,12 +52,12 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     soundfile.write(folder / "telephone.wav", narrow[: len(sound)], rate)
     two = {**train, "text": f"{TRAIN} {TRAIN}"}
     return [
-        {**train, "used": 4, "skipped": ["no_text"]},
+        {**train, "used": 4, "skipped": ["no_text"], **said("train")},
         {**music, "audio_filepath": "telephone.wav", "note": {"kept": 1}},
         {**train, "audio_filepath": "nan.wav"},
         {**train, "audio_filepath": "missing.wav", "text": ""},
         {**train, "audio_filepath": "long.wav", "duration": 15.5, "text": TRAIN * 4},
-        {**two, "audio_filepath": "long.wav", "offset": 4.315, "duration": 8.6},
+        {**two, "audio_filepath": "long.wav", "offset": 4.315, "duration": 8.6, **said("test")},
         {"audio_filepath": music["audio_filepath"], "duration": 4.9},
         {**music, "duration": 4.8, "text": "-a" * 250},
         {**music, "duration": 4.7, "lang": "xx"},
@@ -71,6 +75,11 @@ SKIPPED = {
     8: ("unknown_language",),
     9: ("no_language",),
     10: ("error",),
+}
+
+
+WARNINGS = {1: ["narrow_band"], 5: ["leaked_speaker"]} | {
+    index: ["low_pass"] for index in range(6, 10)
 }
 
 
@@ -120,6 +129,8 @@ def test_the_account_has_each_line_in_order_as_it_was_given(
         expected["audio_filepath"] = str(options.output.parent / record["audio_filepath"])
         if index in SKIPPED:
             expected["skipped"] = [*SKIPPED[index]]
+        if index in WARNINGS:
+            expected["warnings"] = WARNINGS[index]
         if index == 1:
             expected["error"] = error
         if "duration" not in expected and "duration" in line:

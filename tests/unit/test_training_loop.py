@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from speechkit.engines.finetune.protocol import LoraOptions, StepResult, TrainingExample
-from speechkit.errors import AudioUnreadable, Drained, TrainingDiverged
+from speechkit.errors import AudioUnreadable, Drained, TrainingDiverged, TrainingInterrupted
 from speechkit.runtime import stopping
 from speechkit.runtime.stopping import StopRequest
 from speechkit.training import divergence
@@ -186,13 +186,16 @@ class Exploding(Trainer):
         return examples[0].seed >= 5
 
 
-def test_too_many_skipped_steps_are_the_end(tmp_path: Path) -> None:
-    options, heard = loop_options(steps=20, rate=0.1), Heard()
+@pytest.mark.parametrize("save_every", [1, 2])
+def test_too_many_skipped_steps_are_the_end(save_every: int, tmp_path: Path) -> None:
+    """Those that are saved meanwhile don't drive out the good checkpoint."""
+    options, heard = loop_options(steps=20, rate=0.1, save_every=save_every), Heard()
     with pytest.raises(TrainingDiverged, match=r"step 9: 5 steps in a row .* with 0\.125 of") as e:
         run_training(tmp_path, options, trainer=Exploding(), listener=heard)
     assert e.value.exit_code == 1
     returns = [facts["rate_factor"] for kind, facts in heard.events if kind == "returned"]
     assert returns == [0.5, 0.25, 0.125]
+    assert heard.events[5][1]["to"] == {1: 3, 2: 2}[save_every]
     assert [kind for kind, _ in heard.events].count("step_skipped") == 20
 
 
@@ -301,6 +304,56 @@ def test_a_step_of_which_nothing_can_be_loaded_is_used_up(tmp_path: Path) -> Non
     assert ("step_without_examples", {"step": 2}) in heard.events
     assert state.step == 4
     assert sorted(state.failures) == [2, BROKEN, 4]
+    assert state.silent_in_a_row == 0
+
+
+class Unplugged(Loader):
+    """From step 3 on there is no audio."""
+
+    def steps(self, first: int, last: int) -> Iterator[LoadedStep]:
+        for loaded in super().steps(first, last):
+            failed = dict.fromkeys(loaded.used, AudioUnreadable("no such folder"))
+            gone = replace(loaded, examples=(), used=(), failures=failed)
+            yield gone if loaded.number >= 3 else loaded
+
+
+def test_a_training_whose_audio_is_gone_ends_and_goes_on_when_it_is_there(tmp_path: Path) -> None:
+    options = loop_options(steps=12, rate=0.1, save_every=6, evaluate_every=6)
+    expected = run_training(tmp_path / "unbroken", options)
+    for _ in range(2):
+        with pytest.raises(TrainingInterrupted, match=r"step 7: no audio .* folder.*same") as e:
+            run_training(tmp_path / "gone", options, loader=Unplugged())
+        assert e.value.exit_code == 75
+        assert Checkpoints(tmp_path / "gone").steps() == [0, 6]
+    (tmp_path / "gone" / "checkpoints" / "step-000006" / "state.json").unlink()
+    state = run_training(tmp_path / "gone", options)
+    assert state.used == expected.used
+
+
+class Decaying(Exploding):
+    """The checkpoint to which it should return is damaged while it trains."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def explodes(self, examples: Sequence[TrainingExample], learning_rate: float) -> bool:
+        if not super().explodes(examples, learning_rate):
+            return False
+        for path in self._folder.glob("checkpoints/step-000003/training.safetensors"):
+            os.truncate(path, 10)
+        return True
+
+
+def test_a_training_returns_to_no_checkpoint_that_was_damaged_meanwhile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard = Heard()
+    options = loop_options(steps=20, rate=0.1, save_every=3, evaluate_every=20)
+    with pytest.raises(TrainingDiverged):
+        run_training(tmp_path, options, trainer=Decaying(tmp_path), listener=heard)
+    assert heard.events[5] == ("returned", {"step": 9, "to": 6, "rate_factor": 0.5})
+    assert "step-000003: passed over" in caplog.messages[0]
 
 
 @pytest.mark.parametrize("is_stopped", [False, True])

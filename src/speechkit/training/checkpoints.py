@@ -107,6 +107,10 @@ class Checkpoints:
                 self._flaws[step] = ""
         return not self._flaws[step]
 
+    def doubt(self) -> None:
+        """Look anew at those that were whole: they may be damaged since."""
+        self._flaws = {step: flaw for step, flaw in self._flaws.items() if flaw}
+
     def pass_over(self, step: int, flaw: str) -> None:
         """Take a checkpoint for damaged, and say so."""
         self._flaws[step] = flaw
@@ -133,12 +137,16 @@ class Checkpoints:
             if later > step:
                 _remove(self.path(later))
 
-    def prune(self, best: int, every: int) -> None:
+    def prune(self, best: int, every: int, good: int) -> None:
         """Remove all but the newest whole ones, the best, and those of each ``every`` steps.
 
-        The best is also that of each of the whole ones, to which the training may have to return.
+        The newest whole ones are `KEPT` of all, and that of step ``good`` or before, to which the
+        training returns if it diverges. The best is also that of each of these.
         """
-        whole = list(islice((s for s in reversed(self.steps()) if self.is_whole(s)), KEPT))
+        newest = reversed(self.steps())
+        whole = set(islice((step for step in newest if self.is_whole(step)), KEPT))
+        if checkpoint := self.newest(good):
+            whole.add(checkpoint.state.step)
         bests = {best, *(self.read(step).state.best for step in whole)} - {0}
         for step in self.steps():
             is_nth = every > 0 and step > 0 and step % every == 0

@@ -11,10 +11,12 @@ from collections import deque
 from dataclasses import replace
 
 from speechkit.engines.finetune.protocol import StepResult
-from speechkit.errors import TrainingDiverged
+from speechkit.errors import TrainingDiverged, TrainingInterrupted
+from speechkit.runtime.stopping import GO_ON
 from speechkit.training.state import TrainingState
 
 LIMIT = 5  # skipped steps in a row
+SILENT_LIMIT = 5  # steps in a row without audio: it is the storage that fails, not a file
 FLOAT16_LIMIT = 20  # the scale of the loss begins at 2^16, and each of its skipped steps halves it
 MOST_RETURNS = 3
 LOWER_RATE = 0.5
@@ -49,6 +51,18 @@ def counted(state: TrainingState, result: StepResult) -> TrainingState:
 
 def has_diverged(state: TrainingState, result: StepResult) -> bool:
     return state.skipped_in_a_row >= (LIMIT if result.scale is None else FLOAT16_LIMIT)
+
+
+def require_sound(state: TrainingState, failure: str) -> None:
+    """Raise `TrainingInterrupted` after too many steps of which no audio could be loaded.
+
+    Those that were not saved are learnt from when it is there again.
+    """
+    if state.silent_in_a_row >= SILENT_LIMIT:
+        raise TrainingInterrupted(
+            f"step {state.step}: no audio of {SILENT_LIMIT} steps in a row could be loaded "
+            f"({failure}); see that it is there, and {GO_ON}"
+        )
 
 
 def last_good_step(state: TrainingState) -> int:

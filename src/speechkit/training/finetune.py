@@ -33,7 +33,7 @@ from speechkit.training.model_card import write_card
 from speechkit.training.options import FinetuneOptions
 from speechkit.training.requirements import require_consistent, require_installed
 from speechkit.training.resume import resume
-from speechkit.training.run_folder import RunFolder, identity
+from speechkit.training.run_folder import RunFolder, identity, resumable
 from speechkit.training.state import TrainingState
 from speechkit.training.summary import FinetuneSummary, Pace, read_summary, summarised
 from speechkit.training.training_data import USAGE, TrainingData, check, select, write_usage
@@ -94,7 +94,8 @@ def finetune(
             *(options, model, labels, ranks, stop, signals),
             *(Listeners(listeners), progress, evaluator, recorder),
         )
-        return training.run()
+        with resumable():
+            return training.run()
 
 
 def _evaluator(
@@ -146,7 +147,9 @@ class _Training:
         how = LoopOptions.of(options, plan.steps_per_epoch)
         checkpoints = Checkpoints(options.output)
         state = resume(trainer, checkpoints, ranks, data.count)
-        if not state.batch_size:
+        if options.batch_size:
+            trainer.batch_size = options.batch_size
+        elif not state.batch_size:
             trainer.fit_batch(_longest(data))
         pace = Pace()
         listener = Listeners([self.listener, pace])
@@ -159,6 +162,7 @@ class _Training:
             rank=ranks.rank,
             ranks=ranks.size,
             workers=loaders,
+            stop=self.stop,
             channel=options.channel,
             track=options.track,
         ) as loader:
@@ -166,6 +170,10 @@ class _Training:
                 *(trainer, loader, checkpoints, self.evaluator, state, how),
                 *(ranks, self.stop, listener),
             )
+        if ranks.rank == 0:
+            write_usage(options.output, data, state.used, state.failures)
+        if not any(state.used):
+            raise NothingToTrain(_why_nothing_learnt(state))
         if ranks.rank == 0:
             self._conclude(data, trainer, state, how, pace)
         ranks.wait()
@@ -241,7 +249,6 @@ class _Training:
         Raise `OutputFailed`.
         """
         options, evaluator = self.options, self.evaluator
-        write_usage(options.output, data, state.used, state.failures)
         proof = None
         if options.export and state.best:
             proof = export_ct2(options.output / BEST, state.best, options.output, evaluator)
@@ -271,6 +278,14 @@ def _why_nothing(data: TrainingData) -> str:
     return (
         f"nothing can be trained on: all {data.count} utterances were skipped ({named}); "
         f"{USAGE} in the output folder has the reasons of each"
+    )
+
+
+def _why_nothing_learnt(state: TrainingState) -> str:
+    return (
+        f"nothing was learnt in {state.step} steps: {state.skipped_steps} had a loss or gradients "
+        f"that are NaN or infinite, and of the others no audio could be loaded; {USAGE} in the "
+        "output folder has the errors"
     )
 
 

@@ -19,6 +19,7 @@ from speechkit.runtime.messages import Outcome
 from speechkit.runtime.pool import Pool
 from speechkit.runtime.pool_options import PoolOptions
 from speechkit.runtime.stage import Stage
+from speechkit.runtime.stopping import StopRequest
 from speechkit.runtime.watch import Watch
 from speechkit.training.augmentation import Augmenter, find_noises
 from speechkit.training.batch_plan import BatchPlan, Draw
@@ -39,7 +40,7 @@ class Loader:
     """Loads steps of ``plan`` in ``workers`` processes, for one of several ``ranks``.
 
     A context manager: leaving it ends the processes. ``channel`` and ``track`` as in `audio.load`.
-    Raise `UsageError` where the folder of noise has no audio.
+    ``stop``: of the training. Raise `UsageError` where the folder of noise has no audio.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Loader:
         channel: int | None = None,
         track: str | None = None,
         time_limit: float = TIME_LIMIT,
+        stop: StopRequest | None = None,
     ) -> None:
         self._data = data
         self._plan = plan
@@ -69,6 +71,7 @@ class Loader:
             options={},
         )
         self._options = PoolOptions(workers=workers, time_limit=time_limit)
+        self._stop_request = stop or StopRequest()
         self._running: _Ahead | None = None
 
     def __enter__(self) -> Loader:
@@ -85,6 +88,7 @@ class Loader:
     def steps(self, first: int, last: int) -> Iterator[LoadedStep]:
         """Yield the steps from ``first`` to ``last``; a later call ends an earlier one.
 
+        They end early where the training is told to stop while it waits for the next one.
         Raise `EngineFailed` where processes die one after the other.
         """
         self._stop()
@@ -92,7 +96,7 @@ class Loader:
         self._running = ahead = _Ahead(self._stage, self._options, tasks)
         ahead.start()
         try:
-            yield from ahead.steps()
+            yield from ahead.steps(self._stop_request)
         finally:
             ahead.stop()
 
@@ -127,8 +131,14 @@ class _Ahead:
     def start(self) -> None:
         self._thread.start()
 
-    def steps(self) -> Iterator[LoadedStep]:
-        while (step := self._steps.get()) is not None:
+    def steps(self, stop: StopRequest) -> Iterator[LoadedStep]:
+        while not (stop.is_set and self._steps.empty()):
+            try:
+                step = self._steps.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if step is None:
+                return
             if isinstance(step, BaseException):
                 raise step
             yield step

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from speechkit.engines.finetune.protocol import StepResult, Trainer
 from speechkit.engines.protocols import SAMPLE_RATE
-from speechkit.errors import Drained, OutputFailed, TrainingDiverged, TrainingInterrupted
+from speechkit.errors import Drained, TrainingDiverged
 from speechkit.io import typed_json
 from speechkit.runtime.stopping import GO_ON, StopRequest
 from speechkit.training import divergence
 from speechkit.training.checkpoints import BEST, LAST, MODEL, Checkpoints
 from speechkit.training.evaluation import Evaluator, Measured, is_better
 from speechkit.training.loop_options import LoopOptions
+from speechkit.training.resume import restore_newest
 from speechkit.training.schedule import step_seed
 from speechkit.training.state import TrainingState
 from speechkit.training.unsaved import Unsaved
@@ -37,10 +38,11 @@ FINISH = "finishing the step and saving a checkpoint; a second signal ends at on
 class _Drawn:
     """A step before it is computed. ``examples`` and ``audio_seconds``: of all ranks together.
 
-    ``began``: on the monotonic clock; ``stopped``: a rank has been told to stop.
+    ``began``: on the monotonic clock; ``stopped``: a rank has been told to stop, which may have
+    nothing ``loaded``.
     """
 
-    loaded: LoadedStep
+    loaded: LoadedStep | None
     began: float
     waited: float
     stopped: bool
@@ -62,18 +64,13 @@ def train(
     """Train from where `resume` has restored the trainer to the end; return the last state.
 
     ``evaluator``: of the first rank, None for the others; without any, no checkpoint is the best.
-    Raise `Drained` when told to stop, `TrainingInterrupted` where an output can't be written, both
-    with a checkpoint to go on from, and `TrainingDiverged`.
+    Raise `Drained` when told to stop, `TrainingInterrupted` where no audio can be loaded,
+    `OutputFailed`, all with a checkpoint to go on from, and `TrainingDiverged`.
     """
     training = _Training(
         trainer, loader, checkpoints, evaluator, state, options, ranks, stop, listener
     )
-    try:
-        return training.run()
-    except OutputFailed as e:
-        raise TrainingInterrupted(
-            f"{e}; the checkpoints before are whole: make room, and {GO_ON}"
-        ) from e
+    return training.run()
 
 
 @dataclass
@@ -134,31 +131,34 @@ class _Training:
     def _draw(self) -> _Drawn:
         """The examples of the next step, about whose totals the ranks agree."""
         began = time.monotonic()
-        loaded = next(self._loaded)
+        loaded = next(self._loaded, None)
         waited = time.monotonic() - began
-        audio = sum(len(one.waveform) for one in loaded.examples) / SAMPLE_RATE
-        totals = self._ranks.sum(self._stop.is_set, len(loaded.examples), audio)
+        examples = loaded.examples if loaded else ()
+        audio = sum(len(one.waveform) for one in examples) / SAMPLE_RATE
+        totals = self._ranks.sum(self._stop.is_set, len(examples), audio)
         return _Drawn(loaded, began, waited, totals[0] > 0, round(totals[1]), totals[2])
 
     def _step(self, drawn: _Drawn) -> bool:
         """Train on the examples; return whether the training has diverged."""
-        step = drawn.loaded.number
-        self._state = replace(self._state, step=step)
-        if not drawn.examples:
-            self._unsaved.add(drawn.loaded, learnt=False)
+        loaded = drawn.loaded
+        assert loaded
+        step = loaded.number
+        silent = 0 if drawn.examples else self._state.silent_in_a_row + 1
+        self._state = replace(self._state, step=step, silent_in_a_row=silent)
+        if silent:
+            self._unsaved.add(loaded, learnt=False)
             self._listener.event("step_without_examples", step=step)
+            divergence.require_sound(self._state, self._unsaved.latest_failure)
             return False
         rate = self._state.rate_factor * self._options.schedule.rate(step)
-        result = self._trainer.step(
-            drawn.loaded.examples, rate, step_seed(self._options.seed, step)
-        )
-        self._unsaved.add(drawn.loaded, learnt=not result.skipped)
+        result = self._trainer.step(loaded.examples, rate, step_seed(self._options.seed, step))
+        self._unsaved.add(loaded, learnt=not result.skipped)
         self._state = divergence.counted(self._state, result)
         self._tell(drawn, result, rate)
         return divergence.has_diverged(self._state, result)
 
     def _tell(self, drawn: _Drawn, result: StepResult, rate: float) -> None:
-        step = drawn.loaded.number
+        step = self._state.step
         info = StepInfo(
             step=step,
             steps=self._options.steps,
@@ -203,7 +203,8 @@ class _Training:
         if self._evaluation_is_due(step):
             self._evaluate(step)
         if self._writes:
-            self._checkpoints.prune(self._state.best, options.keep_every)
+            good = divergence.last_good_step(self._state)
+            self._checkpoints.prune(self._state.best, options.keep_every, good)
         since_best = [m for m in self._state.evaluations if m.step > self._state.best]
         if step >= options.steps:
             self._state = replace(self._state, ended="steps")
@@ -242,25 +243,23 @@ class _Training:
         A kill at any moment leaves the checkpoint as it was, and the steps from there on diverge
         again, or as it has become.
         """
-        diverged, step = self._state, None
-        if self._writes:
-            good = self._checkpoints.newest(divergence.last_good_step(diverged))
-            good = good or self._checkpoints.newest()
-            step = good.state.step if good else None
-        step = self._ranks.share(step)
-        if step is None:
+        diverged = self._state
+        good = self._restored(divergence.last_good_step(diverged)) or self._restored()
+        if good is None:
             raise TrainingDiverged(f"step {diverged.step}: no checkpoint to return to is whole")
-        checkpoint = self._checkpoints.read(step)
-        self._state = divergence.returned(checkpoint.state, diverged)
-        self._trainer.restore(checkpoint.folder)
+        self._state = divergence.returned(good, diverged)
         self._unsaved = Unsaved()
         if self._writes:
-            self._checkpoints.drop_after(step)
+            self._checkpoints.drop_after(good.step)
         self._publish_again()
         self._save()
         self._loaded = self._load()
-        facts = {"step": diverged.step, "to": step, "rate_factor": self._state.rate_factor}
+        facts = {"step": diverged.step, "to": good.step, "rate_factor": self._state.rate_factor}
         self._listener.event("returned", **facts)
+
+    def _restored(self, most: int | None = None) -> TrainingState | None:
+        utterances = len(self._state.used)
+        return restore_newest(self._trainer, self._checkpoints, self._ranks, utterances, most)
 
     def _publish_again(self) -> None:
         """Publish what the state knows of, and nothing that a killed or abandoned training made."""

@@ -42,7 +42,7 @@ def _problems(options: FinetuneOptions) -> Iterator[str]:
     yield from _of_training(options)
     yield from _of_evaluation(options)
     yield from _of_inputs(options)
-    yield from _of_restart(options)
+    yield from _of_output(options)
 
 
 def _of_choices(options: FinetuneOptions) -> Iterator[str]:
@@ -92,18 +92,16 @@ def _of_evaluation(options: FinetuneOptions) -> Iterator[str]:
         yield "--guard-budget: needs --guard, whose WER it limits"
 
 
-def _of_restart(options: FinetuneOptions) -> Iterator[str]:
-    """A training that begins anew can't learn from what it removes first."""
-    if not options.restart:
-        return
+def _of_output(options: FinetuneOptions) -> Iterator[str]:
+    """A training can't learn from what it removes when it begins anew, or writes over."""
     folder = options.output.resolve()
     inputs = (*options.train, *options.evaluation, *options.guards)
     for option, names in (("--model ", (options.model,)), ("", inputs)):
         for name in names:
             if Path(name).resolve().is_relative_to(folder):
                 yield (
-                    f"{option}{shown(name)}: lies in {shown(options.output)}, from which --restart "
-                    "removes the former training; name another --output-dir"
+                    f"{option}{shown(name)}: lies in {shown(options.output)}, which the training "
+                    "writes; name another --output-dir"
                 )
 
 

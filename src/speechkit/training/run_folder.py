@@ -5,31 +5,38 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import re
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from speechkit.errors import EngineMissing, OutputConflict, UsageError
+from speechkit.errors import (
+    EngineMissing,
+    OutputConflict,
+    OutputFailed,
+    TrainingInterrupted,
+    UsageError,
+)
 from speechkit.io import atomic, safe_open, typed_json
 from speechkit.io.checksums import content_stamp
 from speechkit.io.file_names import shown
 from speechkit.io.inputs import Inputs, Scan
 from speechkit.io.run_identity import RunIdentity
+from speechkit.runtime.stopping import GO_ON
 from speechkit.training.options import FinetuneOptions
 
 log = logging.getLogger(__name__)
 
 STAGE = "finetune"
 RUN, LOCK, SUMMARY = "run.json", ".lock", "summary.json"
-#: What a training makes in its folder, as patterns; everything else in it is left alone.
-MADE = (
-    *("checkpoints/step-*", "checkpoints/.step-*", "evaluations/step-*"),
-    *("best", "best-ct2", ".best-ct2.part", "last", ".best.*", ".last.*"),
-    *("validated.jsonl", "validated.jsonl.part", ".validated.jsonl.*"),
-    *("training-data.jsonl", "metrics.jsonl", SUMMARY),
+#: What a training makes in its folder; everything else in it is left alone.
+MADE = re.compile(
+    r"(checkpoints|evaluations)/\.?step-\d{6,}(\.new|\.old|\.gone)?"
+    r"|\.?(best|last|best-ct2)(\.new|\.old|\.gone|\.part)?"
+    r"|validated\.jsonl(\.part)?|\.validated\.jsonl\..*|(training-data|metrics)\.jsonl|summary\.json"
 )
 BEFORE = (LOCK, f".{RUN}.*.tmp", "slurm")  # what may be there before a training has begun
 _MOST_BYTES = 1 << 20  # of run.json
@@ -156,12 +163,31 @@ class RunFolder:
         return dict(known)
 
     def _remove_made(self) -> None:
-        for pattern in MADE:
+        """The checkpoints first, without which the rest is no training to go on with."""
+        for pattern in ("checkpoints/*", "evaluations/*", "*"):
             for path in sorted(self.folder.glob(pattern)):
+                if not MADE.fullmatch(path.relative_to(self.folder).as_posix()):
+                    continue
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
                 else:
                     path.unlink()
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Around the work in a folder, which goes on from there where an output could not be written.
+
+    Raise `TrainingInterrupted` for `OutputFailed`.
+    """
+    try:
+        yield
+    except TrainingInterrupted:
+        raise
+    except OutputFailed as e:
+        raise TrainingInterrupted(
+            f"{e}; what was written before is whole: make room, and {GO_ON}"
+        ) from e
 
 
 def _fingerprint(named: str, sources: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ class TrainingState:
     """After ``step`` steps; nothing of it is left to chance.
 
     ``rate_factor``: of the learning rate, halved at each of the ``returns`` to a former checkpoint.
+    ``silent_in_a_row``: the latest steps, if none of their audio could be loaded.
     ``batch_size``: examples computed at once, 0 before that is known. ``used``: how often each
     utterance of the input was learnt from; ``failures``: error records of those that couldn't be
     loaded, by index. ``unaugmented``: examples whose augmentation failed. ``best``: the step of the
@@ -29,6 +30,7 @@ class TrainingState:
     returns: int = 0
     skipped_steps: int = 0
     skipped_in_a_row: int = 0
+    silent_in_a_row: int = 0
     batch_size: int = 0
     used: tuple[int, ...] = ()
     failures: Mapping[int, Record] = field(default_factory=dict)

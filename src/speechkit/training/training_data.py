@@ -22,10 +22,11 @@ from speechkit.training.options import FinetuneOptions
 
 VALIDATED, USAGE = "validated.jsonl", "training-data.jsonl"
 SET = ("used", "skipped")  # keys
-#: Findings about the quality of sound alone. A model can learn from such speech, and may have to.
-QUALITY = {
+#: Issues that keep nothing from training: those of the quality of sound, because a model can learn
+#: from such speech, and may have to; and leaks between splits, because all are trained on.
+TOLERATED = {
     *("narrow_band", "clipped", "dropped_samples", "mostly_silence", "header_disagrees"),
-    "duplicate_audio",
+    *("duplicate_audio", "leaked_audio", "leaked_speaker"),
 }
 STEP = 0.5  # seconds: the context is a multiple of it where no one states it
 
@@ -69,8 +70,7 @@ def check(
 ) -> None:
     """Validate the data into ``folder``, for `select`; goes on where an earlier run was stopped.
 
-    Several splits among the sources are all trained on, so that none leaks into another. Raise as
-    `job.run`.
+    Raise as `job.run`.
     """
     limits = {"max_duration": _longest(options, labels)}
     stage = validate_stage(
@@ -90,8 +90,8 @@ def check(
 def select(options: FinetuneOptions, labels: Labels, folder: Path) -> TrainingData:
     """What can be trained on of the data that `check` has validated into ``folder``.
 
-    An utterance is skipped for the issues that validate finds, but for those of its `QUALITY`, and
-    because it has no label.
+    An utterance is skipped for the issues that validate finds, but for those that are `TOLERATED`,
+    and because it has no label.
     """
     most = _longest(options, labels)
     utterances: list[TrainingUtterance] = []
@@ -99,7 +99,7 @@ def select(options: FinetuneOptions, labels: Labels, folder: Path) -> TrainingDa
     shared: dict[int, int] = {}  # a token is one object however often it is used
     count = 0
     for count, record in enumerate(manifest.read_records(str(folder / VALIDATED)), 1):
-        reasons = [issue for issue in record["issues"] if issue not in QUALITY]
+        reasons = [issue for issue in record["issues"] if issue not in TOLERATED]
         try:
             label = labels.tokens(record, most)
             tokens = tuple(map(shared.setdefault, label, label))
@@ -125,17 +125,25 @@ def write_usage(
 ) -> None:
     """Write `USAGE`: each line of the input with ``used``, how often it was trained on.
 
-    Those that were skipped say why in ``skipped``. ``used``: of each utterance of the input.
-    ``failures``: the ``error`` of those that could not be loaded, by input index.
+    Those that were skipped say why in ``skipped``; ``warnings`` has the other findings of the
+    check. ``used``: of each utterance of the input. ``failures``: the ``error`` of those that could
+    not be loaded, by input index.
     """
     with publish_lines(folder / USAGE) as file:
         for index, record in enumerate(manifest.read_records(str(folder / VALIDATED))):
             results: Record = {"used": used[index]}
             if index in data.skipped:
                 results["skipped"] = list(data.skipped[index])
+            if warnings := _warnings(record):
+                results["warnings"] = warnings
             if index in failures:
                 results["error"] = failures[index]
             file.write(manifest.encoded(_as_given(record) | results) + b"\n")
+
+
+def _warnings(record: Record) -> list[str]:
+    """What the check finds and an utterance is not skipped for."""
+    return [*(issue for issue in record["issues"] if issue in TOLERATED), *record["warnings"]]
 
 
 def _longest(options: FinetuneOptions, labels: Labels) -> float:

@@ -29,6 +29,10 @@ class Unsaved:
             self.failures.append((index, {"type": type(error).__name__, "message": str(error)}))
         self.unaugmented += loaded.unaugmented
 
+    @property
+    def latest_failure(self) -> str:
+        return str(self.failures[-1][1]["message"]) if self.failures else ""
+
     def added_to(self, state: TrainingState, ranks: Ranks) -> TrainingState:
         """The state, with what all ranks have to add."""
         used, failures = list(state.used), dict(state.failures)
