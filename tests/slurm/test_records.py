@@ -71,7 +71,7 @@ def test_one_broken_split_hides_no_other(name: str, content: bytes | None, folde
 )
 def test_an_odd_record_is_passed_over(line: str, tmp_path: Path) -> None:
     output = tmp_path / "data_split_00.jsonl"
-    attempts.begin(output)
+    attempts.begin(output, 0)
     attempts.finish(output, End(1.0, 3, 0))
     record = tmp_path / "slurm" / "data_split_00.attempts"
     record.write_bytes(record.read_bytes() + line.encode() + b"\n\xff\n")
@@ -134,7 +134,7 @@ def test_tries_that_finished_nothing(tries: list[Attempt], count: int) -> None:
 
 def test_a_torn_record_is_passed_over(tmp_path: Path) -> None:
     output = tmp_path / "data_split_00.jsonl"
-    attempts.begin(output)
+    attempts.begin(output, 0)
     attempts.finish(output, End(1.0, 3, 0))
     record = tmp_path / "slurm" / "data_split_00.attempts"
     record.write_text(record.read_text() + '{"job": 3, "ho')
