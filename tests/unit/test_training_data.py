@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import soxr
 
 from runkit import records, write_manifest
 from speechkit.engines.finetune.whisper.labels import Labels
+from speechkit.errors import Drained
+from speechkit.runtime.stopping import StopRequest
 from speechkit.training.options import FinetuneOptions
 from speechkit.training.training_data import TrainingData, check, select, write_usage
 from vocabularykit import tokenizer_file
@@ -109,6 +112,10 @@ def test_every_utterance_is_used_or_has_a_reason(
     assert not records(written)[6]["valid"]
     assert records(written)[1]["issues"] == ["narrow_band"]  # which keeps nothing from training
     before = written.stat().st_ino
+    told = threading.Event()
+    told.set()
+    with pytest.raises(Drained, match="cancelled while the data were checked; run the same"):
+        check(options, labels, options.output / "none", stop=StopRequest(told))
     check(options, labels, options.output)
     assert select(options, labels, options.output) == data
     assert written.stat().st_ino == before

@@ -77,6 +77,15 @@ class StopRequest:
             if self._signalled:
                 self._ignore()
 
+    @contextmanager
+    def ending(self, when: str) -> Iterator[threading.Event]:
+        """Around a job that takes the event for its ``cancel``; `Drained` then says ``when``."""
+        try:
+            with self.gently():
+                yield _Request(self)
+        except Drained as e:
+            raise Drained(f"{self.cause} {when}; {GO_ON}") from e
+
     def _on_signal(self, number: int, _: object) -> None:
         is_second = self._signalled
         if is_second and time.monotonic() - self._since < _ECHO:
@@ -98,3 +107,14 @@ class StopRequest:
     def _ignore(self) -> None:
         for number in self._handlers:
             signal.signal(number, signal.SIG_IGN)
+
+
+class _Request(threading.Event):
+    """A request as an event."""
+
+    def __init__(self, stop: StopRequest) -> None:
+        super().__init__()
+        self._stop = stop
+
+    def is_set(self) -> bool:
+        return self._stop.is_set

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,14 +18,14 @@ from typing import Any
 
 from speechkit.engines import model_catalogue, registry
 from speechkit.engines.finetune.whisper.labels import languages
-from speechkit.errors import Drained, OutputConflict
+from speechkit.errors import OutputConflict
 from speechkit.io import manifest
 from speechkit.io.checksums import chunks
 from speechkit.records import Record
 from speechkit.runtime import job
 from speechkit.runtime.progress import Listener
 from speechkit.runtime.stage import Stage
-from speechkit.runtime.stopping import GO_ON, StopRequest
+from speechkit.runtime.stopping import StopRequest
 from speechkit.runtime.worker_plan import Hardware
 from speechkit.scoring.results import Score, ScoreOptions
 from speechkit.scoring.score import score
@@ -197,17 +196,14 @@ class Evaluator:
     def _run(
         self, stage: Stage, chosen: EvaluationSet, output: Path, *, restart: bool = False
     ) -> None:
-        try:
-            with self._stop.gently():
-                job.run(
-                    stage,
-                    chosen.sources,
-                    job.JobOptions(output=output, restart=restart),
-                    progress=self._listener,
-                    cancel=_Cancel(self._stop),
-                )
-        except Drained as e:
-            raise Drained(f"{self._stop.cause} during an evaluation; {GO_ON}") from e
+        with self._stop.ending("during an evaluation") as cancel:
+            job.run(
+                stage,
+                chosen.sources,
+                job.JobOptions(output=output, restart=restart),
+                progress=self._listener,
+                cancel=cancel,
+            )
 
     def _scored(self, chosen: EvaluationSet, transcripts: Path) -> Score:
         by = "lang" if chosen.has_languages else None
@@ -216,17 +212,6 @@ class Evaluator:
 
 def _records(transcripts: Path) -> Iterator[Record]:
     return manifest.read_records(str(transcripts))
-
-
-class _Cancel(threading.Event):
-    """The request to stop a training, as a job inside it takes it."""
-
-    def __init__(self, stop: StopRequest) -> None:
-        super().__init__()
-        self._stop = stop
-
-    def is_set(self) -> bool:
-        return self._stop.is_set
 
 
 def stamp(model: Path) -> str:

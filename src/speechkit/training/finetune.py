@@ -91,7 +91,7 @@ def finetune(
             return replace(read_summary(options.output), complete_already=True)
         listeners = [one for one in (listener, recorder) if one]
         training = _Training(
-            *(options, model, labels, ranks, stop, signals),
+            *(options, model, labels, ranks, stop),
             *(Listeners(listeners), progress, evaluator, recorder),
         )
         with resumable():
@@ -131,7 +131,6 @@ class _Training:
     labels: Labels
     ranks: Ranks
     stop: StopRequest
-    signals: bool
     listener: Listeners
     progress: ProgressListener | None
     evaluator: Evaluator | None
@@ -184,7 +183,7 @@ class _Training:
         options, ranks, labels = self.options, self.ranks, self.labels
         if ranks.rank == 0:
             folder, progress = options.output, self.progress
-            check(options, labels, folder, progress=progress, signals=self.signals)
+            check(options, labels, folder, progress=progress, stop=self.stop)
         ranks.wait()
         data = select(options, labels, options.output)
         if not data.utterances:

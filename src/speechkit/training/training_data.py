@@ -17,6 +17,7 @@ from speechkit.io.inputs import Inputs
 from speechkit.records import Record, Utterance
 from speechkit.runtime import job
 from speechkit.runtime.progress import Listener
+from speechkit.runtime.stopping import StopRequest
 from speechkit.stages.validate.stage import ValidateOptions, validate_stage
 from speechkit.training.options import FinetuneOptions
 
@@ -66,7 +67,7 @@ def check(
     folder: Path,
     *,
     progress: Listener | None = None,
-    signals: bool = False,
+    stop: StopRequest | None = None,
 ) -> None:
     """Validate the data into ``folder``, for `select`; goes on where an earlier run was stopped.
 
@@ -78,13 +79,14 @@ def check(
             channel=options.channel, track=options.track, thresholds=limits, require_text=True
         )
     )
-    job.run(
-        replace(stage, inputs=Inputs),
-        options.train,
-        job.JobOptions(output=folder / VALIDATED),
-        progress=progress,
-        signals=signals,
-    )
+    with (stop or StopRequest()).ending("while the data were checked") as cancel:
+        job.run(
+            replace(stage, inputs=Inputs),
+            options.train,
+            job.JobOptions(output=folder / VALIDATED),
+            progress=progress,
+            cancel=cancel,
+        )
 
 
 def select(options: FinetuneOptions, labels: Labels, folder: Path) -> TrainingData:
