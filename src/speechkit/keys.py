@@ -312,7 +312,7 @@ LINE = (
         name="skipped",
         kind="strings",
         meaning="why it couldn't: [issues](validate.md#rules), `no_language`, `unknown_language`, "
-        "`special_tokens`",
+        "`not_unicode`, `special_tokens`",
         set_by=("finetune",),
         of_the_whole=True,
     ),

@@ -83,6 +83,7 @@ def test_reasons(labels: Labels, folders: dict[str, Path]) -> None:
         (labels, {"text": "a " * 445}, "too_many_tokens"),
         (labels, {"text": "a", "lang": "xx"}, "unknown_language"),
         (labels, {"text": "a <|endoftext|> b"}, "special_tokens"),
+        (labels, {"text": "a \ud800"}, "not_unicode"),
         (unstated, {"text": "a"}, "no_language"),
         (english, {"text": "a", "lang": "de"}, "unknown_language"),
     ):

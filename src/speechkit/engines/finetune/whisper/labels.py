@@ -65,7 +65,8 @@ class Labels:
         """The label of a line whose audio is not longer than ``context`` seconds.
 
         Raise `LabelInvalid` with ``no_text``, ``no_language`` or ``unknown_language``,
-        ``special_tokens`` (the text itself spells one) or ``too_many_tokens``.
+        ``not_unicode`` (half a character), ``special_tokens`` (the text itself spells one) or
+        ``too_many_tokens``.
         """
         text = " ".join((record.get("text") or "").split())
         if not text:
@@ -99,6 +100,10 @@ class Labels:
 
     def _text(self, text: str, language: str | None) -> list[int]:
         lead = "" if language in NO_SPACE else " "
+        try:
+            text.encode()
+        except UnicodeEncodeError as e:
+            raise LabelInvalid("not_unicode") from e
         tokens = self._tokenizer.encode(lead + text, add_special_tokens=False).ids
         if any(token >= self._vocabulary.eot for token in tokens):
             raise LabelInvalid("special_tokens")
