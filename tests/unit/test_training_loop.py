@@ -81,6 +81,7 @@ def killed(work: Callable[[], object], folder: Path, after: int) -> bool:
     return os.waitpid(child, 0)[1] == signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_a_training_killed_at_any_change_of_any_file_ends_with_the_same_bits(
     in_memory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
