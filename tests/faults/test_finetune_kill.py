@@ -13,6 +13,7 @@ import random
 import shutil
 import signal
 import sys
+import threading
 import time
 from dataclasses import replace
 from functools import partial
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from audiokit import cut_speech
 from runkit import records, until, write_manifest
@@ -35,6 +37,7 @@ pytest.importorskip("peft")
 KILLS = int(os.environ.get("SPEECHKIT_KILLS", "2"))  # 20: a longer training, of this test alone
 STEPS = max(12, 4 * KILLS)
 BAD = (3, 7, 11)
+LIMIT = 240.0  # seconds of a process
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +74,7 @@ def started(options: FinetuneOptions) -> int:
     if pid:
         return pid
     code = 1
+    torch.set_num_threads(1)  # those of this process's pool are not there in its forks
     logs.configure(logs.LogSettings())
     try:
         summary = finetune(options, signals=True)
@@ -83,7 +87,13 @@ def started(options: FinetuneOptions) -> int:
 
 
 def ended(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    """Its exit code; a process that hangs is killed, and has that of the signal."""
+    timer = threading.Timer(LIMIT, os.kill, (pid, signal.SIGKILL))
+    timer.start()
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    finally:
+        timer.cancel()
 
 
 def steps(folder: Path) -> int:
