@@ -40,7 +40,7 @@ def test_this_machine(report):
     assert report.cpus_granted <= report.cpus_present
     assert report.memory_granted <= report.memory_present
     assert [found.name for found in report.engines] == [
-        f"{info.stage} {info.name}" for info in registry.ENGINES
+        f"{info.stage} {info.name}" for info in (*registry.ENGINES, FINETUNE)
     ]
     assert all(found.problem is None for found in report.packages)
     assert {found.name for found in report.engines if found.needed} == {
@@ -50,7 +50,8 @@ def test_this_machine(report):
 
 
 def test_readiness_is_what_the_registry_finds(report):
-    problems = {f"{info.stage} {info.name}": registry.check(info) for info in registry.ENGINES}
+    engines = (*registry.ENGINES, FINETUNE)
+    problems = {f"{info.stage} {info.name}": registry.check(info) for info in engines}
     assert {found.name: found.problem for found in report.engines} == problems
     assert report.default_pipeline_ready == (
         problems["vad ten"] is None and problems["asr faster-whisper"] is None
