@@ -14,6 +14,7 @@ from rich.console import Console
 
 from speechkit.doctor import installation as doctor
 from speechkit.engines import model_catalogue, registry
+from speechkit.engines.finetune.whisper import INFO as FINETUNE
 from speechkit.reports.doctor import render
 
 pytestmark = [pytest.mark.slow] if find_spec("torch") else []  # it imports all that is installed
