@@ -74,7 +74,7 @@ def test_a_checkpoint_that_forgot_too_much_is_refused(
     forgetful = exchanged(whole, tmp_path / "forgetful", "bridge", "old")
     options = replace(options, model=str(given))
     with StopRequest() as stop:
-        evaluator = Evaluator(options, tmp_path, device="cpu", stop=stop)
+        evaluator = Evaluator(options, Path(options.model), tmp_path, device="cpu", stop=stop)
         before = evaluator.before
         evaluations = tmp_path / "evaluations"
         # The same step of a training that went back to an earlier checkpoint is another model.
@@ -103,7 +103,7 @@ def test_faster_whisper_takes_the_export_and_hears_the_same(
     settings = json.loads((best / "config.json").read_text())
     (best / "config.json").write_text(json.dumps(settings | {"encoder_context": 6.0}))
     with StopRequest() as stop:
-        evaluator = Evaluator(options, tmp_path, device="cpu", stop=stop)
+        evaluator = Evaluator(options, Path(options.model), tmp_path, device="cpu", stop=stop)
         proof = export.export_ct2(best, STEP, tmp_path, evaluator)
     assert proof
     assert proof.own == proof.other
@@ -127,7 +127,7 @@ def test_a_stopped_evaluation_drains(options: FinetuneOptions, tmp_path: Path) -
     cancel = threading.Event()
     cancel.set()
     with StopRequest(cancel) as stop:
-        stopped = Evaluator(options, tmp_path, device="cpu", stop=stop)
+        stopped = Evaluator(options, Path(options.model), tmp_path, device="cpu", stop=stop)
         with pytest.raises(Drained, match="during an evaluation"):
             stopped.measure(Path(options.model), STEP, None)
 
@@ -141,7 +141,13 @@ def test_what_nothing_can_be_compared_with_is_refused(
 ) -> None:
     bare = write_manifest(tmp_path / "bare.jsonl", [{"audio_filepath": "a.wav", **line}])
     with StopRequest() as stop, pytest.raises(UsageError, match=problem) as refused:
-        Evaluator(replace(options, guards=(str(bare),)), tmp_path, device="cpu", stop=stop)
+        Evaluator(
+            replace(options, guards=(str(bare),)),
+            Path(options.model),
+            tmp_path,
+            device="cpu",
+            stop=stop,
+        )
     assert str(bare) in str(refused.value)
 
 

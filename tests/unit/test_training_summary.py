@@ -6,6 +6,7 @@ from pathlib import Path
 
 from runkit import write_manifest
 from speechkit.cluster.training_history import TrainingHistory
+from speechkit.io.inputs import Inputs
 from speechkit.runtime.metrics import RunFacts
 from speechkit.runtime.metrics_file import read
 from speechkit.training.context_hint import context_hint
@@ -34,8 +35,9 @@ def test_evaluation_data_that_are_trained_on_are_counted(tmp_path: Path) -> None
 
     train = lines("train.jsonl", ("a.wav", 0.0, 2.0), ("b.wav", 4.0, 2.0), ("c.wav", 0.0, None))
     held = [("a.wav", 2.0, 1.0), ("b.wav", 5.5, 2.0), ("c.wav", 9.0, 1.0), ("d.wav", 0.0, None)]
-    assert leaked(lines("eval.jsonl", *held), train) == 2
-    assert leaked(lines("whole.jsonl", ("a.wav", 0.0, None)), train) == 1
+    with Inputs(train) as trained:
+        assert leaked(lines("eval.jsonl", *held), trained) == 2
+        assert leaked(lines("whole.jsonl", ("a.wav", 0.0, None)), trained) == 1
 
 
 def test_what_is_not_a_number_is_a_gap(tmp_path: Path) -> None:

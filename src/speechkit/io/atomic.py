@@ -95,6 +95,11 @@ def refuse_special(path: Path) -> None:
         raise OutputFailed(f"{shown(path)}: is not a regular file; name another one (- is stdout)")
 
 
+def sync_file(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from speechkit.cluster.training_history import TrainingHistory
 from speechkit.reports.html.charts import Mark, Series, time_line
 from speechkit.reports.html.markup import Html
 from speechkit.reports.html.page import paragraph, table
+from speechkit.reports.smoothing import SmoothedMean
 
 SMOOTHED = 0.02  # share of a step in the smoothed loss
 MOST_MARKS = 40
@@ -49,14 +51,12 @@ def _curve(
 
 
 def _smoothed(points: Points) -> list[tuple[float, float | None]]:
-    """The exponential mean, which begins as the mean of all so far."""
     smoothed: list[tuple[float, float | None]] = []
-    mean, count = 0.0, 0
+    mean = SmoothedMean(SMOOTHED)
     for step, value in points:
         if value is not None:
-            count += 1
-            mean += (value - mean) * max(SMOOTHED, 1 / count)
-        smoothed.append((step, mean if count else None))
+            mean.add(value)
+        smoothed.append((step, None if math.isnan(mean.value) else mean.value))
     return smoothed
 
 

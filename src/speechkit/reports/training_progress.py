@@ -7,11 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from speechkit.reports.progress import ProgressDisplay, clock
+from speechkit.reports.smoothing import SmoothedMean
 from speechkit.runtime.device_memory import device_memory
 from speechkit.training.evaluation import Measured
 from speechkit.training.watch import StepInfo
 
-MEMORY = 0.95  # of the steps before in the smoothed values, at most
+LATEST = 0.05  # share of a step in the smoothed values
 
 
 class TrainingDisplay(ProgressDisplay):
@@ -19,26 +20,24 @@ class TrainingDisplay(ProgressDisplay):
 
     def __init__(self) -> None:
         super().__init__()
-        self._steps = 0
-        self._loss = self._seconds = math.nan
+        self._loss, self._seconds = SmoothedMean(LATEST), SmoothedMean(LATEST)
 
     def __enter__(self) -> TrainingDisplay:
         return self
 
     def step(self, info: StepInfo) -> None:
-        self._steps += 1
-        share = min(MEMORY, 1 - 1 / self._steps)
-        self._loss = _smoothed(self._loss, info.result.loss, share)
-        self._seconds = _smoothed(self._seconds, info.seconds, share)
-        left = self._seconds * (info.steps - info.step)
+        self._loss.add(info.result.loss)
+        self._seconds.add(info.seconds)
+        loss, seconds = self._loss.value, self._seconds.value
+        left = seconds * (info.steps - info.step)
         detail = (
-            f"loss {self._loss:.3f}, rate {info.learning_rate:.2g}, norm {info.result.norm:.2g}, "
-            f"{_speed(self._seconds)}{_memory()}, {clock(left)} left"
+            f"loss {loss:.3f}, rate {info.learning_rate:.2g}, norm {info.result.norm:.2g}, "
+            f"{_speed(seconds)}{_memory()}, {clock(left)} left"
         )
         numbers = {
             "step": info.step,
             "steps": info.steps,
-            "loss": None if math.isnan(self._loss) else self._loss,
+            "loss": None if math.isnan(loss) else loss,
             "learning_rate": info.learning_rate,
             "remaining": None if math.isnan(left) else round(left, 1),
         }
@@ -63,13 +62,6 @@ class TrainingDisplay(ProgressDisplay):
     def event(self, kind: str, **numbers: Any) -> None:
         said = ", ".join(f"{name} {_shown(value)}" for name, value in numbers.items())
         self.say(f"finetune: {kind.replace('_', ' ')}: {said}", kind, "warning", **numbers)
-
-
-def _smoothed(before: float, now: float, share: float) -> float:
-    """The exponential mean; a value that is no number changes nothing."""
-    if not math.isfinite(now):
-        return before
-    return now if math.isnan(before) else share * before + (1 - share) * now
 
 
 def _speed(seconds: float) -> str:

@@ -222,8 +222,7 @@ def _link_or_copy(path: Path, copy: Path) -> None:
         else:
             return
     shutil.copyfile(path, copy)
-    with open(copy, "rb") as file:
-        os.fsync(file.fileno())
+    atomic.sync_file(copy)
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+
+from speechkit.training.training_data import rounded_up
 
 FEW = 0.01  # share of the utterances, but one at least
 WORTH = 2.0  # times as fast
-STEP = 0.5  # seconds, to which contexts are rounded up
 
 
 def context_hint(seconds: Sequence[float], context: float) -> str:
@@ -19,7 +19,7 @@ def context_hint(seconds: Sequence[float], context: float) -> str:
     for left_out in range(1, max(1, int(FEW * len(seconds))) + 1):
         if left_out >= len(longest_first):
             break
-        shorter = max(STEP, STEP * math.ceil(longest_first[left_out] / STEP - 1e-9))
+        shorter = rounded_up(longest_first[left_out])
         if context >= WORTH * shorter:
             make = "makes" if left_out == 1 else "make"
             them = "it" if left_out == 1 else "them"

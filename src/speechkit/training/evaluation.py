@@ -16,7 +16,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from speechkit.engines import model_catalogue, registry
 from speechkit.engines.finetune.whisper.labels import languages
 from speechkit.errors import OutputConflict
 from speechkit.io import manifest
@@ -74,12 +73,26 @@ def comparison(before: Measured, after: Measured) -> list[Record]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """A model that was saved after ``step``. ``stamp``: of all that is in its folder."""
+
+    folder: Path
+    step: int
+    stamp: str
+
+    @classmethod
+    def of(cls, folder: Path, step: int) -> _Saved:
+        return cls(folder, step, stamp(folder))
+
+
 class Evaluator:
     """Measures models on the evaluation set and the guards of a training.
 
-    ``folder``: of the training's output. Transcripts are in ``evaluations/step-N`` of it; one that
-    is there already is not made again, and a begun one is continued, if they are of this very
-    model. ``device``: of the training. ``listener``: of the progress of each transcription.
+    ``model``: the folder of the model as given. ``folder``: of the training's output. Transcripts
+    are in ``evaluations/step-N`` of it; one that is there already is not made again, and a begun
+    one is continued, if they are of this very model. ``device``: of the training. ``listener``: of
+    the progress of each transcription.
 
     Raise `UsageError` where an utterance has no reference. Its methods raise `Drained` where
     ``stop`` ends them early, and the fatal errors of a run.
@@ -88,6 +101,7 @@ class Evaluator:
     def __init__(
         self,
         options: FinetuneOptions,
+        model: Path,
         folder: Path,
         *,
         device: str,
@@ -99,9 +113,8 @@ class Evaluator:
         self._device = device
         self._stop = stop
         self._listener = listener
-        info = registry.find("asr", ENGINE)
-        self._given = model_catalogue.locate(info, options.model, offline=options.offline)
-        known = languages(self._given)
+        self._model = model
+        known = languages(model)
         self._evaluation = EvaluationSet.read(
             "evaluation", options.evaluation, options.language, known
         )
@@ -113,40 +126,41 @@ class Evaluator:
     @cached_property
     def before(self) -> Measured:
         """The model as given, guards included."""
-        found = self._evaluated(self._given, 0)
-        return replace(found, guards=self._guarded(self._given, 0))
+        given = _Saved.of(self._model, 0)
+        return replace(self._evaluated(given), guards=self._guarded(given))
 
     def measure(self, model: Path, step: int, best: Measured | None) -> Measured:
         """A model that was saved after ``step``; on the guards only if it is better than ``best``,
         because nothing else can become the best. The first has to be better than the model as
         given."""
         metric = self._options.metric
-        found = self._evaluated(model, step)
+        saved = _Saved.of(model, step)
+        found = self._evaluated(saved)
         if not is_better(found, best, metric):
             return found
         if not is_better(found, self.before, metric):
             return replace(found, refused=_no_better(found, self.before, metric))
-        guards = self._guarded(model, step)
+        guards = self._guarded(saved)
         refused = guard.refusal(self.before.guards, guards, self._options.guard_budget)
         return replace(found, guards=guards, refused=refused)
 
     def transcripts(self, model: Path, step: int, engine: str, **given: Any) -> Path:
         """The evaluation set as an engine hears it, with options of its own; a manifest."""
-        return self._transcribed(self._evaluation, model, step, engine, given)
+        return self._transcribed(self._evaluation, _Saved.of(model, step), engine, given)
 
     def score(self, transcripts: Path) -> Score:
         """The score of transcripts of the evaluation set."""
         return self._scored(self._evaluation, transcripts)
 
-    def _evaluated(self, model: Path, step: int) -> Measured:
-        transcripts = self.transcripts(model, step, ENGINE)
-        return Measured.of(self.score(transcripts).total, step=step)
+    def _evaluated(self, saved: _Saved) -> Measured:
+        transcripts = self._transcribed(self._evaluation, saved, ENGINE, {})
+        return Measured.of(self.score(transcripts).total, step=saved.step)
 
-    def _guarded(self, model: Path, step: int) -> dict[str, GuardRates]:
-        return {name: self._guard(one, model, step) for name, one in self._guards.items()}
+    def _guarded(self, saved: _Saved) -> dict[str, GuardRates]:
+        return {name: self._guard(one, saved) for name, one in self._guards.items()}
 
-    def _guard(self, chosen: EvaluationSet, model: Path, step: int) -> GuardRates:
-        transcripts = self._transcribed(chosen, model, step, ENGINE, {}, words=True)
+    def _guard(self, chosen: EvaluationSet, saved: _Saved) -> GuardRates:
+        transcripts = self._transcribed(chosen, saved, ENGINE, {}, words=True)
         found = self._scored(chosen, transcripts)
         first = self._place(0) / transcripts.name
         return GuardRates.of(
@@ -161,8 +175,7 @@ class Evaluator:
     def _transcribed(
         self,
         chosen: EvaluationSet,
-        model: Path,
-        step: int,
+        saved: _Saved,
         engine: str,
         given: Mapping[str, Any],
         *,
@@ -173,7 +186,7 @@ class Evaluator:
         stage = asr_stage(
             AsrOptions(
                 engine=engine,
-                model=str(model),
+                model=str(saved.folder),
                 words=words,
                 channel=self._options.channel,
                 track=self._options.track,
@@ -183,9 +196,9 @@ class Evaluator:
         )
         # The model is known by what is in it, so that neither another one of the same step, after
         # a return to an earlier checkpoint, nor a moved folder is taken for it.
-        stage = replace(stage, options={**stage.options, "model": stamp(model)})
+        stage = replace(stage, options={**stage.options, "model": saved.stamp})
         name = chosen.name if engine == ENGINE else f"{chosen.name}-{engine}"
-        output = self._place(step) / f"{name}.jsonl"
+        output = self._place(saved.step) / f"{name}.jsonl"
         output.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._run(stage, chosen, output)

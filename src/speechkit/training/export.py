@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from speechkit.io import manifest
-from speechkit.io.atomic import output_errors, sync_folder
+from speechkit.io.atomic import output_errors, sync_file, sync_folder
 from speechkit.training.evaluation import ENGINE, Evaluator
 from speechkit.training.rates import Rates
 from speechkit.training.requirements import EXPORT_ENGINE
@@ -33,12 +32,12 @@ class Proof:
     refused: str = ""
 
 
-def export_ct2(best: Path, step: int, output: Path, evaluator: Evaluator | None) -> Proof | None:
-    """Write ``output``/best-ct2, unless an ``evaluator`` shows that faster-whisper hears too much
+def export_ct2(best: Path, step: int, output: Path, evaluator: Evaluator) -> Proof:
+    """Write ``output``/best-ct2, unless the ``evaluator`` shows that faster-whisper hears too much
     that whisper doesn't.
 
-    ``best``: the folder of the model saved after ``step``. Without an evaluator there is no proof.
-    Raise `OutputFailed`, `EngineMissing`, and what an evaluation does.
+    ``best``: the folder of the model saved after ``step``. Raise `OutputFailed`, `EngineMissing`,
+    and what an evaluation does.
     """
     from speechkit.engines.finetune.whisper import ct2_export
 
@@ -46,13 +45,13 @@ def export_ct2(best: Path, step: int, output: Path, evaluator: Evaluator | None)
     with output_errors(unproven):
         shutil.rmtree(unproven, ignore_errors=True)
         ct2_export.export(best, unproven)
-        proof = _prove(best, unproven, step, evaluator) if evaluator else None
+        proof = _prove(best, unproven, step, evaluator)
         shutil.rmtree(final, ignore_errors=True)
-        if proof and proof.refused:
+        if proof.refused:
             shutil.rmtree(unproven)
             return proof
         for path in unproven.iterdir():
-            _sync(path)
+            sync_file(path)
         unproven.rename(final)
         sync_folder(output)
     return proof
@@ -77,8 +76,3 @@ def refusal(own: Rates, other: Rates) -> str:
         f"on the evaluation set, and {ENGINE} has {100 * own.quoted:.2f} % with best: more than "
         f"{APART} points apart"
     )
-
-
-def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())

@@ -33,11 +33,11 @@ from speechkit.training.model_card import write_card
 from speechkit.training.options import FinetuneOptions
 from speechkit.training.requirements import require_consistent, require_installed
 from speechkit.training.resume import resume
-from speechkit.training.run_folder import RunFolder, identity, resumable
+from speechkit.training.run_folder import STAGE, RunFolder, identity, resumable
 from speechkit.training.state import TrainingState
 from speechkit.training.summary import FinetuneSummary, Pace, read_summary, summarised
 from speechkit.training.training_data import USAGE, TrainingData, check, select, write_usage
-from speechkit.training.training_metrics import STAGE, TrainingMetrics
+from speechkit.training.training_metrics import TrainingMetrics
 from speechkit.training.watch import Listener, Listeners
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def finetune(
     ):
         model = _located(options, ranks)
         labels = Labels(model, options.language, options.timestamps)
-        evaluator = _evaluator(options, ranks, stop, progress)
+        evaluator = _evaluator(options, model, ranks, stop, progress)
         recorder = None
         if ranks.rank == 0:
             folder = RunFolder(options.output, identity(options, model), restart=options.restart)
@@ -89,23 +89,26 @@ def finetune(
                 recorder = held.enter_context(TrainingMetrics(metrics, facts))
         if ranks.share(recorder is None):
             return replace(read_summary(options.output), complete_already=True)
-        listeners = [one for one in (listener, recorder) if one]
+        heard = Listeners([one for one in (listener, recorder) if one])
         training = _Training(
-            *(options, model, labels, ranks, stop),
-            *(Listeners(listeners), progress, evaluator, recorder),
+            options, model, labels, ranks, stop, heard, progress, evaluator, recorder
         )
         with resumable():
             return training.run()
 
 
 def _evaluator(
-    options: FinetuneOptions, ranks: Ranks, stop: StopRequest, progress: ProgressListener | None
+    options: FinetuneOptions,
+    model: Path,
+    ranks: Ranks,
+    stop: StopRequest,
+    progress: ProgressListener | None,
 ) -> Evaluator | None:
     """That of the first rank. It has read the sets, and found no fault with them."""
     if ranks.rank or not options.evaluation:
         return None
     device = ranks.device or options.device
-    return Evaluator(options, options.output, device=device, stop=stop, listener=progress)
+    return Evaluator(options, model, options.output, device=device, stop=stop, listener=progress)
 
 
 def _located(options: FinetuneOptions, ranks: Ranks) -> Path:
@@ -166,8 +169,7 @@ class _Training:
             track=options.track,
         ) as loader:
             state = train(
-                *(trainer, loader, checkpoints, self.evaluator, state, how),
-                *(ranks, self.stop, listener),
+                trainer, loader, checkpoints, self.evaluator, state, how, ranks, self.stop, listener
             )
         if ranks.rank == 0:
             write_usage(options.output, data, state.used, state.failures)
@@ -193,15 +195,16 @@ class _Training:
         if self.recorder:
             seconds = sum(one.seconds for one in data.utterances)
             self.recorder.begin(len(data.utterances), seconds)
-            self._warn_of_leak()
+            self._warn_of_leak(data)
             if hint := self._hint(data):
                 logs.say(f"finetune: {hint}", "hint", "info")
         return data
 
-    def _warn_of_leak(self) -> None:
+    def _warn_of_leak(self, data: TrainingData) -> None:
         """Evaluation data that are trained on would praise what was learnt by heart."""
         options = self.options
-        if options.evaluation and (count := leaked(options.evaluation, options.train)):
+        trained = (one.utterance for one in data.utterances)
+        if options.evaluation and (count := leaked(options.evaluation, trained)):
             logs.say(
                 f"finetune: {count} of the evaluation's utterances share audio with the training "
                 "data, and make its error rates look better than they are",
@@ -249,7 +252,7 @@ class _Training:
         """
         options, evaluator = self.options, self.evaluator
         proof = None
-        if options.export and state.best:
+        if options.export and evaluator and state.best:
             proof = export_ct2(options.output / BEST, state.best, options.output, evaluator)
         summary = summarised(
             options,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from speechkit.io.inputs import Inputs
 from speechkit.records import Utterance
 
 
-def leaked(evaluation: Sequence[str], train: Sequence[str]) -> int:
-    """The utterances of the inputs ``evaluation`` that share audio with one of ``train``.
+def leaked(evaluation: Sequence[str], trained: Iterable[Utterance]) -> int:
+    """The number of utterances of the inputs ``evaluation`` that share audio with one of those
+    that are ``trained`` on.
 
     Audio is shared within one file, known by its path.
     """
@@ -20,11 +21,10 @@ def leaked(evaluation: Sequence[str], train: Sequence[str]) -> int:
         for number, utterance in enumerate(inputs):
             held[utterance.audio].append((number, *_span(utterance)))
     found: set[int] = set()
-    with Inputs(train) as inputs:
-        for utterance in inputs:
-            if spans := held.get(utterance.audio):
-                start, end = _span(utterance)
-                found |= {number for number, first, last in spans if first < end and start < last}
+    for utterance in trained:
+        if spans := held.get(utterance.audio):
+            start, end = _span(utterance)
+            found |= {number for number, first, last in spans if first < end and start < last}
     return len(found)
 
 

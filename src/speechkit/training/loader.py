@@ -26,6 +26,7 @@ from speechkit.training.batch_plan import BatchPlan, Draw
 from speechkit.training.example_audio import ExampleAudio
 from speechkit.training.example_tasks import LoadedStep, Tasks, share
 from speechkit.training.options import Augmentation
+from speechkit.training.run_folder import STAGE
 from speechkit.training.training_data import TrainingData
 
 __all__ = ["LoadedStep", "Loader"]
@@ -65,7 +66,7 @@ class Loader:
             augmentation, find_noises(augmentation), round(data.context * SAMPLE_RATE)
         )
         self._stage = Stage(
-            name="finetune",
+            name=STAGE,
             processor=ExampleAudio(augmenter, seed, channel, track),
             batch_audio=0.0,
             options={},

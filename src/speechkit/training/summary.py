@@ -21,11 +21,10 @@ from speechkit.training.checkpoints import BEST, LAST
 from speechkit.training.evaluation import Measured
 from speechkit.training.export import Proof
 from speechkit.training.options import FinetuneOptions
+from speechkit.training.run_folder import STAGE, SUMMARY
 from speechkit.training.state import TrainingState
 from speechkit.training.training_data import TrainingData
 from speechkit.training.watch import StepInfo
-
-FILE = "summary.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,16 +125,16 @@ class FinetuneSummary:
         return 3 if lacking else 0
 
     def to_json(self) -> dict[str, Any]:
-        return {"stage": "finetune", **asdict(self), "exit_code": self.exit_code}
+        return {"stage": STAGE, **asdict(self), "exit_code": self.exit_code}
 
     def write(self, folder: Path) -> None:
         """Raise `OutputFailed`."""
-        atomic.write_text(folder / FILE, json.dumps(self.to_json(), indent=2) + "\n")
+        atomic.write_text(folder / SUMMARY, json.dumps(self.to_json(), indent=2) + "\n")
 
 
 def read_summary(folder: Path) -> FinetuneSummary:
     """The summary of a finished training. Raise `OutputConflict` for a damaged one."""
-    path = folder / FILE
+    path = folder / SUMMARY
     try:
         fields = typed_json.parse(path.read_bytes())
         if not isinstance(fields, Mapping):

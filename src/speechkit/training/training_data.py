@@ -111,7 +111,7 @@ def select(options: FinetuneOptions, labels: Labels, folder: Path) -> TrainingDa
             skipped[count - 1] = tuple(reasons)
         else:
             utterances.append(_utterance(count - 1, record, tokens))
-    context = options.context or _rounded_up(max((one.seconds for one in utterances), default=STEP))
+    context = options.context or rounded_up(max((one.seconds for one in utterances), default=STEP))
     return TrainingData(
         utterances=tuple(utterances),
         skipped=skipped,
@@ -153,7 +153,8 @@ def _longest(options: FinetuneOptions, labels: Labels) -> float:
     return min(options.context or labels.window, labels.window)
 
 
-def _rounded_up(seconds: float) -> float:
+def rounded_up(seconds: float) -> float:
+    """The context for utterances of so many seconds."""
     return math.ceil(round(seconds / STEP, 3)) * STEP
 
 

@@ -22,8 +22,6 @@ from speechkit.runtime.process_use import ProcessUses
 from speechkit.training.evaluation import Measured
 from speechkit.training.watch import StepInfo
 
-STAGE = "finetune"
-
 
 class TrainingMetrics:
     """A `speechkit.training.watch.Listener` that writes what it hears to a file, line by line.

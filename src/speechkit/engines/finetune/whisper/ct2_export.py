@@ -8,10 +8,10 @@ from pathlib import Path
 from ctranslate2.converters import TransformersConverter
 from transformers.utils import logging as transformers_logging
 
+from speechkit.engines.asr.whisper.context import KEY
 from speechkit.engines.torch.transformers_folder import own, own_alone
 
 BESIDE = ("tokenizer.json", "preprocessor_config.json", "generation_config.json")
-CONTEXT = "encoder_context"  # of config.json
 
 
 def export(model: Path, folder: Path) -> None:
@@ -21,8 +21,8 @@ def export(model: Path, folder: Path) -> None:
     beside = [name for name in BESIDE if (model / name).is_file()]
     with own_alone(model):
         TransformersConverter(str(model), copy_files=beside).convert(str(folder))
-    context = own(model / "config.json").get(CONTEXT)
+    context = own(model / "config.json").get(KEY)
     if context is not None:
         path = folder / "config.json"
-        settings = json.loads(path.read_bytes()) | {CONTEXT: context}
+        settings = json.loads(path.read_bytes()) | {KEY: context}
         path.write_text(json.dumps(settings, indent=2), encoding="utf-8")

@@ -18,11 +18,11 @@ from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from speechkit.engines.asr.whisper import checkpoint
 from speechkit.engines.asr.whisper.checkpoint import ENCODER_POSITIONS, OUTPUT
+from speechkit.engines.asr.whisper.context import KEY, POSITIONS
 from speechkit.engines.finetune.whisper import tensor_files
 from speechkit.engines.torch import transformers_folder
 from speechkit.errors import EngineMissing, UsageError
 
-POSITIONS = 50  # of the encoder, a second
 #: What a trained model has from its base, beside config.json.
 UNCHANGED = (
     *("generation_config.json", "preprocessor_config.json", "processor_config.json"),
@@ -106,9 +106,9 @@ def save(folder: Path, weights: Mapping[str, Tensor], base: Base) -> None:
     positions, most = len(weights[ENCODER_POSITIONS]), len(base.table)
     config = {key: value for key, value in base.config.items() if key not in PRECISIONS}
     config |= {"dtype": "float32"}
-    config.pop("encoder_context", None)
+    config.pop(KEY, None)
     if positions < most:
-        config["encoder_context"] = positions / POSITIONS
+        config[KEY] = positions / POSITIONS
     tensors = {**weights, ENCODER_POSITIONS: base.table}
     if config.get("tie_word_embeddings", True):
         del tensors[OUTPUT]
