@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,14 +48,18 @@ class Stream:
     engine: AsrEngine
     vad: VadEngine
     options: StreamOptions
+    clock: SetClock = field(default_factory=SetClock)
 
     def session(self, state: SessionState | None = None) -> LiveSession:
-        return LiveSession(self.engine, self.vad, self.options, SetClock(), state)
+        return LiveSession(self.engine, self.vad, self.options, self.clock, state)
 
     def events(self, audio: Waveform) -> list[Event]:
         """The events of all the audio, which tile it."""
         session = self.session()
-        events = [event for piece in self.pieces(audio) for event in session.feed(piece)]
+        events: list[Event] = []
+        for piece in self.pieces(audio):
+            self.clock.seconds += len(piece) / SAMPLE_RATE
+            events += session.feed(piece)
         return list(tiled([*events, *session.finish()]))
 
     def pieces(self, audio: Waveform) -> Iterator[Waveform]:
@@ -64,8 +68,8 @@ class Stream:
             yield audio[first : first + step]
 
     def require_resumable(self, audio: Waveform) -> int:
-        """After every step, a new session with the state in JSON does and says in the next step what
-        the one before does. Returns the number of steps."""
+        """After every step, a new session with the state in JSON says in the next step what this
+        one does, and has the same state then. Returns the number of steps."""
         session = self.session()
         heard, steps = 0, 0
         for piece in [*self.pieces(audio), None]:
@@ -164,4 +168,3 @@ def with_pauses(sentences: Sequence[Waveform], pauses: Sequence[float]) -> Wavef
         parts.append(np.zeros(round(pause * SAMPLE_RATE), np.float32))
         parts += sentences[number : number + 1]
     return np.concatenate(parts)
-
