@@ -48,20 +48,21 @@ class StreamReport:
 
     def _work(self) -> Iterator[str]:
         summary = self.summary
-        if summary.latency["p50"] is not None:
-            unpaced = " of audio, computing left out" if summary.clock == "audio" else ""
+        latency, behind = summary.latency, summary.behind
+        if latency["p50"] is not None:
+            by = "" if summary.clock == "wall" else " of audio, computing left out"
             yield (
-                "  from the end of a word to its final: half within {p50:.2f} s, nine in ten within "
-                "{p90:.2f} s".format(**summary.latency)
-                + unpaced
+                f"  from the end of a word to its final: {latency['p50']:.2f} s at the median, "
+                f"{latency['p90']:.2f} s for nine in ten{by}"
             )
         yield (
-            f"  {summary.real_time_factor:.0%} of real time spent on computing, "
+            f"  computing took {summary.real_time_factor:.0%} of real time, "
             f"{summary.peak_memory / 2**20:.0f} MB of memory"
         )
-        if summary.clock == "wall" and summary.behind["most"] is not None:
-            yield "  behind the audio by {p50:.2f} s at the median, {most:.2f} s at most".format(
-                **summary.behind
+        if summary.clock == "wall" and behind["p50"] is not None:
+            yield (
+                f"  behind the audio by {behind['p50']:.2f} s at the median, "
+                f"{behind['most']:.2f} s at most"
             )
         if summary.resumed_seconds:
             yield f"  {clock(summary.resumed_seconds)} of it were heard by an earlier run"

@@ -58,7 +58,7 @@ class Tally:
     def __init__(self) -> None:
         self.seconds = 0.0  # of audio, up to the last event
         self.finals = self.words = 0
-        self.gaps: Counter[str] = Counter()
+        self.gaps: dict[str, float] = {}
         self.flags: Counter[str] = Counter()
         self.error: str | None = None
 
@@ -70,6 +70,7 @@ class Tally:
             self.flags.update(event.flags)
         elif isinstance(event, Gap):
             self.seconds = event.end
-            self.gaps[event.reason] += event.end - event.start
+            before = self.gaps.get(event.reason, 0.0)
+            self.gaps[event.reason] = before + event.end - event.start
         elif isinstance(event, End):
             self.seconds, self.error = event.seconds, event.error
