@@ -17,24 +17,24 @@ from speechkit.io.part_file import PartFile
 from speechkit.io.run_identity import RunIdentity
 from speechkit.records import Record
 
+END = b'{"type": "end"'
+
 
 class StreamJournal(PartFile):
     """What a stream has said for good, on its way to ``OUT``.
 
-    ``state``: that of the last line, None before the first. ``last``: the last event, with which
-    the stream has ended if it is an end.
+    ``state``: that of the last line, None before the first.
     """
 
     def __init__(self, output: str | Path, identity: RunIdentity, *, restart: bool = False) -> None:
         self.state: Any = None
-        self.last: Record | None = None
+        self.has_ended = False
         super().__init__(output, identity, restart=restart)
 
     def append(self, events: Sequence[Record], state: Mapping[str, Any]) -> None:
         """Add what was said and the state after it, and write them out."""
         self._write([json.dumps(state), *map(manifest.dump, events)])
         self.flush()
-        self.last = events[-1]
 
     def events(self) -> Iterator[bytes]:
         """What was said, in order, in JSON. Raise `OutputConflict` where another run has written
@@ -53,5 +53,6 @@ class StreamJournal(PartFile):
     def _take_in(self, fields: list[bytes], offset: int) -> bool:
         if len(fields) < 2:
             return False
-        self.state, self.last = typed_json.parse(fields[0]), typed_json.parse(fields[-1])
+        self.state = typed_json.parse(fields[0])
+        self.has_ended = fields[-1].startswith(END)
         return True

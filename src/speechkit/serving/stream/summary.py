@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from speechkit.errors import SourceFailed
+from speechkit.io.hardware import peak_memory
+from speechkit.runtime.summary import device_account, versions
 from speechkit.serving.stream.events import End, Event, Final, Gap
+from speechkit.serving.stream.times import Times
+
+if TYPE_CHECKING:
+    from speechkit.serving.stream.hearing import Hearing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,25 +60,72 @@ class StreamSummary:
         return {**asdict(self), "exit_code": self.exit_code}
 
 
-class Tally:
-    """Counts of all that a stream has said for good."""
+class Account:
+    """Counts what a stream says, and times what this run makes of it."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0  # of audio, up to the last event
-        self.finals = self.words = 0
-        self.gaps: dict[str, float] = {}
-        self.flags: Counter[str] = Counter()
-        self.error: str | None = None
+        self._began = time.monotonic()
+        self._seconds = 0.0  # of audio, up to the last event
+        self._resumed = 0.0  # of them
+        self._finals = self._words = 0
+        self._gaps: dict[str, float] = {}
+        self._flags: Counter[str] = Counter()
+        self._error: str | None = None
+        self._latency = Times()
+        self._first_final: float | None = None  # seconds after it began
 
-    def count(self, event: Event) -> None:
+    def recall(self, event: Event) -> None:
+        """Count what an earlier run has said."""
+        self._count(event)
+        self._resumed = self._seconds
+
+    def take(self, event: Event) -> None:
+        """Count what this run says."""
+        self._count(event)
         if isinstance(event, Final):
-            self.seconds = event.end
-            self.finals += 1
-            self.words += len(event.words)
-            self.flags.update(event.flags)
+            self._first_final = self._first_final or round(time.monotonic() - self._began, 3)
+            for word in event.words:
+                self._latency.add(event.emitted - word.end)
+
+    def _count(self, event: Event) -> None:
+        if isinstance(event, Final):
+            self._seconds = event.end
+            self._finals += 1
+            self._words += len(event.words)
+            self._flags.update(event.flags)
         elif isinstance(event, Gap):
-            self.seconds = event.end
-            before = self.gaps.get(event.reason, 0.0)
-            self.gaps[event.reason] = before + event.end - event.start
+            self._seconds = event.end
+            seconds = self._gaps.get(event.reason, 0.0) + event.end - event.start
+            self._gaps[event.reason] = round(seconds, 3)
         elif isinstance(event, End):
-            self.seconds, self.error = event.seconds, event.error
+            self._seconds, self._error = event.seconds, event.error
+
+    def errors(self) -> dict[str, dict[str, int]]:
+        """What the record of the output keeps: errors by type and flags by name."""
+        errors = {SourceFailed.__name__: 1} if self._error else {}
+        return {"errors": errors, "flags": dict(self._flags)}
+
+    def summary(self, source: str, output: str | None, hearing: Hearing) -> StreamSummary:
+        wall = time.monotonic() - self._began
+        heard = self._seconds - self._resumed
+        return StreamSummary(
+            source=source,
+            output=output,
+            audio_seconds=round(self._seconds, 3),
+            resumed_seconds=round(self._resumed, 3),
+            finals=self._finals,
+            words=self._words,
+            gaps=self._gaps,
+            flags=dict(self._flags),
+            wall_seconds=round(wall, 3),
+            first_result_seconds=self._first_final,
+            real_time_factor=round(hearing.computed / heard, 6) if heard else None,
+            clock=hearing.listener.clock_name,
+            latency=self._latency.to_json(),
+            behind=hearing.behind.to_json(),
+            peak_memory=peak_memory(),
+            device=device_account([hearing.device] if hearing.device else [], wall),
+            options=hearing.listener.pinned,
+            versions=versions(hearing.listener.engines.packages),
+            error=self._error,
+        )

@@ -1,17 +1,15 @@
-"""How long it takes until a word is final, and how far the computing is behind the audio."""
+"""How long things take, in flat memory."""
 
 from __future__ import annotations
 
 from collections import Counter
-
-from speechkit.serving.stream.events import Final
 
 _STEPS = 100  # a second
 _MOST = 1000 * _STEPS  # steps; longer times count as that
 
 
 class Times:
-    """Quantiles of times, to a hundredth of a second, in flat memory."""
+    """Quantiles of times, to a hundredth of a second."""
 
     def __init__(self) -> None:
         self._steps: Counter[int] = Counter()
@@ -32,16 +30,3 @@ class Times:
 
     def to_json(self) -> dict[str, float | None]:
         return {"p50": self.quantile(0.5), "p90": self.quantile(0.9), "most": self.quantile(1.0)}
-
-
-class Latency:
-    """``words``: from the end of each word in the audio to the emission of its final. ``behind``:
-    from the end of the audio that each step has heard to the end of the step."""
-
-    def __init__(self) -> None:
-        self.words = Times()
-        self.behind = Times()
-
-    def count(self, final: Final) -> None:
-        for word in final.words:
-            self.words.add(final.emitted - word.end)
