@@ -16,7 +16,7 @@ from speechkit.engines.protocols import SAMPLE_RATE, VadEngine, VadStream
 from speechkit.serving.stream.speech_gate import SpeechGate
 from speechkit.stages.asr.windows import Span
 from speechkit.stages.vad.segmentation import DEFAULTS, SegmentationOptions, speech_segments
-from speechkit.stages.vad.speech_frames import MOST_GAIN, PEAK, raised_so_far
+from speechkit.stages.vad.speech_frames import MOST_STREAM_GAIN, STREAM_PEAK, raised_so_far
 
 HOP = 256
 LATE = 2  # frames
@@ -204,7 +204,7 @@ def test_gain_goes_by_the_peak_so_far(samples: list[float], place: int, peak: fl
     assert raised.dtype == np.float32
     for index, sample in enumerate(waveform.tolist()):
         so_far = max(peak, *map(abs, waveform[: index + 1].tolist()))
-        gain = max(1.0, min(PEAK / so_far, MOST_GAIN)) if so_far else MOST_GAIN
+        gain = max(1.0, min(STREAM_PEAK / max(so_far, 1e-9), MOST_STREAM_GAIN))
         assert raised[index] == pytest.approx(sample * gain, rel=1e-6)
 
 
