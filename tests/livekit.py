@@ -164,4 +164,3 @@ def with_pauses(sentences: Sequence[Waveform], pauses: Sequence[float]) -> Wavef
         parts.append(np.zeros(round(pause * SAMPLE_RATE), np.float32))
         parts += sentences[number : number + 1]
     return np.concatenate(parts)
-

@@ -108,14 +108,11 @@ def test_a_full_disk_leaves_whole_blocks(folder: Path) -> None:
 class Pipe:
     """A source of two blocks."""
 
-    name, seconds, is_live, is_repeatable = "pipe", None, False, False
+    name, seconds, is_live = "pipe", None, False
 
     def __init__(self, start: int) -> None:
         self.remarks: deque[str] = deque()
         self._start = start
-
-    def skip(self, samples: int) -> None:
-        raise NotImplementedError
 
     def blocks(self) -> Iterator[Waveform]:
         yield numbered(self._start, self._start + 30)

@@ -27,7 +27,7 @@ Waveform = NDArray[np.float32]
 class Blocks:
     """A source of numbered samples; ``before``: called with the number of each block."""
 
-    name, seconds, is_repeatable = "blocks", None, False
+    name, seconds = "blocks", None
 
     def __init__(
         self,
@@ -41,9 +41,6 @@ class Blocks:
         self.is_live = is_live
         self.read = 0  # samples
         self._lengths, self._error, self._before = lengths, error, before
-
-    def skip(self, samples: int) -> None:
-        raise NotImplementedError
 
     def blocks(self) -> Iterator[Waveform]:
         for number, seconds in enumerate(self._lengths):

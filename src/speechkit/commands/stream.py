@@ -1,24 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from speechkit.commands.asr_options import RecognitionFlags, SubtitleFlags
-from speechkit.commands.console import conclude, data_stream
+from speechkit.commands.console import conclude, data_stream, say
 from speechkit.commands.device_options import DeviceFlags
 from speechkit.commands.engine_options import EngineGroup
 from speechkit.commands.options import RunFlags, takes, without
 from speechkit.commands.stream_options import LiveFormatFlags, SourceFlags, StepFlags
+from speechkit.errors import SourceFailed
 
 if TYPE_CHECKING:
     from speechkit.formats.cues import Layout
-    from speechkit.serving.sources.source import Source
-    from speechkit.serving.stream.hearing import Listener
-    from speechkit.serving.stream.resumable import StreamOutput
     from speechkit.serving.stream.run import Viewer
 
 SourceArgument = Annotated[
@@ -62,3 +60,55 @@ def stream(
 
     Example: ffmpeg -i talk.mp4 -f s16le -ac 1 -ar 16000 - | speechkit stream - --rate 16000
     """
+    from speechkit.reports.stream import StreamReport
+    from speechkit.serving.sources.source import open_source
+    from speechkit.serving.stream.engines import find_engines
+    from speechkit.serving.stream.hearing import Listener
+    from speechkit.serving.stream.run import run as hear
+    from speechkit.stages.asr.stage import AsrOptions
+
+    layout = subtitles.layout()
+    names, output = formats.names(), formats.output(source, run, layout)
+    asr = AsrOptions(
+        engine=recognition.engine,
+        model=recognition.model,
+        words=True,
+        engine_options=engine_options,
+    )
+    options = steps.options()
+    engines = find_engines(asr, device.hardware(), steps.vad)
+    audio = open_source(source, source_flags.options())
+    listener = Listener(engines=engines, options=options, clock=source_flags.clock(audio))
+    on_stdout = () if formats.output_dir else names or (() if output else ("jsonl",))
+    with _shown(names, on_stdout, layout) as (viewers, say_so):
+        summary = hear(audio, listener, output, viewers, say=say_so, signals=True)
+    code = conclude(StreamReport(summary), run.summary)
+    if summary.error:
+        raise SourceFailed(summary.error)
+    return code
+
+
+@contextmanager
+def _shown(
+    names: Sequence[str], on_stdout: Sequence[str], layout: Layout
+) -> Iterator[tuple[list[Viewer], Callable[[str], object]]]:
+    """What shows the events on stdout, and what says how it goes.
+
+    A terminal shows text, unless a format is named.
+    """
+    from speechkit.serving.stream.live_formats import FormatView, live_format
+
+    is_terminal = sys.stdout.isatty()
+    with data_stream() as data:
+        if is_terminal and not names:
+            from speechkit.reports.live_line import LiveLine
+
+            with LiveLine(data) as line:
+                yield [line], line.say
+        else:
+            forms = [live_format(name, layout) for name in on_stdout]
+            yield [FormatView(form, data) for form in forms], _say
+
+
+def _say(text: str) -> None:
+    say(f"stream: {text}", "stream")

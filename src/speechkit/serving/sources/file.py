@@ -36,14 +36,13 @@ PACED = 0.1  # seconds of a block of a file that is read as it would be played
 
 
 class AudioFile:
-    """A `Source`: any file that `asr` takes. ``paced``: read as fast as it would be played.
+    """A `Source` that can be read again: any file that `asr` takes.
 
-    Unlike `io.audio.load` it decodes only once, so that its faults are known when they are reached.
+    ``paced``: read as fast as it would be played. Unlike `io.audio.load` it decodes only once, so that its faults are known when they are reached.
     Raise `UsageError` where there is no such file, `SourceFailed` where it can't be decoded.
     """
 
     is_live = False
-    is_repeatable = True
 
     def __init__(self, path: str, *, paced: bool) -> None:
         if not Path(path).exists():
@@ -58,15 +57,24 @@ class AudioFile:
         self._skipped = 0
 
     def skip(self, samples: int) -> None:
+        """Begin after so many samples (at 16 kHz)."""
         self._skipped = samples
 
     def blocks(self) -> Iterator[Waveform]:
-        blocks = self._after_skipped()
+        blocks = self._after(self._skipped)
         return paced(blocks) if self._paced else blocks
 
-    def _after_skipped(self) -> Iterator[Waveform]:
-        """What is skipped is decoded too: the rest is then the same, bit for bit."""
-        left = self._skipped
+    def between(self, start: int, end: int) -> Iterator[Waveform]:
+        """From one sample to another, at any pace."""
+        left = end - start
+        for block in self._after(start):
+            yield block[:left]
+            left -= len(block)
+            if left <= 0:
+                return
+
+    def _after(self, left: int) -> Iterator[Waveform]:
+        """What is left out is decoded too: the rest is then the same, bit for bit."""
         for block in self._decoded():
             if left < len(block):
                 yield block[left:]

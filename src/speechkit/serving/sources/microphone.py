@@ -29,7 +29,6 @@ class Microphone:
 
     seconds: float | None = None
     is_live = True
-    is_repeatable = False
 
     def __init__(self, device: str | None, channels: int | None) -> None:
         self.name = f"microphone {device}" if device else "microphone"
@@ -42,9 +41,6 @@ class Microphone:
             raise UsageError(f"{self.name}: no such input; {self._inputs()}") from e
         self._rate = round(about["default_samplerate"])
         self._channels = channels or min(2, about["max_input_channels"])
-
-    def skip(self, samples: int) -> None:
-        raise NotImplementedError("a microphone can't be heard anew")
 
     def blocks(self) -> Iterator[Waveform]:
         return Conversion(self.name, self._rate, self.remarks).waveform(self._recorded())

@@ -27,18 +27,13 @@ class Source(Protocol):
 
     ``name``: for messages. ``seconds``: its length, as far as its header tells. ``remarks``:
     sentences on what was odd and is no error; it grows while the audio is read. ``is_live``: its
-    audio is lost unless it is taken as it comes. ``is_repeatable``: it can be read anew.
+    audio is lost unless it is taken as it comes.
     """
 
     name: str
     seconds: float | None
     remarks: deque[str]
     is_live: bool
-    is_repeatable: bool
-
-    def skip(self, samples: int) -> None:
-        """Begin after so many samples (at 16 kHz); only for a repeatable one."""
-        ...
 
     def blocks(self) -> Iterator[Waveform]:
         """Blocks of any length at 16 kHz, ``[samples]``.

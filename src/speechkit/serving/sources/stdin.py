@@ -27,7 +27,6 @@ class Stdin:
     name = "stdin"
     seconds: float | None = None
     is_live = False
-    is_repeatable = False
 
     def __init__(self, options: SourceOptions) -> None:
         if sys.stdin is None or os.isatty(STDIN):
@@ -36,9 +35,6 @@ class Stdin:
             raise UsageError("--channels and --sample-format of raw PCM take its --rate as well")
         self.remarks: deque[str] = deque()
         self._options = options
-
-    def skip(self, samples: int) -> None:
-        raise NotImplementedError("a pipe can't be read anew")
 
     def blocks(self) -> Iterator[Waveform]:
         pipe = Pipe(STDIN, self.name)

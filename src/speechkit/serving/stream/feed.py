@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 AHEAD = 10.0  # seconds read ahead of a source that can wait
 BEHIND, CAUGHT_UP = 3.0, 1.0  # seconds beyond a step
 PAUSED = 1.0  # seconds that a source is late, from which on the clock waits for it
+ASKED = 0.1  # seconds between two looks whether to stop
 CLOSING = 0.5  # seconds that its thread may take to end
 
 
@@ -30,6 +31,7 @@ class Feed:
     Nothing is dropped: a source that can wait is read later, a live one fills the memory.
     ``heard``: samples of the stream before the first of this source. ``say`` is called from `take`
     with sentences: the source's remarks, that the stream fell behind, and that it has caught up.
+    ``stopped``: whether to read no further, asked while `take` waits.
     """
 
     def __init__(
@@ -38,13 +40,15 @@ class Feed:
         clock: Clock,
         *,
         step: float,
-        say: Callable[[str], None],
+        say: Callable[[str], object],
         heard: int = 0,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._source = source
         self._clock = clock
         self._step = round(step * SAMPLE_RATE)
         self._say = say
+        self._stopped = stopped
         self._is_exact = isinstance(clock, VirtualClock)
         self._first = self._taken = self._arrived = heard  # samples of the stream
         self._most = max(round(AHEAD * SAMPLE_RATE), 2 * self._step)
@@ -80,12 +84,16 @@ class Feed:
         """
         with self._changed:
             waited = self._queued < self._step
-            self._changed.wait_for(lambda: self._queued >= self._step or self._has_ended)
+            while not self._changed.wait_for(self._has_step, ASKED) and not self._stopped():
+                pass
+            if self._stopped():
+                self._is_closed = self._has_ended = True
             behind = 0.0 if waited else self._behind()
             waveform = self._pop(self._step if self._is_exact else self._queued)
             self._changed.notify_all()
         heard = self._taken / SAMPLE_RATE
-        if self._is_exact or (waited and self._clock.now() > heard + PAUSED):
+        is_late = waited and self._clock.now() > heard + PAUSED
+        if self._is_exact or is_late or self._clock.now() < heard:  # the source outruns the clock
             self._clock.set(heard)
         self._tell(behind)
         if len(waveform):
@@ -93,6 +101,9 @@ class Feed:
         if self._error:
             raise self._error
         return None
+
+    def _has_step(self) -> bool:
+        return self._queued >= self._step or self._has_ended
 
     @property
     def _queued(self) -> int:

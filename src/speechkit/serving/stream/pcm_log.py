@@ -140,17 +140,12 @@ class PcmLog:
 class RecordedSource:
     """A `Source`: what a log holds already, then another source, recorded as it is read."""
 
-    is_repeatable = False
-
     def __init__(self, log: PcmLog, source: Source, start: int) -> None:
         self.name = source.name
         self.seconds = source.seconds
         self.is_live = source.is_live
         self.remarks: deque[str] = source.remarks
         self._log, self._source, self._start = log, source, start
-
-    def skip(self, samples: int) -> None:
-        self._start += samples
 
     def blocks(self) -> Iterator[Waveform]:
         if self._start < self._log.end:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from speechkit.io.output_status import finished_run
 from speechkit.io.part_file import part_path
 from speechkit.io.run_identity import RunIdentity
 from speechkit.runtime.stopping import GO_ON
+from speechkit.serving.sources.file import AudioFile
 from speechkit.serving.stream.events import Event, Partial, from_json, to_json
 from speechkit.serving.stream.journal import StreamJournal
 from speechkit.serving.stream.pcm_log import PcmLog
@@ -54,7 +55,7 @@ class StreamOutput:
 
 def kept(
     source: Source, hearing: Hearing, output: StreamOutput, account: Account
-) -> Iterator[list[Event]]:
+) -> Generator[list[Event], None, None]:
     """What each step says, once the output has it; ``account`` recalls what it has already.
 
     Raises `OutputConflict` for the output of another stream, and `Drained` where the disk is full:
@@ -80,7 +81,7 @@ def kept(
 
 def _heard(
     source: Source, hearing: Hearing, output: StreamOutput, journal: StreamJournal
-) -> Iterator[list[Event]]:
+) -> Generator[list[Event], None, None]:
     """What the source says from the last state in the journal on, once it is in the journal."""
     state = _state(journal)
     with _continued(source, state, output.audio) as (rest, replayed, forget):
@@ -101,7 +102,7 @@ def _continued(
     """The source behind what the state has heard, the audio to replay, and what takes the sample
     before which no audio is needed any more. The ``folder`` keeps the audio of a pipe."""
     replayed = state.replay_from, state.heard
-    if source.is_repeatable:
+    if isinstance(source, AudioFile):
         source.skip(state.heard)
         yield source, source.between(*replayed), lambda _: None
         return
@@ -112,7 +113,7 @@ def _continued(
 def _identity(source: Source, listener: Listener) -> RunIdentity:
     """A file is known by its path and stamp. All live sources are one, so that an empty pipe can
     end the stream of a microphone."""
-    if not source.is_repeatable:
+    if not isinstance(source, AudioFile):
         return RunIdentity("stream", listener.pinned, LIVE, 1)
     stamp = checksums.file_stamp(source.name)
     absolute = f"{os.path.realpath(source.name)} {stamp}"
@@ -149,10 +150,13 @@ def _foreign(path: Path) -> OutputConflict:
 @contextmanager
 def _files(output: StreamOutput, past: Iterable[Event]) -> Iterator[list[LiveFile]]:
     """The text files with what is past, all of which is taken."""
-    with output.files.opened(past) if output.files else nullcontext([]) as files:
+    if output.files is None:
         for _ in past:
             pass
-        yield files
+        yield []
+    else:
+        with output.files.opened(past) as files:
+            yield files
 
 
 @contextmanager

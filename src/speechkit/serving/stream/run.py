@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
 from speechkit.runtime.stopping import StopRequest
+from speechkit.serving.sources.file import AudioFile
 from speechkit.serving.stream.hearing import Hearing, Listener
 from speechkit.serving.stream.resumable import StreamOutput, kept
 from speechkit.serving.stream.summary import Account, StreamSummary
@@ -49,11 +50,11 @@ def run(
                     account.take(event)
                     for viewer in viewers:
                         viewer.write(event)
-    return account.summary(source.name, output and str(output.path), hearing)
+    return account.summary(source.name, str(output.path) if output else None, hearing)
 
 
-def _unkept(source: Source, hearing: Hearing) -> Iterator[list[Event]]:
-    otherwise = "what follows is not in the output" if source.is_repeatable else ""
+def _unkept(source: Source, hearing: Hearing) -> Generator[list[Event], None, None]:
+    otherwise = "what follows is not in the output" if isinstance(source, AudioFile) else ""
     with closing(hearing.steps(source, otherwise=otherwise)) as steps:
         for events, _ in steps:
             yield events
