@@ -100,9 +100,9 @@ class Hearing:
         """The steps of the audio that comes. Returns the error with which its source broke off."""
         try:
             while (audio := feed.take()) is not None:
-                yield self._timed(session, partial(session.feed, audio)), session.state
                 if self._stop.is_set and otherwise:
-                    break
+                    break  # without what may be less than a step
+                yield self._timed(session, partial(session.feed, audio)), session.state
         except SourceFailed as e:
             return str(e)
         if self._stop.is_set and otherwise:
