@@ -272,6 +272,8 @@ def test_a_file_is_heard_as_by_asr(name: str, arguments: str, tmp_path: Path) ->
     waveform = heard(source)
     assert np.array_equal(waveform[: len(expected)], expected)
     assert len(waveform) - len(expected) < audio.SLACK * RATE  # padding of the last packet
+    between = np.concatenate(list(source.between(1000, 40_000)))
+    assert np.array_equal(between, waveform[1000:40_000])
     source.skip(12_345)
     assert np.array_equal(heard(source), waveform[12_345:])
     source.skip(len(waveform))

@@ -24,7 +24,7 @@ from speechkit.io.decoders.headers import is_cut_short
 from speechkit.io.decoders.sndfile import Sndfile
 from speechkit.io.file_names import shown, unicode_hint
 from speechkit.serving.sources.conversion import Conversion
-from speechkit.serving.sources.source import source_errors
+from speechkit.serving.sources.source import Source, source_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 PACED = 0.1  # seconds of a block of a file that is read as it would be played
 
 
-class AudioFile:
-    """A `Source` that can be read again: any file that `asr` takes.
+class AudioFile(Source):
+    """Any file that `asr` takes. ``paced``: read as fast as it would be played.
 
-    ``paced``: read as fast as it would be played. Unlike `io.audio.load` it decodes only once, so that its faults are known when they are reached.
+    Unlike `io.audio.load` it decodes only once, so that its faults are known when they are reached.
     Raise `UsageError` where there is no such file, `SourceFailed` where it can't be decoded.
     """
 
-    is_live = False
+    is_repeatable = True
 
     def __init__(self, path: str, *, paced: bool) -> None:
         if not Path(path).exists():
@@ -57,28 +57,22 @@ class AudioFile:
         self._skipped = 0
 
     def skip(self, samples: int) -> None:
-        """Begin after so many samples (at 16 kHz)."""
         self._skipped = samples
 
     def blocks(self) -> Iterator[Waveform]:
-        blocks = self._after(self._skipped)
+        blocks = self.between(self._skipped, None)
         return paced(blocks) if self._paced else blocks
 
-    def between(self, start: int, end: int) -> Iterator[Waveform]:
-        """From one sample to another, at any pace."""
-        left = end - start
-        for block in self._after(start):
-            yield block[:left]
-            left -= len(block)
-            if left <= 0:
-                return
-
-    def _after(self, left: int) -> Iterator[Waveform]:
-        """What is left out is decoded too: the rest is then the same, bit for bit."""
+    def between(self, start: int, end: int | None) -> Iterator[Waveform]:
+        """What is before ``start`` is decoded, too: the rest is then the same, bit for bit."""
+        at = 0
         for block in self._decoded():
-            if left < len(block):
-                yield block[left:]
-            left = max(0, left - len(block))
+            if end is not None and at >= end:
+                return
+            part = block[max(0, start - at) : end and end - at]
+            if len(part):
+                yield part
+            at += len(block)
 
     def _decoded(self) -> Iterator[Waveform]:
         request = AudioRequest(path=self.name)

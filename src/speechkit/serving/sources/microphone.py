@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from speechkit.errors import EngineMissing, SourceFailed, UsageError
 from speechkit.serving.sources.conversion import Conversion
+from speechkit.serving.sources.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,14 +21,13 @@ BLOCK = 0.05  # seconds
 GONE = 3.0  # seconds without a sample after which a microphone is gone
 
 
-class Microphone:
-    """A `Source`: the system's default input, or the one of a name (or a part of it) or a number.
+class Microphone(Source):
+    """The system's default input, or the one of a name (or a part of it) or a number.
 
     It records from the first block on, as long as the blocks are taken. Raise `EngineMissing`
     where sounddevice or PortAudio is missing, `UsageError` where there is no such input.
     """
 
-    seconds: float | None = None
     is_live = True
 
     def __init__(self, device: str | None, channels: int | None) -> None:

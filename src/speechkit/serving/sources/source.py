@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from speechkit.errors import SourceFailed, UsageError, UtteranceError
 
@@ -22,26 +23,39 @@ SampleFormat = Literal["s16", "f32"]
 Pace = Literal["1", "max"]
 
 
-class Source(Protocol):
+class NoAudio(UsageError):
+    """Nothing came in."""
+
+
+class Source(ABC):
     """One stream of audio.
 
     ``name``: for messages. ``seconds``: its length, as far as its header tells. ``remarks``:
     sentences on what was odd and is no error; it grows while the audio is read. ``is_live``: its
-    audio is lost unless it is taken as it comes.
+    audio is lost unless it is taken as it comes. ``is_repeatable``: it can be read anew.
     """
 
     name: str
-    seconds: float | None
+    seconds: float | None = None
     remarks: deque[str]
-    is_live: bool
+    is_live: bool = False
+    is_repeatable: bool = False
 
+    @abstractmethod
     def blocks(self) -> Iterator[Waveform]:
         """Blocks of any length at 16 kHz, ``[samples]``.
 
         After the last good one raise `SourceFailed` where the source broke off, and `UsageError`
-        where no audio came or it is not of a kind that can be read.
+        where no audio came (`NoAudio`) or it is not of a kind that can be read.
         """
-        ...
+
+    def skip(self, samples: int) -> None:
+        """Let `blocks` begin after so many samples. Raise where it isn't repeatable."""
+        raise NotImplementedError(f"{self.name} can't be read anew")
+
+    def between(self, start: int, end: int) -> Iterator[Waveform]:
+        """Some of the same samples at once, as they are in `blocks`. Raise as `skip`."""
+        raise NotImplementedError(f"{self.name} can't be read anew")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from speechkit.errors import UsageError
 from speechkit.serving.sources import pcm, wav
 from speechkit.serving.sources.conversion import Conversion
 from speechkit.serving.sources.pipe import Pipe
-from speechkit.serving.sources.source import SourceOptions
+from speechkit.serving.sources.source import Source, SourceOptions
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
@@ -21,12 +21,10 @@ STDIN = 0
 EXAMPLE = "ffmpeg -i talk.mp4 -f s16le -ac 1 -ar 16000 - | speechkit stream - --rate 16000"
 
 
-class Stdin:
-    """A `Source`. Raise `UsageError` where stdin is a terminal or closed."""
+class Stdin(Source):
+    """Raise `UsageError` where stdin is a terminal or closed."""
 
     name = "stdin"
-    seconds: float | None = None
-    is_live = False
 
     def __init__(self, options: SourceOptions) -> None:
         if sys.stdin is None or os.isatty(STDIN):

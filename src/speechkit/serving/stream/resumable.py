@@ -22,7 +22,6 @@ from speechkit.io.output_status import finished_run
 from speechkit.io.part_file import part_path
 from speechkit.io.run_identity import RunIdentity
 from speechkit.runtime.stopping import GO_ON
-from speechkit.serving.sources.file import AudioFile
 from speechkit.serving.stream.events import Event, Partial, from_json, to_json
 from speechkit.serving.stream.journal import StreamJournal
 from speechkit.serving.stream.pcm_log import PcmLog
@@ -102,7 +101,7 @@ def _continued(
     """The source behind what the state has heard, the audio to replay, and what takes the sample
     before which no audio is needed any more. The ``folder`` keeps the audio of a pipe."""
     replayed = state.replay_from, state.heard
-    if isinstance(source, AudioFile):
+    if source.is_repeatable:
         source.skip(state.heard)
         yield source, source.between(*replayed), lambda _: None
         return
@@ -113,7 +112,7 @@ def _continued(
 def _identity(source: Source, listener: Listener) -> RunIdentity:
     """A file is known by its path and stamp. All live sources are one, so that an empty pipe can
     end the stream of a microphone."""
-    if not isinstance(source, AudioFile):
+    if not source.is_repeatable:
         return RunIdentity("stream", listener.pinned, LIVE, 1)
     stamp = checksums.file_stamp(source.name)
     absolute = f"{os.path.realpath(source.name)} {stamp}"

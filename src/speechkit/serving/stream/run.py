@@ -7,7 +7,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
 from speechkit.runtime.stopping import StopRequest
-from speechkit.serving.sources.file import AudioFile
 from speechkit.serving.stream.hearing import Hearing, Listener
 from speechkit.serving.stream.resumable import StreamOutput, kept
 from speechkit.serving.stream.summary import Account, StreamSummary
@@ -54,7 +53,7 @@ def run(
 
 
 def _unkept(source: Source, hearing: Hearing) -> Generator[list[Event], None, None]:
-    otherwise = "what follows is not in the output" if isinstance(source, AudioFile) else ""
+    otherwise = "what follows is not in the output" if source.is_repeatable else ""
     with closing(hearing.steps(source, otherwise=otherwise)) as steps:
         for events, _ in steps:
             yield events
