@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from speechkit.engines.protocols import (
     SAMPLE_RATE,
@@ -19,7 +20,8 @@ from speechkit.engines.protocols import (
 )
 from speechkit.io import typed_json
 from speechkit.records import Hypothesis, Word
-from speechkit.serving.stream.events import Event, Final, tiled
+from speechkit.serving.stream.clock import VirtualClock
+from speechkit.serving.stream.events import End, Event, Final, Gap
 from speechkit.serving.stream.session import LiveSession
 from speechkit.serving.stream.state import SessionState
 
@@ -32,16 +34,6 @@ LOUD = 0.01  # the root mean square of its samples, at least
 
 
 @dataclass(slots=True)
-class SetClock:
-    """Shows what it is set to."""
-
-    seconds: float = 0.0
-
-    def now(self) -> float:
-        return self.seconds
-
-
-@dataclass(slots=True)
 class Stream:
     """A session, and how to make it again."""
 
@@ -49,23 +41,31 @@ class Stream:
     vad: VadEngine
     options: StreamOptions
 
-    def session(self, state: SessionState | None = None) -> LiveSession:
-        return LiveSession(self.engine, self.vad, self.options, SetClock(), state)
+    def session(
+        self, state: SessionState | None = None, clock: VirtualClock | None = None
+    ) -> LiveSession:
+        return LiveSession(self.engine, self.vad, self.options, clock or VirtualClock(), state)
 
-    def events(self, audio: Waveform) -> list[Event]:
-        """The events of all the audio, which tile it."""
-        session = self.session()
-        events = [event for piece in self.pieces(audio) for event in session.feed(piece)]
-        return list(tiled([*events, *session.finish()]))
+    def events(self, audio: Waveform, step: float | None = None) -> list[Event]:
+        """The events of all the audio, which tile it, with their times; ``step`` in seconds."""
+        clock = VirtualClock()
+        session = self.session(clock=clock)
+        events: list[Event] = []
+        for piece in self.pieces(audio, step):
+            clock.set(clock.now() + len(piece) / SAMPLE_RATE)
+            events += session.feed(piece)
+        events += session.finish()
+        require_tiled(events)
+        return events
 
-    def pieces(self, audio: Waveform) -> Iterator[Waveform]:
-        step = round(self.options.step * SAMPLE_RATE)
-        for first in range(0, len(audio), step):
-            yield audio[first : first + step]
+    def pieces(self, audio: Waveform, step: float | None = None) -> Iterator[Waveform]:
+        samples = round((step or self.options.step) * SAMPLE_RATE)
+        for first in range(0, len(audio), samples):
+            yield audio[first : first + samples]
 
     def require_resumable(self, audio: Waveform) -> int:
-        """After every step, a new session with the state in JSON does and says in the next step what
-        the one before does. Returns the number of steps."""
+        """After every step, a new session with the state in JSON says in the next step what this
+        one does, and has the same state then. Returns the number of steps."""
         session = self.session()
         heard, steps = 0, 0
         for piece in [*self.pieces(audio), None]:
@@ -86,7 +86,20 @@ class Stream:
         return steps
 
 
-def finals(events: Iterable[Event]) -> list[Word]:
+def require_tiled(events: Iterable[Event]) -> None:
+    """Finals and gaps cover the audio, from 0 to its end, each from where the one before ended."""
+    at = 0.0
+    *inner, end = events
+    for event in inner:
+        if isinstance(event, Final | Gap):
+            assert event.start == at < event.end, f"{event} after {at} s"
+            at = event.end
+    assert isinstance(end, End)
+    assert end.seconds == pytest.approx(at, abs=5e-4)
+
+
+def said(events: Iterable[Event]) -> list[Word]:
+    """The words of all finals."""
     return [word for event in events if isinstance(event, Final) for word in event.words]
 
 

@@ -117,15 +117,15 @@ class LiveSession:
         return _Stretch(start, end, finished or silence >= self._options.pause)
 
     def _begin(self, stretch: _Stretch) -> int:
-        """The sample at which the clip of a stretch begins."""
-        state = self._state
-        if state.begin is not None and stretch.start - state.ended >= JOIN:
-            self._start_anew(_sample(state.ended + self._options.pause))
-        if self._state.begin is None:
+        """The sample at which the clip of a stretch begins: behind a long pause a new one."""
+        begin, ended = self._state.begin, self._state.ended
+        if begin is not None and begin < _sample(ended) and stretch.start - ended >= JOIN:
+            self._start_anew(_sample(ended + self._options.pause))
+            begin = None
+        if begin is None:
             begin = max(self._state.anchor, _sample(stretch.start - PAD))
             self._state = replace(self._state, begin=begin)
-            return begin
-        return self._state.begin
+        return begin
 
     def _hear(self, begin: int, end: int) -> Iterator[Event]:
         """A hypothesis while somebody speaks, of which some words are final."""
@@ -146,7 +146,7 @@ class LiveSession:
         if end - begin > _sample(
             min(self._options.buffer, self._decoder.longest) - self._options.step
         ):
-            yield from self._cut(begin, end, hypothesis)
+            yield from self._cut(end, hypothesis)
 
     def _hear_out(self, begin: int, end: int, stretch: _Stretch) -> Iterator[Event]:
         """The last hypothesis of a stretch, whose words are all final."""
@@ -177,7 +177,7 @@ class LiveSession:
         )
         yield from self._tiling.final(words, language, hypothesis.flags, self._gate.speech())
 
-    def _cut(self, begin: int, end: int, hypothesis: LiveHypothesis) -> Iterator[Event]:
+    def _cut(self, end: int, hypothesis: LiveHypothesis) -> Iterator[Event]:
         """Let the clip begin later, between two words, while somebody speaks."""
         latest = end / SAMPLE_RATE - KEPT
         said = self._state.said
@@ -194,8 +194,7 @@ class LiveSession:
             yield from self._settle(overdue, hypothesis)
             yield from self._tiling.gap(at, self._gate.speech())
         said = tuple(word for word in self._state.said if word.end > at)
-        sample = max(begin + 1, _sample(at))
-        self._start_anew(sample, begin=sample, said=said, previous=rest)
+        self._start_anew(_sample(at), begin=_sample(at), ended=at, said=said, previous=rest)
 
     def _rest(self) -> None:
         """Forget the audio before a long silence."""

@@ -15,9 +15,10 @@ class SessionState:
 
     ``heard``: samples so far. ``anchor``: the sample at which the VAD has begun anew, and ``peak``
     the audio's until then. ``begin``: the sample at which the clip for the recogniser begins; None
-    before there is speech. ``ended``: the end of the last stretch of speech whose words are all
-    final. ``settled``: finals and gaps cover the audio up to here. ``said``: the final words in the
-    clip, with their tokens; ``previous``: those that were not final in the last hypothesis.
+    before there is speech. ``ended``: all words of the speech up to here are final. ``settled``:
+    finals and gaps cover the audio up to here. ``said``: the final words in the clip, with their
+    tokens; ``previous``: those of the last hypothesis that were not final. ``language``: of the
+    words said.
     """
 
     heard: int = 0
