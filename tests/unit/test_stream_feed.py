@@ -267,7 +267,8 @@ def test_stopped_the_stream_ends_with_what_was_read(clock: Clock) -> None:
 WAITING = """
 import signal
 from speechkit.errors import Drained
-from speechkit.serving.sources.source import SourceOptions, open_source
+from speechkit.serving.sources.opening import open_source
+from speechkit.serving.sources.source import SourceOptions
 from speechkit.serving.stream.clock import WallClock
 from speechkit.serving.stream.feed import Feed
 

@@ -20,7 +20,8 @@ from audiokit import EXAMPLES, ffmpeg, write_silence
 from speechkit.errors import EngineMissing, SourceFailed, SpeechkitError, UsageError
 from speechkit.io import audio
 from speechkit.serving.sources import file, stdin
-from speechkit.serving.sources.source import Source, SourceOptions, open_source
+from speechkit.serving.sources.opening import open_source
+from speechkit.serving.sources.source import Source, SourceOptions
 
 RATE = 16_000
 SPEECH = EXAMPLES / "rms" / "doctor.flac"
@@ -346,7 +347,8 @@ fifo = os.open(sys.argv[1], os.O_RDWR) if sys.argv[1:] else None
 import numpy as np
 from speechkit.errors import SpeechkitError
 from speechkit.serving.sources import microphone
-from speechkit.serving.sources.source import SourceOptions, open_source
+from speechkit.serving.sources.opening import open_source
+from speechkit.serving.sources.source import SourceOptions
 
 def plug_in_again():
     time.sleep(1.0)  # the library can't be closed before

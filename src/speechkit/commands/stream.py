@@ -61,7 +61,7 @@ def stream(
     Example: ffmpeg -i talk.mp4 -f s16le -ac 1 -ar 16000 - | speechkit stream - --rate 16000
     """
     from speechkit.reports.stream import StreamReport
-    from speechkit.serving.sources.source import open_source
+    from speechkit.serving.sources.opening import open_source
     from speechkit.serving.stream.engines import find_engines
     from speechkit.serving.stream.hearing import Listener
     from speechkit.serving.stream.run import run as hear

@@ -46,7 +46,7 @@ class LiveLine:
     ) -> None:
         self._live.stop()
         if self._open:
-            self._live.console.print(_text(self._open))
+            self._live.console.print(_text(self._open), soft_wrap=True)
 
     def write(self, event: Event) -> None:
         if isinstance(event, Partial):
@@ -54,12 +54,12 @@ class LiveLine:
             return
         *closed, self._open = (self._open + self._lines.add(event)).split("\n")
         for line in closed:
-            self._live.console.print(_text(line))
+            self._live.console.print(_text(line), soft_wrap=True)
         self._show("")
 
     def say(self, text: str) -> None:
         """Print a sentence on how it goes, above the line."""
-        self._live.console.print(_text(f"({text})"), style="italic")
+        self._live.console.print(_text(f"({text})"), style="italic", soft_wrap=True)
 
     def _show(self, partial: str) -> None:
         line = _text(self._open)

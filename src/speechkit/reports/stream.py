@@ -50,7 +50,7 @@ class StreamReport:
         summary = self.summary
         latency, behind = summary.latency, summary.behind
         if latency["p50"] is not None:
-            by = "" if summary.clock == "wall" else " of audio, computing left out"
+            by = "" if summary.clock == "wall" else ", if computing took no time"
             yield (
                 f"  from the end of a word to its final: {latency['p50']:.2f} s at the median, "
                 f"{latency['p90']:.2f} s for nine in ten{by}"

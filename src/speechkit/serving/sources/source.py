@@ -14,8 +14,6 @@ from speechkit.errors import SourceFailed, UsageError, UtteranceError
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
-STDIN = "-"
-MICROPHONE = "microphone"
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
 MAX_CHANNELS = 64
 
@@ -77,37 +75,6 @@ class SourceOptions:
 def _require_within(option: str, value: int | None, least: int, most: int, unit: str = "") -> None:
     if value is not None and not least <= value <= most:
         raise UsageError(f"--{option} {value}: it has to be {least} to {most}{unit}")
-
-
-def open_source(spec: str, options: SourceOptions) -> Source:
-    """The source that ``spec`` names: ``-``, a file, ``microphone`` or ``microphone:NAME``.
-
-    Raise `UsageError` where there is none or the options are of another kind of source,
-    `SourceFailed` for a file that can't be read, and `EngineMissing` where the microphone's
-    library is not installed.
-    """
-    if spec == STDIN:
-        from speechkit.serving.sources.stdin import Stdin
-
-        return Stdin(options)
-    _refuse_options_of_stdin(spec, options)
-    kind, _, device = spec.partition(":")
-    if kind == MICROPHONE:
-        from speechkit.serving.sources.microphone import Microphone
-
-        return Microphone(device or None, options.channels)
-    from speechkit.serving.sources.file import AudioFile
-
-    if options.channels is not None:
-        raise UsageError("--channels is of raw PCM on stdin, and of a microphone")
-    return AudioFile(spec, paced=options.pace == "1")
-
-
-def _refuse_options_of_stdin(spec: str, options: SourceOptions) -> None:
-    for name in ("rate", "sample_format"):
-        if getattr(options, name) is not None:
-            option = name.replace("_", "-")
-            raise UsageError(f"--{option} is of raw PCM on stdin (-), and {spec} states its own")
 
 
 @contextmanager
