@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from speechkit.commands.console import conclude, data_stream, say
 from speechkit.commands.device_options import DeviceFlags
 from speechkit.commands.engine_options import EngineGroup
 from speechkit.commands.options import RunFlags, takes, without
-from speechkit.commands.stream_options import LiveFormatFlags, SourceFlags, StepFlags
+from speechkit.commands.stream_options import SourceFlags, StepFlags, StreamOutputFlags
 from speechkit.errors import SourceFailed
 
 if TYPE_CHECKING:
@@ -27,7 +28,15 @@ SourceArgument = Annotated[
         show_default=False,
     ),
 ]
-OF_UTTERANCES = ("workers", "limit", "retry_failed", "time_limit", "metrics", "prometheus")
+OF_UTTERANCES = (
+    "output",
+    "workers",
+    "limit",
+    "retry_failed",
+    "time_limit",
+    "metrics",
+    "prometheus",
+)
 
 
 @takes(
@@ -35,7 +44,7 @@ OF_UTTERANCES = ("workers", "limit", "retry_failed", "time_limit", "metrics", "p
     source_flags=SourceFlags,
     steps=StepFlags,
     run=without(RunFlags, *OF_UTTERANCES),
-    formats=LiveFormatFlags,
+    outputs=StreamOutputFlags,
     subtitles=SubtitleFlags,
     engine_options=EngineGroup("asr"),
     device=without(DeviceFlags, "devices", "batch_size"),
@@ -48,7 +57,7 @@ def stream(
     steps: StepFlags,
     engine_options: Mapping[str, Any],
     device: DeviceFlags,
-    formats: LiveFormatFlags,
+    outputs: StreamOutputFlags,
     subtitles: SubtitleFlags,
     run: RunFlags,
 ) -> int:
@@ -60,15 +69,20 @@ def stream(
 
     Example: ffmpeg -i talk.mp4 -f s16le -ac 1 -ar 16000 - | speechkit stream - --rate 16000
     """
+    from speechkit.io import atomic
     from speechkit.reports.stream import StreamReport
+    from speechkit.runtime import logs
     from speechkit.serving.sources.opening import open_source
     from speechkit.serving.stream.engines import find_engines
     from speechkit.serving.stream.hearing import Listener
     from speechkit.serving.stream.run import run as hear
     from speechkit.stages.asr.stage import AsrOptions
 
+    if run.summary:
+        atomic.refuse_special(run.summary)
+    logs.configure(replace(logs.settings(), places={"stage": "stream"}))
     layout = subtitles.layout()
-    names, output = formats.names(), formats.output(source, run, layout)
+    names, output = outputs.names(), outputs.kept(source, run, layout)
     asr = AsrOptions(
         engine=recognition.engine,
         model=recognition.model,
@@ -79,7 +93,7 @@ def stream(
     engines = find_engines(asr, device.hardware(), steps.vad)
     audio = open_source(source, source_flags.options())
     listener = Listener(engines=engines, options=options, clock=source_flags.clock(audio))
-    on_stdout = () if formats.output_dir else names or (() if output else ("jsonl",))
+    on_stdout = () if outputs.output_dir else names or (() if output else ("jsonl",))
     with _shown(names, on_stdout, layout) as (viewers, say_so):
         summary = hear(audio, listener, output, viewers, say=say_so, signals=True)
     code = conclude(StreamReport(summary), run.summary)

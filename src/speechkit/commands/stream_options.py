@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from speechkit.commands.options import EngineOption, Option, RunFlags, in_section, require_choice
+from speechkit.commands.options import (
+    EngineOption,
+    Option,
+    OutputOption,
+    RunFlags,
+    in_section,
+    require_choice,
+)
 from speechkit.engines import registry
 from speechkit.errors import UsageError
 from speechkit.serving.stream.live_formats import FORMATS
@@ -122,9 +129,19 @@ class StepFlags:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LiveFormatFlags:
-    """Text formats that are written while the stream is heard."""
+class StreamOutputFlags:
+    """What is written while the stream is heard."""
 
+    output: Annotated[
+        str | None,
+        OutputOption(
+            "--output",
+            "-o",
+            metavar="FILE|-",
+            help="Keep the events that are final, from which a stream that was cut goes on. "
+            "Default: events on stdout.",
+        ),
+    ] = None
     format: Annotated[
         list[str] | None,
         Option(
@@ -151,14 +168,14 @@ class LiveFormatFlags:
             raise UsageError("only one format fits on stdout; give --output-dir")
         return tuple(dict.fromkeys(names))
 
-    def output(self, source: str, run: RunFlags, layout: Layout) -> StreamOutput | None:
+    def kept(self, source: str, run: RunFlags, layout: Layout) -> StreamOutput | None:
         """The file of the events, and those beside it. Raises `UsageError`."""
         from speechkit.runtime.job import require_manifest_name
         from speechkit.runtime.run_files import require_apart
         from speechkit.serving.stream.live_files import LiveFiles
         from speechkit.serving.stream.resumable import StreamOutput
 
-        path = None if run.output in (None, "-") else run.output
+        path = None if self.output in (None, "-") else self.output
         if path is not None:
             require_manifest_name(path)
         elif self.output_dir is not None:
