@@ -321,6 +321,19 @@ def test_what_a_broken_file_holds_is_heard(tmp_path: Path) -> None:
     assert np.array_equal(before[: 2 * RATE], speech[: 2 * RATE])
 
 
+def test_ffmpeg_reads_on_behind_damage(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.flac"
+    sound = bytearray(SPEECH.read_bytes())
+    middle = len(sound) // 2
+    sound[middle : middle + 2000] = bytes(2000)
+    path.write_bytes(sound)
+    source = open_source(str(path), SourceOptions())
+    expected = audio.load(str(path), sample_rate=RATE).samples
+    assert len(heard(source)) == pytest.approx(expected, abs=audio.SLACK * RATE)
+    assert expected > 0.9 * soundfile.info(SPEECH).frames
+    assert "is damaged" in source.remarks[0]
+
+
 def test_a_file_that_is_no_audio(tmp_path: Path) -> None:
     path = tmp_path / "text.mp3"
     path.write_text("This is no audio.")
