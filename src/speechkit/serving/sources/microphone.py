@@ -33,6 +33,7 @@ class Microphone(Source):
     def __init__(self, device: str | None, channels: int | None) -> None:
         self.name = f"microphone {device}" if device else "microphone"
         self.remarks: deque[str] = deque()
+        self._has_lost = False
         self._library = _sounddevice()
         self._device = int(device) if device and device.isdecimal() else device
         try:
@@ -50,8 +51,9 @@ class Microphone(Source):
         recorded: queue.SimpleQueue[NDArray[np.float32]] = queue.SimpleQueue()
 
         def record(block: NDArray[np.float32], frames: int, time: Any, status: Any) -> None:
-            if status.input_overflow:
-                self.remarks.append(f"{self.name}: lost some samples, as the machine is too busy")
+            if status.input_overflow and not self._has_lost:
+                self._has_lost = True
+                self.remarks.append(f"{self.name}: loses samples, as the machine is too busy")
             recorded.put(block.copy())
 
         try:

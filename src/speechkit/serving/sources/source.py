@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from speechkit.errors import SourceFailed, UsageError, UtteranceError
+from speechkit.io.decoders.decoder_choice import MAX_RATE, MIN_RATE
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
-MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
 MAX_CHANNELS = 64
 
 SampleFormat = Literal["s16", "f32"]
