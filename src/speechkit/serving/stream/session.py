@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FULL = 6.0  # seconds of a clip, beyond which the next stretch of speech has a new one
 KEPT = 4.0  # seconds of a clip that are heard again after a cut while somebody speaks
+TELLING = 4.0  # seconds of speech in a clip, which tell the language of the stream
 SILENT = 20.0  # seconds without speech, after which the VAD begins anew
 
 
@@ -165,17 +166,18 @@ class LiveSession:
         clip = Clip(self._audio.between(begin, end), speech, self._state.language)
         said = [_moved(word, -start) for word in self._state.said]
         found = self._decoder.hear(clip, said, ended=ended)
+        if clip.speech >= TELLING:
+            self._state = replace(self._state, language=found.language)
         words = [_moved(word, start) for word in found.words]
         return replace(found, words=_in_order(words, self._tiling.settled, end / SAMPLE_RATE))
 
     def _settle(self, words: Sequence[Word], hypothesis: LiveHypothesis) -> Iterator[Event]:
         if not words or self._audio.end / SAMPLE_RATE - self._tiling.settled < SHORTEST:
             return
-        language = self._state.language or hypothesis.language
-        self._state = replace(
-            self._state, said=(*self._state.said, *words), previous=(), language=language
+        self._state = replace(self._state, said=(*self._state.said, *words), previous=())
+        yield from self._tiling.final(
+            words, hypothesis.language, hypothesis.flags, self._gate.speech()
         )
-        yield from self._tiling.final(words, language, hypothesis.flags, self._gate.speech())
 
     def _cut(self, end: int, hypothesis: LiveHypothesis) -> Iterator[Event]:
         """Let the clip begin later, between two words, while somebody speaks."""
@@ -213,8 +215,6 @@ class LiveSession:
         self._state = replace(
             self._state, anchor=anchor, peak=self._gate.peak, **{**fresh, **changes}
         )
-        if self._state.begin is None:
-            self._state = replace(self._state, language=None)
         self._audio.forget(self._state.replay_from)
         self._decoder = live_decoder(self._engine)
         self._restart_gate()

@@ -18,7 +18,7 @@ class SessionState:
     before there is speech. ``ended``: all words of the speech up to here are final. ``settled``:
     finals and gaps cover the audio up to here. ``said``: the final words in the clip, with their
     tokens; ``previous``: those of the last hypothesis that were not final. ``language``: of the
-    words said.
+    stream, once it is known.
     """
 
     heard: int = 0

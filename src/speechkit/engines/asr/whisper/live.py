@@ -75,7 +75,7 @@ class LiveWhisper(LiveDecoder):
     def _language_of(self, clip: Clip, encoded: Any) -> str | None:
         if not self._vocabulary.languages:
             return "en"
-        known = self._language.fixed or clip.language
+        known = self._language.fixed or (None if self._language.each else clip.language)
         return known or self._language.likeliest(self._backend.languages(encoded)[0])[0]
 
     def _tokens(self, word: Word) -> list[int]:
