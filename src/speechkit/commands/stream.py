@@ -19,6 +19,7 @@ from speechkit.errors import SourceFailed
 if TYPE_CHECKING:
     from speechkit.formats.cues import Layout
     from speechkit.serving.stream.run import Viewer
+    from speechkit.stages.asr.stage import AsrOptions
 
 SourceArgument = Annotated[
     str,
@@ -76,21 +77,13 @@ def stream(
     from speechkit.serving.stream.engines import find_engines
     from speechkit.serving.stream.hearing import Listener
     from speechkit.serving.stream.run import run as hear
-    from speechkit.stages.asr.stage import AsrOptions
 
     if run.summary:
         atomic.refuse_special(run.summary)
     logs.configure(replace(logs.settings(), places={"stage": "stream"}))
-    layout = subtitles.layout()
-    names, output = outputs.names(), outputs.kept(source, run, layout)
-    asr = AsrOptions(
-        engine=recognition.engine,
-        model=recognition.model,
-        words=True,
-        engine_options=engine_options,
-    )
-    options = steps.options()
-    engines = find_engines(asr, device.hardware(), steps.vad)
+    names, layout, options = outputs.names(), subtitles.layout(), steps.options()
+    output = outputs.kept(source, run, layout)
+    engines = find_engines(_asr(recognition, engine_options), device.hardware(), steps.vad)
     audio = open_source(source, source_flags.options())
     listener = Listener(engines=engines, options=options, clock=source_flags.clock(audio))
     on_stdout = () if outputs.output_dir else names or (() if output else ("jsonl",))
@@ -100,6 +93,17 @@ def stream(
     if summary.error:
         raise SourceFailed(summary.error)
     return code
+
+
+def _asr(recognition: RecognitionFlags, engine_options: Mapping[str, Any]) -> AsrOptions:
+    from speechkit.stages.asr.stage import AsrOptions
+
+    return AsrOptions(
+        engine=recognition.engine,
+        model=recognition.model,
+        words=True,
+        engine_options=engine_options,
+    )
 
 
 @contextmanager
