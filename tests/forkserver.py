@@ -135,6 +135,17 @@ def _command(workers: str) -> None:
     cli.main()
 
 
+def _find_packages(began_with: Mapping[str, str]) -> None:
+    """Those on a path that the server hasn't had, with engines that have no options."""
+    from speechkit.engines import plugins
+
+    path = os.environ.get("PYTHONPATH", "")
+    if path != began_with.get("PYTHONPATH", ""):
+        sys.path[:0] = [folder for folder in path.split(os.pathsep) if folder not in sys.path]
+        plugins._entry_points.cache_clear()
+        plugins._loaded.cache_clear()
+
+
 def _start_worker(
     address: str,
     command: Sequence[str],
@@ -177,6 +188,7 @@ def main() -> None:
         worker_main.main()
     else:
         os.environ.update(request["env"])
+        _find_packages(began_with)
         telemetry_off.switch_off()
         workers, *arguments = request["arguments"]
         sys.argv[1:] = arguments

@@ -7,21 +7,20 @@ import os
 import pty
 import re
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import soundfile
 
+import forkkit
 import loudness
 from conftest import Finished, Speechkit
-from livekit import require_tiled
 from runkit import part_of, records, until
-from speechkit.serving.stream.events import from_json
+from streamkit import Live, kept
 
+Stream = Callable[..., Finished]
 RATE = 16_000
 ENGINE = ("--engine", "loudness")
 
@@ -44,58 +43,31 @@ def pcm(talk: Path) -> bytes:
     return samples.astype("<i2").tobytes()
 
 
-class Live:
-    """A stream in the background, whose stdin and stdout are pipes."""
+@pytest.fixture
+def stream(env: dict[str, str]) -> Stream:
+    """``stream("talk.wav", code=0)``: to its end, by an engine that takes no time."""
 
-    def __init__(self, env: dict[str, str], *arguments: object) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "speechkit", "stream", *map(str, arguments), *ENGINE],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **env},
-        )
-        assert self.process.stdin
-        assert self.process.stdout
-        self.stdin, self.stdout = self.process.stdin, self.process.stdout
+    def run(*arguments: object, code: int = 0, stdin: bytes = b"") -> Finished:
+        words = ["stream", *map(str, arguments), *ENGINE]
+        done = forkkit.run(words, env={**os.environ, **env}, stdin=stdin, timeout=60)
+        err = done.stderr.decode()
+        assert done.returncode == code, err
+        assert "Traceback" not in err
+        assert "internal error" not in err
+        return Finished(done.returncode, done.stdout, err)
 
-    def __enter__(self) -> Live:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.communicate()
-
-    def hear(self, sound: bytes) -> None:
-        self.stdin.write(sound)
-        self.stdin.flush()
-
-    def end(self) -> Finished:
-        out, err = self.process.communicate(timeout=60)
-        text = err.decode()
-        assert "Traceback" not in text
-        return Finished(self.process.returncode, out, text)
+    return run
 
 
-def kept(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those that are final, which tile the audio."""
-    final = [event for event in events if event["type"] != "partial"]
-    require_tiled(map(from_json, final))
-    return final
-
-
-def test_a_file_and_the_same_audio_on_stdin(
-    speechkit: Speechkit, env: dict[str, str], talk: Path, pcm: bytes
-) -> None:
-    heard = speechkit("stream", talk, *ENGINE, env=env)
+def test_a_file_and_the_same_audio_on_stdin(stream: Stream, talk: Path, pcm: bytes) -> None:
+    heard = stream(talk)
     events = records(heard.out)
     assert {event["type"] for event in events} == {"partial", "final", "gap", "end"}
     assert events[-1] == {"type": "end", "seconds": 4.765, "emitted": 4.765}
     assert len(kept(events)) > 5
     assert "13 words in 7 finals" in heard.err
-    raw = ("stream", "-", "--rate", RATE, "--pace", "max", *ENGINE)
-    assert speechkit(*raw, stdin=pcm, env=env).out == heard.out
+    raw = ("-", "--rate", RATE, "--pace", "max")
+    assert stream(*raw, stdin=pcm).out == heard.out
 
 
 @pytest.mark.parametrize(
@@ -125,13 +97,11 @@ def test_what_can_not_be(speechkit: Speechkit, arguments: list[object], sentence
     assert done.err.count("\n") == 1
 
 
-def test_an_output_and_the_texts_beside_it(
-    speechkit: Speechkit, env: dict[str, str], talk: Path, tmp_path: Path
-) -> None:
+def test_an_output_and_the_texts_beside_it(stream: Stream, talk: Path, tmp_path: Path) -> None:
     """A finished output says so, gains texts, and refuses other options and other streams."""
     out, texts = tmp_path / "events.jsonl", tmp_path / "texts"
-    command = ("stream", talk, *ENGINE, "-o", out, "--output-dir", texts)
-    done = speechkit(*command, "-f", "srt", "-f", "txt", "--summary", tmp_path / "sum", env=env)
+    command = (talk, "-o", out, "--output-dir", texts)
+    done = stream(*command, "-f", "srt", "-f", "txt", "--summary", tmp_path / "sum")
     assert done.out == b""
     final = kept(records(out))
     words = " ".join(event["text"] for event in final if event["type"] == "final")
@@ -142,88 +112,85 @@ def test_an_output_and_the_texts_beside_it(
     assert 0 < summary["latency"]["p50"] <= summary["latency"]["p90"] < 1.5
     assert summary["clock"] == "audio"
     events, subtitles = out.read_bytes(), (texts / "coffee.srt").read_text()
-    again = speechkit(*command, "-f", "srt", "-f", "vtt", env=env)
+    again = stream(*command, "-f", "srt", "-f", "vtt")
     assert "complete already, nothing computed" in again.err
     assert out.read_bytes() == events
     assert (texts / "coffee.srt").read_text() == subtitles
     cue = subtitles.replace(",", ".").removeprefix("1\n").strip()
     assert (texts / "coffee.vtt").read_text() == f"WEBVTT\n\n{cue}\n"
-    other = speechkit(*command, "--step", 1, code=2, env=env)
+    other = stream(*command, "--step", 1, code=2)
     assert "finished run with step 0.5, now 1.0; name another output" in other.err
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *(".events.jsonl.run.json", "events.jsonl", "sum", "texts")
     ]
-    foreign = speechkit(
-        *command[:-3], tmp_path / "b.jsonl", *command[-2:], "-f", "srt", code=2, env=env
-    )
+    foreign = stream(talk, "-o", tmp_path / "b.jsonl", "--output-dir", texts, "-f", "srt", code=2)
     assert "holds the output of another run" in foreign.err
 
 
-def test_a_reader_that_goes_away(env: dict[str, str], pcm: bytes) -> None:
-    with Live(env, "-", "--rate", RATE) as live:
-        live.hear(pcm)
+def test_a_reader_that_goes_away(env: dict[str, str], pcm: bytes, tmp_path: Path) -> None:
+    with Live(tmp_path, env, "-", "--rate", RATE, *ENGINE) as live:
+        live.stdin.write(pcm)
         assert json.loads(live.stdout.readline())["type"] == "gap"
         live.stdout.close()
         live.stdin.close()
-        live.process.wait(60)
-        assert live.process.stderr
-        assert live.process.returncode == 1
-        assert live.process.stderr.read() == b""
+        assert live.end() == (1, b"", "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_live_stream(
-    env: dict[str, str], pcm: bytes, number: signal.Signals
+    env: dict[str, str], pcm: bytes, number: signal.Signals, tmp_path: Path
 ) -> None:
     """What was said is out, up to the last word."""
-    with Live(env, "-", "--rate", RATE) as live:
-        live.hear(pcm[: 2 * 2 * RATE])
-        live.stdout.readline()
+    with Live(tmp_path, env, "-", "--rate", RATE, *ENGINE) as live:
+        live.stdin.write(pcm[: 2 * 2 * RATE])
+        first = live.stdout.readline()
         live.process.send_signal(number)
-        done = live.end()
-        assert done.code == 0, done.err
-        assert f"{number.name}: finishing what was heard" in done.err
-        *_, last, end = records(done.out)
-        assert last["type"] == "final"
-        assert end["seconds"] == last["end"] == 2.0
+        code, out, err = live.end()
+    assert code == 0, err
+    assert f"{number.name}: finishing what was heard" in err
+    *_, last, end = kept(records(first + out))
+    assert last["type"] == "final"
+    assert end["seconds"] == last["end"] == 2.0
 
 
 def test_a_signal_leaves_a_stream_with_an_output_to_the_next_run(
-    speechkit: Speechkit, env: dict[str, str], pcm: bytes, tmp_path: Path
+    stream: Stream, env: dict[str, str], pcm: bytes, tmp_path: Path
 ) -> None:
     """Which hears what had come already, and then the rest: the events are those of a stream that
     was never cut. In between, nobody else may write them, and other options are refused."""
-    out, whole = tmp_path / "events.jsonl", tmp_path / "whole.jsonl"
+    folder = tmp_path / "out"
+    out, whole = folder / "events.jsonl", tmp_path / "whole.jsonl"
     raw = ("-", "--rate", RATE, "--pace", "max")
-    speechkit("stream", *raw, *ENGINE, "-o", whole, stdin=pcm, env=env)
-    with Live(env, *raw, "-o", out) as live:
-        live.hear(pcm[:60_001])  # an odd number
+    stream(*raw, "-o", whole, stdin=pcm)
+    with Live(tmp_path, env, *raw, "-o", out, *ENGINE) as live:
+        live.stdin.write(pcm[:60_001])  # an odd number
         until(lambda: part_of(out).exists() and part_of(out).read_bytes().count(b"\n") > 1)
-        second = speechkit("stream", *raw, *ENGINE, "-o", out, stdin=pcm, code=2, env=env)
+        second = stream(*raw, "-o", out, stdin=pcm, code=2)
         assert "another run is writing this output" in second.err
         live.process.send_signal(signal.SIGTERM)
-        done = live.end()
-        assert done.code == 75
-        assert "stopped by a signal after 1.5 s of audio; run the same command again" in done.err
-        other = speechkit("stream", *raw, *ENGINE, "-o", out, "--pause", 0.5, code=2, env=env)
-        assert "unfinished run with pause 0.4, now 0.5; finish that one" in other.err
-        assert "--restart" in other.err
-        again = speechkit("stream", *raw, *ENGINE, "-o", out, stdin=pcm[60_000:], env=env)
-        assert "of it were heard by an earlier run" in again.err
-        assert out.read_bytes() == whole.read_bytes()
-        assert sorted(path.name for path in tmp_path.iterdir()) == [
-            *(".events.jsonl.run.json", ".whole.jsonl.run.json", "events.jsonl", "whole.jsonl")
-        ]
+        code, _, err = live.end()
+    assert code == 75
+    assert "stopped by a signal after 1.5 s of audio; run the same command again" in err
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("events.jsonl.audio", "events.jsonl.part")
+    ]
+    other = stream(*raw, "-o", out, "--pause", 0.5, code=2)
+    assert "unfinished run with pause 0.4, now 0.5; finish that one" in other.err
+    assert "--restart" in other.err
+    again = stream(*raw, "-o", out, stdin=pcm[60_000:])
+    assert "of it were heard by an earlier run" in again.err
+    assert out.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *(".events.jsonl.run.json", "events.jsonl")
+    ]
 
 
-def test_a_source_that_breaks_off(
-    speechkit: Speechkit, env: dict[str, str], talk: Path, tmp_path: Path
-) -> None:
+def test_a_source_that_breaks_off(stream: Stream, talk: Path, tmp_path: Path) -> None:
     """What came before is out, and the end says why; so does every further run."""
     broken, out = tmp_path / "broken.flac", tmp_path / "events.jsonl"
     broken.write_bytes(talk.read_bytes()[:50_000])
     for _ in range(2):
-        done = speechkit("stream", broken, *ENGINE, "-o", out, code=1, env=env)
+        done = stream(broken, "-o", out, code=1)
         assert "broken.flac: 4.76 s expected, only 2.56 s there" in done.err
     *final, end = kept(records(out))
     assert [event["type"] for event in final].count("final") > 2

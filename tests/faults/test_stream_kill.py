@@ -1,0 +1,134 @@
+"""``kill -9`` of a stream at any moment, and a disk that is full: the same command goes on, and
+nobody can tell."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from faultkit import remount, tmpfs
+
+import forkkit
+import loudness
+from runkit import part_of, tree, until
+from streamkit import Live
+
+KILLS = int(os.environ.get("SPEECHKIT_KILLS", "2"))  # of a file, and of a pipe
+RATE = 16_000
+STEP_BYTES = 4 * RATE // 2  # of half a second of f32, which the log of a pipe holds as it is
+RAW = ("-", "--rate", RATE, "--sample-format", "f32", "--pace", "max")
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Hypotheses take a moment, so that a kill can come between two."""
+    return {**loudness.declared(tmp_path_factory.mktemp("site")), "LOUDNESS_SECONDS": "0.01"}
+
+
+@pytest.fixture(scope="module")
+def speech(examples: Path) -> np.ndarray:
+    """Five talks, with pauses of several lengths."""
+    parts: list[np.ndarray] = []
+    for name, pause in (("slt/coffee", 0.3), ("rms/bridge", 3.0), ("awb/winter", 0.7)):
+        parts.append(soundfile.read(examples / f"{name}.flac", dtype="float32")[0])
+        parts.append(np.zeros(round(pause * RATE), np.float32))
+    return np.concatenate(parts)
+
+
+def _run(env: dict[str, str], *arguments: object, stdin: bytes = b"", code: int = 0) -> str:
+    words = ["stream", *map(str, arguments), "--engine", "loudness"]
+    done = forkkit.run(words, env={**os.environ, **env}, stdin=stdin, timeout=120)
+    err = done.stderr.decode()
+    assert done.returncode == code, err
+    assert "Traceback" not in err
+    return err
+
+
+def _lines(out: Path) -> int:
+    """Of the journal, the header left out."""
+    part = part_of(out)
+    return part.read_bytes().count(b"\n") - 1 if part.exists() else 0
+
+
+def test_kills_of_a_file_change_nothing(
+    env: dict[str, str], speech: np.ndarray, tmp_path: Path, seed: int
+) -> None:
+    """Neither the events nor the text beside them."""
+    soundfile.write(tmp_path / "talk.wav", speech, RATE, subtype="FLOAT")
+    chance, folder, whole = random.Random(seed), tmp_path / "out", tmp_path / "whole"
+    options = ("-f", "srt", "-f", "txt", "--output-dir")
+    _run(env, tmp_path / "talk.wav", *options, whole)
+    for _ in range(KILLS):
+        out = folder / "stream.jsonl"
+        with Live(
+            tmp_path, env, tmp_path / "talk.wav", *options, folder, "--engine", "loudness"
+        ) as live:
+            begun = _lines(out)
+            until(lambda: out.exists() or _lines(out) >= begun + chance.randrange(4), every=0.001)
+            time.sleep(chance.random() * 0.02)
+            live.process.kill()
+            assert live.end()[0] in (-9, 0)
+    _run(env, tmp_path / "talk.wav", *options, folder)
+    ours, theirs = tree(folder), tree(whole)
+    assert ours == theirs
+    assert {Path(name).suffix for name in ours} == {".json", ".jsonl", ".srt", ".txt"}
+
+
+def test_kills_of_a_pipe_change_nothing(
+    env: dict[str, str], speech: np.ndarray, tmp_path: Path, seed: int
+) -> None:
+    """What it has taken is in its log; the next pipe brings the rest."""
+    pcm, chance = speech.astype("<f4").tobytes(), random.Random(seed)
+    whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
+    _run(env, *RAW, "-o", whole, stdin=pcm)
+    taken = 0
+    for _ in range(KILLS):
+        with Live(tmp_path, env, *RAW, "-o", out, "--engine", "loudness") as live:
+            begun = _lines(out)
+            for _ in range(chance.randrange(2, 12)):
+                live.stdin.write(pcm[taken : taken + STEP_BYTES])
+                taken += STEP_BYTES
+            until(lambda: _logged(out) > 0 and _lines(out) > begun, 20)
+            time.sleep(chance.random() * 0.05)
+            live.process.kill()
+            assert live.end()[0] == -9
+        taken = _logged(out)
+    assert 0 < taken < len(pcm)
+    _run(env, *RAW, "-o", out, stdin=pcm[taken:])
+    assert out.read_bytes() == whole.read_bytes()
+    assert not (tmp_path / "out.jsonl.audio").exists()
+
+
+def _logged(out: Path) -> int:
+    """The end of the log, in bytes of the stream."""
+    pieces = sorted(out.with_name(f"{out.name}.audio").glob("*.f32"))
+    return 4 * int(pieces[-1].stem) + pieces[-1].stat().st_size // 4 * 4 if pieces else 0
+
+
+def test_a_full_disk_leaves_all_that_was_said(
+    env: dict[str, str], speech: np.ndarray, tmp_path: Path
+) -> None:
+    pcm, whole = speech.astype("<f4").tobytes(), tmp_path / "whole.jsonl"
+    soundfile.write(tmp_path / "talk.wav", speech, RATE, subtype="FLOAT")
+    _run(env, tmp_path / "talk.wav", "-o", whole)
+    with tmpfs(tmp_path / "small", "size=8k") as disk:
+        out = disk / "out.jsonl"
+        err = _run(env, tmp_path / "talk.wav", "-o", out, code=75)
+        assert "No space left on device; make room, and run the same command again" in err
+        assert [path.name for path in disk.iterdir()] == ["out.jsonl.part"]
+        assert _lines(out) > 2
+        remount(disk, "size=1m")
+        assert "heard by an earlier run" in _run(env, tmp_path / "talk.wav", "-o", out)
+        assert out.read_bytes() == whole.read_bytes()
+    with tmpfs(tmp_path / "pipe", "size=512k") as disk:  # the log is full, after 8 s
+        out = disk / "out.jsonl"
+        assert "No space left" in _run(env, *RAW, "-o", out, stdin=pcm, code=75)
+        taken = _logged(out)
+        remount(disk, "size=4m")
+        _run(env, *RAW, "-o", out, stdin=pcm[taken:])
+        assert out.read_bytes() == whole.read_bytes()
