@@ -36,8 +36,8 @@ LIGHT = ("numpy", "soundfile", "soxr", "omegaconf", "jiwer", "whisper_normalizer
 #: Beside speechkit.engines.STAGE.ENGINE.engine.
 LATER = {"transformers": ("speechkit.engines.encoders.hubert",)}
 GPU = Path("/dev/nvidiactl")
-#: Variables that nothing reads when it is imported, beside all of SPEECHKIT_.
-FREE = ("SPEECHKIT_", "TMPDIR", "PYTEST_CURRENT_TEST")
+#: Variables that nothing reads when it is imported, beside all of SPEECHKIT_; some are a shell's.
+FREE = ("SPEECHKIT_", "TMPDIR", "PYTEST_CURRENT_TEST", "PATH", "PWD", "OLDPWD", "SHLVL", "PARALLEL")
 
 
 def _import_light_modules() -> None:
@@ -111,7 +111,7 @@ def _answer(connection: socket.socket, began_with: Mapping[str, str]) -> dict[st
 
 def _read(env: Mapping[str, str]) -> dict[str, str]:
     """What imports may have read of these variables."""
-    return {name: value for name, value in env.items() if not name.startswith(FREE)}
+    return {name: env[name] for name in env if name != "_" and not name.startswith(FREE)}
 
 
 def _place(descriptors: Mapping[int, int]) -> None:
