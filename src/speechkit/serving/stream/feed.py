@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechkit.engines.protocols import SAMPLE_RATE
+from speechkit.errors import SourceFailed
 from speechkit.serving.stream.clock import Clock, VirtualClock
 
 if TYPE_CHECKING:
@@ -78,10 +79,13 @@ class Feed:
     def take(self) -> Waveform | None:
         """The next ``[samples]``; fewer than a step only at the end, and then None.
 
-        Waits for them. Raise the source's error after its last sample.
+        Waits for them. Raise `SourceFailed` after the last sample of a source, and any other error
+        at once: what is less than a step then isn't the end.
         """
         with self._changed:
             waited = self._wait()
+            if self._error and not isinstance(self._error, SourceFailed):
+                raise self._error
             behind = 0.0 if waited else self._behind()
             waveform = self._pop(self._step if self._is_exact else self._queued)
             self._changed.notify_all()
