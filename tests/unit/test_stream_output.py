@@ -6,6 +6,7 @@ import io
 import json
 import random
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from runkit import part_of
 from speechkit.formats.cues import LAYOUT
+from speechkit.io import manifest
 from speechkit.io.run_identity import RunIdentity
 from speechkit.records import Word
 from speechkit.reports.live_line import LiveLine
@@ -22,6 +24,7 @@ from speechkit.serving.stream.journal import StreamJournal
 from speechkit.serving.stream.live_formats import live_format
 from speechkit.serving.stream.times import Times
 
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "stream.md"
 IDENTITY = RunIdentity("stream", {"step": 0.5}, "live", 1)
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 --> <b>\u202eevil\r\n2"
 
@@ -50,6 +53,22 @@ SAID: list[Event] = [
     final("Yes.", 12.0, 12.3),
     End(seconds=12.3, emitted=12.3),
 ]
+
+
+def test_the_docs_name_every_key_of_an_event() -> None:
+    named = set(re.findall(r"`(\w+)`", DOCS.read_text()))
+    word = Word("a", 0.0, 1.0, 0.5, spaced=False)
+    events = [
+        *SAID,
+        replace(final("a", 0.0, 1.0), words=(word,), flags=("doubtful",)),
+        End(seconds=1.0, emitted=1.0, error="broke off"),
+    ]
+    keys = {key for event in events for key in to_json(event)}
+    assert keys | {"word", "confidence"} <= named
+    assert '"spaced": false' in DOCS.read_text()
+    assert manifest.dump(to_json(events[-2])).endswith(
+        '"spaced": false}], "lang": "en", "flags": ["doubtful"]}'
+    )
 
 
 def test_events_and_their_json() -> None:
