@@ -33,12 +33,12 @@ def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def speech(examples: Path) -> np.ndarray:
-    """Three talks, with pauses of several lengths."""
+    """Three talks, with pauses of several lengths, for each two kills."""
     parts: list[np.ndarray] = []
     for name, pause in (("slt/coffee", 0.3), ("rms/bridge", 3.0), ("awb/winter", 0.7)):
         parts.append(soundfile.read(examples / f"{name}.flac", dtype="float32")[0])
         parts.append(np.zeros(round(pause * RATE), np.float32))
-    return np.concatenate(parts)
+    return np.concatenate(parts * max(1, KILLS // 2))
 
 
 def _run(env: dict[str, str], *arguments: object, stdin: bytes = b"", code: int = 0) -> str:
@@ -67,18 +67,17 @@ def test_kills_of_a_file_change_nothing(
     """Neither the events nor the text beside them."""
     soundfile.write(tmp_path / "talk.wav", speech, RATE, subtype="FLOAT")
     chance, folder, whole = random.Random(seed), tmp_path / "out", tmp_path / "whole"
-    options = ("-f", "srt", "-f", "txt", "--output-dir")
-    _run(env, tmp_path / "talk.wav", *options, whole)
+    command = (tmp_path / "talk.wav", "-f", "srt", "-f", "txt", "--output-dir")
+    _run(env, *command, whole)
+    out, codes = folder / "stream.jsonl", []
     for _ in range(KILLS):
-        out = folder / "stream.jsonl"
-        with Live(
-            tmp_path, env, tmp_path / "talk.wav", *options, folder, "--engine", "loudness"
-        ) as live:
+        with Live(tmp_path, env, *command, folder, "--engine", "loudness") as live:
             until(partial(_has, out, _lines(out) + chance.randrange(4)), every=0.001)
             time.sleep(chance.random() * 0.02)
             live.process.kill()
-            assert live.end()[0] in (-9, 0)
-    _run(env, tmp_path / "talk.wav", *options, folder)
+            codes.append(live.end()[0])
+    _run(env, *command, folder)
+    assert codes.count(-9) > KILLS // 2, codes
     ours, theirs = tree(folder), tree(whole)
     assert ours == theirs
     assert {Path(name).suffix for name in ours} == {".json", ".jsonl", ".srt", ".txt"}
@@ -95,10 +94,10 @@ def test_kills_of_a_pipe_change_nothing(
     for _ in range(KILLS):
         with Live(tmp_path, env, *RAW, "-o", out, "--engine", "loudness") as live:
             begun = _lines(out)
-            for _ in range(chance.randrange(2, 12)):
+            for _ in range(chance.randrange(4, 12)):
                 live.stdin.write(pcm[taken : taken + STEP_BYTES])
                 taken += STEP_BYTES
-            until(partial(_has, out, begun + 1))
+            until(partial(_has, out, begun + chance.randrange(3)))
             time.sleep(chance.random() * 0.05)
             live.process.kill()
             assert live.end()[0] == -9
