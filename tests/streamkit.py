@@ -1,15 +1,41 @@
-"""Streams in processes of their own, which hear what a test gives them."""
+"""Streams in processes of their own, by an engine that takes no time."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import forkkit
 from livekit import require_tiled
 from speechkit.serving.stream.events import from_json
+
+ENGINE = ("--engine", "loudness")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    code: int
+    out: bytes
+    err: str
+
+
+def stream(
+    env: Mapping[str, str], *arguments: object, code: int = 0, stdin: bytes = b""
+) -> Finished:
+    """``speechkit stream`` to its end, by the engine ``loudness``; expects its exit code."""
+    words = ["stream", *map(str, arguments), *ENGINE]
+    done = forkkit.run(words, env={**os.environ, **env}, stdin=stdin, timeout=120)
+    assert done.returncode == code, done.stderr.decode()
+    return _judged(Finished(done.returncode, done.stdout, done.stderr.decode()))
+
+
+def _judged(done: Finished) -> Finished:
+    assert "Traceback" not in done.err
+    assert "internal error" not in done.err
+    return done
 
 
 class Live:
@@ -25,7 +51,7 @@ class Live:
         with open(self._err, "wb") as err:
             self.process = forkkit.Fork(
                 forkkit.server().address,
-                [forkkit.server().address, "stream", *map(str, arguments)],
+                [forkkit.server().address, "stream", *map(str, arguments), *ENGINE],
                 {**os.environ, **env},
                 folder,
                 {0: theirs_in, 1: theirs_out, 2: err.fileno()},
@@ -44,14 +70,10 @@ class Live:
         self.stdin.close()
         self.stdout.close()
 
-    def end(self) -> tuple[int, bytes, str]:
-        """Its exit code, the rest of its stdout, and its stderr."""
+    def end(self) -> Finished:
+        """With the rest of its stdout."""
         out = b"" if self.stdout.closed else self.stdout.read()
-        code = self.process.wait(60)
-        err = self._err.read_text()
-        assert "Traceback" not in err
-        assert "internal error" not in err
-        return code, out, err
+        return _judged(Finished(self.process.wait(60), out, self._err.read_text()))
 
 
 def kept(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

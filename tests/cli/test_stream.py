@@ -8,21 +8,18 @@ import pty
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
 
-import forkkit
 import loudness
-from conftest import Finished, Speechkit
 from runkit import part_of, records, until
-from streamkit import Live, kept
+from streamkit import ENGINE, Finished, Live, kept, stream
 
-Stream = Callable[..., Finished]
 RATE = 16_000
-ENGINE = ("--engine", "loudness")
 
 
 @pytest.fixture(scope="module")
@@ -43,31 +40,15 @@ def pcm(talk: Path) -> bytes:
     return samples.astype("<i2").tobytes()
 
 
-@pytest.fixture
-def stream(env: dict[str, str]) -> Stream:
-    """``stream("talk.wav", code=0)``: to its end, by an engine that takes no time."""
-
-    def run(*arguments: object, code: int = 0, stdin: bytes = b"") -> Finished:
-        words = ["stream", *map(str, arguments), *ENGINE]
-        done = forkkit.run(words, env={**os.environ, **env}, stdin=stdin, timeout=60)
-        err = done.stderr.decode()
-        assert done.returncode == code, err
-        assert "Traceback" not in err
-        assert "internal error" not in err
-        return Finished(done.returncode, done.stdout, err)
-
-    return run
-
-
-def test_a_file_and_the_same_audio_on_stdin(stream: Stream, talk: Path, pcm: bytes) -> None:
-    heard = stream(talk)
+def test_a_file_and_the_same_audio_on_stdin(env: dict[str, str], talk: Path, pcm: bytes) -> None:
+    heard = stream(env, talk)
     events = records(heard.out)
     assert {event["type"] for event in events} == {"partial", "final", "gap", "end"}
     assert events[-1] == {"type": "end", "seconds": 4.765, "emitted": 4.765}
     assert len(kept(events)) > 5
     assert "13 words in 7 finals" in heard.err
     raw = ("-", "--rate", RATE, "--pace", "max")
-    assert stream(*raw, stdin=pcm).out == heard.out
+    assert stream(env, *raw, stdin=pcm).out == heard.out
 
 
 @pytest.mark.parametrize(
@@ -89,7 +70,7 @@ def test_a_file_and_the_same_audio_on_stdin(stream: Stream, talk: Path, pcm: byt
         (["-", "-o", "events.txt"], "-o events.txt: the output manifest ends in .jsonl or .json"),
     ],
 )
-def test_what_can_not_be(speechkit: Speechkit, arguments: list[object], sentence: str) -> None:
+def test_what_can_not_be(speechkit: Any, arguments: list[object], sentence: str) -> None:
     code = 1 if sentence == "not audio" else 2
     done = speechkit("stream", *arguments, "--engine", "pocketsphinx", code=code)
     assert done.out == b""
@@ -97,11 +78,11 @@ def test_what_can_not_be(speechkit: Speechkit, arguments: list[object], sentence
     assert done.err.count("\n") == 1
 
 
-def test_an_output_and_the_texts_beside_it(stream: Stream, talk: Path, tmp_path: Path) -> None:
+def test_an_output_and_the_texts_beside_it(env: dict[str, str], talk: Path, tmp_path: Path) -> None:
     """A finished output says so, gains texts, and refuses other options and other streams."""
     out, texts = tmp_path / "events.jsonl", tmp_path / "texts"
     command = (talk, "-o", out, "--output-dir", texts)
-    done = stream(*command, "-f", "srt", "-f", "txt", "--summary", tmp_path / "sum")
+    done = stream(env, *command, "-f", "srt", "-f", "txt", "--summary", tmp_path / "sum")
     assert done.out == b""
     final = kept(records(out))
     words = " ".join(event["text"] for event in final if event["type"] == "final")
@@ -112,28 +93,30 @@ def test_an_output_and_the_texts_beside_it(stream: Stream, talk: Path, tmp_path:
     assert 0 < summary["latency"]["p50"] <= summary["latency"]["p90"] < 1.5
     assert summary["clock"] == "audio"
     events, subtitles = out.read_bytes(), (texts / "coffee.srt").read_text()
-    again = stream(*command, "-f", "srt", "-f", "vtt")
+    again = stream(env, *command, "-f", "srt", "-f", "vtt")
     assert "complete already, nothing computed" in again.err
     assert out.read_bytes() == events
     assert (texts / "coffee.srt").read_text() == subtitles
     cue = subtitles.replace(",", ".").removeprefix("1\n").strip()
     assert (texts / "coffee.vtt").read_text() == f"WEBVTT\n\n{cue}\n"
-    other = stream(*command, "--step", 1, code=2)
+    other = stream(env, *command, "--step", 1, code=2)
     assert "finished run with step 0.5, now 1.0; name another output" in other.err
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *(".events.jsonl.run.json", "events.jsonl", "sum", "texts")
     ]
-    foreign = stream(talk, "-o", tmp_path / "b.jsonl", "--output-dir", texts, "-f", "srt", code=2)
+    foreign = stream(
+        env, talk, "-o", tmp_path / "b.jsonl", "--output-dir", texts, "-f", "srt", code=2
+    )
     assert "holds the output of another run" in foreign.err
 
 
 def test_a_reader_that_goes_away(env: dict[str, str], pcm: bytes, tmp_path: Path) -> None:
-    with Live(tmp_path, env, "-", "--rate", RATE, *ENGINE) as live:
+    with Live(tmp_path, env, "-", "--rate", RATE) as live:
         live.stdin.write(pcm)
         assert json.loads(live.stdout.readline())["type"] == "gap"
         live.stdout.close()
         live.stdin.close()
-        assert live.end() == (1, b"", "")
+        assert live.end() == Finished(1, b"", "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -141,43 +124,43 @@ def test_a_signal_ends_a_live_stream(
     env: dict[str, str], pcm: bytes, number: signal.Signals, tmp_path: Path
 ) -> None:
     """What was said is out, up to the last word."""
-    with Live(tmp_path, env, "-", "--rate", RATE, *ENGINE) as live:
+    with Live(tmp_path, env, "-", "--rate", RATE) as live:
         live.stdin.write(pcm[: 2 * 2 * RATE])
         first = live.stdout.readline()
         live.process.send_signal(number)
-        code, out, err = live.end()
-    assert code == 0, err
-    assert f"{number.name}: finishing what was heard" in err
-    *_, last, end = kept(records(first + out))
+        done = live.end()
+    assert done.code == 0, done.err
+    assert f"{number.name}: finishing what was heard" in done.err
+    *_, last, end = kept(records(first + done.out))
     assert last["type"] == "final"
     assert end["seconds"] == last["end"] == 2.0
 
 
 def test_a_signal_leaves_a_stream_with_an_output_to_the_next_run(
-    stream: Stream, env: dict[str, str], pcm: bytes, tmp_path: Path
+    env: dict[str, str], pcm: bytes, tmp_path: Path
 ) -> None:
     """Which hears what had come already, and then the rest: the events are those of a stream that
     was never cut. In between, nobody else may write them, and other options are refused."""
     folder = tmp_path / "out"
     out, whole = folder / "events.jsonl", tmp_path / "whole.jsonl"
     raw = ("-", "--rate", RATE, "--pace", "max")
-    stream(*raw, "-o", whole, stdin=pcm)
-    with Live(tmp_path, env, *raw, "-o", out, *ENGINE) as live:
+    stream(env, *raw, "-o", whole, stdin=pcm)
+    with Live(tmp_path, env, *raw, "-o", out) as live:
         live.stdin.write(pcm[:60_001])  # an odd number
         until(lambda: part_of(out).exists() and part_of(out).read_bytes().count(b"\n") > 1)
-        second = stream(*raw, "-o", out, stdin=pcm, code=2)
+        second = stream(env, *raw, "-o", out, stdin=pcm, code=2)
         assert "another run is writing this output" in second.err
         live.process.send_signal(signal.SIGTERM)
-        code, _, err = live.end()
-    assert code == 75
-    assert "stopped by a signal after 1.5 s of audio; run the same command again" in err
+        done = live.end()
+    assert done.code == 75
+    assert "stopped by a signal after 1.5 s of audio; run the same command again" in done.err
     assert sorted(path.name for path in folder.iterdir()) == [
         *("events.jsonl.audio", "events.jsonl.part")
     ]
-    other = stream(*raw, "-o", out, "--pause", 0.5, code=2)
+    other = stream(env, *raw, "-o", out, "--pause", 0.5, code=2)
     assert "unfinished run with pause 0.4, now 0.5; finish that one" in other.err
     assert "--restart" in other.err
-    again = stream(*raw, "-o", out, stdin=pcm[60_000:])
+    again = stream(env, *raw, "-o", out, stdin=pcm[60_000:])
     assert "of it were heard by an earlier run" in again.err
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -185,12 +168,12 @@ def test_a_signal_leaves_a_stream_with_an_output_to_the_next_run(
     ]
 
 
-def test_a_source_that_breaks_off(stream: Stream, talk: Path, tmp_path: Path) -> None:
+def test_a_source_that_breaks_off(env: dict[str, str], talk: Path, tmp_path: Path) -> None:
     """What came before is out, and the end says why; so does every further run."""
     broken, out = tmp_path / "broken.flac", tmp_path / "events.jsonl"
     broken.write_bytes(talk.read_bytes()[:50_000])
     for _ in range(2):
-        done = stream(broken, "-o", out, code=1)
+        done = stream(env, broken, "-o", out, code=1)
         assert "broken.flac: 4.76 s expected, only 2.56 s there" in done.err
     *final, end = kept(records(out))
     assert [event["type"] for event in final].count("final") > 2

@@ -14,10 +14,9 @@ import pytest
 import soundfile
 from faultkit import remount, tmpfs
 
-import forkkit
 import loudness
 from runkit import part_of, tree, until
-from streamkit import Live
+from streamkit import Live, stream
 
 KILLS = int(os.environ.get("SPEECHKIT_KILLS", "2"))  # of a file, and of a pipe
 RATE = 16_000
@@ -41,15 +40,6 @@ def speech(examples: Path) -> np.ndarray:
     return np.concatenate(parts * max(1, KILLS // 2))
 
 
-def _run(env: dict[str, str], *arguments: object, stdin: bytes = b"", code: int = 0) -> str:
-    words = ["stream", *map(str, arguments), "--engine", "loudness"]
-    done = forkkit.run(words, env={**os.environ, **env}, stdin=stdin, timeout=120)
-    err = done.stderr.decode()
-    assert done.returncode == code, err
-    assert "Traceback" not in err
-    return err
-
-
 def _lines(out: Path) -> int:
     """Of the journal, the header left out."""
     part = part_of(out)
@@ -68,15 +58,15 @@ def test_kills_of_a_file_change_nothing(
     soundfile.write(tmp_path / "talk.wav", speech, RATE, subtype="FLOAT")
     chance, folder, whole = random.Random(seed), tmp_path / "out", tmp_path / "whole"
     command = (tmp_path / "talk.wav", "-f", "srt", "-f", "txt", "--output-dir")
-    _run(env, *command, whole)
+    stream(env, *command, whole)
     out, codes = folder / "stream.jsonl", []
     for _ in range(KILLS):
-        with Live(tmp_path, env, *command, folder, "--engine", "loudness") as live:
+        with Live(tmp_path, env, *command, folder) as live:
             until(partial(_has, out, _lines(out) + chance.randrange(4)), every=0.001)
             time.sleep(chance.random() * 0.02)
             live.process.kill()
-            codes.append(live.end()[0])
-    _run(env, *command, folder)
+            codes.append(live.end().code)
+    stream(env, *command, folder)
     assert codes.count(-9) > KILLS // 2, codes
     ours, theirs = tree(folder), tree(whole)
     assert ours == theirs
@@ -89,10 +79,10 @@ def test_kills_of_a_pipe_change_nothing(
     """What it has taken is in its log; the next pipe brings the rest."""
     pcm, chance = speech.astype("<f4").tobytes(), random.Random(seed)
     whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
-    _run(env, *RAW, "-o", whole, stdin=pcm)
+    stream(env, *RAW, "-o", whole, stdin=pcm)
     taken = 0
     for _ in range(KILLS):
-        with Live(tmp_path, env, *RAW, "-o", out, "--engine", "loudness") as live:
+        with Live(tmp_path, env, *RAW, "-o", out) as live:
             begun = _lines(out)
             for _ in range(chance.randrange(4, 12)):
                 live.stdin.write(pcm[taken : taken + STEP_BYTES])
@@ -100,10 +90,10 @@ def test_kills_of_a_pipe_change_nothing(
             until(partial(_has, out, begun + chance.randrange(3)))
             time.sleep(chance.random() * 0.05)
             live.process.kill()
-            assert live.end()[0] == -9
+            assert live.end().code == -9
         taken = _logged(out)
     assert 0 < taken < len(pcm)
-    _run(env, *RAW, "-o", out, stdin=pcm[taken:])
+    stream(env, *RAW, "-o", out, stdin=pcm[taken:])
     assert out.read_bytes() == whole.read_bytes()
     assert not (tmp_path / "out.jsonl.audio").exists()
 
@@ -119,20 +109,20 @@ def test_a_full_disk_leaves_all_that_was_said(
 ) -> None:
     pcm, whole = speech.astype("<f4").tobytes(), tmp_path / "whole.jsonl"
     soundfile.write(tmp_path / "talk.wav", speech, RATE, subtype="FLOAT")
-    _run(env, tmp_path / "talk.wav", "-o", whole)
+    stream(env, tmp_path / "talk.wav", "-o", whole)
     with tmpfs(tmp_path / "small", "size=8k") as disk:
         out = disk / "out.jsonl"
-        err = _run(env, tmp_path / "talk.wav", "-o", out, code=75)
+        err = stream(env, tmp_path / "talk.wav", "-o", out, code=75).err
         assert "No space left on device; make room, and run the same command again" in err
         assert [path.name for path in disk.iterdir()] == ["out.jsonl.part"]
         assert _lines(out) > 2
         remount(disk, "size=1m")
-        assert "heard by an earlier run" in _run(env, tmp_path / "talk.wav", "-o", out)
+        assert "heard by an earlier run" in stream(env, tmp_path / "talk.wav", "-o", out).err
         assert out.read_bytes() == whole.read_bytes()
     with tmpfs(tmp_path / "pipe", "size=512k") as disk:  # the log is full, after 8 s
         out = disk / "out.jsonl"
-        assert "No space left" in _run(env, *RAW, "-o", out, stdin=pcm, code=75)
+        assert "No space left" in stream(env, *RAW, "-o", out, stdin=pcm, code=75).err
         taken = _logged(out)
         remount(disk, "size=4m")
-        _run(env, *RAW, "-o", out, stdin=pcm[taken:])
+        stream(env, *RAW, "-o", out, stdin=pcm[taken:])
         assert out.read_bytes() == whole.read_bytes()

@@ -87,7 +87,7 @@ def stream(
     audio = open_source(source, source_flags.options())
     listener = Listener(engines=engines, options=options, clock=source_flags.clock(audio))
     on_stdout = () if outputs.output_dir else names or (() if output else ("jsonl",))
-    with _shown(names, on_stdout, layout) as (viewers, say_so):
+    with _shown(names, on_stdout, layout, audio.seconds) as (viewers, say_so):
         summary = hear(audio, listener, output, viewers, say=say_so, signals=True)
     code = conclude(StreamReport(summary), run.summary)
     if summary.error:
@@ -108,12 +108,13 @@ def _asr(recognition: RecognitionFlags, engine_options: Mapping[str, Any]) -> As
 
 @contextmanager
 def _shown(
-    names: Sequence[str], on_stdout: Sequence[str], layout: Layout
+    names: Sequence[str], on_stdout: Sequence[str], layout: Layout, seconds: float | None
 ) -> Iterator[tuple[list[Viewer], Callable[[str], object]]]:
     """What shows the events on stdout, and what says how it goes.
 
-    A terminal shows text, unless a format is named.
+    A terminal shows text, unless a format is named. ``seconds``: of the audio, if known.
     """
+    from speechkit.reports.stream import StreamProgress
     from speechkit.serving.stream.live_formats import FormatView, live_format
 
     is_terminal = sys.stdout.isatty()
@@ -124,8 +125,8 @@ def _shown(
             with LiveLine(data) as line:
                 yield [line], line.say
         else:
-            forms = [live_format(name, layout) for name in on_stdout]
-            yield [FormatView(form, data) for form in forms], _say
+            views = [FormatView(live_format(name, layout), data) for name in on_stdout]
+            yield [*views, StreamProgress(seconds)], _say
 
 
 def _say(text: str) -> None:

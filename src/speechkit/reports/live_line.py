@@ -14,6 +14,8 @@ from speechkit.serving.stream.live_formats import Lines
 if TYPE_CHECKING:
     from rich.text import Text
 
+MOST = 400  # characters that are rewritten, where no sentence ends
+
 
 class LiveLine:
     """Finals as lines of text, and dimly behind the last one what may still change."""
@@ -52,6 +54,8 @@ class LiveLine:
         if isinstance(event, Partial):
             self._show(event.text)
             return
+        if len(self._open) > MOST:
+            self._open += "\n"
         *closed, self._open = (self._open + self._lines.add(event)).split("\n")
         for line in closed:
             self._live.console.print(_text(line), soft_wrap=True)

@@ -65,17 +65,17 @@ def kept(
         finished_run(path, identity)
         with open(path, "rb") as lines, _files(output, _past(path, lines, account)):
             return
-    if output.restart:
-        shutil.rmtree(output.audio, ignore_errors=True)
     with _resumable(), StreamJournal(path, identity, restart=output.restart) as journal:
+        if journal.is_new:
+            shutil.rmtree(output.audio, ignore_errors=True)
         with _files(output, _past(journal.part, journal.events(), account)) as files:
             if not journal.has_ended:
                 for events in _heard(source, hearing, output, journal):
                     for file in files:
                         file.write(events)
                     yield events
+        shutil.rmtree(output.audio, ignore_errors=True)  # first: no kill may leave it behind
         journal.publish(journal.events(), account.errors)
-    shutil.rmtree(output.audio, ignore_errors=True)
 
 
 def _heard(
