@@ -104,9 +104,8 @@ def test_an_output_and_the_texts_beside_it(env: dict[str, str], talk: Path, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *(".events.jsonl.run.json", "events.jsonl", "sum", "texts")
     ]
-    foreign = stream(
-        env, talk, "-o", tmp_path / "b.jsonl", "--output-dir", texts, "-f", "srt", code=2
-    )
+    other = (talk, "-o", tmp_path / "b.jsonl", "--output-dir", texts, "-f", "srt")
+    foreign = stream(env, *other, code=2)
     assert "holds the output of another run" in foreign.err
 
 
@@ -144,7 +143,12 @@ def test_a_signal_leaves_a_stream_with_an_output_to_the_next_run(
     folder = tmp_path / "out"
     out, whole = folder / "events.jsonl", tmp_path / "whole.jsonl"
     raw = ("-", "--rate", RATE, "--pace", "max")
+    leftover = tmp_path / "whole.jsonl.audio" / f"{0:012}.f32"
+    leftover.parent.mkdir()
+    leftover.write_bytes(pcm)
     stream(env, *raw, "-o", whole, stdin=pcm)
+    assert not leftover.parent.exists()
+    assert records(whole)[-1]["seconds"] == 4.765, "the audio of no stream that can be continued"
     with Live(tmp_path, env, *raw, "-o", out) as live:
         live.stdin.write(pcm[:60_001])  # an odd number
         until(lambda: part_of(out).exists() and part_of(out).read_bytes().count(b"\n") > 1)

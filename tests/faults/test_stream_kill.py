@@ -21,6 +21,7 @@ from streamkit import Live, stream
 KILLS = int(os.environ.get("SPEECHKIT_KILLS", "2"))  # of a file, and of a pipe
 RATE = 16_000
 STEP_BYTES = 4 * RATE // 2  # of half a second of f32, which the log of a pipe holds as it is
+TEXTS = ("-f", "srt", "-f", "txt", "--output-dir")
 RAW = ("-", "--rate", RATE, "--sample-format", "f32", "--pace", "max")
 
 
@@ -31,13 +32,28 @@ def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def speech(examples: Path) -> np.ndarray:
-    """Three talks, with pauses of several lengths, for each two kills."""
+def talk(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three sentences, with pauses of several lengths, for each two kills."""
     parts: list[np.ndarray] = []
     for name, pause in (("slt/coffee", 0.3), ("rms/bridge", 3.0), ("awb/winter", 0.7)):
         parts.append(soundfile.read(examples / f"{name}.flac", dtype="float32")[0])
         parts.append(np.zeros(round(pause * RATE), np.float32))
-    return np.concatenate(parts * max(1, KILLS // 2))
+    path = tmp_path_factory.mktemp("talk") / "talk.wav"
+    soundfile.write(path, np.concatenate(parts * max(1, KILLS // 2)), RATE, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture(scope="module")
+def pcm(talk: Path) -> bytes:
+    return soundfile.read(talk, dtype="float32")[0].astype("<f4").tobytes()
+
+
+@pytest.fixture(scope="module")
+def unbroken(env: dict[str, str], talk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a stream that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    stream(env, talk, *TEXTS, folder)
+    return folder
 
 
 def _lines(out: Path) -> int:
@@ -52,35 +68,28 @@ def _has(out: Path, lines: int) -> bool:
 
 
 def test_kills_of_a_file_change_nothing(
-    env: dict[str, str], speech: np.ndarray, tmp_path: Path, seed: int
+    env: dict[str, str], talk: Path, unbroken: Path, tmp_path: Path, seed: int
 ) -> None:
     """Neither the events nor the text beside them."""
-    soundfile.write(tmp_path / "talk.wav", speech, RATE, subtype="FLOAT")
-    chance, folder, whole = random.Random(seed), tmp_path / "out", tmp_path / "whole"
-    command = (tmp_path / "talk.wav", "-f", "srt", "-f", "txt", "--output-dir")
-    stream(env, *command, whole)
-    out, codes = folder / "stream.jsonl", []
+    chance, folder, codes = random.Random(seed), tmp_path / "out", []
+    out = folder / "stream.jsonl"
     for _ in range(KILLS):
-        with Live(tmp_path, env, *command, folder) as live:
+        with Live(tmp_path, env, talk, *TEXTS, folder) as live:
             until(partial(_has, out, _lines(out) + chance.randrange(4)), every=0.001)
             time.sleep(chance.random() * 0.02)
             live.process.kill()
             codes.append(live.end().code)
-    stream(env, *command, folder)
+    stream(env, talk, *TEXTS, folder)
     assert codes.count(-9) > KILLS // 2, codes
-    ours, theirs = tree(folder), tree(whole)
-    assert ours == theirs
-    assert {Path(name).suffix for name in ours} == {".json", ".jsonl", ".srt", ".txt"}
+    assert tree(folder) == tree(unbroken)
+    assert {path.suffix for path in folder.iterdir()} == {".json", ".jsonl", ".srt", ".txt"}
 
 
 def test_kills_of_a_pipe_change_nothing(
-    env: dict[str, str], speech: np.ndarray, tmp_path: Path, seed: int
+    env: dict[str, str], pcm: bytes, unbroken: Path, tmp_path: Path, seed: int
 ) -> None:
     """What it has taken is in its log; the next pipe brings the rest."""
-    pcm, chance = speech.astype("<f4").tobytes(), random.Random(seed)
-    whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
-    stream(env, *RAW, "-o", whole, stdin=pcm)
-    taken = 0
+    out, chance, taken = tmp_path / "out.jsonl", random.Random(seed), 0
     for _ in range(KILLS):
         with Live(tmp_path, env, *RAW, "-o", out) as live:
             begun = _lines(out)
@@ -94,7 +103,7 @@ def test_kills_of_a_pipe_change_nothing(
         taken = _logged(out)
     assert 0 < taken < len(pcm)
     stream(env, *RAW, "-o", out, stdin=pcm[taken:])
-    assert out.read_bytes() == whole.read_bytes()
+    assert out.read_bytes() == (unbroken / "stream.jsonl").read_bytes()
     assert not (tmp_path / "out.jsonl.audio").exists()
 
 
@@ -105,24 +114,22 @@ def _logged(out: Path) -> int:
 
 
 def test_a_full_disk_leaves_all_that_was_said(
-    env: dict[str, str], speech: np.ndarray, tmp_path: Path
+    env: dict[str, str], talk: Path, pcm: bytes, unbroken: Path, tmp_path: Path
 ) -> None:
-    pcm, whole = speech.astype("<f4").tobytes(), tmp_path / "whole.jsonl"
-    soundfile.write(tmp_path / "talk.wav", speech, RATE, subtype="FLOAT")
-    stream(env, tmp_path / "talk.wav", "-o", whole)
+    expected = (unbroken / "stream.jsonl").read_bytes()
     with tmpfs(tmp_path / "small", "size=8k") as disk:
         out = disk / "out.jsonl"
-        err = stream(env, tmp_path / "talk.wav", "-o", out, code=75).err
+        err = stream(env, talk, "-o", out, code=75).err
         assert "No space left on device; make room, and run the same command again" in err
         assert [path.name for path in disk.iterdir()] == ["out.jsonl.part"]
         assert _lines(out) > 2
         remount(disk, "size=1m")
-        assert "heard by an earlier run" in stream(env, tmp_path / "talk.wav", "-o", out).err
-        assert out.read_bytes() == whole.read_bytes()
+        assert "heard by an earlier run" in stream(env, talk, "-o", out).err
+        assert out.read_bytes() == expected
     with tmpfs(tmp_path / "pipe", "size=512k") as disk:  # the log is full, after 8 s
         out = disk / "out.jsonl"
         assert "No space left" in stream(env, *RAW, "-o", out, stdin=pcm, code=75).err
         taken = _logged(out)
-        remount(disk, "size=4m")
+        remount(disk, "size=16m")
         stream(env, *RAW, "-o", out, stdin=pcm[taken:])
-        assert out.read_bytes() == whole.read_bytes()
+        assert out.read_bytes() == expected

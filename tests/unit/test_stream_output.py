@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import speechkit.reports.stream
 from runkit import part_of
 from speechkit.formats.cues import LAYOUT
 from speechkit.io import manifest
 from speechkit.io.run_identity import RunIdentity
 from speechkit.records import Word
 from speechkit.reports.live_line import LiveLine
+from speechkit.reports.stream import StreamProgress
 from speechkit.serving.stream.events import End, Event, Final, Gap, Partial, from_json, to_json
 from speechkit.serving.stream.journal import StreamJournal
 from speechkit.serving.stream.live_formats import live_format
@@ -197,6 +199,18 @@ def test_a_terminal_obeys_no_text() -> None:
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", shown)
     assert "red" in shown
     assert "日本語" in shown
+
+
+def test_progress_is_told_from_time_to_time(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    progress = StreamProgress(3600.0)
+    progress.write(SAID[1])
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(speechkit.reports.stream, "PLAIN_SECONDS", 0.0)
+    progress.write(final("late", 300.0, 301.0))
+    progress.write(End(seconds=301.0, emitted=301.0))
+    assert capfd.readouterr().err == "stream: 5:01 of 1:00:00 heard\n"
 
 
 def test_quantiles_of_times(seed: int) -> None:
