@@ -99,6 +99,8 @@ class LiveSession:
             fits = end - begin <= self._longest
             if stretch.over and fits:
                 yield from self._hear_out(begin, end, stretch)
+            elif fits and not self._gate.is_open:
+                break  # perhaps the speech is over
             else:
                 yield from self._hear(begin, min(end, begin + self._longest))
                 if fits:
