@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 AHEAD = 10.0  # seconds read ahead of a source that can wait
 BEHIND, CAUGHT_UP = 3.0, 1.0  # seconds beyond a step
-PAUSED = 1.0  # seconds that a source is late, from which on the clock waits for it
+PAUSED = 0.5  # seconds that a source is late, from which on the clock waits for it
 POLL = 0.1  # seconds in which a request to stop is noticed
 CLOSING = 0.5  # seconds that its thread may take to end
 
@@ -82,6 +82,7 @@ class Feed:
         Waits for them. Raise `SourceFailed` after the last sample of a source, and any other error
         at once: what is less than a step then isn't the end.
         """
+        began = self._clock.now()
         with self._changed:
             waited = self._wait()
             if self._error and not isinstance(self._error, SourceFailed):
@@ -89,7 +90,7 @@ class Feed:
             behind = 0.0 if waited else self._behind()
             waveform = self._pop(self._step if self._is_exact else self._queued)
             self._changed.notify_all()
-        self._set_clock(waited)
+        self._set_clock(began if waited else None)
         self._tell(behind)
         if len(waveform):
             return waveform
@@ -115,12 +116,17 @@ class Feed:
         self._is_closed = self._has_ended = True
         self._changed.notify_all()
 
-    def _set_clock(self, waited: bool) -> None:
-        """A wall clock never shows less than the audio that was taken, and waits for the source."""
+    def _set_clock(self, waited_since: float | None) -> None:
+        """A wall clock never shows less than the audio taken, and stands while the source pauses.
+
+        It is never set back behind the moment from which on the source was waited for.
+        """
         heard = self._taken / SAMPLE_RATE
         late = self._clock.now() - heard
-        if self._is_exact or late < 0 or (waited and late > PAUSED):
+        if self._is_exact or late < 0:
             self._clock.set(heard)
+        elif waited_since is not None and late > PAUSED:
+            self._clock.set(max(heard, waited_since))
 
     def _behind(self) -> float:
         """The seconds by which what is taken next is later than it should be.
