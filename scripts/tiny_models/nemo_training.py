@@ -1,5 +1,5 @@
-"""Trains NeMo models: a CTC model and its encoder, helped by a loss that knows where each word lies,
-and the decoder and the joint network of a transducer over an encoder that has learnt already."""
+"""Trains NeMo models: a CTC model and its encoder, helped by a loss that knows where each word
+lies, and the decoder and the joint network of a transducer over an encoder that has learnt."""
 
 from __future__ import annotations
 

@@ -26,21 +26,21 @@ class WholeClips(LiveDecoder):
 
     def hear(self, clip: Clip, said: Sequence[Word], *, ended: bool) -> LiveHypothesis:
         ((hypothesis,),) = self._engine.transcribe([[clip]])
-        words = [word for segment in hypothesis.segments for word in _words(segment)]
+        words = [word for segment in hypothesis.segments for word in words_of(segment)]
         flags = {flag for segment in hypothesis.segments for flag in segment.flags}
         return LiveHypothesis(
-            tuple(_after(words, said)), hypothesis.language, flags=tuple(sorted(flags))
+            tuple(after(words, said)), hypothesis.language, flags=tuple(sorted(flags))
         )
 
 
-def _words(segment: Segment) -> Sequence[Word]:
+def words_of(segment: Segment) -> Sequence[Word]:
     """The words of a segment; its text as one, from an engine without word times."""
     if segment.words or not segment.text:
         return segment.words
     return [Word(segment.text, segment.start, segment.end, segment.confidence)]
 
 
-def _after(words: Sequence[Word], said: Sequence[Word]) -> Sequence[Word]:
+def after(words: Sequence[Word], said: Sequence[Word]) -> Sequence[Word]:
     """The words after those ``said``, whose times are a little different in each hypothesis."""
     if not said:
         return words

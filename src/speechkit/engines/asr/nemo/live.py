@@ -1,8 +1,8 @@
 """Live decoding by models with a cache-aware encoder: only new audio is computed.
 
-Such an encoder attends to a chunk and to some before it, and all its convolutions look back alone, so
-that what it makes of a chunk depends on no later audio. NeMo hands on what the next chunk needs of it
-in caches (Noroozi et al. 2024, arXiv 2312.17279).
+Such an encoder attends to a chunk and to some before it, and its convolutions look back only, so
+that what it makes of a chunk depends on no later audio. Caches hold what the next chunk needs
+(Noroozi et al. 2024, arXiv 2312.17279).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from speechkit.engines.asr.live import after
+from speechkit.engines.asr.live import after, words_of
 from speechkit.engines.asr.nemo import checkpoint, prompts, timestamps
 from speechkit.engines.protocols import SAMPLE_RATE, LiveDecoder, LiveHypothesis
 
@@ -57,8 +57,8 @@ def _has_plain_frames(model: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """After the first ``frames`` of the features: the encoder's ``caches``, and what the decoder has
-    ``decoded``, None before its first frame."""
+    """After the first ``frames`` of the features: the encoder's ``caches``, and what the decoder
+    has ``decoded``, None before its first frame."""
 
     frames: int
     caches: tuple[Tensor, ...]
@@ -66,10 +66,9 @@ class Heard:
 
 
 class CacheAwareDecoder(LiveDecoder):
-    """A LiveDecoder. Whole chunks of a clip are heard once, at the same places whatever the lengths
-    by which it grows; the rest, less than a chunk, anew each time. So each hypothesis is that of the
-    clip heard at once, and the words of whole chunks are there to stay, but for the last one, which
-    may still grow.
+    """A LiveDecoder. Whole chunks of a clip are heard once, at the same places however it grows;
+    the rest, less than a chunk, anew each time. So each hypothesis is that of the clip heard at
+    once, and the words of whole chunks are stable, but for the last one, which may still grow.
     """
 
     def __init__(self, model: Any, language: str | None, longest: float) -> None:
@@ -97,9 +96,9 @@ class CacheAwareDecoder(LiveDecoder):
             self._heard = self._go_on(self._heard, waveform, end)
         everything = self._go_on(self._heard, waveform, len(waveform) // self._hop)
         words = self._words(everything, clip.seconds)
-        new = after(said, words)
-        stays = len(words) if ended else len(self._words(self._heard, clip.seconds)) - 1
-        stable = max(0, stays - (len(words) - len(new)))
+        stable = len(words) if ended else len(self._words(self._heard, clip.seconds)) - 1
+        new = tuple(_after(words, said))
+        stable = max(0, stable - (len(words) - len(new)))
         return LiveHypothesis(new, self._language, stable)
 
     def _next_end(self) -> int:
@@ -118,8 +117,9 @@ class CacheAwareDecoder(LiveDecoder):
         start = max(0, heard.frames - self._memory)  # of what the subsampling needs again
         again = math.ceil((heard.frames - start) / encoder.subsampling_factor)
         features = self._features(waveform, start, end)
+        frames = torch.tensor([features.shape[2]], device=self._device)
         encoded, _, *caches = encoder.cache_aware_stream_step(
-            features, None, *heard.caches, drop_extra_pre_encoded=again
+            features, frames, *heard.caches, drop_extra_pre_encoded=again
         )
         encoded = self._model._apply_prompt_to_encoded(encoded)
         return Heard(end, tuple(caches), self._decoder.go_on(heard.decoded, encoded))
@@ -138,7 +138,15 @@ class CacheAwareDecoder(LiveDecoder):
             return ()
         output = self._decoder.output(heard.decoded)
         found = timestamps.hypothesis(output, seconds, self._stride, self._language)
-        return tuple(word for segment in found.segments for word in segment.words)
+        return tuple(word for segment in found.segments for word in words_of(segment))
+
+
+def _after(words: Sequence[Word], said: Sequence[Word]) -> Sequence[Word]:
+    """The words after those ``said``: by number if those were stable, else by their times."""
+    count = len(said)
+    if [word.text for word in words[:count]] == [word.text for word in said]:
+        return words[count:]
+    return after(words, said)
 
 
 class _Decoder(Protocol):
