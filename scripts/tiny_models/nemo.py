@@ -1,6 +1,5 @@
 """Tiny NeMo models of spoken digits: OUTPUT/nemo-ctc.nemo, a Conformer, OUTPUT/nemo-rnnt.nemo, a
-transducer over its encoder that is cache-aware, and OUTPUT/nemo-held-out.jsonl, what they were not
-trained on."""
+transducer over its encoder, and OUTPUT/nemo-held-out.jsonl, what they were not trained on."""
 
 from __future__ import annotations
 
@@ -17,7 +16,6 @@ import torch
 from nemo.collections.asr.models import ASRModel, EncDecCTCModelBPE, EncDecRNNTBPEModel
 from nemo.utils import logging as nemo_logging
 from omegaconf import DictConfig
-from torch import nn
 
 from speechkit.engines.asr.nemo import checkpoint
 
@@ -39,7 +37,7 @@ MODEL = {
     "preprocessor": {
         "_target_": "nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor",
         "sample_rate": digits.RATE,
-        "normalize": "NA",
+        "normalize": "per_feature",
         "window_size": 0.025,
         "window_stride": 0.01,
         "window": "hann",
@@ -56,13 +54,10 @@ MODEL = {
         "subsampling": "striding",
         "subsampling_factor": 4,
         "subsampling_conv_channels": 32,
-        "causal_downsampling": True,
         "ff_expansion_factor": 4,
         "self_attention_model": "rel_pos",
         "n_heads": 4,
         "conv_kernel_size": 15,
-        "conv_context_size": "causal",
-        "conv_norm_type": "layer_norm",
         "dropout": 0.0,
         "dropout_emb": 0.0,
         "dropout_att": 0.0,
@@ -71,8 +66,6 @@ MODEL = {
     "validation_ds": {"defer_setup": True},
     "optim": None,
 }
-#: Attention to 4 frames at once and to 24 before them: what it needs to hear live.
-CACHE_AWARE = {"att_context_style": "chunked_limited", "att_context_size": [24, 3]}
 CTC_DECODER = {
     "_target_": "nemo.collections.asr.modules.ConvASRDecoder",
     "feat_in": WIDTH,
@@ -119,26 +112,18 @@ def make(output: Path, data: Path) -> None:
         ctc = EncDecCTCModelBPE(
             DictConfig({**MODEL, "tokenizer": tokenizer, "decoder": CTC_DECODER})
         )
-        live = {**MODEL, "encoder": {**MODEL["encoder"], **CACHE_AWARE}}
-        rnnt = EncDecRNNTBPEModel(DictConfig({**live, "tokenizer": tokenizer, **TRANSDUCER}))
-        share(ctc.encoder, rnnt.encoder)
-        trainer = Trainer(ctc, [ctc.encoder, rnnt.encoder], mixers)
-        teach(trainer, ctc, CTC, held_out, folder / "nemo-ctc.nemo")
+        teach(ctc, mixers, CTC, held_out, folder / "nemo-ctc.nemo")
+        rnnt = EncDecRNNTBPEModel(DictConfig({**MODEL, "tokenizer": tokenizer, **TRANSDUCER}))
         begin_as(rnnt, ctc)
-        trainer = Trainer(rnnt, [rnnt.encoder] * PARTS, mixers)
-        teach(trainer, rnnt, RNNT, held_out, folder / "nemo-rnnt.nemo")
+        teach(rnnt, mixers, RNNT, held_out, folder / "nemo-rnnt.nemo")
         digits.write_manifest(held_out, folder / "nemo-held-out.jsonl")
 
 
-def share(encoder: nn.Module, other: nn.Module) -> None:
-    """Both have the same weights, whatever frames they attend to."""
-    other.pre_encode, other.layers = encoder.pre_encode, encoder.layers
-
-
 def teach(
-    trainer: Trainer, model: ASRModel, recipe: Recipe, held_out: list[digits.Word], file: Path
+    model: ASRModel, mixers: list[Mixer], recipe: Recipe, held_out: list[digits.Word], file: Path
 ) -> None:
     """Trains until it has learnt the digits: what other machines compute differs a little."""
+    trainer = Trainer(model, mixers)
     for course in (recipe, *[FURTHER] * MOST):
         trainer.train(course)
         model.save_to(str(file))
@@ -150,9 +135,9 @@ def teach(
 
 
 def begin_as(rnnt: EncDecRNNTBPEModel, ctc: EncDecCTCModelBPE) -> None:
-    """Over the same encoder, the transducer says in each frame what the CTC model does: it only has
-    to learn what it has said already. ReLU(x) - ReLU(-x) is x, so that the joint network can be the
-    CTC decoder."""
+    """The transducer says in each frame what the CTC model does: it only has to learn what it has
+    said already. ReLU(x) - ReLU(-x) is x, so that the joint network can be the CTC decoder."""
+    rnnt.encoder.load_state_dict(ctc.encoder.state_dict())
     decoder = ctc.decoder.decoder_layers[0]
     weight, one = decoder.weight.detach().squeeze(-1), torch.eye(WIDTH)
     with torch.no_grad():

@@ -1,5 +1,5 @@
-"""Trains NeMo models: a CTC model and its encoder, helped by a loss that knows where each word
-lies, and the decoder and the joint network of a transducer over an encoder that has learnt."""
+"""Trains NeMo models: a CTC model, helped by a loss that knows where each word lies, and the
+decoder and the joint network of a transducer over an encoder that has learnt already."""
 
 from __future__ import annotations
 
@@ -44,13 +44,11 @@ class Batch(NamedTuple):
 
 
 class Trainer:
-    """The same model each time, on one machine."""
+    """About the same model each time: the parts of a batch meet in the encoder's running means."""
 
-    def __init__(self, model: ASRModel, encoders: list[nn.Module], mixers: list[Mixer]) -> None:
-        """``encoders``: of the parts of a batch, with the same weights."""
+    def __init__(self, model: ASRModel, mixers: list[Mixer]) -> None:
         torch.manual_seed(1)
         self._model = model
-        self._encoders = encoders
         self._mixers = mixers
         self._transducer = hasattr(model, "joint")
         self._teller = nn.Linear(model.cfg.encoder.d_model, len(NAMES) + 1)
@@ -72,8 +70,7 @@ class Trainer:
         began = time.monotonic()
         with ThreadPoolExecutor(len(parts)) as pool:
             for update in range(1, updates + 1):
-                computed = pool.map(self._gradients, parts, self._encoders)
-                losses, found = zip(*computed, strict=True)
+                losses, found = zip(*pool.map(self._gradients, parts), strict=True)
                 for parameter, *those in zip(parameters, *found, strict=True):
                     parameter.grad = sum(those) / len(parts)
                 nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -84,18 +81,16 @@ class Trainer:
                     print(f"update {update}: loss {loss:.2f}, {took:.0f} s", flush=True)
         self._model.eval()
 
-    def _gradients(
-        self, part: Iterator[Batch], encoder: nn.Module
-    ) -> tuple[float, tuple[Tensor, ...]]:
+    def _gradients(self, part: Iterator[Batch]) -> tuple[float, tuple[Tensor, ...]]:
         torch.set_num_threads(1)
-        loss = self._loss(next(part), encoder)
+        loss = self._loss(next(part))
         return loss.item(), torch.autograd.grad(loss, self._parameters)
 
-    def _loss(self, batch: Batch, encoder: nn.Module) -> Tensor:
+    def _loss(self, batch: Batch) -> Tensor:
         model = self._model
         with torch.set_grad_enabled(not self._transducer):
             features, lengths = model.preprocessor(input_signal=batch.signals, length=batch.samples)
-            encoded, frames = encoder(audio_signal=features, length=lengths)
+            encoded, frames = model.encoder(audio_signal=features, length=lengths)
         if self._transducer:
             decoded, _, _ = model.decoder(targets=batch.tokens, target_length=batch.counts)
             joint = model.joint(encoder_outputs=encoded, decoder_outputs=decoded)

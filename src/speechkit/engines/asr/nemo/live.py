@@ -45,7 +45,7 @@ def is_cache_aware(model: Any) -> bool:
 
 def _has_plain_frames(model: Any) -> bool:
     """Whether each frame of the features is made of the samples around it alone."""
-    featurizer = getattr(model.preprocessor, "featurizer", None)
+    featurizer: Any = getattr(model.preprocessor, "featurizer", None)
     return (
         hasattr(featurizer, "hop_length")
         and featurizer.normalize not in OF_ALL_AUDIO
@@ -81,9 +81,12 @@ class CacheAwareDecoder(LiveDecoder):
         self._stride = checkpoint.seconds_a_frame(model)
         featurizer, streaming = model.preprocessor.featurizer, model.encoder.streaming_cfg
         featurizer.pad_to = 0
-        self._hop, self._reach = featurizer.hop_length, featurizer.n_fft // 2
+        self._hop: int = featurizer.hop_length
+        self._reach: int = featurizer.n_fft // 2
+        self._first: int
+        self._chunk: int
         self._first, self._chunk = streaming.chunk_size
-        self._memory = streaming.pre_encode_cache_size[1]
+        self._memory: int = streaming.pre_encode_cache_size[1]
         weights = next(model.encoder.parameters())
         self._device = weights.device
         caches = model.encoder.get_initial_cache_state(batch_size=1, dtype=weights.dtype)
