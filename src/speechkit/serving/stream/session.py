@@ -16,7 +16,7 @@ from speechkit.serving.stream.events import End, Event, Partial
 from speechkit.serving.stream.policy import final_words
 from speechkit.serving.stream.speech_gate import SpeechGate
 from speechkit.serving.stream.state import SessionState
-from speechkit.serving.stream.tiling import SHORTEST, Tiling
+from speechkit.serving.stream.tiling import SHORTEST_FINAL, Tiling
 from speechkit.stages.asr.coverage import HOLE
 from speechkit.stages.asr.windows import JOIN, PAD, overlap
 
@@ -183,7 +183,7 @@ class LiveSession:
         return replace(found, words=_in_order(words, self._tiling.settled, end / SAMPLE_RATE))
 
     def _settle(self, words: Sequence[Word], hypothesis: LiveHypothesis) -> Iterator[Event]:
-        if not words or self._audio.end / SAMPLE_RATE - self._tiling.settled < SHORTEST:
+        if not words or self._audio.end / SAMPLE_RATE - self._tiling.settled < SHORTEST_FINAL:
             return
         self._state = replace(self._state, said=(*self._state.said, *words), previous=())
         yield from self._tiling.final(
