@@ -43,12 +43,12 @@ class LiveWhisper(LiveDecoder):
         self._context = context
         beams, temperatures = options.beam_size, options.temperature
         self._at_once = FallbackDecoder(backend, beams, temperatures[:1])
-        self._thorough = FallbackDecoder(backend, beams, temperatures)
+        self._thorough = FallbackDecoder(backend, beams, temperatures[:2])
         self.longest = backend.chunk
 
     def hear(self, clip: Clip, said: Sequence[Word], *, ended: bool) -> LiveHypothesis:
-        """As `LiveDecoder`; with a longer window, and a fallback to other temperatures, once the
-        speech has ``ended``."""
+        """As `LiveDecoder`; with a longer window once the speech has ``ended``, and where the text
+        is in doubt then, with a wider search and one other temperature: somebody waits."""
         window = self._backend.window if ended else self._short_window
         features = self._backend.features([clip.waveform], window(clip.seconds))
         encoded = self._backend.encode(features, 1)
