@@ -57,6 +57,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.seed = random.randrange(10**6)  # xdist hands it to its processes
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from distribution import ByPreparation
+
+    return ByPreparation(config, log) if config.option.dist == "loadfile" else None
+
+
 @pytest.fixture(scope="session")
 def seed(pytestconfig: pytest.Config) -> int:
     """For tests that do something else each time."""
