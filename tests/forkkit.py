@@ -75,11 +75,12 @@ def run(
     """As ``subprocess.run`` of ``python -m speechkit`` with ``capture_output``; what takes longer
     than ``timeout`` seconds is killed, and returns -9."""
     workers = server(*_heavy_engine(arguments)).address
+    command = workers if "--train-quantizer" in arguments else server().address  # computes itself
     (stdin_read, stdin_write), (out_read, out_write), (err_read, err_write) = (
         os.pipe() for _ in range(3)
     )
     theirs = (stdin_read, out_write, err_write)
-    fork = Fork(server().address, [workers, *arguments], env, cwd, dict(enumerate(theirs)))
+    fork = Fork(command, [workers, *arguments], env, cwd, dict(enumerate(theirs)))
     for descriptor in theirs:
         os.close(descriptor)
     killer = Timer(timeout, fork.kill)
