@@ -59,9 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    from distribution import ByPreparation
+    from distribution import ByImports
 
-    return ByPreparation(config, log) if config.option.dist == "loadfile" else None
+    return ByImports(config, log) if config.option.dist == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
