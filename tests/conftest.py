@@ -55,6 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.seed is None:
         config.option.seed = random.randrange(10**6)  # xdist hands it to its processes
+    if forkkit.FOLDER not in os.environ:
+        config.add_cleanup(forkkit.hold())
 
 
 @pytest.hookimpl(optionalhook=True)
