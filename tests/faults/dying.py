@@ -14,14 +14,16 @@ from typing import Any
 
 import speechkit.io.atomic
 import speechkit.io.journal
+import speechkit.io.part_file
 import speechkit.stages.embed.shard_writer
 from speechkit import cli
-from speechkit.io.journal import Journal
+from speechkit.io.part_file import PartFile
 from speechkit.runtime.runner import Runner
 
 WATCHED = (
     speechkit.io.atomic.__file__,
     speechkit.io.journal.__file__,
+    speechkit.io.part_file.__file__,
     speechkit.stages.embed.shard_writer.__file__,
     Runner.write.__code__,
 )
@@ -42,7 +44,7 @@ def main() -> None:
 
     def call(frame: FrameType, event: str, arg: Any) -> Any:
         nonlocal publishing
-        if frame.f_code is Journal.publish.__code__:
+        if frame.f_code is PartFile.publish.__code__:
             publishing = 1
         watched = frame.f_code.co_filename in WATCHED or frame.f_code in WATCHED
         return line if watched else None

@@ -13,8 +13,9 @@ import pytest
 
 from speechkit.errors import OutputConflict, OutputFailed
 from speechkit.io.inputs import Inputs
-from speechkit.io.journal import Journal, marker_path, part_path
+from speechkit.io.journal import Journal
 from speechkit.io.output_status import finished_run, output_status
+from speechkit.io.part_file import marker_path, part_path
 from speechkit.io.run_identity import RunIdentity
 from speechkit.runtime.earlier_results import drop_invalid
 from speechkit.runtime.stage import Stage

@@ -52,7 +52,7 @@ def kept(folder: Path) -> list[Record]:
 
 
 def publish(folder: Path, records: list[Record]) -> None:
-    """As `Journal.publish` does it."""
+    """As `PartFile.publish` does it."""
     folder.mkdir(exist_ok=True)
     atomic.sweep(folder / INDEX)
     with atomic.publish(folder / INDEX) as file:

@@ -15,7 +15,8 @@ from speechkit.cluster.attempts import End
 from speechkit.cluster.run_record import Array, locked_record
 from speechkit.errors import NameImpossible, OutputConflict, OutputFailed
 from speechkit.io import atomic, audio_out, safe_open, typed_json
-from speechkit.io.journal import Journal, marker_path, part_path
+from speechkit.io.journal import Journal
+from speechkit.io.part_file import marker_path, part_path
 from speechkit.io.run_identity import RunIdentity
 from speechkit.io.shared_folder import exclusive_lock
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from speechkit.errors import UsageError
 from speechkit.io.file_names import shown
-from speechkit.io.journal import part_path
+from speechkit.io.part_file import part_path
 from speechkit.runtime import metrics_file
 
 

@@ -10,8 +10,8 @@ from speechkit.cluster import attempts
 from speechkit.cluster.attempts import Attempt, End
 from speechkit.cluster.layout import Layout
 from speechkit.errors import UsageError
-from speechkit.io import journal
 from speechkit.io.output_status import OutputStatus, output_status
+from speechkit.io.part_file import part_path
 from speechkit.io.slurm import Queued
 
 DONE, RUNNING, QUEUED, FAILED = "done", "running", "queued", "failed"
@@ -115,7 +115,7 @@ def _state(output: Path, results: OutputStatus, log: AttemptLog, task: Queued | 
 
 
 def _finished(output: Path, end: End | None) -> bool:
-    retried = journal.part_path(output).exists()  # an unfinished output beside the finished one
+    retried = part_path(output).exists()  # an unfinished output beside the finished one
     return output.exists() and not retried and (not end or end.code in (*_FINISHED, _DRAINED))
 
 

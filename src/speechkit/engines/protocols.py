@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from speechkit.errors import UtteranceError
-from speechkit.records import Hypothesis, Units
+from speechkit.records import Hypothesis, Units, Word
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +16,22 @@ if TYPE_CHECKING:
     Waveform = NDArray[np.float32]
 
 SAMPLE_RATE = 16_000  # Hz, of every waveform an engine is given
+
+
+class VadStream(Protocol):
+    """Maps the waveform of one stream to speech probabilities while it comes in, piece by piece.
+
+    All frames together are bit for bit those of `VadEngine.probabilities` for the whole waveform,
+    wherever it was cut. What a stream holds doesn't grow.
+    """
+
+    def feed(self, waveform: Waveform) -> NDArray[np.float32]:
+        """The next frames, as far as they are known with this piece, of any length."""
+        ...
+
+    def finish(self) -> NDArray[np.float32]:
+        """The last frames. The stream can't be fed any more."""
+        ...
 
 
 class VadEngine(Protocol):
@@ -29,6 +45,10 @@ class VadEngine(Protocol):
         Frame i of the answer describes the audio from ``i * hop`` to ``(i + 1) * hop`` seconds; a
         waveform of n samples gives ``ceil(n / (hop * 16000))`` frames.
         """
+        ...
+
+    def stream(self) -> VadStream:
+        """A new stream, which knows nothing of others."""
         ...
 
 
@@ -70,10 +90,41 @@ class Clip:
         return len(self.waveform) / SAMPLE_RATE
 
 
+@dataclass(frozen=True, slots=True)
+class LiveHypothesis:
+    """What a `LiveDecoder` hears in a clip behind the words said; times from the clip's start.
+
+    ``stable``: so many of the words the decoder itself will never change. ``flags``: doubts about
+    them, as in `records.Segment`.
+    """
+
+    words: tuple[Word, ...] = ()
+    language: str | None = None
+    stable: int = 0
+    flags: tuple[str, ...] = ()
+
+
+class LiveDecoder(Protocol):
+    """Decodes a stretch of audio again and again while it grows.
+
+    ``longest``: seconds of the longest clip.
+    """
+
+    longest: float
+
+    def hear(self, clip: Clip, said: Sequence[Word], *, ended: bool) -> LiveHypothesis:
+        """The words in the clip after those ``said`` in it, which are final.
+
+        Each clip begins where the one before began. ``said``: words of earlier hypotheses, with
+        times from the clip's start. ``ended``: the speech is over, and these words will be final.
+        """
+        ...
+
+
 class AsrEngine(Protocol):
     """Maps clips to hypotheses. Built once in each worker process.
 
-    Inherit from it to get the defaults of `language` and `device_use`.
+    Inherit from it to get the defaults of `language`, `live` and `device_use`.
     """
 
     max_window: float  # seconds, of the longest clip
@@ -89,6 +140,13 @@ class AsrEngine(Protocol):
         """The language in which the clips of one utterance are to be decoded.
 
         None if it is given, or each clip tells its own; then the clips are not looked at.
+        """
+        return None
+
+    def live(self) -> LiveDecoder | None:
+        """A decoder of a stretch of live audio; None for an engine that hears whole clips alone.
+
+        `asr.live.live_decoder` then makes one of it.
         """
         return None
 

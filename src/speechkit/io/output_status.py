@@ -14,13 +14,13 @@ from typing import IO, Any
 
 from speechkit.errors import OutputConflict
 from speechkit.io import safe_open, typed_json
-from speechkit.io.journal import HEADER_BYTES, MAGIC, marker_path, part_path
+from speechkit.io.part_file import HEADER_BYTES, MAGIC, marker_path, part_path
 from speechkit.io.result_lines import error_type
 from speechkit.io.run_identity import RunIdentity
 
 
 def finished_run(output: Path, identity: RunIdentity, *, grows: bool = False) -> dict[str, Any]:
-    """The record that `Journal.publish` kept beside ``output``. ``grows``: it may be that of a run
+    """The record that `PartFile.publish` kept beside ``output``. ``grows``: it may be that of a run
     over the first utterances of the input.
 
     Raise `OutputConflict` where another run made it, where it was changed afterwards, and where

@@ -20,7 +20,7 @@ from speechkit.errors import OutputConflict, UsageError
 from speechkit.io import safe_open, typed_json
 from speechkit.io.atomic import output_errors
 from speechkit.io.file_names import shown
-from speechkit.io.journal import part_path
+from speechkit.io.part_file import part_path
 
 FORMAT = 1
 MAGIC = b'{"event": "run", "metrics": '  # the beginning of every file

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from speechkit.errors import UsageError
 from speechkit.io.file_names import shown
-from speechkit.io.journal import marker_path, part_path
+from speechkit.io.part_file import marker_path, part_path
 
 Name = str | os.PathLike[str]
 

@@ -17,8 +17,9 @@ from speechkit.errors import Drained, OutputConflict, Stalled, UsageError
 from speechkit.io import manifest, temporary_folder
 from speechkit.io.hardware import peak_memory
 from speechkit.io.inputs import Inputs
-from speechkit.io.journal import Journal, part_path
+from speechkit.io.journal import Journal
 from speechkit.io.output_status import finished_run
+from speechkit.io.part_file import part_path
 from speechkit.io.run_identity import RunIdentity
 from speechkit.runtime.batching import Batch
 from speechkit.runtime.divisions import Divisions, dump

@@ -41,6 +41,20 @@ def raised(waveform: Waveform, peak: float | None = None) -> Waveform:
     return waveform * gain if gain > 1 else waveform
 
 
+def raised_so_far(waveform: Waveform, peak: float) -> tuple[Waveform, float]:
+    """The next piece of a stream, each sample amplified as `raised` does, and the new peak.
+
+    The peak that counts is that of the stream up to the sample itself; ``peak``: before the piece.
+    """
+    import numpy as np
+
+    peaks = np.abs(waveform)
+    np.maximum.accumulate(peaks, out=peaks)
+    np.maximum(peaks, np.float32(peak), out=peaks)
+    gains = np.float32(PEAK) / np.maximum(peaks, np.float32(PEAK / MOST_GAIN))
+    return waveform * np.maximum(gains, np.float32(1)), float(peaks[-1]) if len(peaks) else peak
+
+
 def peak_of(waveform: Waveform) -> float:
     return float(max(waveform.max(), -waveform.min()))
 

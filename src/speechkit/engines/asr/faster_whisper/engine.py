@@ -90,13 +90,16 @@ class CTranslate2Backend:
     def batch_size(self, beams: int, tried: int = 0) -> int:
         return CUDA_BATCH if self.device.startswith("cuda") else CPU_BATCH
 
-    def features(self, waveforms: Sequence[Waveform]) -> list[NDArray[np.float32]]:
+    def features(
+        self, waveforms: Sequence[Waveform], window: float | None = None
+    ) -> list[NDArray[np.float32]]:
         """Log-mel features [mels, frames] of each window."""
+        window = window or self.window(max(map(len, waveforms)) / SAMPLE_RATE)
         with self._stopwatch.part("features"):
-            return [self._features(waveform) for waveform in waveforms]
+            return [self._features(waveform, window) for waveform in waveforms]
 
-    def _features(self, waveform: Waveform) -> NDArray[np.float32]:
-        samples = round(self.window(len(waveform) / SAMPLE_RATE) * SAMPLE_RATE)
+    def _features(self, waveform: Waveform, window: float) -> NDArray[np.float32]:
+        samples = round(window * SAMPLE_RATE)
         padded = np.zeros(samples, np.float32)
         padded[: len(waveform)] = waveform
         frames = samples // self._extractor.hop_length
@@ -148,6 +151,8 @@ class CTranslate2Backend:
     ) -> list[Draft]:
         """Drafts, as `Backend` has it, in the batches of `encode`.
 
+        CTranslate2 counts the text that ends a prompt to the result, and its probability as 1.
+
         CTranslate2 has one limit for a batch: that of the seconds to which its windows are padded,
         so that no window depends on the others. Tokens beyond its own are dropped; the mean is that
         of all. It allows half of ``max_length``, and no more than the prompt leaves. It uses a seed
@@ -158,6 +163,7 @@ class CTranslate2Backend:
             ctranslate2.set_random_seed(search.seed)
             sampling |= {"sampling_topk": 0, "sampling_temperature": search.temperature}
 
+        said = self.vocabulary.text_at_end(prompts[0])
         drafts: list[Draft] = []
         with self._stopwatch.part("decoder"):
             for states, part in _rows(encoded):
@@ -169,9 +175,13 @@ class CTranslate2Backend:
                     return_scores=True,
                     return_no_speech_prob=True,
                     max_initial_timestamp_index=round(1.0 / TIMESTAMP),
+                    suppress_blank=said == 0,  # which keeps a text from ending before it begins
                     **sampling,
                 )
-                drafts += map(_draft, results, limits[part])
+                drafts += [
+                    _draft(result, said, limit)
+                    for result, limit in zip(results, limits[part], strict=True)
+                ]
         return drafts
 
     def align(
@@ -232,9 +242,10 @@ def _compute_type(name: str, kind: str) -> str:
     return name
 
 
-def _draft(result: Any, limit: int) -> Draft:
-    tokens = result.sequences_ids[0]
-    total = result.scores[0] * len(tokens)  # the score is the mean without the end
+def _draft(result: Any, said: int, limit: int) -> Draft:
+    """The draft of a result whose first ``said`` tokens are the prompt's."""
+    total = result.scores[0] * len(result.sequences_ids[0])  # the mean is that without the end
+    tokens = result.sequences_ids[0][said:]
     return Draft(tokens[:limit], total / (len(tokens) + 1), result.no_speech_prob)
 
 

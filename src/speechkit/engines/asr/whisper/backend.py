@@ -81,10 +81,11 @@ class Backend(Protocol):
         """The seconds of the window in which a clip is encoded, whatever it is batched with."""
         ...
 
-    def features(self, waveforms: Sequence[Waveform]) -> Any:
-        """What `encode` takes for these clips, which share a `window`, with a row for each.
+    def features(self, waveforms: Sequence[Waveform], window: float | None = None) -> Any:
+        """What `encode` takes for these clips, with a row for each.
 
-        Called ahead of the model, in another thread.
+        They share a ``window`` in seconds; without it, the `window` of the longest. Called ahead of
+        the model, in another thread.
         """
         ...
 
@@ -106,7 +107,8 @@ class Backend(Protocol):
     ) -> list[Draft]:
         """A draft for each window; the prompts are equally long.
 
-        ``limits``: tokens of a draft, at most, by window. ``rows``: windows decoded at once.
+        A prompt may end in text, which the draft continues; then it may end at once. ``limits``:
+        tokens of a draft, at most, by window. ``rows``: windows decoded at once.
         """
         ...
 

@@ -44,11 +44,11 @@ class BeamSearch:
         ends = dict.fromkeys(("pad_token_id", "eos_token_id", "bos_token_id"), vocabulary.eot)
         start = {"decoder_start_token_id": vocabulary.sot}
         self._vocabulary = vocabulary
+        self._never_first = list(rules.begin_suppress_tokens) or None
         self._longest = checkpoint.config.max_target_positions
         self._generation: Any = GenerationConfig(
             do_sample=False,
             suppress_tokens=list(rules.suppress_tokens) or None,
-            begin_suppress_tokens=list(rules.begin_suppress_tokens) or None,
             return_dict_in_generate=True,
             output_scores=True,  # else there are none of the sequences either
             no_timestamps_token_id=vocabulary.no_timestamps,
@@ -74,6 +74,8 @@ class BeamSearch:
         rules = LogitsProcessorList()
         if self._vocabulary.no_timestamps not in prompts[0]:
             rules.append(WhisperTimeStampLogitsProcessor(self._generation, begin_index=start))
+        continues = self._vocabulary.text_at_end(prompts[0]) > 0
+        self._generation.begin_suppress_tokens = None if continues else self._never_first
         ends = start + torch.tensor(limits, device=hidden.device).repeat_interleave(beams)
         rules.append(_Limits(ends, self._vocabulary.eot))
         self._generation.max_length = min(self._longest, start + max(limits) + 1)

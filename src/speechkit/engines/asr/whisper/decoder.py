@@ -15,11 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from speechkit.engines.asr.whisper import token_spans, word_times
 from speechkit.engines.asr.whisper.languages import LanguageOption, Spoken
-from speechkit.engines.asr.whisper.temperature_fallback import (
-    AssessedDraft,
-    FallbackDecoder,
-    no_speech,
-)
+from speechkit.engines.asr.whisper.live import LiveWhisper
+from speechkit.engines.asr.whisper.temperature_fallback import AssessedDraft, FallbackDecoder
 from speechkit.engines.batch_size import BatchSize
 from speechkit.engines.prefetch import prefetched
 from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine, Clip, DeviceUse
@@ -113,6 +110,9 @@ class Whisper(AsrEngine):
                 if job is None or job.last:
                     yield hypotheses
                     hypotheses = []
+
+    def live(self) -> LiveWhisper:
+        return LiveWhisper(self._backend, self._options, self._language, self._context)
 
     def _groups(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[_Job | None]]:
         """Groups of clips decoded in a call; None stands for an utterance without clips."""
@@ -221,12 +221,7 @@ class Whisper(AsrEngine):
     def _decoded_clip(
         self, assessed: AssessedDraft, language: str | None, seconds: float
     ) -> _DecodedClip:
-        if no_speech(assessed.draft):
-            return _DecodedClip([], assessed, language)
-        tokens = assessed.draft.tokens
-        if assessed.repeats:
-            tokens = token_spans.without_loops(tokens)
-        spans = token_spans.spans(tokens, self._vocabulary, seconds)
+        spans = token_spans.spans(assessed.believed, self._vocabulary, seconds)
         return _DecodedClip(spans, assessed, language)
 
     def _timed(
@@ -253,13 +248,10 @@ class Whisper(AsrEngine):
 
 
 def _hypothesis(clip: _DecodedClip, segments: Sequence[Any]) -> Hypothesis:
-    draft = clip.draft
-    confidence = round(math.exp(draft.draft.log_probability), 3)
-    doubts = {"hallucination": draft.repeats, "doubtful": draft.doubtful and not draft.repeats}
-    flags = tuple(name for name, holds in doubts.items() if holds)
+    confidence = round(math.exp(clip.draft.draft.log_probability), 3)
     return Hypothesis(
         tuple(
-            replace(segment, confidence=confidence, language=clip.language, flags=flags)
+            replace(segment, confidence=confidence, language=clip.language, flags=clip.draft.flags)
             for segment in segments
         ),
         clip.language,

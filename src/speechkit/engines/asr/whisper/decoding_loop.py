@@ -175,7 +175,8 @@ class DecodingLoop:
             self._vocabulary.eot,
         )
         self._rules.begin(state.marks)
-        self._append(state, logits[:, 0], stamps, choose, first=True)
+        first = self._vocabulary.text_at_end(windows.prompts[0].tolist()) == 0
+        self._append(state, logits[:, 0], stamps, choose, first=first)
         self._state.put(rows, state)
 
     def _advance(self, step: Step, choose: _Choose) -> None:

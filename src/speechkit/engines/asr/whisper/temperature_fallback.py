@@ -27,6 +27,20 @@ class AssessedDraft:
     repeats: bool
     doubtful: bool
 
+    @property
+    def believed(self) -> list[int]:
+        """Its tokens without loops; none where there is no speech."""
+        if no_speech(self.draft):
+            return []
+        tokens = self.draft.tokens
+        return token_spans.without_loops(tokens) if self.repeats else tokens
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        if self.repeats:
+            return ("hallucination",)
+        return ("doubtful",) if self.doubtful else ()
+
 
 class FallbackDecoder:
     """Decodes windows on a `Backend`, first with ``beams`` at the first temperature.

@@ -33,17 +33,18 @@ class Vocabulary:
 
     def __init__(self, tokenizer: Tokenizer, multilingual: bool) -> None:
         self._tokenizer = tokenizer
-        self.eot = self._special("<|endoftext|>")
-        self.sot = self._special("<|startoftranscript|>")
-        self.previous = self._special("<|startofprev|>")
-        self.no_timestamps = self._special("<|notimestamps|>")
-        self.no_speech = self._special("<|nospeech|>", "<|nocaptions|>")
+        self.eot = self.token("<|endoftext|>")
+        self.sot = self.token("<|startoftranscript|>")
+        self.previous = self.token("<|startofprev|>")
+        self.no_timestamps = self.token("<|notimestamps|>")
+        self.no_speech = self.token("<|nospeech|>", "<|nocaptions|>")
         self.timestamps = self.no_timestamps + 1
         # The languages stand between these two in every checkpoint.
-        ids = range(self.sot + 1, self._special("<|translate|>")) if multilingual else ()
+        ids = range(self.sot + 1, self.token("<|translate|>")) if multilingual else ()
         self.languages = {str(tokenizer.id_to_token(id_)).strip("<|>"): id_ for id_ in ids}
 
-    def _special(self, *names: str) -> int:
+    def token(self, *names: str) -> int:
+        """The token that the vocabulary spells like one of the names."""
         for name in names:
             token = self._tokenizer.token_to_id(name)
             if token is not None:
@@ -67,12 +68,23 @@ class Vocabulary:
         language and the task."""
         if not self.languages or language is None:
             return [self.sot]
-        return [self.sot, self.languages[language], self._special(f"<|{task}|>")]
+        return [self.sot, self.languages[language], self.token(f"<|{task}|>")]
 
     def context(self, text: str, longest: int) -> list[int]:
         """The tokens of text that precedes the transcript: the last ``longest`` of them."""
-        tokens = self._tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids
+        tokens = self.encode(" " + text.strip())
         return [self.previous, *tokens[-longest:]] if tokens else []
+
+    def text_at_end(self, prompt: Sequence[int]) -> int:
+        """The number of text tokens at the end of a prompt, which a draft continues."""
+        return sum(1 for _ in takewhile(lambda token: token < self.eot, reversed(prompt)))
+
+    def spelt(self, token: int) -> str:
+        """A token as the vocabulary spells it, whatever its bytes."""
+        return str(self._tokenizer.id_to_token(token))
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode([token for token in tokens if token < self.eot]))

@@ -34,20 +34,32 @@ def segments(
     language: str | None,
 ) -> list[Segment]:
     """A segment for each span, with its words, in seconds of the window."""
-    grouped: list[list[Word]] = []
+    groups = [vocabulary.words(span.tokens, language) for span in spans]
+    timed = iter(words([group for row in groups for group in row], alignment, vocabulary))
+    rows = [[word for _ in row if (word := next(timed)).text] for row in groups]
+    return [
+        Segment(row[0].start, row[-1].end, text_of(row), tuple(row))
+        for row in (spaced(row, language) for row in rows if row)
+    ]
+
+
+def spaced(words: Sequence[Word], language: str | None) -> list[Word]:
+    """The first words of a text, which a space separates from other texts."""
+    first = replace(words[0], spaced=words[0].spaced or language not in UNSPACED)
+    return [first, *words[1:]]
+
+
+def words(
+    groups: Sequence[Sequence[int]], alignment: Alignment, vocabulary: Vocabulary
+) -> list[Word]:
+    """A word for each group of the tokens, in seconds of the window; some are without text."""
+    found: list[Word] = []
     first = 0
-    for span in spans:
-        words: list[Word] = []
-        for group in vocabulary.words(span.tokens, language):
-            word = _word(group, alignment, vocabulary, first)
-            first += len(group)
-            if word.text:
-                alone = not words and language not in UNSPACED
-                words.append(replace(word, spaced=word.spaced or alone))
-        grouped.append(words)
-    timed = iter(_without_lag([word for words in grouped for word in words]))
-    of_segments = (tuple(next(timed) for _ in words) for words in grouped if words)
-    return [Segment(words[0].start, words[-1].end, text_of(words), words) for words in of_segments]
+    for group in groups:
+        found.append(_word(group, alignment, vocabulary, first))
+        first += len(group)
+    timed = iter(_without_lag([word for word in found if word.text]))
+    return [next(timed) if word.text else word for word in found]
 
 
 def _word(tokens: Sequence[int], alignment: Alignment, vocabulary: Vocabulary, first: int) -> Word:
