@@ -7,7 +7,6 @@ computing.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -78,14 +77,6 @@ class SimulatedClock:
         self._ahead += max(0.0, seconds - self.now())
 
 
-def threads_time() -> float:
-    """CPU seconds of all threads, as if each had had its share."""
-    return time.process_time() / int(os.environ["OMP_NUM_THREADS"])
-
-
-TIMERS = {"wall": time.perf_counter, "cpu": threads_time}
-
-
 def listeners(
     name: str, model: str, options: Mapping[str, Any]
 ) -> Callable[[SimulatedClock], Listener]:
@@ -101,7 +92,7 @@ def listeners(
     from speechkit.serving.stream.session import LiveSession
 
     engine = registry.create("asr", "faster-whisper", model=model, language="en")
-    vad = registry.create("vad", registry.default("vad"))
+    vad = registry.create("vad", "silero")
     chosen = StreamOptions(**OURS[name], **options)
     return lambda clock: Speechkit(LiveSession(engine, vad, chosen, clock), chosen.step)
 
