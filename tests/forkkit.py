@@ -92,6 +92,30 @@ def run(
     return subprocess.CompletedProcess(arguments, code, out.result(), err.result())
 
 
+def program(folder: Path) -> Path:
+    """Writes ``folder``/speechkit, for a shell: it runs the command line in forks, whose workers
+    have their stage's default engine."""
+    engines = [(), *((stage, names[0]) for stage, names in ENGINES.items())]
+    servers = {engine: server(*engine).address for engine in engines}
+    path = folder / "speechkit"
+    path.write_text(
+        f"#!{sys.executable} -I\nimport sys\nsys.path.insert(0, {str(SERVER.parent)!r})\n"
+        f"import forkkit\nsys.exit(forkkit.run_here({servers!r}))\n"
+    )
+    path.chmod(0o755)
+    return path
+
+
+def run_here(servers: Mapping[tuple[str, ...], str]) -> int:
+    """What this process was called with, in its folder; returns the exit code of a shell.
+    ``servers``: each one's address by its engine."""
+    arguments = sys.argv[1:]
+    workers = servers.get(_heavy_engine(arguments), servers[()])
+    standard = {number: number for number in range(3)}
+    code = Fork(servers[()], [workers, *arguments], os.environ, Path.cwd(), standard).wait()
+    return code if code >= 0 else 128 - code
+
+
 def _heavy_engine(arguments: Sequence[str]) -> tuple[str, ...]:
     stage = arguments[0] if arguments else ""
     engines = ENGINES.get(stage, ())

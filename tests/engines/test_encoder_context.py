@@ -17,6 +17,7 @@ from speechkit.records import Hypothesis
 ENGINES = ["whisper", "faster-whisper"]
 CONTEXT = 1.0
 POSITIONS = 50  # of the encoder, in that time
+LIVE = 500  # of a window of live audio
 USUAL = {"whisper": 1000, "faster-whisper": 750}  # of a window on a CPU, without a context
 
 
@@ -90,3 +91,11 @@ def test_a_clip_up_to_the_context_has_a_window_of_that_length_and_a_longer_one_t
         assert words
         for word in words:
             assert 0 <= word.start <= clip.seconds
+
+
+def test_live_audio_has_a_short_window_as_well(
+    short: Any, clips: list[Clip], encoded: list[tuple[int, int]]
+) -> None:
+    for clip in clips:
+        assert short.live().hear(clip, (), ended=False).words
+    assert encoded == [(1, POSITIONS), (1, LIVE), (1, POSITIONS)]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from speechkit.engines import registry
 from speechkit.engines.protocols import SAMPLE_RATE, VadEngine
+from speechkit.engines.vad.silero import engine as silero
 from speechkit.io import audio
 from speechkit.serving.stream.speech_gate import SpeechGate
 from speechkit.stages.vad.segmentation import DEFAULTS, speech_segments
@@ -73,6 +74,22 @@ def test_a_waveform_shorter_than_a_frame(name: str, speech: Waveform) -> None:
     for length in range(12):
         (whole,) = engine(name).probabilities([speech[:length]])
         assert np.array_equal(in_pieces(name, speech[:length], [1] * length), whole)
+
+
+def test_silero_computes_no_odd_rest(speech: Waveform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On some CPUs the rest of a vector has other bits."""
+    sizes: list[int] = []
+    hear = silero._Memory.hear
+
+    def observed(memory: silero._Memory, waveform: Waveform) -> Waveform:
+        answers = hear(memory, waveform)
+        sizes.append(answers.size)
+        return answers
+
+    monkeypatch.setattr(silero._Memory, "hear", observed)
+    in_pieces("silero", speech, [511] * 10 + [3000] * 10)
+    assert len(sizes) > 20
+    assert all(size % silero.STEP == 0 for size in sizes)
 
 
 @both_engines

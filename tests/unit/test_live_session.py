@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from livekit import CELL, Loudness, Stream, said, with_pauses
+from livekit import CELL, Loudness, LoudnessDecoder, Stream, said, with_pauses
 from speechkit.engines import registry
 from speechkit.engines.asr.live import after
 from speechkit.engines.protocols import SAMPLE_RATE, Clip, LiveDecoder, LiveHypothesis
@@ -51,6 +51,19 @@ def talk(sentences: list[Waveform]) -> Waveform:
     return with_pauses(sentences[:7], [0.3, 0.5, 2.5, 0.2, 25.0, 1.0, 0.3, 3.0])
 
 
+class Inattentive(Loudness):
+    """Hears the first two seconds of a clip alone."""
+
+    def live(self) -> LiveDecoder:
+        return Distracted()
+
+
+class Distracted(LoudnessDecoder):
+    def hear(self, clip: Clip, said: Sequence[Word], *, ended: bool) -> LiveHypothesis:
+        found = super().hear(clip, said, ended=ended)
+        return replace(found, words=tuple(word for word in found.words if word.end < 2.0))
+
+
 class Deaf(Loudness):
     """Hears no words."""
 
@@ -79,7 +92,7 @@ def test_words_are_final_in_order_and_as_soon_as_the_policy_allows(
             assert event.emitted - event.words[-1].end < OPTIONS.margin + STEP + CELL
 
 
-@pytest.mark.parametrize(("policy", "seconds"), [(ATTENTION, 55), (AGREEMENT, 15)])
+@pytest.mark.parametrize(("policy", "seconds"), [(ATTENTION, 45), (AGREEMENT, 12)])
 def test_a_stream_goes_on_from_its_state_after_any_step(
     vad: VadEngine, talk: Waveform, policy: str, seconds: int
 ) -> None:
@@ -121,6 +134,16 @@ def test_speech_without_words_is_a_gap_of_its_own(vad: VadEngine, talk: Waveform
     assert len(gaps) + 1 == len(events)
     without = sum(gap.end - gap.start for gap in gaps if gap.reason == "no_words")
     assert without == pytest.approx(len(talk) / SAMPLE_RATE - 32, rel=0.15)
+
+
+def test_speech_that_is_left_without_words_is_heard_once_more(
+    vad: VadEngine, sentences: list[Waveform]
+) -> None:
+    sentence = with_pauses(sentences[2:3], [0.5, 1.0])
+    events = Stream(Inattentive(), vad, OPTIONS).events(sentence)
+    seconds = sum(word.end - word.start for word in said(events))
+    assert seconds == pytest.approx(len(sentences[2]) / SAMPLE_RATE, rel=0.3)
+    assert all(gap.reason == "silence" for gap in events if isinstance(gap, Gap))
 
 
 def test_little_audio_is_kept(vad: VadEngine, sentences: list[Waveform]) -> None:

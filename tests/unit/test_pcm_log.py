@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from speechkit.errors import OutputConflict, OutputFailed
+from speechkit.serving.sources.source import NoAudio, Source
 from speechkit.serving.stream import pcm_log
 from speechkit.serving.stream.pcm_log import PcmLog
 
@@ -66,7 +67,7 @@ def test_what_is_settled_is_forgotten(folder: Path) -> None:
     with PcmLog(folder) as log:
         log.forget(169)
         assert np.array_equal(read(log, 50), numbered(50, 410))
-        log.forget(289)
+        log.forget(170)
         assert [path.stem for path in sorted(folder.iterdir())] == ["000000000170", "000000000290"]
         log.forget(10_000)
         assert np.array_equal(read(log, 290), numbered(290, 410))
@@ -105,19 +106,18 @@ def test_a_full_disk_leaves_whole_blocks(folder: Path) -> None:
         assert np.array_equal(read(log, 50), numbered(50, 500))
 
 
-class Pipe:
-    """A source of two blocks."""
+class Pipe(Source):
+    """A source of two blocks, or of none."""
 
-    name, seconds, is_live, is_repeatable = "pipe", None, False, False
+    name = "pipe"
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int | None) -> None:
         self.remarks: deque[str] = deque()
         self._start = start
 
-    def skip(self, samples: int) -> None:
-        raise NotImplementedError
-
     def blocks(self) -> Iterator[Waveform]:
+        if self._start is None:
+            raise NoAudio("pipe: no audio came in")
         yield numbered(self._start, self._start + 30)
         yield numbered(self._start + 30, self._start + 60)
 
@@ -131,3 +131,12 @@ def test_a_source_goes_on_behind_its_log(folder: Path) -> None:
             assert np.array_equal(read(log, 200), numbered(200, max(410, log.end)))
             assert log.end >= 200 + sum(map(len, heard))  # written before it is heard
         assert np.array_equal(np.concatenate(heard), numbered(200, 470))
+
+
+def test_an_empty_pipe_ends_the_stream_of_a_log(folder: Path, tmp_path: Path) -> None:
+    for start in (200, 410):
+        with PcmLog(folder) as log:
+            blocks = list(log.recorded(Pipe(None), start).blocks())
+            assert sum(map(len, blocks)) == 410 - start
+    with PcmLog(tmp_path / "new") as log, pytest.raises(NoAudio):
+        list(log.recorded(Pipe(None), start=0).blocks())

@@ -16,7 +16,7 @@ from speechkit.engines.protocols import SAMPLE_RATE, VadEngine, VadStream
 from speechkit.serving.stream.speech_gate import SpeechGate
 from speechkit.stages.asr.windows import Span
 from speechkit.stages.vad.segmentation import DEFAULTS, SegmentationOptions, speech_segments
-from speechkit.stages.vad.speech_frames import MOST_GAIN, PEAK, raised_so_far
+from speechkit.stages.vad.speech_frames import MOST_STREAM_GAIN, STREAM_PEAK, raised_so_far
 
 HOP = 256
 LATE = 2  # frames
@@ -170,6 +170,18 @@ def test_a_restart_is_a_stream_that_began_later(
     assert len(found) == len(expected)
 
 
+def test_a_restart_tells_no_more_of_what_ended_before() -> None:
+    two_words = audio_of([*[0.0] * 10, *[0.8] * 10, *[0.0] * 20, *[0.8] * 10, *[0.0] * 20])
+    at = 35 * HOP
+    gate = SpeechGate(LoudnessVad(), DEFAULTS["ten"])
+    gate.feed(two_words)
+    _, second = gate.speech()
+    gate.restart(two_words[:at], at, gate.peak)
+    assert gate.speech() == []
+    gate.feed(two_words[at:])
+    assert gate.speech() == [second]
+
+
 def test_memory_is_flat_where_what_is_known_is_forgotten() -> None:
     gate = SpeechGate(LoudnessVad(), DEFAULTS["ten"])
     turns = audio_of([0.9] * 30 + [0.0] * 30)
@@ -192,5 +204,14 @@ def test_gain_goes_by_the_peak_so_far(samples: list[float], place: int, peak: fl
     assert raised.dtype == np.float32
     for index, sample in enumerate(waveform.tolist()):
         so_far = max(peak, *map(abs, waveform[: index + 1].tolist()))
-        gain = max(1.0, min(PEAK / so_far, MOST_GAIN)) if so_far else MOST_GAIN
+        gain = max(1.0, min(STREAM_PEAK / max(so_far, 1e-9), MOST_STREAM_GAIN))
         assert raised[index] == pytest.approx(sample * gain, rel=1e-6)
+
+
+def test_a_forgotten_stretch_still_limits_the_next_ones_pad() -> None:
+    options = replace(DEFAULTS["ten"], min_speech=0.0, min_silence=0.0, pad=HOP / SAMPLE_RATE)
+    gate = SpeechGate(LoudnessVad(), options)
+    gate.feed(audio_of([0.0, 0.6, 0.6, 0.6, 0.6, 0.6]))
+    assert gate.speech()[1] == (0.024, 0.08)
+    gate.forget(gate.known - 0.01)
+    assert gate.speech() == [(0.024, 0.08)]

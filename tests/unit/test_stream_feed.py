@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from speechkit.errors import SourceFailed
+from speechkit.serving.sources.source import Source
 from speechkit.serving.stream import clock as clocks
 from speechkit.serving.stream.clock import Clock, VirtualClock, WallClock
 from speechkit.serving.stream.feed import AHEAD, Feed
@@ -24,10 +25,10 @@ STEP = 0.5
 Waveform = NDArray[np.float32]
 
 
-class Blocks:
+class Blocks(Source):
     """A source of numbered samples; ``before``: called with the number of each block."""
 
-    name, seconds, is_repeatable = "blocks", None, False
+    name = "blocks"
 
     def __init__(
         self,
@@ -41,9 +42,6 @@ class Blocks:
         self.is_live = is_live
         self.read = 0  # samples
         self._lengths, self._error, self._before = lengths, error, before
-
-    def skip(self, samples: int) -> None:
-        raise NotImplementedError
 
     def blocks(self) -> Iterator[Waveform]:
         for number, seconds in enumerate(self._lengths):
@@ -121,13 +119,19 @@ def test_the_error_comes_after_the_last_block() -> None:
 
 def test_the_wall_clock_starts_with_the_first_sample(wall: list[float]) -> None:
     arrives = threading.Event()
-    source = Blocks([0.1, 0.4, 0.1], before=lambda number: number or arrives.wait() or None)
+
+    def before(number: int) -> None:
+        if number == 0:
+            arrives.wait()
+        else:
+            wall[0] += 0.7
+
     clock = WallClock()
-    with Feed(source, clock, step=STEP, say=Silent()) as feed:
+    with Feed(Blocks([0.1, 0.4], before=before), clock, step=STEP, say=Silent()) as feed:
         wall[0] += 60  # of silence before anything is piped
         arrives.set()
         feed.take()
-        assert clock.now() == pytest.approx(0.1)
+        assert clock.now() == pytest.approx(0.8)
 
 
 def test_steps_lengthen_when_falling_behind_which_is_said(wall: list[float]) -> None:
@@ -170,7 +174,8 @@ def test_steps_lengthen_when_falling_behind_which_is_said(wall: list[float]) -> 
         due.release(400)
 
 
-def test_the_clock_waits_for_a_source_that_pauses(wall: list[float]) -> None:
+@pytest.mark.parametrize("work", [0.0, 5.0])
+def test_the_clock_waits_for_a_source_that_pauses(work: float, wall: list[float]) -> None:
     waits, goes_on = threading.Event(), threading.Event()
 
     def before(number: int) -> None:
@@ -182,6 +187,7 @@ def test_the_clock_waits_for_a_source_that_pauses(wall: list[float]) -> None:
     with Feed(Blocks([0.5, 0.5], before=before), clock, step=STEP, say=Silent()) as feed:
         feed.take()
         waits.wait()
+        wall[0] += work
 
         def after_a_minute() -> None:
             wall[0] += 60
@@ -189,7 +195,7 @@ def test_the_clock_waits_for_a_source_that_pauses(wall: list[float]) -> None:
 
         threading.Timer(0.1, after_a_minute).start()
         feed.take()
-        assert clock.now() == pytest.approx(1.0)
+        assert clock.now() == pytest.approx(max(1.0, 0.5 + work))  # never set back
 
 
 def test_a_source_that_can_wait_is_read_later() -> None:
@@ -227,13 +233,44 @@ def test_closing_ends_the_reader() -> None:
     with Feed(source, VirtualClock(), step=STEP, say=Silent()) as feed:
         until(lambda: source.read >= AHEAD * RATE)
     assert not feed._thread.is_alive()
-    assert feed.take() is not None  # what has come can still be had
+
+
+def test_a_pipe_that_hurries_is_never_heard_before_it_is_there(wall: list[float]) -> None:
+    source = Blocks([1.0] * 60)
+    clock = WallClock()
+    with Feed(source, clock, step=STEP, say=Silent()) as feed:
+        heard = 0.0
+        while True:
+            until(lambda: feed._queued >= AHEAD * RATE or source.read == 60 * RATE)
+            step = feed.take()
+            if step is None:
+                break
+            heard += len(step) / RATE
+            assert clock.now() == pytest.approx(heard)
+            wall[0] += 5  # of work, at twice the speed of the audio, which isn't falling behind
+    assert heard == 60
+
+
+@pytest.mark.parametrize("clock", [VirtualClock(), WallClock()])
+def test_stopped_the_stream_ends_with_what_was_read(clock: Clock) -> None:
+    stopped = threading.Event()
+    goes_on = threading.Event()
+    source = Blocks([0.7] * 3, before=lambda number: number < 2 or goes_on.wait() or None)
+    with Feed(source, clock, step=1.0, say=Silent(), stopped=stopped.is_set) as feed:
+        until(lambda: feed._queued == 22_400)
+        samples = len(feed.take())
+        threading.Timer(0.1, stopped.set).start()
+        samples += sum(map(len, taken(feed)))  # although more may come for minutes
+        assert samples == 22_400
+        goes_on.set()
+    assert feed.take() is None
 
 
 WAITING = """
 import signal
 from speechkit.errors import Drained
-from speechkit.serving.sources.source import SourceOptions, open_source
+from speechkit.serving.sources.opening import open_source
+from speechkit.serving.sources.source import SourceOptions
 from speechkit.serving.stream.clock import WallClock
 from speechkit.serving.stream.feed import Feed
 

@@ -15,6 +15,7 @@ from speechkit.commands.options import (
 )
 from speechkit.formats import need_words
 
+
 @takes(
     recognition=RecognitionFlags,
     audio=AudioFlags,

@@ -6,14 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from speechkit.commands.options import EngineOption, Option, in_section, require_choice
+from speechkit.commands.options import (
+    EngineOption,
+    Option,
+    OutputOption,
+    RunFlags,
+    in_section,
+    require_choice,
+)
 from speechkit.engines import registry
 from speechkit.errors import UsageError
 from speechkit.serving.stream.live_formats import FORMATS
 from speechkit.serving.stream.options import POLICIES, StreamOptions
 
 if TYPE_CHECKING:
-    from speechkit.serving.sources.source import SourceOptions
+    from speechkit.formats.cues import Layout
+    from speechkit.serving.sources.source import Source, SourceOptions
+    from speechkit.serving.stream.clock import Clock
+    from speechkit.serving.stream.resumable import StreamOutput
 
 SAMPLE_FORMATS = ("s16", "f32")
 PACES = ("1", "max")
@@ -63,6 +73,13 @@ class SourceFlags:
             pace=self.pace or "max",  # type: ignore[arg-type]
         )
 
+    def clock(self, source: Source) -> Clock:
+        """The clock of a source: that of the audio where it needn't wait for anybody."""
+        from speechkit.serving.stream.clock import VirtualClock, WallClock
+
+        by_default = "max" if source.is_repeatable else "1"
+        return VirtualClock() if (self.pace or by_default) == "max" else WallClock()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFlags:
@@ -70,8 +87,10 @@ class StepFlags:
 
     vad: Annotated[
         str,
-        EngineOption(choices=registry.names("vad"), help="VAD engine: what it takes for silence is "
-        "not decoded."),
+        EngineOption(
+            choices=registry.names("vad"),
+            help="VAD engine: what it takes for silence is not decoded.",
+        ),
     ] = "silero"
     step: Annotated[
         float,
@@ -110,9 +129,19 @@ class StepFlags:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LiveFormatFlags:
-    """Text formats that are written while the stream is heard."""
+class StreamOutputFlags:
+    """What is written while the stream is heard."""
 
+    output: Annotated[
+        str | None,
+        OutputOption(
+            "--output",
+            "-o",
+            metavar="FILE|-",
+            help="Keep the events that are final, from which a stream that was cut goes on. "
+            "Default: events on stdout.",
+        ),
+    ] = None
     format: Annotated[
         list[str] | None,
         Option(
@@ -138,3 +167,36 @@ class LiveFormatFlags:
         if len(set(names)) > 1 and self.output_dir is None:
             raise UsageError("only one format fits on stdout; give --output-dir")
         return tuple(dict.fromkeys(names))
+
+    def kept(self, source: str, run: RunFlags, layout: Layout) -> StreamOutput | None:
+        """The file of the events, and those beside it. Raises `UsageError`."""
+        from speechkit.runtime.job import require_manifest_name
+        from speechkit.runtime.run_files import require_apart
+        from speechkit.serving.stream.live_files import LiveFiles
+        from speechkit.serving.stream.resumable import StreamOutput
+
+        path = None if self.output in (None, "-") else self.output
+        if path is not None:
+            require_manifest_name(path)
+        elif self.output_dir is not None:
+            path = str(self.output_dir / "stream.jsonl")
+        elif run.restart:
+            raise UsageError("--restart needs an output file (-o)")
+        require_apart([source], path, [("--summary", run.summary)])
+        if path is None:
+            return None
+        is_file = Path(source).is_file()
+        files = (
+            None
+            if self.output_dir is None
+            else LiveFiles(
+                folder=self.output_dir,
+                name=Path(source).stem if is_file else "stream",
+                formats=tuple(name for name in self.names() if name != "jsonl"),
+                layout=layout,
+                output=Path(path),
+                source=Path(source) if is_file else None,
+                restart=run.restart,
+            )
+        )
+        return StreamOutput(path=Path(path), restart=run.restart, files=files)

@@ -1,15 +1,32 @@
-"""The report of a stream, and the line of a terminal that shows what is being said."""
+"""The report of a stream, and its progress where no terminal shows it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from speechkit.reports.plurals import counted
-from speechkit.reports.progress import clock
+from speechkit.reports.progress import PLAIN_SECONDS, clock
+from speechkit.runtime.logs import say
+from speechkit.serving.stream.events import End, Event
 from speechkit.serving.stream.summary import StreamSummary
+
+
+class StreamProgress:
+    """A viewer of events: a line on stderr every 30 s. ``seconds``: of the audio, if known."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._of = "" if seconds is None else f" of {clock(seconds)}"
+        self._last_line = time.monotonic()
+
+    def write(self, event: Event) -> None:
+        if not isinstance(event, End) and time.monotonic() - self._last_line > PLAIN_SECONDS:
+            self._last_line = time.monotonic()
+            heard = f"stream: {clock(event.end)}{self._of} heard"
+            say(heard, "progress", seconds=round(event.end, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +67,7 @@ class StreamReport:
         summary = self.summary
         latency, behind = summary.latency, summary.behind
         if latency["p50"] is not None:
-            by = "" if summary.clock == "wall" else " of audio, computing left out"
+            by = "" if summary.clock == "wall" else ", if computing took no time"
             yield (
                 f"  from the end of a word to its final: {latency['p50']:.2f} s at the median, "
                 f"{latency['p90']:.2f} s for nine in ten{by}"

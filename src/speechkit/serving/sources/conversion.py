@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 
     from speechkit.engines.protocols import Waveform
 
-JUDGED = 5.0  # seconds that have to be heard before channels are said to cancel
-
 
 class Conversion:
     """Blocks ``[frames, channels]`` at ``rate`` Hz to blocks ``[samples]`` at 16 kHz.
 
-    Channels are mixed to their mean; once they are found to cancel each other the loudest is taken
-    from then on, which is said in ``remarks``. An error of the blocks, or a sample that is NaN or
-    infinite, is raised after everything before it has come out.
+    Channels are mixed to their mean or, as long as they have cancelled each other so far, the
+    loudest is taken, which is said once in ``remarks``. An error of the blocks, or a sample that is
+    NaN or infinite, is raised after everything before it has come out.
     """
 
     def __init__(self, name: str, rate: int, remarks: deque[str]) -> None:
@@ -36,6 +34,7 @@ class Conversion:
         self._remarks = remarks
         self._mix = Downmix(None, rate)
         self._frames = 0
+        self._cancel = False
         self._failure: SpeechkitError | None = None
 
     def waveform(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Waveform]:
@@ -57,14 +56,15 @@ class Conversion:
     def _mixed(self, block: NDArray[np.float32]) -> Waveform:
         with np.errstate(over="ignore", invalid="ignore"):  # what isn't finite is refused after it
             mixed = self._mix(block)
-        is_judged = self._frames + len(block) >= JUDGED * self._rate
-        if self._mix.channel is None and is_judged and self._mix.cancels:
-            self._mix = Downmix(self._mix.loudest, self._rate)
-            mixed = self._mix(block)
-            self._remarks.append(
-                f"{self._name}: its channels cancel each other; from "
-                f"{self._frames / self._rate:.1f} s on only channel {self._mix.channel}, the "
-                "loudest, is heard"
-            )
+        if self._mix.cancels:
+            loudest = self._mix.loudest
+            mixed = np.ascontiguousarray(block[:, loudest - 1])
+            if not self._cancel:
+                self._cancel = True
+                self._remarks.append(
+                    f"{self._name}: its channels cancel each other from "
+                    f"{self._frames / self._rate:.1f} s on; only the loudest, channel {loudest}, "
+                    "is heard"
+                )
         self._frames += len(block)
         return mixed

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from speechkit.errors import EngineMissing, SourceFailed, UsageError
 from speechkit.serving.sources.conversion import Conversion
+from speechkit.serving.sources.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,20 +21,19 @@ BLOCK = 0.05  # seconds
 GONE = 3.0  # seconds without a sample after which a microphone is gone
 
 
-class Microphone:
-    """A `Source`: the system's default input, or the one of a name (or a part of it) or a number.
+class Microphone(Source):
+    """The system's default input, or the one of a name (or a part of it) or a number.
 
     It records from the first block on, as long as the blocks are taken. Raise `EngineMissing`
     where sounddevice or PortAudio is missing, `UsageError` where there is no such input.
     """
 
-    seconds: float | None = None
     is_live = True
-    is_repeatable = False
 
     def __init__(self, device: str | None, channels: int | None) -> None:
         self.name = f"microphone {device}" if device else "microphone"
         self.remarks: deque[str] = deque()
+        self._has_lost = False
         self._library = _sounddevice()
         self._device = int(device) if device and device.isdecimal() else device
         try:
@@ -43,9 +43,6 @@ class Microphone:
         self._rate = round(about["default_samplerate"])
         self._channels = channels or min(2, about["max_input_channels"])
 
-    def skip(self, samples: int) -> None:
-        raise NotImplementedError("a microphone can't be heard anew")
-
     def blocks(self) -> Iterator[Waveform]:
         return Conversion(self.name, self._rate, self.remarks).waveform(self._recorded())
 
@@ -54,8 +51,9 @@ class Microphone:
         recorded: queue.SimpleQueue[NDArray[np.float32]] = queue.SimpleQueue()
 
         def record(block: NDArray[np.float32], frames: int, time: Any, status: Any) -> None:
-            if status.input_overflow:
-                self.remarks.append(f"{self.name}: lost some samples, as the machine is too busy")
+            if status.input_overflow and not self._has_lost:
+                self._has_lost = True
+                self.remarks.append(f"{self.name}: loses samples, as the machine is too busy")
             recorded.put(block.copy())
 
         try:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from speechkit.errors import SourceFailed, UsageError, UtteranceError
+from speechkit.io.decoders.decoder_choice import MAX_RATE, MIN_RATE
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
 
-STDIN = "-"
-MICROPHONE = "microphone"
-MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
 MAX_CHANNELS = 64
 
 SampleFormat = Literal["s16", "f32"]
 Pace = Literal["1", "max"]
 
 
-class Source(Protocol):
+class NoAudio(UsageError):
+    """Nothing came in."""
+
+
+class Source(ABC):
     """One stream of audio.
 
     ``name``: for messages. ``seconds``: its length, as far as its header tells. ``remarks``:
@@ -31,22 +34,26 @@ class Source(Protocol):
     """
 
     name: str
-    seconds: float | None
+    seconds: float | None = None
     remarks: deque[str]
-    is_live: bool
-    is_repeatable: bool
+    is_live: bool = False
+    is_repeatable: bool = False
 
-    def skip(self, samples: int) -> None:
-        """Begin after so many samples (at 16 kHz); only for a repeatable one."""
-        ...
-
+    @abstractmethod
     def blocks(self) -> Iterator[Waveform]:
         """Blocks of any length at 16 kHz, ``[samples]``.
 
         After the last good one raise `SourceFailed` where the source broke off, and `UsageError`
-        where no audio came or it is not of a kind that can be read.
+        where no audio came (`NoAudio`) or it is not of a kind that can be read.
         """
-        ...
+
+    def skip(self, samples: int) -> None:
+        """Let `blocks` begin after so many samples. Raise where it isn't repeatable."""
+        raise NotImplementedError(f"{self.name} can't be read anew")
+
+    def between(self, start: int, end: int) -> Iterator[Waveform]:
+        """Some of the same samples at once, as they are in `blocks`. Raise as `skip`."""
+        raise NotImplementedError(f"{self.name} can't be read anew")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,37 +75,6 @@ class SourceOptions:
 def _require_within(option: str, value: int | None, least: int, most: int, unit: str = "") -> None:
     if value is not None and not least <= value <= most:
         raise UsageError(f"--{option} {value}: it has to be {least} to {most}{unit}")
-
-
-def open_source(spec: str, options: SourceOptions) -> Source:
-    """The source that ``spec`` names: ``-``, a file, ``microphone`` or ``microphone:NAME``.
-
-    Raise `UsageError` where there is none or the options are of another kind of source,
-    `SourceFailed` for a file that can't be read, and `EngineMissing` where the microphone's
-    library is not installed.
-    """
-    if spec == STDIN:
-        from speechkit.serving.sources.stdin import Stdin
-
-        return Stdin(options)
-    _refuse_options_of_stdin(spec, options)
-    kind, _, device = spec.partition(":")
-    if kind == MICROPHONE:
-        from speechkit.serving.sources.microphone import Microphone
-
-        return Microphone(device or None, options.channels)
-    from speechkit.serving.sources.file import AudioFile
-
-    if options.channels is not None:
-        raise UsageError("--channels is of raw PCM on stdin, and of a microphone")
-    return AudioFile(spec, paced=options.pace == "1")
-
-
-def _refuse_options_of_stdin(spec: str, options: SourceOptions) -> None:
-    for name in ("rate", "sample_format"):
-        if getattr(options, name) is not None:
-            option = name.replace("_", "-")
-            raise UsageError(f"--{option} is of raw PCM on stdin (-), and {spec} states its own")
 
 
 @contextmanager

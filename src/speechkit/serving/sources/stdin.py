@@ -12,7 +12,7 @@ from speechkit.errors import UsageError
 from speechkit.serving.sources import pcm, wav
 from speechkit.serving.sources.conversion import Conversion
 from speechkit.serving.sources.pipe import Pipe
-from speechkit.serving.sources.source import SourceOptions
+from speechkit.serving.sources.source import Source, SourceOptions
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
@@ -21,13 +21,10 @@ STDIN = 0
 EXAMPLE = "ffmpeg -i talk.mp4 -f s16le -ac 1 -ar 16000 - | speechkit stream - --rate 16000"
 
 
-class Stdin:
-    """A `Source`. Raise `UsageError` where stdin is a terminal or closed."""
+class Stdin(Source):
+    """Raise `UsageError` where stdin is a terminal or closed."""
 
     name = "stdin"
-    seconds: float | None = None
-    is_live = False
-    is_repeatable = False
 
     def __init__(self, options: SourceOptions) -> None:
         if sys.stdin is None or os.isatty(STDIN):
@@ -36,9 +33,6 @@ class Stdin:
             raise UsageError("--channels and --sample-format of raw PCM take its --rate as well")
         self.remarks: deque[str] = deque()
         self._options = options
-
-    def skip(self, samples: int) -> None:
-        raise NotImplementedError("a pipe can't be read anew")
 
     def blocks(self) -> Iterator[Waveform]:
         pipe = Pipe(STDIN, self.name)

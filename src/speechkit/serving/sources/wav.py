@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from speechkit.errors import UsageError
+from speechkit.io.decoders.decoder_choice import MAX_RATE, MIN_RATE
 from speechkit.io.decoders.headers import MOST
 from speechkit.serving.sources.pipe import PIECE, Pipe
-from speechkit.serving.sources.source import MAX_CHANNELS, MAX_RATE, MIN_RATE
+from speechkit.serving.sources.source import MAX_CHANNELS, NoAudio
 
 LARGEST_CHUNK = 64 << 20  # bytes of a chunk before the sound
 # From here on a size in a header stands for one that isn't known: ffmpeg writes all ones, sox and
@@ -139,5 +140,5 @@ def _format(content: bytes, name: str) -> tuple[int, int, str]:
     return rate, channels, sample_format
 
 
-def no_audio(name: str) -> UsageError:
-    return UsageError(f"{name}: no audio came in; did the command before this one fail?")
+def no_audio(name: str) -> NoAudio:
+    return NoAudio(f"{name}: no audio came in; did the command before this one fail?")

@@ -17,7 +17,7 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """Runs. `Feed` sets it when the first sample has come, and again when the source has paused."""
+    """Runs. `Feed` sets it when the first sample comes, and where the source pauses or hurries."""
 
     def __init__(self) -> None:
         self._zero = time.monotonic()

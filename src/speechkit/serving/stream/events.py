@@ -105,9 +105,7 @@ def to_json(event: Event) -> Record:
 def from_json(record: Mapping[str, Any]) -> Final | Gap | End:
     """The event of an object that `to_json` has made of one that is no partial."""
     if record["type"] == "end":
-        return End(
-            seconds=record["seconds"], emitted=record["emitted"], error=record.get("error")
-        )
+        return End(seconds=record["seconds"], emitted=record["emitted"], error=record.get("error"))
     times = {name: record[name] for name in ("start", "end", "emitted")}
     if record["type"] == "gap":
         return Gap(**times, reason=record["reason"])

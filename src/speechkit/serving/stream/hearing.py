@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,9 @@ from speechkit.runtime.stopping import BRIEFLY, StopRequest
 from speechkit.serving.stream.clock import Clock, VirtualClock
 from speechkit.serving.stream.events import End, Event
 from speechkit.serving.stream.feed import Feed
-from speechkit.serving.stream.times import Times
 from speechkit.serving.stream.session import LiveSession
 from speechkit.serving.stream.state import SessionState
+from speechkit.serving.stream.times import Times
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
@@ -51,9 +51,7 @@ class Hearing:
     """``computed``: seconds of work so far. ``behind``: from the end of the audio that a step has
     heard to the end of the step, by the stream's clock."""
 
-    def __init__(
-        self, listener: Listener, stop: StopRequest, say: Callable[[str], object]
-    ) -> None:
+    def __init__(self, listener: Listener, stop: StopRequest, say: Callable[[str], object]) -> None:
         self.computed = 0.0
         self.behind = Times()
         self.device: DeviceUse | None = None
@@ -68,7 +66,7 @@ class Hearing:
         replayed: Iterable[Waveform] = (),
         *,
         otherwise: str = "",
-    ) -> Iterator[Step]:
+    ) -> Generator[Step, None, None]:
         """What each step says and the state after it, from ``state`` on.
 
         ``replayed``: the audio from `SessionState.replay_from` to ``state.heard``. A signal raises
@@ -102,9 +100,9 @@ class Hearing:
         """The steps of the audio that comes. Returns the error with which its source broke off."""
         try:
             while (audio := feed.take()) is not None:
-                yield self._timed(session, partial(session.feed, audio)), session.state
                 if self._stop.is_set and otherwise:
-                    break
+                    break  # without what may be less than a step
+                yield self._timed(session, partial(session.feed, audio)), session.state
         except SourceFailed as e:
             return str(e)
         if self._stop.is_set and otherwise:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
 
 from speechkit.formats import srt, vtt
 from speechkit.formats.break_penalties import ends_sentence
@@ -34,6 +35,19 @@ def live_format(name: str, layout: Layout) -> LiveFormat:
         case "vtt":
             return Cues(layout, lambda _, cue: f"\n{vtt.block(cue)}\n", f"{vtt.HEADER}\n")
     return Lines()
+
+
+@dataclass(frozen=True, slots=True)
+class FormatView:
+    """Writes a format to an unbuffered file."""
+
+    form: LiveFormat
+    file: BinaryIO
+
+    def write(self, event: Event) -> None:
+        left = memoryview(self.form.add(event).encode())
+        while left:
+            left = left[self.file.write(left) :]
 
 
 class JsonLines:

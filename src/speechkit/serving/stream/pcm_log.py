@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -20,10 +19,10 @@ from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.errors import OutputFailed
 from speechkit.io.atomic import output_errors
 from speechkit.io.safe_open import open_append, open_regular
+from speechkit.serving.sources.source import NoAudio, Source
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
-    from speechkit.serving.sources.source import Source
 
 SUFFIX = ".f32"
 PIECE = 60 * SAMPLE_RATE  # samples, from which on the next piece begins
@@ -137,24 +136,26 @@ class PcmLog:
         return [(int(path.stem), path) for path in paths if path.stem.isdecimal()]
 
 
-class RecordedSource:
-    """A `Source`: what a log holds already, then another source, recorded as it is read."""
+class RecordedSource(Source):
+    """What a log holds already, then another source, recorded as it is read.
 
-    is_repeatable = False
+    An empty pipe then ends the stream of the log.
+    """
 
     def __init__(self, log: PcmLog, source: Source, start: int) -> None:
         self.name = source.name
         self.seconds = source.seconds
         self.is_live = source.is_live
-        self.remarks: deque[str] = source.remarks
+        self.remarks = source.remarks
         self._log, self._source, self._start = log, source, start
 
-    def skip(self, samples: int) -> None:
-        self._start += samples
-
     def blocks(self) -> Iterator[Waveform]:
-        if self._start < self._log.end:
-            yield from self._log.read(self._start)
-        for block in self._source.blocks():
-            self._log.append(block)
-            yield block
+        goes_on = self._log.end > 0
+        yield from self._log.read(self._start)
+        try:
+            for block in self._source.blocks():
+                self._log.append(block)
+                yield block
+        except NoAudio:
+            if not goes_on:
+                raise

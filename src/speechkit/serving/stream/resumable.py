@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +54,7 @@ class StreamOutput:
 
 def kept(
     source: Source, hearing: Hearing, output: StreamOutput, account: Account
-) -> Iterator[list[Event]]:
+) -> Generator[list[Event], None, None]:
     """What each step says, once the output has it; ``account`` recalls what it has already.
 
     Raises `OutputConflict` for the output of another stream, and `Drained` where the disk is full:
@@ -65,22 +65,22 @@ def kept(
         finished_run(path, identity)
         with open(path, "rb") as lines, _files(output, _past(path, lines, account)):
             return
-    if output.restart:
-        shutil.rmtree(output.audio, ignore_errors=True)
     with _resumable(), StreamJournal(path, identity, restart=output.restart) as journal:
+        if journal.is_new:
+            shutil.rmtree(output.audio, ignore_errors=True)
         with _files(output, _past(journal.part, journal.events(), account)) as files:
             if not journal.has_ended:
                 for events in _heard(source, hearing, output, journal):
                     for file in files:
                         file.write(events)
                     yield events
+        shutil.rmtree(output.audio, ignore_errors=True)  # first: no kill may leave it behind
         journal.publish(journal.events(), account.errors)
-    shutil.rmtree(output.audio, ignore_errors=True)
 
 
 def _heard(
     source: Source, hearing: Hearing, output: StreamOutput, journal: StreamJournal
-) -> Iterator[list[Event]]:
+) -> Generator[list[Event], None, None]:
     """What the source says from the last state in the journal on, once it is in the journal."""
     state = _state(journal)
     with _continued(source, state, output.audio) as (rest, replayed, forget):
@@ -149,10 +149,13 @@ def _foreign(path: Path) -> OutputConflict:
 @contextmanager
 def _files(output: StreamOutput, past: Iterable[Event]) -> Iterator[list[LiveFile]]:
     """The text files with what is past, all of which is taken."""
-    with output.files.opened(past) if output.files else nullcontext([]) as files:
+    if output.files is None:
         for _ in past:
             pass
-        yield files
+        yield []
+    else:
+        with output.files.opened(past) as files:
+            yield files
 
 
 @contextmanager

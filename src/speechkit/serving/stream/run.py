@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
@@ -49,10 +49,10 @@ def run(
                     account.take(event)
                     for viewer in viewers:
                         viewer.write(event)
-    return account.summary(source.name, output and str(output.path), hearing)
+    return account.summary(source.name, str(output.path) if output else None, hearing)
 
 
-def _unkept(source: Source, hearing: Hearing) -> Iterator[list[Event]]:
+def _unkept(source: Source, hearing: Hearing) -> Generator[list[Event], None, None]:
     otherwise = "what follows is not in the output" if source.is_repeatable else ""
     with closing(hearing.steps(source, otherwise=otherwise)) as steps:
         for events, _ in steps:

@@ -16,7 +16,7 @@ from speechkit.serving.stream.events import End, Event, Partial
 from speechkit.serving.stream.policy import final_words
 from speechkit.serving.stream.speech_gate import SpeechGate
 from speechkit.serving.stream.state import SessionState
-from speechkit.serving.stream.tiling import SHORTEST, Tiling
+from speechkit.serving.stream.tiling import SHORTEST_FINAL, Tiling
 from speechkit.stages.asr.coverage import HOLE
 from speechkit.stages.asr.windows import JOIN, PAD, overlap
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FULL = 6.0  # seconds of a clip, beyond which the next stretch of speech has a new one
 KEPT = 4.0  # seconds of a clip that are heard again after a cut while somebody speaks
 TELLING = 4.0  # seconds of speech in a clip, which tell the language of the stream
+AGAIN = 1.0  # seconds that a clip has to begin later, to be heard once more
 SILENT = 20.0  # seconds without speech, after which the VAD begins anew
 
 
@@ -64,6 +65,7 @@ class LiveSession:
         self._tiling = Tiling(self._state.settled, clock)
         self._decoder = live_decoder(engine)
         self._longest = _sample(self._decoder.longest)
+        self._finished = False
         self._room = _sample(min(options.buffer, self._decoder.longest) - options.step)
 
     @property
@@ -78,34 +80,37 @@ class LiveSession:
     def feed(self, waveform: Waveform) -> list[Event]:
         self._audio.append(waveform)
         self._gate.feed(waveform)
-        return list(self._advance(finished=False))
+        return list(self._advance())
 
     def finish(self) -> list[Event]:
         """The events at the end of the audio."""
+        self._finished = True
         self._gate.finish()
         seconds = self._audio.end / SAMPLE_RATE
         return [
-            *self._advance(finished=True),
+            *self._advance(),
             *self._tiling.gap(seconds, self._gate.speech()),
             End(seconds=seconds, emitted=self._clock.now()),
         ]
 
-    def _advance(self, *, finished: bool) -> Iterator[Event]:
+    def _advance(self) -> Iterator[Event]:
         """Hear what is new of the speech."""
-        while stretch := self._stretch(finished):
+        while stretch := self._stretch():
             begin, end = self._begin(stretch), self._audio.end
             if stretch.over:
                 end = min(end, _sample(stretch.end + self._options.pause))
             fits = end - begin <= self._longest
             if stretch.over and fits:
                 yield from self._hear_out(begin, end, stretch)
+            elif fits and not self._gate.is_open:
+                break  # perhaps the speech is over
             else:
                 yield from self._hear(begin, min(end, begin + self._longest))
                 if fits:
                     break
         self._rest()
 
-    def _stretch(self, finished: bool) -> _Stretch | None:
+    def _stretch(self) -> _Stretch | None:
         """The first stretch of speech whose words are not all final."""
         spans = [span for span in self._gate.speech() if span[1] > self._state.ended]
         if not spans:
@@ -115,7 +120,7 @@ class LiveSession:
                 return _Stretch(spans[0][0], before[1], over=True)
         start, end = spans[0][0], spans[-1][1]
         silence = 0.0 if self._gate.is_open else self._gate.known - end
-        return _Stretch(start, end, finished or silence >= self._options.pause)
+        return _Stretch(start, end, self._finished or silence >= self._options.pause)
 
     def _begin(self, stretch: _Stretch) -> int:
         """The sample at which the clip of a stretch begins: behind a long pause a new one."""
@@ -144,16 +149,22 @@ class LiveSession:
                 language=hypothesis.language,
             )
         self._state = replace(self._state, previous=rest)
-        if end - begin > _sample(
-            min(self._options.buffer, self._decoder.longest) - self._options.step
-        ):
+        if end - begin > self._room:
             yield from self._cut(end, hypothesis)
 
     def _hear_out(self, begin: int, end: int, stretch: _Stretch) -> Iterator[Event]:
-        """The last hypothesis of a stretch, whose words are all final."""
+        """The last hypothesis of a stretch, whose words are all final.
+
+        Speech that is left without words is heard once more, alone.
+        """
         hypothesis = self._hypothesis(begin, end, ended=True)
         yield from self._settle(hypothesis.words, hypothesis)
-        if stretch.end - max(self._tiling.settled, stretch.start) >= HOLE:
+        rest = max(self._tiling.settled, stretch.start)
+        if stretch.end - rest >= HOLE:
+            again = _sample(rest - PAD)
+            if again - begin >= AGAIN * SAMPLE_RATE:
+                self._start_anew(again, begin=again)
+                return
             yield from self._tiling.gap(stretch.end, self._gate.speech())
         self._state = replace(self._state, ended=stretch.end, previous=())
         if not self._state.said or end - begin > _sample(FULL):
@@ -172,7 +183,7 @@ class LiveSession:
         return replace(found, words=_in_order(words, self._tiling.settled, end / SAMPLE_RATE))
 
     def _settle(self, words: Sequence[Word], hypothesis: LiveHypothesis) -> Iterator[Event]:
-        if not words or self._audio.end / SAMPLE_RATE - self._tiling.settled < SHORTEST:
+        if not words or self._audio.end / SAMPLE_RATE - self._tiling.settled < SHORTEST_FINAL:
             return
         self._state = replace(self._state, said=(*self._state.said, *words), previous=())
         yield from self._tiling.final(
@@ -201,7 +212,7 @@ class LiveSession:
     def _rest(self) -> None:
         """Forget the audio before a long silence."""
         state, known = self._state, self._gate.known
-        if self._gate.is_open or self._stretch(False):
+        if self._gate.is_open or self._stretch():
             return
         if state.begin is not None:
             if known - state.ended >= JOIN:
@@ -211,6 +222,7 @@ class LiveSession:
 
     def _start_anew(self, anchor: int, **changes: Any) -> None:
         """Forget what was before a sample, and hear the audio behind it with a VAD begun anew."""
+        anchor = min(anchor, self._audio.end)
         fresh = {"begin": None, "said": (), "previous": ()}
         self._state = replace(
             self._state, anchor=anchor, peak=self._gate.peak, **{**fresh, **changes}
@@ -224,6 +236,8 @@ class LiveSession:
         warm_up = self._audio.between(state.replay_from, state.anchor)
         self._gate.restart(warm_up, state.anchor, state.peak)
         self._gate.feed(self._audio.between(state.anchor, self._audio.end))
+        if self._finished:
+            self._gate.finish()
 
 
 def _sample(seconds: float) -> int:

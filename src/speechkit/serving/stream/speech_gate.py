@@ -81,11 +81,11 @@ class SpeechGate:
         return [span for span in moved if span[1] > self._forgotten]
 
     def forget(self, before: float) -> None:
-        """Tell no more of stretches that end ``before``, in seconds of the stream."""
+        """Tell no more of stretches that end ``before`` that time, which is `known`."""
         self._forgotten = before
         ends = self._origin / SAMPLE_RATE + self._closed[:, 1] + self._options.pad
         over = int(np.searchsorted(ends, before, side="right"))
-        self._closed = self._closed[max(over - 1, 0) :]  # the last one limits the next one's pad
+        self._closed = self._closed[max(over - 1, 0) :]  # the last one limits an open one's pad
 
     def _hear(self, probabilities: NDArray[np.float32]) -> None:
         edges = self._frames + speech_edges(probabilities, self._options, speaking=self._speaking)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from speechkit.serving.stream.clock import Clock
 
 LEAST_GAP = 0.5  # seconds: shorter ones belong to the final behind them
-SHORTEST = 0.02  # seconds of a final
+SHORTEST_FINAL = 0.02  # seconds of a final
 
 
 class Tiling:
@@ -38,7 +38,7 @@ class Tiling:
         """The words, behind a gap if they begin `LEAST_GAP` later."""
         if words[0].start - self.settled >= LEAST_GAP:
             yield from self.gap(words[0].start, speech)
-        end = max(words[-1].end, round(self.settled + SHORTEST, 3))
+        end = max(words[-1].end, round(self.settled + SHORTEST_FINAL, 3))
         yield Final(
             start=self.settled,
             end=end,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soxr
 
-from speechkit.engines.asr.nemo import NemoOptions, checkpoint, prompts, timestamps
+from speechkit.engines.asr.nemo import NemoOptions, checkpoint, live, prompts, timestamps
 from speechkit.engines.asr.nemo.forward import Forward
 from speechkit.engines.asr.nemo.transcribe import Transcribe
 from speechkit.engines.padded_batches import PaddedBatches
@@ -23,7 +23,7 @@ from speechkit.engines.torch import device as torch_device
 from speechkit.records import Hypothesis
 
 if TYPE_CHECKING:
-    from speechkit.engines.protocols import Clip, Waveform
+    from speechkit.engines.protocols import Clip, LiveDecoder, Waveform
 
 # Shorter windows are padded with silence.
 LEAST = 0.02  # seconds; below two frames NeMo's normalisation fails
@@ -74,6 +74,13 @@ class Nemo(AsrEngine):
             self._seconds += time.monotonic() - began
             for clips in group:
                 yield [self._hypothesis(next(outputs), clip) for clip in clips]
+
+    def live(self) -> LiveDecoder | None:
+        """One that computes new audio alone, where the encoder is cache-aware."""
+        is_direct = isinstance(self._recognise, Forward) and self._timestamps
+        if is_direct and live.is_cache_aware(self._model):
+            return live.CacheAwareDecoder(self._model, self._language, self.max_window)
+        return None
 
     def _groups(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Sequence[Clip]]]:
         """The utterances that fill a batch, or one that fills several."""

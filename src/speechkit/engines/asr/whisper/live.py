@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.options import WhisperOptions
     from speechkit.engines.protocols import Clip
 
-# Windows on a CPU, which takes most of its time for the encoder: as in `CTranslate2Backend`.
+# A window on a CPU while the speech goes on, whose cost is most of a hypothesis: at least SHORTEST
+# seconds, as `CTranslate2Backend` has them. Behind the end of the speech, a model invents words in
+# windows as short as that; then the window is the usual one.
 SHORTEST = 10.0
 STEP = 2.5
 TAIL = 1.0
@@ -41,13 +43,14 @@ class LiveWhisper(LiveDecoder):
         self._context = context
         beams, temperatures = options.beam_size, options.temperature
         self._at_once = FallbackDecoder(backend, beams, temperatures[:1])
-        self._thorough = FallbackDecoder(backend, beams, temperatures)
+        self._thorough = FallbackDecoder(backend, beams, temperatures[:2])
         self.longest = backend.chunk
 
     def hear(self, clip: Clip, said: Sequence[Word], *, ended: bool) -> LiveHypothesis:
-        """As `LiveDecoder`: with a fallback to other temperatures only once the speech has
-        ``ended``."""
-        features = self._backend.features([clip.waveform], self._window(clip.seconds))
+        """As `LiveDecoder`; with a longer window once the speech has ``ended``, and where the text
+        is in doubt then, with a wider search and one other temperature: somebody waits."""
+        window = self._backend.window if ended else self._short_window
+        features = self._backend.features([clip.waveform], window(clip.seconds))
         encoded = self._backend.encode(features, 1)
         language = self._language_of(clip, encoded)
         start = self._vocabulary.start(language, self._task)
@@ -66,7 +69,7 @@ class LiveWhisper(LiveDecoder):
             words = word_times.spaced(words, language)
         return LiveHypothesis(tuple(words), language, flags=assessed.flags)
 
-    def _window(self, seconds: float) -> float:
+    def _short_window(self, seconds: float) -> float:
         if seconds <= self._backend.context or self._backend.device != "cpu":
             return self._backend.window(seconds)
         steps = math.ceil((seconds + TAIL) / STEP)
