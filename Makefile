@@ -190,6 +190,7 @@ bench: models
 	$(BIN)/python scripts/bench/asr.py
 	$(BIN)/python scripts/bench/whisper.py --data "$(DATA)"
 	$(BIN)/python scripts/bench/word_times.py
+	$(BIN)/python scripts/bench/stream.py --data "$(DATA)"
 	$(BIN)/python scripts/bench/memory.py
 	$(BIN)/python scripts/bench/nemo_asr.py --model ctc --data "$(DATA)"
 	$(BIN)/python scripts/bench/nemo_asr.py --data "$(DATA)"
