@@ -143,7 +143,7 @@ models: $(VENV)/.full
 
 test: models
 	@scripts/system_packages.sh tests $(PYTHON)
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(SEEDED)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(SEEDED)
 
 # To be run all day. tests/unit and tests/cli import nothing beyond the light core; what takes long is
 # marked slow (pyproject.toml says from where on), and left to `make test`.

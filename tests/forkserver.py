@@ -37,7 +37,7 @@ LIGHT = ("numpy", "soundfile", "soxr", "omegaconf", "jiwer", "whisper_normalizer
 LATER = {"transformers": ("speechkit.engines.encoders.hubert",)}
 GPU = Path("/dev/nvidiactl")
 #: Variables that nothing reads when it is imported, beside all of SPEECHKIT_; some are a shell's.
-FREE = ("SPEECHKIT_", "TMPDIR", "PYTEST_CURRENT_TEST", "PATH", "PWD", "OLDPWD", "SHLVL", "PARALLEL")
+FREE = ("SPEECHKIT_", "TMPDIR", "PYTEST_", "PATH", "PWD", "OLDPWD", "SHLVL", "PARALLEL")
 
 
 def _import_light_modules() -> None:

@@ -50,8 +50,8 @@ class Live:
         self._err = folder / "stderr"
         with open(self._err, "wb") as err:
             self.process = forkkit.Fork(
-                forkkit.server().address,
-                [forkkit.server().address, "stream", *map(str, arguments), *ENGINE],
+                forkkit.server(),
+                [forkkit.server(), "stream", *map(str, arguments), *ENGINE],
                 {**os.environ, **env},
                 folder,
                 {0: theirs_in, 1: theirs_out, 2: err.fileno()},
