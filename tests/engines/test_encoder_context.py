@@ -17,7 +17,6 @@ from speechkit.records import Hypothesis
 ENGINES = ["whisper", "faster-whisper"]
 CONTEXT = 1.0
 POSITIONS = 50  # of the encoder, in that time
-LIVE = 500  # of a window of live audio
 USUAL = {"whisper": 1000, "faster-whisper": 750}  # of a window on a CPU, without a context
 
 
@@ -93,9 +92,9 @@ def test_a_clip_up_to_the_context_has_a_window_of_that_length_and_a_longer_one_t
             assert 0 <= word.start <= clip.seconds
 
 
-def test_live_audio_has_a_short_window_as_well(
-    short: Any, clips: list[Clip], encoded: list[tuple[int, int]]
+def test_live_audio_has_such_windows_as_well(
+    engine: str, short: Any, clips: list[Clip], encoded: list[tuple[int, int]]
 ) -> None:
     for clip in clips:
         assert short.live().hear(clip, (), ended=False).words
-    assert encoded == [(1, POSITIONS), (1, LIVE), (1, POSITIONS)]
+    assert encoded == [(1, POSITIONS), (1, USUAL[engine]), (1, POSITIONS)]

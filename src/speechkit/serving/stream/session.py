@@ -18,14 +18,13 @@ from speechkit.serving.stream.speech_gate import SpeechGate
 from speechkit.serving.stream.state import SessionState
 from speechkit.serving.stream.tiling import SHORTEST_FINAL, Tiling
 from speechkit.stages.asr.coverage import HOLE
-from speechkit.stages.asr.windows import JOIN, PAD, overlap
+from speechkit.stages.asr.windows import PAD, overlap
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
     from speechkit.serving.stream.clock import Clock
     from speechkit.serving.stream.options import StreamOptions
 
-FULL = 6.0  # seconds of a clip, beyond which the next stretch of speech has a new one
 KEPT = 4.0  # seconds of a clip, at most, that are heard again after a cut while somebody speaks
 TELLING = 4.0  # seconds of speech in a clip, which tell the language of the stream
 AGAIN = 1.0  # seconds that a clip has to begin later, to be heard once more
@@ -125,11 +124,8 @@ class LiveSession:
         return _Stretch(start, end, self._finished or silence >= self._options.pause)
 
     def _begin(self, stretch: _Stretch) -> int:
-        """The sample at which the clip of a stretch begins: behind a long pause a new one."""
-        begin, ended = self._state.begin, self._state.ended
-        if begin is not None and begin < _sample(ended) and stretch.start - ended >= JOIN:
-            self._start_anew(_sample(ended + self._options.pause))
-            begin = None
+        """The sample at which the clip of a stretch begins."""
+        begin = self._state.begin
         if begin is None:
             begin = max(self._state.anchor, _sample(stretch.start - PAD))
             self._state = replace(self._state, begin=begin)
@@ -168,9 +164,7 @@ class LiveSession:
                 self._start_anew(again, begin=again)
                 return
             yield from self._tiling.gap(stretch.end, self._gate.speech())
-        self._state = replace(self._state, ended=stretch.end, previous=())
-        if not self._state.said or end - begin > _sample(FULL):
-            self._start_anew(_sample(stretch.end + self._options.pause))
+        self._start_anew(_sample(stretch.end + self._options.pause), ended=stretch.end)
 
     def _hypothesis(self, begin: int, end: int, *, ended: bool) -> LiveHypothesis:
         """What is heard behind the words said; times in seconds of the stream."""
@@ -212,15 +206,10 @@ class LiveSession:
         self._start_anew(_sample(at), begin=_sample(at), ended=at, said=said, previous=rest)
 
     def _rest(self) -> None:
-        """Forget the audio before a long silence."""
-        state, known = self._state, self._gate.known
-        if self._gate.is_open or self._stretch():
-            return
-        if state.begin is not None:
-            if known - state.ended >= JOIN:
-                self._start_anew(_sample(state.ended + self._options.pause))
-        elif known - state.anchor / SAMPLE_RATE >= SILENT:
-            self._start_anew(_sample(known - JOIN))
+        """Forget the audio of a long silence."""
+        known = self._gate.known
+        if self._stretch() is None and known - self._state.anchor / SAMPLE_RATE >= SILENT:
+            self._start_anew(_sample(known - PAD))
 
     def _start_anew(self, anchor: int, **changes: Any) -> None:
         """Forget what was before a sample, and hear the audio behind it with a VAD begun anew."""

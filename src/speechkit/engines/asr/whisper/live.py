@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,13 +16,6 @@ if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.languages import LanguageOption
     from speechkit.engines.asr.whisper.options import WhisperOptions
     from speechkit.engines.protocols import Clip
-
-# A window on a CPU while the speech goes on, whose cost is most of a hypothesis: at least SHORTEST
-# seconds, as `CTranslate2Backend` has them. Behind the end of the speech, a model invents words in
-# windows as short as that; then the window is the usual one.
-SHORTEST = 10.0
-STEP = 2.5
-TAIL = 1.0
 
 
 class LiveWhisper(LiveDecoder):
@@ -47,10 +39,9 @@ class LiveWhisper(LiveDecoder):
         self.longest = backend.chunk
 
     def hear(self, clip: Clip, said: Sequence[Word], *, ended: bool) -> LiveHypothesis:
-        """As `LiveDecoder`; with a longer window once the speech has ``ended``, and where the text
-        is in doubt then, with a wider search and one other temperature: somebody waits."""
-        window = self._backend.window if ended else self._short_window
-        features = self._backend.features([clip.waveform], window(clip.seconds))
+        """As `LiveDecoder`. Once the speech has ``ended``, a text in doubt is decoded again by a
+        wider search and at one other temperature, no more: somebody waits."""
+        features = self._backend.features([clip.waveform])
         encoded = self._backend.encode(features, 1)
         language = self._language_of(clip, encoded)
         start = self._vocabulary.start(language, self._task)
@@ -70,12 +61,6 @@ class LiveWhisper(LiveDecoder):
         if words and not said:
             words = word_times.spaced(words, language)
         return LiveHypothesis(tuple(words), language, flags=assessed.flags)
-
-    def _short_window(self, seconds: float) -> float:
-        if seconds <= self._backend.context or self._backend.device != "cpu":
-            return self._backend.window(seconds)
-        steps = math.ceil((seconds + TAIL) / STEP)
-        return min(self._backend.chunk, max(SHORTEST, steps * STEP))
 
     def _language_of(self, clip: Clip, encoded: Any) -> str | None:
         if not self._vocabulary.languages:
