@@ -77,14 +77,13 @@ lock: COMPILE := .cache/uv/bin/uv pip compile pyproject.toml --group build --uni
     --python-version 3.10 --upgrade --quiet --custom-compile-command "make lock"
 
 # ---------------------------------------------------------------- demo
-DEMO ?= output/demo
 demo: $(VENV)/.light
-	$(SPEECHKIT) vad examples/speech --engine auto --output-dir $(DEMO) --format csv --one-file
-	@echo; echo "Segments (seconds):"; cat $(DEMO)/vad.csv; echo
-	$(SPEECHKIT) asr $(DEMO)/vad.jsonl --output-dir $(DEMO) --format txt --one-file
-	@echo; echo "Transcripts:"; cat $(DEMO)/asr.txt; echo
-	$(SPEECHKIT) score $(DEMO)/asr.jsonl --worst 2 --summary $(DEMO)/score.json
-	@echo; echo "Everything is in $(DEMO):"; ls $(DEMO)
+	$(SPEECHKIT) vad examples/speech --engine auto --output-dir output/demo --format csv --one-file
+	@echo; echo "Segments (seconds):"; cat output/demo/vad.csv; echo
+	$(SPEECHKIT) asr output/demo/vad.jsonl --output-dir output/demo --format txt --one-file
+	@echo; echo "Transcripts:"; cat output/demo/asr.txt; echo
+	$(SPEECHKIT) score output/demo/asr.jsonl --worst 2 --summary output/demo/score.json
+	@echo; echo "Everything is in output/demo:"; ls output/demo
 
 # ---------------------------------------------------------------- a folder, end to end
 # Only what changed is computed anew, and a stage that was interrupted goes on where it stopped.

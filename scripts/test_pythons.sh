@@ -37,7 +37,6 @@ if [ ${#found[@]} -eq 0 ] && [ "${SPEECHKIT_REQUIRE_ALL:-}" = 1 ]; then exit 1; 
 [ "${2:-}" = newest ] && found=("${found[@]:0:1}")
 for version in "${found[@]}"; do
     echo "Python $version: ${path[$version]}"
-    demo=output/demo-$version
-    rm -rf "$demo" # so that it is computed anew
-    make demo test-fast VENV=".venv-$version" PYTHON="${path[$version]}" DEMO="$demo"
+    rm -rf output/demo # so that it is computed anew
+    make demo test-fast VENV=".venv-$version" PYTHON="${path[$version]}"
 done
