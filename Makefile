@@ -142,7 +142,7 @@ models: $(VENV)/.full
 
 test: models
 	@scripts/system_packages.sh tests $(PYTHON)
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(SEEDED)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(SEEDED)
 
 # To be run all day. tests/unit and tests/cli import nothing beyond the light core; what takes long is
 # marked slow (pyproject.toml says from where on), and left to `make test`.
@@ -189,6 +189,7 @@ bench: models
 	$(BIN)/python scripts/bench/asr.py
 	$(BIN)/python scripts/bench/whisper.py --data "$(DATA)"
 	$(BIN)/python scripts/bench/word_times.py
+	$(BIN)/python scripts/bench/stream.py --data "$(DATA)"
 	$(BIN)/python scripts/bench/memory.py
 	$(BIN)/python scripts/bench/nemo_asr.py --model ctc --data "$(DATA)"
 	$(BIN)/python scripts/bench/nemo_asr.py --data "$(DATA)"

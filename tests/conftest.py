@@ -27,7 +27,7 @@ from datakit import DATA
 from speechkit.io.json_lines import parse_line
 from speechkit.io.manifest_checks import fault
 
-settings.register_profile("steady", deadline=None)  # a busy machine is no failure
+settings.register_profile("steady", deadline=None, max_examples=50)  # a busy machine is no failure
 settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +55,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.seed is None:
         config.option.seed = random.randrange(10**6)  # xdist hands it to its processes
+    if forkkit.FOLDER not in os.environ:
+        config.add_cleanup(forkkit.hold())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from distribution import ByImports
+
+    return ByImports(config, log) if config.option.dist == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

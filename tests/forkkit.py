@@ -3,13 +3,14 @@ processes, without the start.
 
 A server is a program of its own, which imports and then forks for every request; the fork has its
 own arguments, variables, folder and descriptors, and ends as an interpreter does. One forks the
-commands and light workers, another the workers of each heavy engine. What a run is as a tree of
-processes, tests/faults and tests/slurm see on runs that are started as users start them.
+commands and light workers, another the workers of each heavy engine; all processes of a test run
+share them. What a run is as a tree of processes, tests/faults and tests/slurm see on runs that are
+started as users start them.
 """
 
 from __future__ import annotations
 
-import atexit
+import fcntl
 import json
 import os
 import select
@@ -19,7 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
@@ -31,37 +32,50 @@ SERVER = Path(__file__).with_name("forkserver.py")
 NUMBER = Struct("i")
 #: Engines whose workers have a server of their own, by stage; each stage's default comes first.
 ENGINES = {"asr": ("faster-whisper", "whisper", "nemo"), "s2s": ("transformers",)}
+FOLDER = "FORKKIT_FOLDER"  # a variable
+LIFE = "life"  # a pipe in the folder, at whose end the servers end
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # as workers have them
 
 
-class ForkServer:
-    """A process that forks, as the tests see it."""
+def hold() -> Callable[[], None]:
+    """Makes the folder of the servers that this process and those that it starts share. The servers
+    live until what is returned is called, or this process ends."""
+    folder = Path(tempfile.mkdtemp())
+    os.mkfifo(folder / LIFE)
+    held = os.open(folder / LIFE, os.O_RDWR)
+    os.environ[FOLDER] = str(folder)
 
-    def __init__(self, *engine: str) -> None:
-        self._folder = tempfile.mkdtemp()
-        self.address = f"{self._folder}/socket"
-        threads = dict.fromkeys(THREADS, os.environ.get("OMP_NUM_THREADS", "1"))
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(self.address)
-            listener.listen()
-            self._process = subprocess.Popen(
-                [sys.executable, SERVER, str(listener.fileno()), *engine],
-                pass_fds=[listener.fileno()],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                env={**os.environ, **threads},
-            )
-        atexit.register(self.close)
+    def release() -> None:
+        os.close(held)
+        shutil.rmtree(folder)
 
-    def close(self) -> None:
-        self._process.communicate()
-        shutil.rmtree(self._folder)
+    return release
 
 
 @cache
-def server(*engine: str) -> ForkServer:
-    """This process's, for all that is light or for the workers of an engine."""
-    return ForkServer(*engine)
+def server(*engine: str) -> str:
+    """The address of the process that forks all that is light, or the workers of an engine."""
+    folder = Path(os.environ[FOLDER])
+    address = folder / ("-".join(engine) or "light")
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not address.exists():
+            _start_server(address, engine, folder / LIFE)
+    return str(address)
+
+
+def _start_server(address: Path, engine: Sequence[str], life: Path) -> None:
+    threads = dict.fromkeys(THREADS, os.environ.get("OMP_NUM_THREADS", "1"))
+    with socket.socket(socket.AF_UNIX) as listener, open(life, "rb", 0) as lives:
+        listener.bind(str(address))
+        listener.listen()
+        subprocess.Popen(
+            [sys.executable, SERVER, str(listener.fileno()), *engine],
+            pass_fds=[listener.fileno()],
+            stdin=lives,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, **threads},
+        )
 
 
 def run(
@@ -74,12 +88,13 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """As ``subprocess.run`` of ``python -m speechkit`` with ``capture_output``; what takes longer
     than ``timeout`` seconds is killed, and returns -9."""
-    workers = server(*_heavy_engine(arguments)).address
+    workers = server(*_heavy_engine(arguments))
+    command = workers if "--train-quantizer" in arguments else server()  # computes itself
     (stdin_read, stdin_write), (out_read, out_write), (err_read, err_write) = (
         os.pipe() for _ in range(3)
     )
     theirs = (stdin_read, out_write, err_write)
-    fork = Fork(server().address, [workers, *arguments], env, cwd, dict(enumerate(theirs)))
+    fork = Fork(command, [workers, *arguments], env, cwd, dict(enumerate(theirs)))
     for descriptor in theirs:
         os.close(descriptor)
     killer = Timer(timeout, fork.kill)
@@ -90,6 +105,30 @@ def run(
     code = fork.wait()
     killer.cancel()
     return subprocess.CompletedProcess(arguments, code, out.result(), err.result())
+
+
+def program(folder: Path) -> Path:
+    """Writes ``folder``/speechkit, for a shell: it runs the command line in forks, whose workers
+    have their stage's default engine."""
+    engines = [(), *((stage, names[0]) for stage, names in ENGINES.items())]
+    servers = {engine: server(*engine) for engine in engines}
+    path = folder / "speechkit"
+    path.write_text(
+        f"#!{sys.executable} -I\nimport sys\nsys.path.insert(0, {str(SERVER.parent)!r})\n"
+        f"import forkkit\nsys.exit(forkkit.run_here({servers!r}))\n"
+    )
+    path.chmod(0o755)
+    return path
+
+
+def run_here(servers: Mapping[tuple[str, ...], str]) -> int:
+    """What this process was called with, in its folder; returns the exit code of a shell.
+    ``servers``: each one's address by its engine."""
+    arguments = sys.argv[1:]
+    workers = servers.get(_heavy_engine(arguments), servers[()])
+    standard = {number: number for number in range(3)}
+    code = Fork(servers[()], [workers, *arguments], os.environ, Path.cwd(), standard).wait()
+    return code if code >= 0 else 128 - code
 
 
 def _heavy_engine(arguments: Sequence[str]) -> tuple[str, ...]:

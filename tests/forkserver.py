@@ -36,8 +36,8 @@ LIGHT = ("numpy", "soundfile", "soxr", "omegaconf", "jiwer", "whisper_normalizer
 #: Beside speechkit.engines.STAGE.ENGINE.engine.
 LATER = {"transformers": ("speechkit.engines.encoders.hubert",)}
 GPU = Path("/dev/nvidiactl")
-#: Variables that nothing reads when it is imported, beside all of SPEECHKIT_.
-FREE = ("SPEECHKIT_", "TMPDIR", "PYTEST_CURRENT_TEST")
+#: Variables that nothing reads when it is imported, beside all of SPEECHKIT_; some are a shell's.
+FREE = ("SPEECHKIT_", "TMPDIR", "PYTEST_", "PATH", "PWD", "OLDPWD", "SHLVL", "PARALLEL")
 
 
 def _import_light_modules() -> None:
@@ -111,7 +111,7 @@ def _answer(connection: socket.socket, began_with: Mapping[str, str]) -> dict[st
 
 def _read(env: Mapping[str, str]) -> dict[str, str]:
     """What imports may have read of these variables."""
-    return {name: value for name, value in env.items() if not name.startswith(FREE)}
+    return {name: env[name] for name in env if name != "_" and not name.startswith(FREE)}
 
 
 def _place(descriptors: Mapping[int, int]) -> None:
@@ -133,6 +133,17 @@ def _command(workers: str) -> None:
     names = {**vars(subprocess), "Popen": partial(_start_worker, workers)}
     worker_process.subprocess = SimpleNamespace(**names)  # type: ignore[attr-defined, assignment]
     cli.main()
+
+
+def _find_packages(began_with: Mapping[str, str]) -> None:
+    """Those on a path that the server hasn't had, with engines that have no options."""
+    from speechkit.engines import plugins
+
+    path = os.environ.get("PYTHONPATH", "")
+    if path != began_with.get("PYTHONPATH", ""):
+        sys.path[:0] = [folder for folder in path.split(os.pathsep) if folder not in sys.path]
+        plugins._entry_points.cache_clear()
+        plugins._loaded.cache_clear()
 
 
 def _start_worker(
@@ -177,6 +188,7 @@ def main() -> None:
         worker_main.main()
     else:
         os.environ.update(request["env"])
+        _find_packages(began_with)
         telemetry_off.switch_off()
         workers, *arguments = request["arguments"]
         sys.argv[1:] = arguments

@@ -3,6 +3,7 @@
 
     scripts/bench/memory.py [--stage asr] [--engine whisper] [--model FOLDER] [--manifest FILE]
         [--rounds N] [OPTION...]
+    scripts/bench/memory.py --stage stream --engine faster-whisper [--minutes 60] [OPTION...]
 
 Further options go to the stage. Without a model the Whispers take tiny.en, without a manifest
 spoken digits serve. One worker, whose resident memory is read whenever results come; the target is
@@ -10,12 +11,17 @@ that it grows by less than 5 % from the median around utterance 200 to that arou
 
 With ``--rounds 10``, the peaks of each 1,000 utterances of one run of 10,000, of the main process
 and of its worker, and the peak of that run beside that of a run of 1,000: less than 5 %, too.
+
+With ``--stage stream``, an hour of speech with pauses at ``--pace max``: the medians around its
+minute 5 and over its last two minutes; less than 5 %, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -29,6 +35,8 @@ DIGITS = benchlib.TINY_MODELS / "nemo-held-out.jsonl"
 EARLY, LATE = 200, 2000  # utterances
 AROUND = 100  # utterances on either side whose readings count
 ROUND = 1000  # utterances
+EARLY_MINUTE, AROUND_MINUTE = 5, 1
+SENTENCES = 6.5  # a minute, with their pauses
 
 
 def main() -> None:
@@ -38,13 +46,16 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--manifest", type=Path, default=DIGITS)
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--minutes", type=int, default=60, help="of a stream")
     options, more = parser.parse_known_args()
     options.model = options.model or MODELS.get(options.engine)
-    if options.stage == "asr" and not options.model:
+    if options.stage in {"asr", "stream"} and not options.model:
         parser.error(f"--model: none is known for {options.engine}")
     benchlib.heading()
     with tempfile.TemporaryDirectory() as folder:
-        if options.rounds:
+        if options.stage == "stream":
+            measure_stream(options, more, Path(folder))
+        elif options.rounds:
             measure_rounds(options, more, Path(folder))
         else:
             measure(options, more, Path(folder))
@@ -97,6 +108,36 @@ def measure_rounds(options: argparse.Namespace, more: list[str], folder: Path) -
         "whole run": whole,
     }.items():
         print(f"{name}: {first / 1e6:.1f} MB, then {last / 1e6:.1f} MB: {last / first - 1:+.1%}")
+
+
+def measure_stream(options: argparse.Namespace, more: list[str], folder: Path) -> None:
+    import psutil
+    import recordings
+
+    sentences = recordings.read(benchlib.DATA / "librispeech")
+    each = round(options.minutes * SENTENCES)
+    (recording,) = benchlib.read_manifest(
+        recordings.joined(sentences, folder, count=1, each=each, seed=7)
+    )
+    engine = ("--engine", options.engine, "--model", options.model)
+    command = ("stream", recording["audio_filepath"], *engine, "--pace", "max", *more)
+    readings: list[tuple[float, float]] = []  # minutes of audio, bytes
+    with subprocess.Popen(benchlib.speechkit(*command), stdout=subprocess.PIPE) as running:
+        process = psutil.Process(running.pid)
+        assert running.stdout
+        for line in running.stdout:
+            event = json.loads(line)
+            if event["type"] == "final":
+                readings.append((event["end"] / 60, process.memory_full_info().pss))
+    end = recording["duration"] / 60
+    early, late = (
+        statistics.median(size for at, size in readings if abs(at - minute) <= AROUND_MINUTE)
+        for minute in (EARLY_MINUTE, end - AROUND_MINUTE)
+    )
+    print(
+        f"stream: {early / 1e6:.0f} MB after {EARLY_MINUTE} minutes of audio, {late / 1e6:.0f} MB "
+        f"after {end:.0f}: {late / early - 1:+.1%}"
+    )
 
 
 if __name__ == "__main__":

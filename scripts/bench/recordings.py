@@ -47,27 +47,43 @@ def separate(sentences: Sequence[Sentence], folder: Path) -> Path:
 
 
 def joined(
-    sentences: Sequence[Sentence], folder: Path, *, count: int, each: int, seed: int
+    sentences: Sequence[Sentence],
+    folder: Path,
+    *,
+    count: int,
+    each: int,
+    seed: int,
+    pauses: tuple[float, float] = (0.4, 1.6),
 ) -> Path:
-    """A manifest of ``count`` recordings of ``each`` sentences in random order, after pauses of
-    0.4 to 1.6 s with a faint hiss. A sentence recurs only after all the others."""
+    """A manifest of ``count`` recordings of ``each`` sentences in random order, after ``pauses`` in
+    seconds with a faint hiss. A sentence recurs only after all the others. ``sentences``: a line
+    for each of them, by its offset in the recording."""
     random = np.random.default_rng(seed)
     rounds = -(-each // len(sentences))
     lines = []
     for number in range(count):
+        path = folder / f"joined{number}.wav"
         parts: list[np.ndarray] = []
+        lines_of_sentences: list[dict[str, Any]] = []
         order = np.concatenate([random.permutation(len(sentences)) for _ in range(rounds)])
         chosen = [sentences[at] for at in order[:each]]
         for sentence in chosen:
-            hiss = random.standard_normal(int(random.uniform(0.4, 1.6) * RATE)) * 1e-4
-            parts += [hiss.astype(np.float32), sentence.samples]
+            hiss = random.standard_normal(int(random.uniform(*pauses) * RATE)) * 1e-4
+            parts.append(hiss.astype(np.float32))
+            offset = sum(map(len, parts)) / RATE
+            lines_of_sentences.append(_line(path, sentence) | {"offset": offset})
+            parts.append(sentence.samples)
         whole = Sentence(np.concatenate(parts), " ".join(one.text for one in chosen))
-        lines.append(_write(folder / f"joined{number}.wav", whole))
+        lines.append(_write(path, whole) | {"sentences": lines_of_sentences})
     return _manifest(folder / "joined.jsonl", lines)
 
 
 def _write(path: Path, sentence: Sentence) -> dict[str, Any]:
     soundfile.write(path, sentence.samples, RATE)
+    return _line(path, sentence)
+
+
+def _line(path: Path, sentence: Sentence) -> dict[str, Any]:
     return {"audio_filepath": str(path), "duration": sentence.seconds, "text": sentence.text}
 
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python
 """How well `vad` finds speech, set by set, and its defaults chosen by cross-validation.
 
-    scripts/bench/vad_accuracy.py --data DATA [--engine ten|silero] [--sets vad ami …]
+    scripts/bench/vad_accuracy.py --data DATA [--engine ten|silero] [--sets vad ami …] [--live]
     scripts/bench/vad_accuracy.py --data DATA --choose
 
 The sets are those of vad_sets.py. Scored are frames of 10 ms that are speech, or a pause, for
-certain; of a single word, whether any of it is found.
+certain; of a single word, whether any of it is found. `--live` amplifies quiet recordings as
+streams are, by the peak so far instead of the peak of the whole.
 
 `--choose` (minutes) minimises the seconds of speech missed, times `MISSED`, plus those of pauses
 taken for speech, per second of a set, the mean of all sets. What is missed never becomes words, two
@@ -29,7 +30,7 @@ from vad_sets import FRAME, RATE, SETS, Recording
 
 from speechkit.engines import registry
 from speechkit.stages.vad.segmentation import DEFAULTS, SegmentationOptions, speech_segments
-from speechkit.stages.vad.speech_frames import raised
+from speechkit.stages.vad.speech_frames import raised, raised_so_far
 
 MISSED = 4  # seconds too much that a second missed is worth: recall as an F2 weighs it
 LEAST_F1 = 0.935  # on the recordings labelled for VAD
@@ -72,9 +73,11 @@ class Heard:
         return [found, speech, false, pause, 0, 0]
 
 
-def heard_by(engine: str, recordings: Sequence[Recording]) -> list[Heard]:
+def heard_by(engine: str, recordings: Sequence[Recording], *, live: bool = False) -> list[Heard]:
     vad = registry.create("vad", engine)
-    waveforms = [raised(recording.samples) for recording in recordings]
+    waveforms = [
+        raised_so_far(one.samples, 0.0)[0] if live else raised(one.samples) for one in recordings
+    ]
     return [
         Heard(one, probabilities, vad.hop, before(one.speech), before(one.pause))
         for one, probabilities in zip(recordings, vad.probabilities(waveforms), strict=True)
@@ -184,12 +187,13 @@ def main() -> None:
     parser.add_argument("--engine", choices=list(DEFAULTS), help="only this one")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--choose", action="store_true", help="the defaults that all sets call for")
+    parser.add_argument("--live", action="store_true", help="hear the recordings as streams")
     options = parser.parse_args()
     if options.choose and options.sets != list(SETS):
         parser.error("--choose needs all sets")
     recordings = {name: SETS[name](options.data) for name in options.sets}
     for engine in [options.engine] if options.engine else DEFAULTS:
-        sets = {name: heard_by(engine, own) for name, own in recordings.items()}
+        sets = {name: heard_by(engine, own, live=options.live) for name, own in recordings.items()}
         setting = choose(sets) if options.choose else DEFAULTS[engine]
         print(f"{engine}: {setting}")
         measure(sets, setting)

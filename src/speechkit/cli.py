@@ -27,6 +27,7 @@ COMMANDS = CommandTable(
             Entry("validate", "validate:validate", "Find what is wrong with recordings."),
             Entry("vad", "vad:vad", "Find speech in recordings."),
             Entry("asr", "asr:asr", "Transcribe speech."),
+            Entry("stream", "stream:stream", "Transcribe speech while it is spoken."),
             Entry("export", "export:export", "Write results as subtitles and other text formats."),
             Entry("score", "score:score", "Compare transcripts with references: WER and CER."),
         ),

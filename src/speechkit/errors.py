@@ -14,6 +14,7 @@ SpeechkitError                 1  fatal
 │                                 audio can be loaded any more; mend it, and run again to resume
 ├── NothingToTrain             1  every utterance of the training data was skipped
 ├── TrainingDiverged           1  losses or gradients are NaN or infinite again and again
+├── SourceFailed               1  the audio of a stream broke off; what came before it is out
 ├── SchedulerFailed            1  SLURM is missing, does not answer or refuses
 ├── UtteranceError             -  fails one utterance: becomes its error record
 │   ├── AudioNotFound             no such file, dangling link, directory
@@ -76,6 +77,10 @@ class NothingToTrain(SpeechkitError):
 
 
 class TrainingDiverged(SpeechkitError):
+    pass
+
+
+class SourceFailed(SpeechkitError):
     pass
 
 

@@ -8,11 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import typer
 
+import forkkit
 from speechkit.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +25,8 @@ PAGES = {
 }
 FIRST = ("README.md", "docs/manifest.md")  # other pages may read what the examples of these make
 RESULTS = ("data.jsonl", "vad.jsonl", "asr.jsonl")
-PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+Run = Callable[[str, Path], None]
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -91,7 +94,29 @@ def test_examples_on_a_cluster_are_on_the_page_that_a_cluster_runs() -> None:
 
 
 @pytest.fixture(scope="module")
-def reader(s2s_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Runs an example in bash, in a folder."""
+    programs = forkkit.program(tmp_path_factory.mktemp("programs")).parent
+    path = os.pathsep.join([str(programs), os.environ["PATH"]])
+
+    def run(example: str, folder: Path) -> None:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", example],
+            cwd=folder,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, f"{example}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def reader(s2s_models: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a reader with a few talks and checkpoints, who has tried the first pages."""
     folder = tmp_path_factory.mktemp("reader")
     shutil.copytree(ROOT / "examples" / "speech" / "slt", folder / "talks")
@@ -117,7 +142,7 @@ INSTALLS = "docs/add-an-engine.md"
     "page",
     [page for page in PAGES if blocks(page, "sh") and page not in {*FIRST, INSTALLS}],
 )
-def test_examples(page: str, reader: Path, tmp_path: Path) -> None:
+def test_examples(page: str, reader: Path, run: Run, tmp_path: Path) -> None:
     folder = shutil.copytree(
         reader, tmp_path / "reader", ignore=shutil.ignore_patterns("*.jsonl", "*.run.json")
     )
@@ -128,20 +153,6 @@ def test_examples(page: str, reader: Path, tmp_path: Path) -> None:
             shutil.copy(reader / name, folder)
     for example in examples:
         run(example, folder)
-
-
-def run(example: str, folder: Path) -> None:
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", example],
-        cwd=folder,
-        env={**os.environ, "PATH": PATH},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, f"{example}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
 
 
 def test_the_stage_of_the_docs(tmp_path: Path) -> None:

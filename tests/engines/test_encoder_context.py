@@ -90,3 +90,11 @@ def test_a_clip_up_to_the_context_has_a_window_of_that_length_and_a_longer_one_t
         assert words
         for word in words:
             assert 0 <= word.start <= clip.seconds
+
+
+def test_live_audio_has_such_windows_as_well(
+    engine: str, short: Any, clips: list[Clip], encoded: list[tuple[int, int]]
+) -> None:
+    for clip in clips:
+        assert short.live().hear(clip, (), ended=False).words
+    assert encoded == [(1, POSITIONS), (1, USUAL[engine]), (1, POSITIONS)]

@@ -92,7 +92,7 @@ def test_nothing_depends_on_what_was_heard_before(
     assert hear(together, waveforms) == expected
     noise = np.random.default_rng(5).normal(0, 0.3, 2 * SAMPLE_RATE).astype(np.float32)
     hear(together, [noise])
-    assert hear(together, waveforms[::-1]) == expected[::-1]
+    assert hear(together, waveforms[:1]) == expected[:1]
 
 
 def test_silence_noise_and_scraps(engine: PocketSphinx) -> None:

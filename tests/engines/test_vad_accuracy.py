@@ -100,8 +100,9 @@ def test_meetings_from_afar(engine: str, least_recall: float) -> None:
 
 
 @shared
-@pytest.mark.parametrize(("engine", "most"), [("ten", 60), ("silero", 12)])
+@pytest.mark.parametrize(("engine", "most"), [("ten", 19), ("silero", 3)])
 def test_single_words_are_hardly_missed(engine: str, most: int) -> None:
-    found = by_defaults(engine, SETS["digits"](DATA)).sum(axis=0)
-    assert found[WORDS] == 2000
+    """Every fourth recording, of all speakers and digits."""
+    found = by_defaults(engine, SETS["digits"](DATA)[::4]).sum(axis=0)
+    assert found[WORDS] == 500
     assert found[WORDS_MISSED] <= most

@@ -107,7 +107,8 @@ class Cluster:
                         return process
             return None
 
-        process: psutil.Process = until(find, 60, f"the task never started {' '.join(words)}")
+        what = f"the task never started {' '.join(words)}"
+        process: psutil.Process = runkit.until(find, 60, what, every=0.15)
         return process
 
     def kill(self, job: int, index: int) -> None:

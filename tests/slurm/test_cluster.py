@@ -123,7 +123,7 @@ def test_what_is_missing_is_run_again_by_the_merge(
     (work.folder / "splits" / "data_split_00.json").unlink()
     work.cluster.wait(array, merge)
     until(lambda: len(list((work.output / "slurm" / "logs").glob("merge-*.log"))) == 2)
-    until(lambda: work.status()["complete"], 60)
+    until(lambda: work.status()["complete"], 60, every=0.5)
     assert (work.folder / "final.jsonl").read_bytes() == unsplit("vad")
 
 

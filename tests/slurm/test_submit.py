@@ -91,8 +91,9 @@ def test_more_splits_than_an_array_can_have(work: Work, tmp_path: Path) -> None:
     for task in (f"{first}_0", f"{first}_1000", f"{second}_0", f"{second}_198"):
         work.cluster.ask("scontrol", "release", task)
     chosen = [0, 1000, 1001, 1199]
-    until(lambda: [n for n, state in enumerate(work.states()) if state == "done"] == chosen)
+    until(lambda: work.states().count("done") == len(chosen), every=1)
     states = work.states()
+    assert [n for n, state in enumerate(states) if state == "done"] == chosen
     assert states.count("queued") == 1196
     work.cluster.ask("scancel", str(first), str(second))
     work.cluster.wait(first, second)

@@ -95,6 +95,8 @@ def test_an_engine_that_is_not_a_default_may_be_missing(monkeypatch):
 
 def test_a_broken_package_is_named_and_blocks_the_pipeline(tmp_path):
     (tmp_path / "soundfile.py").write_text("raise OSError('sndfile library not found')")
+    for heavy in ("torch", "transformers"):  # which take long to import
+        (tmp_path / f"{heavy}.py").write_text("raise ImportError")
     code = (
         "from speechkit.doctor import installation as doctor; r = doctor.examine();"
         "print(r.default_pipeline_ready, [p.problem for p in r.packages if p.problem])"

@@ -170,8 +170,8 @@ def test_duplicates_take_no_memory_of_the_whole(
         tracemalloc.stop()
         return most
 
-    small, large = peak(100), peak(800)
-    assert large < small + 800 * 512  # a byte a value; the vectors have four
+    small, large = peak(100), peak(400)
+    assert large < small + 400 * 512  # a byte a value; the vectors have four
 
 
 def labelled(speakers: int, each: int = 12) -> tuple[Array, list[dict[str, Any]]]:

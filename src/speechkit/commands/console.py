@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from speechkit.io.file_names import harmless
 from speechkit.reports import Report
 from speechkit.runtime.logs import say
 
-__all__ = ["conclude", "encoded", "print_text", "say", "show", "write_json"]
+__all__ = ["conclude", "data_stream", "encoded", "print_text", "say", "show", "write_json"]
 
 
 def print_text(text: str) -> None:
     """Print data on stdout, in UTF-8 under any locale."""
     sys.stdout.buffer.write(text.encode())
     sys.stdout.buffer.flush()
+
+
+@contextmanager
+def data_stream() -> Iterator[BinaryIO]:
+    """stdout, unbuffered, for data alone: what libraries print inside goes to stderr."""
+    sys.stdout.flush()
+    data = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with open(data, "wb", buffering=0, closefd=False) as file:
+            yield file
+    finally:
+        os.dup2(data, 1)
+        os.close(data)
 
 
 def conclude(report: Report, summary: Path | None = None) -> int:

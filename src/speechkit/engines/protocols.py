@@ -18,6 +18,22 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 16_000  # Hz, of every waveform an engine is given
 
 
+class VadStream(Protocol):
+    """Maps the waveform of one stream to speech probabilities while it comes in, piece by piece.
+
+    All frames together are bit for bit those of `VadEngine.probabilities` for the whole waveform,
+    wherever it was cut. What a stream holds doesn't grow.
+    """
+
+    def feed(self, waveform: Waveform) -> NDArray[np.float32]:
+        """The next frames, as far as they are known with this piece, of any length."""
+        ...
+
+    def finish(self) -> NDArray[np.float32]:
+        """The last frames. The stream can't be fed any more."""
+        ...
+
+
 class VadEngine(Protocol):
     """Maps waveforms to speech probabilities. Built once in each worker process."""
 
@@ -29,6 +45,10 @@ class VadEngine(Protocol):
         Frame i of the answer describes the audio from ``i * hop`` to ``(i + 1) * hop`` seconds; a
         waveform of n samples gives ``ceil(n / (hop * 16000))`` frames.
         """
+        ...
+
+    def stream(self) -> VadStream:
+        """A new stream, which knows nothing of others."""
         ...
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from speechkit.formats.cues import LAYOUT, Layout, typeset
+from speechkit.formats.cues import LAYOUT, Cue, Layout, typeset
 from speechkit.formats.format import Format
 from speechkit.records import Recording
 
@@ -19,10 +19,12 @@ _ARROW = re.compile("--+>")
 def render(recordings: Sequence[Recording], layout: Layout = LAYOUT) -> str:
     """Cues numbered from 1."""
     cues = (cue for own in typeset(recordings, layout) for cue in own)
-    return "".join(
-        f"{number}\n{cue.times(',')}\n{_ARROW.sub('->', cue.text)}\n\n"
-        for number, cue in enumerate(cues, start=1)
-    )
+    return "".join(block(number, cue) for number, cue in enumerate(cues, start=1))
+
+
+def block(number: int, cue: Cue) -> str:
+    """The cue as it stands in a file."""
+    return f"{number}\n{cue.times(',')}\n{_ARROW.sub('->', cue.text)}\n\n"
 
 
 FORMAT = Format(

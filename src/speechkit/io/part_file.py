@@ -47,6 +47,7 @@ class PartFile(ABC):
         self.part = part_path(self.output)
         self._identity = identity
         self.restarted = restart  # by this run, or by the one that has begun the part
+        self.is_new = False  # nothing of an earlier run is in it
         with atomic.output_errors(self.output):
             for final in (self.output, marker_path(self.output)):
                 atomic.refuse_special(final)
@@ -171,6 +172,7 @@ class PartFile(ABC):
         return end
 
     def _begin(self) -> int:
+        self.is_new = True
         header = json.dumps({**self._identity.header(), RESTARTED: self.restarted}).encode() + b"\n"
         self._file.truncate(0)
         self._file.write(header)

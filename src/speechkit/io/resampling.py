@@ -18,12 +18,14 @@ def require_finite(
 ) -> Iterator[NDArray[np.float32]]:
     """The blocks, the first of which begins at frame ``start``.
 
-    Raise `AudioInvalid` for samples that are NaN or infinite.
+    Raise `AudioInvalid` for samples that are NaN or infinite, after those before them.
     """
     for block in blocks:
         is_finite = np.isfinite(block)
         if not is_finite.all():
-            second = (start + int(np.argmin(is_finite))) / rate
+            good = int(np.argmin(is_finite))
+            yield block[:good]
+            second = (start + good) / rate
             raise AudioInvalid(f"{path}: NaN or infinite samples, the first at {second:.2f} s")
         start += len(block)
         yield block

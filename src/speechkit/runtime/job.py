@@ -199,7 +199,7 @@ def _named_output(stage: Stage, options: JobOptions) -> str | None:
             raise UsageError(f"-o {output}: {stage.name} writes to {stage.output}; leave it out")
         return str(stage.output)
     if output is not None:
-        _require_manifest_name(output)
+        require_manifest_name(output)
     elif options.text_folder is not None:
         return str(Path(options.text_folder, f"{stage.name}.jsonl"))
     return output
@@ -214,7 +214,7 @@ def _require_no_folder(options: JobOptions) -> None:
         raise UsageError("--one-file needs --output-dir")
 
 
-def _require_manifest_name(output: str) -> None:
+def require_manifest_name(output: str) -> None:
     if not output or not manifest.is_manifest(output) or output.endswith(".gz"):
         raise UsageError(f"-o {output}: the output manifest ends in .jsonl or .json")
     if len(os.fsencode(Path(output).name)) > MOST_BYTES:

@@ -7,7 +7,7 @@ clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,38 +102,19 @@ def to_json(event: Event) -> Record:
     return record
 
 
-def settled(record: Mapping[str, Any]) -> Settled | None:
-    """The final or the gap of an object that `to_json` has made; None for another event."""
-    if record["type"] not in ("final", "gap"):
-        return None
+def from_json(record: Mapping[str, Any]) -> Final | Gap | End:
+    """The event of an object that `to_json` has made of one that is no partial."""
+    if record["type"] == "end":
+        return End(seconds=record["seconds"], emitted=record["emitted"], error=record.get("error"))
     times = {name: record[name] for name in ("start", "end", "emitted")}
     if record["type"] == "gap":
         return Gap(**times, reason=record["reason"])
-    words = tuple(
-        Word(
-            word["word"],
-            word["start"],
-            word["end"],
-            word.get("confidence"),
-            word.get("spaced", True),
-        )
-        for word in record["words"]
-    )
     return Final(
-        **times, words=words, language=record.get("lang"), flags=tuple(record.get("flags", ()))
+        **times,
+        words=tuple(map(_word_of, record["words"])),
+        language=record.get("lang"),
+        flags=tuple(record.get("flags", ())),
     )
-
-
-def tiled(events: Iterable[Event], start: float = 0.0) -> Iterator[Event]:
-    """The events, unchanged. Raise AssertionError where finals and gaps don't tile the audio from
-    ``start`` to the end."""
-    for event in events:
-        if isinstance(event, Final | Gap):
-            assert event.start == start < event.end, f"{event} after {start} s"
-            start = event.end
-        elif isinstance(event, End):
-            assert abs(event.seconds - start) < 1e-6, f"{event} after {start} s"
-        yield event
 
 
 def _word(word: Word) -> dict[str, Any]:
@@ -141,3 +122,8 @@ def _word(word: Word) -> dict[str, Any]:
     joined = {} if word.spaced else {"spaced": False}
     times = {"start": round(word.start, 3), "end": round(max(word.start, word.end), 3)}
     return {"word": word.text, **times, **sure, **joined}
+
+
+def _word_of(record: Mapping[str, Any]) -> Word:
+    times = record["start"], record["end"]
+    return Word(record["word"], *times, record.get("confidence"), record.get("spaced", True))

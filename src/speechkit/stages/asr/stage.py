@@ -81,14 +81,19 @@ class AsrProcessor(Processor):
     _engine: AsrEngine = field(init=False)
 
     def open(self) -> None:
+        judge.build()
+        self._engine = self.build()
+
+    def build(self) -> AsrEngine:
+        """The engine alone."""
         engine = self.engine
         if engine.info.weights:
             model = nearby(Path(engine.value("model")), self.model_copies)
             engine = engine.with_values(model=str(model))
-        judge.build()
-        self._engine = engine.build()
-        if AsrEngine not in type(self._engine).__mro__:
+        built: AsrEngine = engine.build()
+        if AsrEngine not in type(built).__mro__:
             raise EngineFailed(f"--engine {engine.info.name}: doesn't inherit from AsrEngine")
+        return built
 
     def load(self, utterance: Utterance) -> Loaded:
         if utterance.part:

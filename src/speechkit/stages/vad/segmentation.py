@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Stretches = NDArray[np.float64]  # [stretches, 2]: starts and ends in seconds, in order
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentationOptions:
@@ -103,46 +105,66 @@ def speech_segments(
     """
     import numpy as np
 
-    first, end = _runs(probabilities, options.threshold, options.threshold - options.hysteresis)
-    starts, ends = first * hop, np.minimum(end * hop, duration)
-
-    apart = starts[1:] - ends[:-1] >= options.min_silence
-    starts = starts[np.concatenate(([True], apart))[: len(starts)]]
-    ends = ends[np.concatenate((apart, [True]))[: len(ends)]]
-
-    long_enough = ends - starts >= options.min_speech
-    starts, ends = starts[long_enough], ends[long_enough]
-    if len(starts) == 0:
-        return []
-
-    middles = (ends[:-1] + starts[1:]) / 2
-    starts = np.maximum(starts - options.pad, np.concatenate(([0.0], middles)))
-    ends = np.minimum(ends + options.pad, np.concatenate((middles, [duration])))
-
+    edges = speech_edges(probabilities, options)
+    if len(edges) % 2:
+        edges = np.append(edges, len(probabilities))
+    stretches: Stretches = edges.reshape(-1, 2) * np.float64(hop)
+    stretches[-1:, 1] = np.minimum(stretches[-1:, 1], duration)
+    stretches = long_enough(joined(stretches, options), options)
     segments: list[tuple[float, float]] = []
-    for start, stop in zip(starts.round(3).tolist(), ends.round(3).tolist(), strict=True):
-        if start == stop:  # less than half a millisecond, at the recording's end
-            continue
-        edges = [start, *_cuts(probabilities, hop, start, stop, options), stop]
-        segments.extend(itertools.pairwise(edges))
+    for start, stop in padded(stretches, duration, options):
+        cut = [start, *_cuts(probabilities, hop, start, stop, options), stop]
+        segments.extend(itertools.pairwise(cut))
     return segments
 
 
-def _runs(
-    probabilities: NDArray[np.float32], enter: float, leave: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The first frame of each stretch of speech, and the frame after its last: two arrays.
+def speech_edges(
+    probabilities: NDArray[np.float32], options: SegmentationOptions, *, speaking: bool = False
+) -> NDArray[np.int64]:
+    """The first frame of each stretch of speech and the frame after its last, in turn.
 
-    A frame is speech at or above ``enter``, and none below ``leave``. A frame between these is
-    what the last frame outside of them was, and no speech before any.
+    A frame is speech at or above the threshold, and none below it by more than the hysteresis. A
+    frame between these is what the one before is. ``speaking``: the frame before the first one is
+    speech, so that the first edge is an end. Speech that goes on at the last frame has no end yet.
     """
     import numpy as np
 
-    decided = (probabilities >= enter) | (probabilities < leave)
+    enters = probabilities >= options.threshold
+    decided = enters | (probabilities < options.threshold - options.hysteresis)
     last = np.maximum.accumulate(np.where(decided, np.arange(len(probabilities)), -1))
-    speech = (last >= 0) & (probabilities[last] >= enter)
-    edges = np.flatnonzero(np.diff(speech, prepend=False, append=False))
-    return edges[::2], edges[1::2]
+    speech = np.where(last >= 0, enters[last], speaking)
+    return np.flatnonzero(np.diff(speech, prepend=speaking))
+
+
+def joined(stretches: Stretches, options: SegmentationOptions) -> Stretches:
+    """The stretches with pauses shorter than ``min_silence`` closed."""
+    import numpy as np
+
+    apart = stretches[1:, 0] - stretches[:-1, 1] >= options.min_silence
+    first = np.concatenate(([True], apart))[: len(stretches)]
+    last = np.concatenate((apart, [True]))[: len(stretches)]
+    return np.column_stack((stretches[first, 0], stretches[last, 1]))
+
+
+def long_enough(stretches: Stretches, options: SegmentationOptions) -> Stretches:
+    return stretches[stretches[:, 1] - stretches[:, 0] >= options.min_speech]
+
+
+def padded(
+    stretches: Stretches, duration: float, options: SegmentationOptions
+) -> list[tuple[float, float]]:
+    """The stretches with ``pad`` on both sides, or half of a gap that is too short for both.
+
+    Within 0..``duration``, rounded to milliseconds.
+    """
+    import numpy as np
+
+    starts, ends = stretches.T
+    middles = (ends[:-1] + starts[1:]) / 2
+    starts = np.maximum(starts - options.pad, np.concatenate(([0.0], middles))[: len(starts)])
+    ends = np.minimum(ends + options.pad, np.concatenate((middles, [duration]))[-len(ends) :])
+    times = zip(starts.round(3).tolist(), ends.round(3).tolist(), strict=True)
+    return [time for time in times if time[0] < time[1]]  # above half a millisecond
 
 
 def _cuts(

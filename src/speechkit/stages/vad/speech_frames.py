@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 PEAK = 0.25  # of full scale (-12 dBFS): the peak of an amplified recording
 MOST_GAIN = 32.0  # as a factor: 30 dB
+# Of a stream, whose loudest speech may be still to come. More would make speech of the noise before
+# it: in half-minutes of meetings, `ten` has an F1 of 0.87 with these, of 0.85 with those above.
+STREAM_PEAK = 0.125  # -18 dBFS
+MOST_STREAM_GAIN = 8.0  # 18 dB
 WARM_UP = 5.12  # seconds before a stretch that are processed again; whole frames of every engine
 
 
@@ -39,6 +43,21 @@ def raised(waveform: Waveform, peak: float | None = None) -> Waveform:
     """
     gain = PEAK / max(peak_of(waveform) if peak is None else peak, PEAK / MOST_GAIN)
     return waveform * gain if gain > 1 else waveform
+
+
+def raised_so_far(waveform: Waveform, peak: float) -> tuple[Waveform, float]:
+    """The next piece of a stream, amplified where it is quiet so far; and the peak so far.
+
+    Each sample is amplified to `STREAM_PEAK` by the stream's peak up to itself, by at most
+    `MOST_STREAM_GAIN`, so that results don't depend on the pieces. ``peak``: before this piece.
+    """
+    import numpy as np
+
+    peaks = np.abs(waveform)
+    np.maximum.accumulate(peaks, out=peaks)
+    np.maximum(peaks, np.float32(peak), out=peaks)
+    gains = np.divide(STREAM_PEAK, peaks.clip(STREAM_PEAK / MOST_STREAM_GAIN, STREAM_PEAK))
+    return np.multiply(waveform, gains, dtype=np.float32), float(peaks[-1]) if len(peaks) else peak
 
 
 def peak_of(waveform: Waveform) -> float:

@@ -90,16 +90,13 @@ class CTranslate2Backend:
     def batch_size(self, beams: int, tried: int = 0) -> int:
         return CUDA_BATCH if self.device.startswith("cuda") else CPU_BATCH
 
-    def features(
-        self, waveforms: Sequence[Waveform], window: float | None = None
-    ) -> list[NDArray[np.float32]]:
+    def features(self, waveforms: Sequence[Waveform]) -> list[NDArray[np.float32]]:
         """Log-mel features [mels, frames] of each window."""
-        window = window or self.window(max(map(len, waveforms)) / SAMPLE_RATE)
         with self._stopwatch.part("features"):
-            return [self._features(waveform, window) for waveform in waveforms]
+            return [self._features(waveform) for waveform in waveforms]
 
-    def _features(self, waveform: Waveform, window: float) -> NDArray[np.float32]:
-        samples = round(window * SAMPLE_RATE)
+    def _features(self, waveform: Waveform) -> NDArray[np.float32]:
+        samples = round(self.window(len(waveform) / SAMPLE_RATE) * SAMPLE_RATE)
         padded = np.zeros(samples, np.float32)
         padded[: len(waveform)] = waveform
         frames = samples // self._extractor.hop_length

@@ -81,11 +81,10 @@ class Backend(Protocol):
         """The seconds of the window in which a clip is encoded, whatever it is batched with."""
         ...
 
-    def features(self, waveforms: Sequence[Waveform], window: float | None = None) -> Any:
-        """What `encode` takes for these clips, with a row for each.
+    def features(self, waveforms: Sequence[Waveform]) -> Any:
+        """What `encode` takes for these clips, which share a `window`, with a row for each.
 
-        They share a ``window`` in seconds; without it, the `window` of the longest. Called ahead of
-        the model, in another thread.
+        Called ahead of the model, in another thread.
         """
         ...
 

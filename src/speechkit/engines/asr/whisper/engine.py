@@ -103,13 +103,12 @@ class TorchBackend:
     def _frames_of(seconds: float) -> int:
         return round(seconds * SAMPLE_RATE / HOP)
 
-    def features(self, waveforms: Sequence[Waveform], window: float | None = None) -> torch.Tensor:
+    def features(self, waveforms: Sequence[Waveform]) -> torch.Tensor:
         """Features [windows, mels, frames], or on CUDA the padded waveforms [windows, samples].
 
         There the features are computed when the windows are encoded.
         """
-        window = window or self.window(max(map(len, waveforms)) / SAMPLE_RATE)
-        frames = self._frames_of(window)
+        frames = self._frames_of(self.window(max(map(len, waveforms)) / SAMPLE_RATE))
         if not self._on_card:
             with self._stopwatch.part("features"):
                 return torch.cat(

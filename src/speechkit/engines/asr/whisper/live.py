@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,11 +16,6 @@ if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.languages import LanguageOption
     from speechkit.engines.asr.whisper.options import WhisperOptions
     from speechkit.engines.protocols import Clip
-
-# Windows on a CPU, which takes most of its time for the encoder: as in `CTranslate2Backend`.
-SHORTEST = 10.0
-STEP = 2.5
-TAIL = 1.0
 
 
 class LiveWhisper(LiveDecoder):
@@ -41,13 +35,13 @@ class LiveWhisper(LiveDecoder):
         self._context = context
         beams, temperatures = options.beam_size, options.temperature
         self._at_once = FallbackDecoder(backend, beams, temperatures[:1])
-        self._thorough = FallbackDecoder(backend, beams, temperatures)
+        self._thorough = FallbackDecoder(backend, beams, temperatures[:2])
         self.longest = backend.chunk
 
     def hear(self, clip: Clip, said: Sequence[Word], *, ended: bool) -> LiveHypothesis:
-        """As `LiveDecoder`: with a fallback to other temperatures only once the speech has
-        ``ended``."""
-        features = self._backend.features([clip.waveform], self._window(clip.seconds))
+        """As `LiveDecoder`. Once the speech has ``ended``, a text in doubt is decoded again by a
+        wider search and at one other temperature, no more: somebody waits."""
+        features = self._backend.features([clip.waveform])
         encoded = self._backend.encode(features, 1)
         language = self._language_of(clip, encoded)
         start = self._vocabulary.start(language, self._task)
@@ -66,16 +60,10 @@ class LiveWhisper(LiveDecoder):
             words = word_times.spaced(words, language)
         return LiveHypothesis(tuple(words), language, flags=assessed.flags)
 
-    def _window(self, seconds: float) -> float:
-        if seconds <= self._backend.context or self._backend.device != "cpu":
-            return self._backend.window(seconds)
-        steps = math.ceil((seconds + TAIL) / STEP)
-        return min(self._backend.chunk, max(SHORTEST, steps * STEP))
-
     def _language_of(self, clip: Clip, encoded: Any) -> str | None:
         if not self._vocabulary.languages:
             return "en"
-        known = self._language.fixed or clip.language
+        known = self._language.fixed or (None if self._language.each else clip.language)
         return known or self._language.likeliest(self._backend.languages(encoded)[0])[0]
 
     def _tokens(self, word: Word) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import platform
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from speechkit.engines.protocols import SAMPLE_RATE
+from speechkit.engines.vad.late_frames import LateFrames
 from speechkit.errors import EngineFailed, EngineMissing
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ HOP = 256  # samples; the library's own step: called with 160 it repeats these f
 # The library answers for a frame two frames later: its window of 768 samples is centred one frame
 # back, and its network looks one frame ahead. Measured: onsets and offsets come 28 to 35 ms late.
 FRAMES_LATE = 2
-BLOCK_FRAMES = 4096  # converted to int16 at once: a minute
+BLOCK = 4096 * HOP  # samples converted to int16 at once: a minute
 BINARIES = {  # by system and machine, below the package's folder
     ("Linux", "x86_64"): "lib/Linux/x64/libten_vad.so",
     ("Darwin", "arm64"): "lib/macOS/ten_vad.framework/Versions/A/ten_vad",
@@ -46,31 +48,49 @@ class TenVad:
         self._library = _library()
 
     def probabilities(self, waveforms: Sequence[Waveform]) -> list[NDArray[np.float32]]:
-        return [self._frames(waveform) for waveform in waveforms]
+        streams = [(self.stream(), waveform) for waveform in waveforms]
+        return [np.concatenate((one.feed(waveform), one.finish())) for one, waveform in streams]
 
-    def _frames(self, waveform: Waveform) -> NDArray[np.float32]:
-        answers = np.empty(-(-len(waveform) // HOP), np.float32)
-        audio = np.empty(min(len(answers), BLOCK_FRAMES) * HOP, np.int16)
-        process, flag = self._library.ten_vad_process, ctypes.c_int32()
-        flag_at = ctypes.addressof(flag)  # speech or not at the library's own threshold: not used
+    def stream(self) -> TenStream:
+        return TenStream(self._library)
 
-        handle = ctypes.c_void_p()
-        if self._library.ten_vad_create(ctypes.byref(handle), HOP, 0.5) != 0:
+
+class TenStream:
+    """A VadStream: a frame is known 32 ms after its end.
+
+    The library's half a megabyte is freed by `finish`, or with the stream itself.
+    """
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._process = library.ten_vad_process
+        self._handle = ctypes.c_void_p()
+        if library.ten_vad_create(ctypes.byref(self._handle), HOP, 0.5) != 0:
             raise EngineFailed("TEN VAD could not be started: its library refused a new handle.")
-        try:
-            for first in range(0, len(answers), BLOCK_FRAMES):
-                block = answers[first : first + BLOCK_FRAMES]
-                part = to_int16(waveform[first * HOP :][: len(audio)])
-                audio[: len(part)] = part
-                audio[len(part) :] = 0
-                frames = _addresses(audio[: len(block) * HOP], HOP)
-                results = _addresses(block, 1)
-                for frame, answer in zip(frames, results, strict=True):
-                    process(handle, frame, HOP, answer, flag_at)
-        finally:
-            self._library.ten_vad_destroy(ctypes.byref(handle))
-        unanswered = min(FRAMES_LATE, len(answers))  # the last frames take the last answer
-        return np.concatenate((answers[FRAMES_LATE:], np.repeat(answers[-1:], unanswered)))
+        self._free = weakref.finalize(self, library.ten_vad_destroy, ctypes.byref(self._handle))
+        self._rest = np.zeros(0, np.int16)  # of a frame that is not complete
+        self._frames = LateFrames(FRAMES_LATE)
+
+    def feed(self, waveform: Waveform) -> NDArray[np.float32]:
+        blocks = [waveform[first : first + BLOCK] for first in range(0, len(waveform), BLOCK)]
+        known = [self._frames.known(self._answers(to_int16(block))) for block in blocks]
+        return np.concatenate([np.zeros(0, np.float32), *known])
+
+    def finish(self) -> NDArray[np.float32]:
+        known = self._frames.known(self._answers(np.zeros(-len(self._rest) % HOP, np.int16)))
+        self._free()
+        return np.concatenate((known, self._frames.last()))
+
+    def _answers(self, samples: NDArray[np.int16]) -> NDArray[np.float32]:
+        """The library's answers to the frames that are complete with these samples."""
+        audio = np.concatenate((self._rest, samples))
+        answers = np.empty(len(audio) // HOP, np.float32)
+        self._rest = audio[len(answers) * HOP :].copy()
+        process, handle, flag = self._process, self._handle, ctypes.c_int32()
+        flag_at = ctypes.addressof(flag)  # speech or not at the library's own threshold: not used
+        frames = _addresses(audio[: len(answers) * HOP], HOP)
+        for frame, answer in zip(frames, _addresses(answers, 1), strict=True):
+            process(handle, frame, HOP, answer, flag_at)
+        return answers
 
 
 def to_int16(waveform: Waveform) -> NDArray[np.int16]:

@@ -1,0 +1,37 @@
+"""What a live session has to know to go on where it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from speechkit.engines.protocols import SAMPLE_RATE
+from speechkit.records import Word
+from speechkit.stages.vad.speech_frames import WARM_UP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionState:
+    """The state of a `LiveSession` after a feed; samples and seconds of the stream.
+
+    ``heard``: samples so far. ``anchor``: the sample at which the VAD has begun anew, and ``peak``
+    the audio's until then. ``begin``: the sample at which the clip for the recogniser begins; None
+    before there is speech. ``ended``: all words of the speech up to here are final. ``settled``:
+    finals and gaps cover the audio up to here. ``said``: the final words in the clip, with their
+    tokens; ``previous``: those of the last hypothesis that were not final. ``language``: of the
+    stream, once it is known.
+    """
+
+    heard: int = 0
+    anchor: int = 0
+    peak: float = 0.0
+    begin: int | None = None
+    ended: float = 0.0
+    settled: float = 0.0
+    said: tuple[Word, ...] = ()
+    previous: tuple[Word, ...] = ()
+    language: str | None = None
+
+    @property
+    def replay_from(self) -> int:
+        """The sample from which `LiveSession.replay` needs the audio, up to ``heard``."""
+        return max(0, self.anchor - round(WARM_UP * SAMPLE_RATE))
