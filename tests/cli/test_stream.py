@@ -65,6 +65,7 @@ def test_a_file_and_the_same_audio_on_stdin(env: dict[str, str], talk: Path, pcm
         (["-", "--policy", "guess"], "--policy guess: there are attention and agreement"),
         (["-", "--vad", "none"], "--vad none: there are ten, silero"),
         (["-", "-f", "srt", "-f", "vtt"], "only one format fits on stdout; give --output-dir"),
+        (["-", "-f", "srt", "-o", "-"], "only one format fits on stdout; give --output-dir"),
         (["-", "--restart"], "--restart needs an output file (-o)"),
         (["-", "-o", "events.txt"], "-o events.txt: the output manifest ends in .jsonl or .json"),
     ],
@@ -109,6 +110,15 @@ def test_an_output_and_the_texts_beside_it(env: dict[str, str], talk: Path, tmp_
     other = (talk, "-o", tmp_path / "b.jsonl", "--output-dir", texts, "-f", "srt")
     foreign = stream(env, *other, code=2)
     assert "holds the output of another run" in foreign.err
+
+
+def test_events_on_stdout_and_in_a_folder(env: dict[str, str], talk: Path, tmp_path: Path) -> None:
+    """Of a file whose name has two lines."""
+    named = tmp_path / "two\nlines.flac"
+    named.symlink_to(talk)
+    done = stream(env, named, "-o", "-", "--output-dir", tmp_path / "out", "-f", "txt")
+    assert kept(records(done.out)) == records(tmp_path / "out" / "stream.jsonl")
+    assert "two\\nlines.flac, 13 words" in done.err
 
 
 def test_a_reader_that_goes_away(env: dict[str, str], pcm: bytes, tmp_path: Path) -> None:

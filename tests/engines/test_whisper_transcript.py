@@ -41,6 +41,13 @@ def said(vocabulary: Vocabulary, found: list[Span]) -> list[tuple[float, float, 
     return [(one.start, one.end, vocabulary.decode(one.tokens).strip()) for one in found]
 
 
+def test_only_tokens_of_text_are_spoken(vocabulary: Vocabulary) -> None:
+    heard = tokens(vocabulary, "one two")
+    assert vocabulary.spoken([vocabulary.spelt(token) for token in heard]) == heard
+    for strange in ("<|endoftext|>", "no such token"):
+        assert vocabulary.spoken(["one", strange]) is None
+
+
 def test_segments_lie_between_timestamps(vocabulary: Vocabulary) -> None:
     heard = tokens(vocabulary, 0.2, "one two", 1.0, 1.5, "six", 2.0)
     assert said(vocabulary, spans(heard, vocabulary, 3.0)) == [

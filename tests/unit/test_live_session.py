@@ -64,6 +64,31 @@ class Distracted(LoudnessDecoder):
         return replace(found, words=tuple(word for word in found.words if word.end < 2.0))
 
 
+class ShortOfBreath(Loudness):
+    """Hears clips of two seconds at most."""
+
+    max_window = 2.0
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def live(self) -> LiveDecoder:
+        return Breathless(self)
+
+
+class Breathless(LoudnessDecoder):
+    longest = ShortOfBreath.max_window
+
+    def __init__(self, engine: ShortOfBreath) -> None:
+        self._engine = engine
+
+    def hear(self, clip: Clip, said: Sequence[Word], *, ended: bool) -> LiveHypothesis:
+        assert clip.seconds <= self.longest
+        self._engine.asked += 1
+        assert self._engine.asked < 1000, "it hears the same again and again"
+        return super().hear(clip, said, ended=ended)
+
+
 class Deaf(Loudness):
     """Hears no words."""
 
@@ -126,6 +151,17 @@ def test_silence_is_a_gap(vad: VadEngine, sentences: list[Waveform]) -> None:
     gap = next(event for event in events if isinstance(event, Gap))
     assert gap.end == pytest.approx(60.0, abs=CELL)
     assert stream.events(nothing[:0]) == [End(seconds=0.0, emitted=0.0)]
+
+
+def test_clips_no_longer_than_a_step(vad: VadEngine, sentences: list[Waveform]) -> None:
+    """Each begins later than the one before."""
+    talk = with_pauses(sentences[:2], [0.3, 0.5])
+    for step in (0.5, 5.0):
+        engine = ShortOfBreath()
+        events = Stream(engine, vad, replace(OPTIONS, step=step)).events(talk)
+        seconds = sum(word.end - word.start for word in said(events))
+        assert seconds == pytest.approx(len(talk) / SAMPLE_RATE - 0.8, rel=0.3)
+        assert engine.asked < 100
 
 
 def test_speech_without_words_is_a_gap_of_its_own(vad: VadEngine, talk: Waveform) -> None:

@@ -251,6 +251,16 @@ def test_a_pipe_that_hurries_is_never_heard_before_it_is_there(wall: list[float]
     assert heard == 60
 
 
+def test_a_first_block_longer_than_a_step_came_early(wall: list[float]) -> None:
+    """As from a pipe that hurries, or from a log."""
+    clock = WallClock()
+    with Feed(Blocks([8.0]), clock, step=STEP, say=Silent()) as feed:
+        until(lambda: feed._has_ended)
+        wall[0] += 0.3  # of work
+        (step,) = taken(feed)
+        assert clock.now() == len(step) / RATE == 8.0
+
+
 @pytest.mark.parametrize("clock", [VirtualClock(), WallClock()])
 def test_stopped_the_stream_ends_with_what_was_read(clock: Clock) -> None:
     stopped = threading.Event()

@@ -13,7 +13,7 @@ from speechkit.commands.console import conclude, data_stream, say
 from speechkit.commands.device_options import DeviceFlags
 from speechkit.commands.engine_options import EngineGroup
 from speechkit.commands.options import RunFlags, takes, without
-from speechkit.commands.stream_options import SourceFlags, StepFlags, StreamOutputFlags
+from speechkit.commands.stream_options import TEXT, SourceFlags, StepFlags, StreamOutputFlags
 from speechkit.errors import SourceFailed
 
 if TYPE_CHECKING:
@@ -81,13 +81,13 @@ def stream(
     if run.summary:
         atomic.refuse_special(run.summary)
     logs.configure(replace(logs.settings(), places={"stage": "stream"}))
-    names, layout, options = outputs.names(), subtitles.layout(), steps.options()
+    on_stdout = outputs.on_stdout(is_terminal=sys.stdout.isatty())
+    layout, options = subtitles.layout(), steps.options()
     output = outputs.kept(source, run, layout)
     engines = find_engines(_asr(recognition, engine_options), device.hardware(), steps.vad)
     audio = open_source(source, source_flags.options())
     listener = Listener(engines=engines, options=options, clock=source_flags.clock(audio))
-    on_stdout = () if outputs.output_dir else names or (() if output else ("jsonl",))
-    with _shown(names, on_stdout, layout, audio.seconds) as (viewers, say_so):
+    with _shown(on_stdout, layout, audio.seconds) as (viewers, say_so):
         summary = hear(audio, listener, output, viewers, say=say_so, signals=True)
     code = conclude(StreamReport(summary), run.summary)
     if summary.error:
@@ -108,18 +108,17 @@ def _asr(recognition: RecognitionFlags, engine_options: Mapping[str, Any]) -> As
 
 @contextmanager
 def _shown(
-    names: Sequence[str], on_stdout: Sequence[str], layout: Layout, seconds: float | None
+    on_stdout: Sequence[str], layout: Layout, seconds: float | None
 ) -> Iterator[tuple[list[Viewer], Callable[[str], object]]]:
     """What shows the events on stdout, and what says how it goes.
 
-    A terminal shows text, unless a format is named. ``seconds``: of the audio, if known.
+    ``seconds``: of the audio, if known.
     """
     from speechkit.reports.stream import StreamProgress
     from speechkit.serving.stream.live_formats import FormatView, live_format
 
-    is_terminal = sys.stdout.isatty()
     with data_stream() as data:
-        if is_terminal and not names:
+        if TEXT in on_stdout:
             from speechkit.reports.live_line import LiveLine
 
             with LiveLine(data) as line:

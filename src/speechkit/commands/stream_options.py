@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from speechkit.serving.stream.clock import Clock
     from speechkit.serving.stream.resumable import StreamOutput
 
+TEXT = "text"
 SAMPLE_FORMATS = ("s16", "f32")
 PACES = ("1", "max")
 DEFAULTS = StreamOptions()
@@ -164,9 +165,24 @@ class StreamOutputFlags:
     def names(self) -> tuple[str, ...]:
         """The formats, each once. Raises `UsageError` for several on stdout."""
         names = [require_choice(name, FORMATS, "--format") for name in self.format or []]
-        if len(set(names)) > 1 and self.output_dir is None:
+        if len({*names, *self._events()}) > 1 and self.output_dir is None:
             raise UsageError("only one format fits on stdout; give --output-dir")
         return tuple(dict.fromkeys(names))
+
+    def on_stdout(self, *, is_terminal: bool) -> tuple[str, ...]:
+        """The formats that stdout gets; a terminal gets `TEXT` unless one is named. Raises
+        `UsageError` for several."""
+        names = self.names()
+        if self.output == "-":
+            return self._events()
+        if is_terminal and not names:
+            return (TEXT,)
+        if self.output_dir is not None:
+            return ()
+        return names or (() if self.output else ("jsonl",))
+
+    def _events(self) -> tuple[str, ...]:
+        return ("jsonl",) if self.output == "-" else ()
 
     def kept(self, source: str, run: RunFlags, layout: Layout) -> StreamOutput | None:
         """The file of the events, and those beside it. Raises `UsageError`."""

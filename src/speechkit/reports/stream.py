@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from speechkit.io.file_names import shown
 from speechkit.reports.plurals import counted
 from speechkit.reports.progress import PLAIN_SECONDS, clock
 from speechkit.runtime.logs import say
@@ -47,9 +47,9 @@ class StreamReport:
 
     def _lines(self) -> Iterator[str]:
         summary = self.summary
-        target = f" -> {Path(summary.output)}" if summary.output else ""
+        target = f" -> {shown(summary.output)}" if summary.output else ""
         yield (
-            f"stream: {clock(summary.audio_seconds)} of {summary.source}, "
+            f"stream: {clock(summary.audio_seconds)} of {shown(summary.source)}, "
             f"{counted(summary.words, 'word')} in {counted(summary.finals, 'final')}{target}"
         )
         gaps = ", ".join(f"{reason} {seconds:.1f} s" for reason, seconds in summary.gaps.items())

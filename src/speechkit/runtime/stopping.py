@@ -29,8 +29,8 @@ class StopRequest:
     def __init__(self, cancel: threading.Event | None = None, *, signals: bool = False) -> None:
         self._cancel = cancel
         self._signalled = False
-        self._gently = self._twice = False
-        self._how, self._since = BRIEFLY, 0.0
+        self._gently = False
+        self._how, self._twice, self._since = BRIEFLY, "", 0.0
         heard = DRAIN_SIGNALS if signals else ()
         self._handlers = {number: signal.getsignal(number) for number in heard}
 
@@ -64,16 +64,16 @@ class StopRequest:
         return "cancelled" if self._cancelled else "stopped by a signal"
 
     @contextmanager
-    def gently(self, how: str = BRIEFLY, *, twice: bool = False) -> Iterator[None]:
+    def gently(self, how: str = BRIEFLY, *, twice: str = "") -> Iterator[None]:
         """Inside, a signal raises no exception; with ``twice``, a second one does.
 
-        ``how``: what it says after the name of the signal.
+        ``how``: what it says after the name of the signal. ``twice``: how that exception ends.
         """
         self._gently, self._twice, self._how = True, twice, how
         try:
             yield
         finally:
-            self._gently = self._twice = False
+            self._gently, self._twice = False, ""
             if self._signalled:
                 self._ignore()
 
@@ -102,7 +102,7 @@ class StopRequest:
             how = self._how if goes_on else "stopping"
             logs.say(f"{name}: {how}", "signal", "warning", signal=name)
         if not goes_on:
-            raise Drained(f"{self.cause}; {GO_ON}")
+            raise Drained(f"{self.cause}; {self._twice or GO_ON}")
 
     def _ignore(self) -> None:
         for number in self._handlers:

@@ -100,7 +100,7 @@ class _Training:
         self._settle()
         while not self._state.ended:
             self._since = time.monotonic()
-            with self._stop.gently(FINISH, twice=True):
+            with self._stop.gently(FINISH, twice=GO_ON):
                 diverged = self._train_to_checkpoint()
                 if diverged:
                     self._go_back()

@@ -182,6 +182,7 @@ class Feed:
             self._arrived += len(block)
             self._blocks.append(block)
             if is_first and not self._is_exact:
-                self._clock.set(self._arrived / SAMPLE_RATE)
+                now = min(self._arrived, self._first + self._step)  # what is beyond came early
+                self._clock.set(now / SAMPLE_RATE)
             self._changed.notify_all()
             return True

@@ -83,7 +83,7 @@ class Hearing:
             heard=state.heard,
             stopped=lambda: stop.is_set,
         )
-        with stop.gently(how, twice=True), feed:
+        with stop.gently(how, twice=otherwise or "what is not out yet is lost"), feed:
             asr, vad = listener.engines.build()
             session = LiveSession(asr, vad, listener.options, listener.clock, state)
             if state.heard:

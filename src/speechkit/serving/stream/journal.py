@@ -1,8 +1,8 @@
 """The journal of a stream: a `PartFile` that also keeps the states from which it can go on.
 
 Every line is ``checksum TAB state TAB event TAB event…`` in JSON: what the stream has said for good
-since the line before, and its state after that. A line is there as a whole or not at all, so a
-stream that is killed goes on from the last state.
+since the line before, if anything, and its state after that. A line is there as a whole or not at
+all, so a stream that is killed goes on from the last state.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class StreamJournal(PartFile):
                 offset = self._reader.tell()
 
     def _take_in(self, fields: list[bytes], offset: int) -> bool:
-        if len(fields) < 2:
+        if not fields:
             return False
         self.state = typed_json.parse(fields[0])
         self.has_ended = fields[-1].startswith(END)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -73,12 +73,14 @@ class PcmLog:
         """
         end = self.end if end is None else end
         at = start
-        for begins, path in self._pieces():
+        for begins, path in _pieces(self._folder):
             if begins > at or at >= end:
                 break
             with output_errors(path), open_regular(path) as file:
                 file.seek(WIDTH * (at - begins))
                 waveform = np.frombuffer(file.read(WIDTH * (end - at)), "<f4").astype(np.float32)
+            if not np.isfinite(waveform).all():
+                raise OutputFailed(f"{path}: is damaged; --restart begins the stream anew")
             if len(waveform):
                 at += len(waveform)
                 yield waveform
@@ -87,15 +89,10 @@ class PcmLog:
 
     def forget(self, before: int) -> None:
         """Remove the pieces that end at the sample ``before`` or earlier."""
-        pieces = self._pieces()
+        pieces = _pieces(self._folder)
         for (_, path), (next_begins, _) in itertools.pairwise(pieces):
             if next_begins <= before:
                 path.unlink(missing_ok=True)
-
-    def remove(self) -> None:
-        """The stream has ended: none of it is needed any more."""
-        self.__exit__()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def recorded(self, source: Source, start: int) -> RecordedSource:
         """The source after what is in the log from the sample ``start`` on, and added to it."""
@@ -104,7 +101,7 @@ class PcmLog:
     def _mended(self) -> int:
         """Cut off half samples, and return the sample after the last one; 0 where there is none."""
         end = 0
-        for begins, path in self._pieces():
+        for begins, path in _pieces(self._folder):
             if end and begins != end:
                 raise self._gap(end, begins)
             with open_append(path) as file:
@@ -130,11 +127,6 @@ class PcmLog:
     def _path(self, begins: int) -> Path:
         return self._folder / f"{begins:012}{SUFFIX}"
 
-    def _pieces(self) -> list[tuple[int, Path]]:
-        """The first sample and the file of each, in order."""
-        paths = sorted(self._folder.glob(f"*{SUFFIX}"))
-        return [(int(path.stem), path) for path in paths if path.stem.isdecimal()]
-
 
 class RecordedSource(Source):
     """What a log holds already, then another source, recorded as it is read.
@@ -159,3 +151,17 @@ class RecordedSource(Source):
         except NoAudio:
             if not goes_on:
                 raise
+
+
+def remove_log(folder: Path) -> None:
+    """Remove the pieces of a log, and its folder unless it holds something else."""
+    with suppress(OSError):
+        for _, path in _pieces(folder):
+            path.unlink()
+        folder.rmdir()
+
+
+def _pieces(folder: Path) -> list[tuple[int, Path]]:
+    """The first sample and the file of each piece, in order."""
+    paths = sorted(folder.glob(f"*{SUFFIX}"))
+    return [(int(path.stem), path) for path in paths if path.stem.isdecimal()]

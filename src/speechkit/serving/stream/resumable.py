@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ from speechkit.io.run_identity import RunIdentity
 from speechkit.runtime.stopping import GO_ON
 from speechkit.serving.stream.events import Event, Partial, from_json, to_json
 from speechkit.serving.stream.journal import StreamJournal
-from speechkit.serving.stream.pcm_log import PcmLog
+from speechkit.serving.stream.pcm_log import PIECE, PcmLog, remove_log
 from speechkit.serving.stream.state import SessionState
 
 if TYPE_CHECKING:
@@ -67,30 +66,36 @@ def kept(
             return
     with _resumable(), StreamJournal(path, identity, restart=output.restart) as journal:
         if journal.is_new:
-            shutil.rmtree(output.audio, ignore_errors=True)
+            remove_log(output.audio)
         with _files(output, _past(journal.part, journal.events(), account)) as files:
             if not journal.has_ended:
                 for events in _heard(source, hearing, output, journal):
                     for file in files:
                         file.write(events)
                     yield events
-        shutil.rmtree(output.audio, ignore_errors=True)  # first: no kill may leave it behind
+        remove_log(output.audio)  # first: no kill may leave it behind
         journal.publish(journal.events(), account.errors)
 
 
 def _heard(
     source: Source, hearing: Hearing, output: StreamOutput, journal: StreamJournal
 ) -> Generator[list[Event], None, None]:
-    """What the source says from the last state in the journal on, once it is in the journal."""
+    """What the source says from the last state in the journal on, once it is in the journal.
+
+    In a long silence, only the state is: no more than a minute is heard again, and the log of a
+    pipe doesn't grow.
+    """
     state = _state(journal)
+    kept_from = state.replay_from
     with _continued(source, state, output.audio) as (rest, replayed, forget):
         steps = hearing.steps(rest, state, replayed, otherwise=GO_ON)
         with closing(steps):
             for events, after in steps:
                 final = [to_json(event) for event in events if not isinstance(event, Partial)]
-                if final:
+                if final or after.replay_from - kept_from >= PIECE:
                     journal.append(final, asdict(after))
-                    forget(after.replay_from)
+                    kept_from = after.replay_from
+                    forget(kept_from)
                 yield events
 
 
@@ -123,9 +128,11 @@ def _state(journal: StreamJournal) -> SessionState:
     if journal.state is None:
         return SessionState()
     try:
-        return typed_json.to_dataclass(SessionState, journal.state)
+        state = typed_json.to_dataclass(SessionState, journal.state)
+        state.require_possible()
     except ValueError as e:
         raise _foreign(journal.part) from e
+    return state
 
 
 def _past(path: Path, lines: Iterable[bytes], account: Account) -> Iterator[Event]:

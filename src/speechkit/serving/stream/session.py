@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from speechkit.serving.stream.clock import Clock
     from speechkit.serving.stream.options import StreamOptions
 
-KEPT = 4.0  # seconds of a clip that are heard again after a cut while somebody speaks
+KEPT = 4.0  # seconds of a clip, at most, that are heard again after a cut while somebody speaks
 TELLING = 4.0  # seconds of speech in a clip, which tell the language of the stream
 AGAIN = 1.0  # seconds that a clip has to begin later, to be heard once more
 SILENT = 20.0  # seconds without speech, after which the VAD begins anew
@@ -65,7 +65,9 @@ class LiveSession:
         self._decoder = live_decoder(engine)
         self._longest = _sample(self._decoder.longest)
         self._finished = False
-        self._room = _sample(min(options.buffer, self._decoder.longest) - options.step)
+        longest = min(options.buffer, self._decoder.longest)
+        room = max(longest - options.step, longest / 2)
+        self._room, self._kept = _sample(room), min(KEPT, room / 2)
 
     @property
     def state(self) -> SessionState:
@@ -186,7 +188,7 @@ class LiveSession:
 
     def _cut(self, end: int, hypothesis: LiveHypothesis) -> Iterator[Event]:
         """Let the clip begin later, between two words, while somebody speaks."""
-        latest = end / SAMPLE_RATE - KEPT
+        latest = end / SAMPLE_RATE - self._kept
         said = self._state.said
         pauses = [
             (after.start - before.end, (before.end + after.start) / 2)

@@ -8,6 +8,8 @@ from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.records import Word
 from speechkit.stages.vad.speech_frames import WARM_UP
 
+SLACK = 0.1  # seconds, for what was rounded
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionState:
@@ -30,6 +32,16 @@ class SessionState:
     said: tuple[Word, ...] = ()
     previous: tuple[Word, ...] = ()
     language: str | None = None
+
+    def require_possible(self) -> None:
+        """Raise ValueError for a state that no session reaches."""
+        words = (*self.said, *self.previous)
+        times = [self.ended, self.settled, *(t for word in words for t in (word.start, word.end))]
+        if max(self.anchor, self.begin or 0) > self.heard:
+            raise ValueError("goes on behind the audio that was heard")
+        if max(times) > self.heard / SAMPLE_RATE + SLACK:
+            raise ValueError("knows more than the audio that was heard")
+        "".join(spelt.text for word in words for spelt in (word, *word.chars)).encode()
 
     @property
     def replay_from(self) -> int:

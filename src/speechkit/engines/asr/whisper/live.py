@@ -48,6 +48,8 @@ class LiveWhisper(LiveDecoder):
         beginning = [self._tokens(word) for word in said]
         forced = [token for tokens in beginning for token in tokens]
         prompt = [*self._context, *start, self._vocabulary.no_timestamps, *forced]
+        if len(forced) > self._backend.longest // 2:  # no model has said so much
+            return LiveHypothesis((), language)
         decoder = self._thorough if ended else self._at_once
         (assessed,) = decoder.decode([clip], features, encoded, [prompt], 1)
         tokens = assessed.believed
@@ -68,9 +70,8 @@ class LiveWhisper(LiveDecoder):
 
     def _tokens(self, word: Word) -> list[int]:
         """Those that the model has written, which the word carries with it."""
-        if word.chars:
-            return [self._vocabulary.token(char.text) for char in word.chars]
-        return self._vocabulary.encode(" " * word.spaced + word.text)
+        tokens = self._vocabulary.spoken([char.text for char in word.chars])
+        return tokens or self._vocabulary.encode(" " * word.spaced + word.text)
 
     def _words(self, groups: Sequence[Sequence[int]], alignment: Alignment) -> list[Word]:
         """The words of all groups of tokens, with their tokens."""

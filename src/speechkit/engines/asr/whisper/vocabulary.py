@@ -83,6 +83,12 @@ class Vocabulary:
         """A token as the vocabulary spells it, whatever its bytes."""
         return str(self._tokenizer.id_to_token(token))
 
+    def spoken(self, spellings: Sequence[str]) -> list[int] | None:
+        """The tokens of text that are `spelt` so, None where there are no such ones."""
+        found = map(self._tokenizer.token_to_id, spellings)
+        tokens = [token for token in found if token is not None and token < self.eot]
+        return tokens if len(tokens) == len(spellings) else None
+
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
