@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=60, help="of a stream")
     options, more = parser.parse_known_args()
     options.model = options.model or MODELS.get(options.engine)
-    if options.stage in {"asr", "stream"} and not options.model:
+    if options.stage == "asr" and not options.model:
         parser.error(f"--model: none is known for {options.engine}")
     benchlib.heading()
     with tempfile.TemporaryDirectory() as folder:
@@ -119,7 +119,8 @@ def measure_stream(options: argparse.Namespace, more: list[str], folder: Path) -
     (recording,) = benchlib.read_manifest(
         recordings.joined(sentences, folder, count=1, each=each, seed=7)
     )
-    engine = ("--engine", options.engine, "--model", options.model)
+    model = ["--model", options.model] if options.model else []
+    engine = ("--engine", options.engine, *model)
     command = ("stream", recording["audio_filepath"], *engine, "--pace", "max", *more)
     readings: list[tuple[float, float]] = []  # minutes of audio, bytes
     with subprocess.Popen(benchlib.speechkit(*command), stdout=subprocess.PIPE) as running:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from audiokit import whole
 from livekit import Remembering, Stream, said, with_pauses
 from speechkit.engines import registry
+from speechkit.engines.asr.whisper.backend import Search
 from speechkit.engines.protocols import SAMPLE_RATE, AsrEngine
 from speechkit.io import audio
 from speechkit.records import Word, text_of
@@ -48,12 +49,11 @@ def sentences(examples: Path) -> list[Waveform]:
 
 
 @pytest.fixture(scope="module")
-def tiny(english_whispers: dict[str, Path]) -> dict[str, AsrEngine]:
-    """Whisper tiny.en by engine."""
-    return {
-        engine: registry.create("asr", engine, model=str(path), device="cpu")
-        for engine, path in english_whispers.items()
-    }
+def tiny(english_whispers: dict[str, Path]) -> AsrEngine:
+    """Whisper tiny.en."""
+    model = str(english_whispers["faster-whisper"])
+    engine: AsrEngine = registry.create("asr", "faster-whisper", model=model, device="cpu")
+    return engine
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +66,9 @@ def base(whispers: dict[str, Path]) -> AsrEngine:
 
 
 @pytest.fixture(scope="module")
-def heard(tiny: dict[str, AsrEngine]) -> Remembering:
+def heard(tiny: AsrEngine) -> Remembering:
     """Whisper tiny.en, which computes no hypothesis twice."""
-    return Remembering(tiny["faster-whisper"])
+    return Remembering(tiny)
 
 
 def live(engine: AsrEngine) -> LiveDecoder:
@@ -82,10 +82,30 @@ def spelt(words: Sequence[Word]) -> list[str]:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_words_said_are_the_beginning_of_the_text(
-    tiny: dict[str, AsrEngine], sentences: list[Waveform], engine: str
+@pytest.mark.parametrize("beams", [1, 2])
+def test_a_draft_continues_the_text_that_ends_its_prompt(
+    untrained: dict[str, Path], sentences: list[Waveform], engine: str, beams: int
 ) -> None:
-    decoder, clip = live(tiny[engine]), whole(sentences[0])
+    whisper: Any = registry.create("asr", engine, model=str(untrained[engine]), device="cpu")
+    backend = whisper._backend
+    encoded = backend.encode(backend.features([sentences[0][: 2 * SAMPLE_RATE]]), 1)
+    prompt = [*backend.vocabulary.start("en", "transcribe"), backend.vocabulary.no_timestamps]
+
+    def tokens(said: Sequence[int]) -> list[int]:
+        (draft,) = backend.decode(encoded, [[*prompt, *said]], Search(beams), [12], 1)
+        return list(draft.tokens)
+
+    text = tokens([])
+    assert len(text) == 12
+    assert backend.vocabulary.text_at_end([*prompt, *text[:5]]) == 5
+    if beams == 1:
+        assert tokens(text[:5])[:7] == text[5:]
+
+
+def test_the_words_said_are_the_beginning_of_the_text(
+    tiny: AsrEngine, sentences: list[Waveform]
+) -> None:
+    decoder, clip = live(tiny), whole(sentences[0])
     words = decoder.hear(clip, (), ended=False).words
     assert text_of(words) == TOLD[0]
     assert words[0].start < 1.0

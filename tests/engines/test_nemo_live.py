@@ -185,6 +185,18 @@ def test_only_new_audio_is_computed(kind: str, engines: dict[str, Any], speech: 
     hook.remove()
 
 
+def test_features_are_those_of_the_whole(engines: dict[str, Any], speech: Waveform) -> None:
+    decoder = engines["ctc"].live()
+    with torch.inference_mode():
+        length = torch.tensor([len(speech)])
+        features, _ = decoder._model.preprocessor(
+            input_signal=torch.from_numpy(speech)[None], length=length
+        )
+        for start, end in ((0, 1), (1, 9), (8, 29), (200, 216), (300, len(speech) // HOP)):
+            found = decoder._features(speech, start, end)
+            torch.testing.assert_close(found, features[:, :, start:end], atol=1e-4, rtol=0)
+
+
 def test_how_a_clip_grows_makes_no_difference(engines: dict[str, Any], speech: Waveform) -> None:
     """Nor does another decoder beside it: the log probabilities are the same bits."""
     decoders = [engines["ctc"].live() for _ in range(2)]

@@ -165,6 +165,17 @@ def test_what_is_suppressed_is_never_said(wild: Models, monkeypatch: pytest.Monk
     assert all(later not in one.tokens for one in found)
 
 
+def test_what_is_never_first_may_continue_a_text(wild: Models) -> None:
+    backend, prompt = wild.backend, wild.prompt()
+    text = wild.drafts(prompt)[0].tokens
+    rules = replace(backend._checkpoint.generation, begin_suppress_tokens=(text[0], text[5]))
+    loop = DecodingLoop(backend._layers, backend.vocabulary, rules)
+    (found,) = loop.decode(wild.encoded[:1], [[*prompt, *text[:5]]], GREEDY, [7], 1)
+    assert found.tokens == text[5:12]
+    (begun,) = loop.decode(wild.encoded[:1], [prompt], GREEDY, [7], 1)
+    assert begun.tokens[0] != text[0]
+
+
 @pytest.fixture
 def crowd(wild: Models, examples: Path, monkeypatch: pytest.MonkeyPatch) -> Models:
     """Eleven windows; the end is what the first one says sixth, so that some end before others."""

@@ -213,6 +213,7 @@ def test_policies() -> None:
     hypothesis = LiveHypothesis(heard)
     agreement = replace(OPTIONS, policy=AGREEMENT)
     assert final_words(hypothesis, before, 4.0, agreement) == 2
+    assert final_words(hypothesis, before, 2.49, agreement) == 1
     assert final_words(hypothesis, (), 4.0, agreement) == 0
     assert final_words(hypothesis, (), 4.0, OPTIONS) == 3
     assert final_words(hypothesis, (), 3.49, OPTIONS) == 2

@@ -105,11 +105,11 @@ class StepFlags:
         StreamOption(
             choices=POLICIES,
             help="Words that are final while somebody speaks. attention: those that end --margin "
-            "before the end of the audio. agreement: those that two hypotheses agree on.",
+            "before the end of the audio. agreement: those of them on which two hypotheses agree.",
         ),
     ] = DEFAULTS.policy
     margin: Annotated[
-        float, StreamOption(metavar="SECONDS", help="Audio behind a word, for attention.")
+        float, StreamOption(metavar="SECONDS", help="Audio behind a word that is final.")
     ] = DEFAULTS.margin
     pause: Annotated[
         float, StreamOption(metavar="SECONDS", help="Silence after which all words are final.")

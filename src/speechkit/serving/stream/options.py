@@ -15,15 +15,15 @@ POLICIES = (ATTENTION, AGREEMENT)
 class StreamOptions:
     """The options of a stream; times in seconds. Raises `UsageError` for values out of range.
 
-    ``step``: of audio from one hypothesis to the next, at least. ``policy``: which words are final,
-    as in `policy.final_words`; ``margin``: of `ATTENTION`. ``pause``: a silence after which all
-    words are final. ``buffer``: the longest audio that is decoded at once. ``segmentation``: of the
+    ``step``: of audio from one hypothesis to the next, at least. ``policy`` and ``margin``: which
+    words are final, as in `policy.final_words`. ``pause``: a silence after which all words are
+    final. ``buffer``: the longest audio that is decoded at once. ``segmentation``: of the
     VAD.
     """
 
     step: float = 0.5
-    policy: str = ATTENTION
-    margin: float = 0.5
+    policy: str = AGREEMENT
+    margin: float = 0.3
     pause: float = 0.4
     buffer: float = 12.0
     segmentation: SegmentationOptions = DEFAULTS["silero"]
