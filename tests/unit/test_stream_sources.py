@@ -335,6 +335,12 @@ def test_ffmpeg_reads_on_behind_damage(tmp_path: Path) -> None:
     assert "is damaged" in source.remarks[0]
 
 
+def test_a_folder_whose_name_has_two_lines(tmp_path: Path) -> None:
+    (tmp_path / "two\nlines").mkdir()
+    with pytest.raises(UsageError, match=r"two\\nlines: is no file"):
+        open_source(str(tmp_path / "two\nlines"), SourceOptions())
+
+
 def test_a_file_that_is_no_audio(tmp_path: Path) -> None:
     path = tmp_path / "text.mp3"
     path.write_text("This is no audio.")

@@ -48,7 +48,9 @@ class AudioFile(Source):
         if not Path(path).exists():
             raise UsageError(f"{shown(path)}: no such file{unicode_hint(path)}")
         if not Path(path).is_file():
-            raise UsageError(f"{path}: is no file; a stream takes one, or a pipe as - (stdin)")
+            raise UsageError(
+                f"{shown(path)}: is no file; a stream takes one, or a pipe as - (stdin)"
+            )
         self.name = path
         with source_errors():
             self.seconds = estimated_seconds(path)
