@@ -89,6 +89,28 @@ def test_events_and_their_json() -> None:
             assert from_json(record) == event
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("type", "partial"),
+        ("type", []),
+        ("start", "1"),
+        ("end", -1.0),
+        ("emitted", None),
+        ("words", [{"word": 1, "start": 0.0, "end": 1.0}]),
+        ("words", [["a"]]),
+        ("words", 1),
+        ("flags", [1]),
+        ("lang", 1),
+        ("other", 1),
+    ],
+)
+def test_what_is_no_event_is_refused(key: str, value: object) -> None:
+    record = {**to_json(SAID[1]), key: value}
+    with pytest.raises((ValueError, TypeError, LookupError)):
+        from_json(record)
+
+
 def _append(journal: StreamJournal, number: int) -> None:
     said = [to_json(final(f"word{number}", number, number + 1))] * (1 + number % 2)
     journal.append(said, {"heard": number})

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from speechkit.io import typed_json
 from speechkit.records import Record, Word, text_of
 
 
@@ -66,6 +67,7 @@ class End:
 
 Event = Partial | Final | Gap | End
 Settled = Final | Gap  # tiles the audio
+_KINDS: dict[str, type[Final | Gap | End]] = {"final": Final, "gap": Gap, "end": End}
 
 
 def to_json(event: Event) -> Record:
@@ -103,18 +105,14 @@ def to_json(event: Event) -> Record:
 
 
 def from_json(record: Mapping[str, Any]) -> Final | Gap | End:
-    """The event of an object that `to_json` has made of one that is no partial."""
-    if record["type"] == "end":
-        return End(seconds=record["seconds"], emitted=record["emitted"], error=record.get("error"))
-    times = {name: record[name] for name in ("start", "end", "emitted")}
-    if record["type"] == "gap":
-        return Gap(**times, reason=record["reason"])
-    return Final(
-        **times,
-        words=tuple(map(_word_of, record["words"])),
-        language=record.get("lang"),
-        flags=tuple(record.get("flags", ())),
-    )
+    """The event of an object that `to_json` has made of one that is no partial. Raise ValueError,
+    TypeError or LookupError for any other object."""
+    kind = _KINDS[record["type"]]
+    names = {"lang": "language"}
+    fields = {names.get(key, key): record[key] for key in record if key not in ("type", "text")}
+    if kind is Final:
+        fields["words"] = [_fields(word) for word in record["words"]]
+    return typed_json.to_dataclass(kind, fields)
 
 
 def _word(word: Word) -> dict[str, Any]:
@@ -124,6 +122,5 @@ def _word(word: Word) -> dict[str, Any]:
     return {"word": word.text, **times, **sure, **joined}
 
 
-def _word_of(record: Mapping[str, Any]) -> Word:
-    times = record["start"], record["end"]
-    return Word(record["word"], *times, record.get("confidence"), record.get("spaced", True))
+def _fields(word: Mapping[str, Any]) -> dict[str, Any]:
+    return {"text": word["word"], **{key: word[key] for key in word if key != "word"}}
