@@ -16,7 +16,7 @@ class StreamOptions:
     """The options of a stream; times in seconds. Raises `UsageError` for values out of range.
 
     ``step``: of audio from one hypothesis to the next, at least. ``policy``: which words are final,
-    as in `policy.final_words`; ``margin``: of `ATTENTION`. ``pause``: a silence after which all
+    as in `policy.final_words`, and its ``margin``. ``pause``: a silence after which all
     words are final. ``buffer``: the longest audio that is decoded at once. ``segmentation``: of the
     VAD.
     """

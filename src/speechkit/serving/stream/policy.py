@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from speechkit.records import Word
-from speechkit.serving.stream.options import ATTENTION
+from speechkit.serving.stream.options import AGREEMENT
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import LiveHypothesis
@@ -21,20 +21,18 @@ def final_words(
     """The number of leading words that are final, of a hypothesis on ``heard`` seconds of audio.
 
     `ATTENTION`: those that end ``margin`` seconds before the end of the audio, by the decoder's
-    attention to it (S. Papi et al., "AlignAtt", 2023). `AGREEMENT`: those that the ``previous``
-    hypothesis has as well (D. Macháček et al., "Turning Whisper into Real-Time Transcription
-    System", 2023). None of a hypothesis in doubt but those the decoder promises.
+    attention to it (S. Papi et al., "AlignAtt", 2023). `AGREEMENT`: of these, those that the
+    ``previous`` hypothesis has as well (D. Macháček et al., "Turning Whisper into Real-Time
+    Transcription System", 2023). None of a hypothesis in doubt but those the decoder promises.
     """
-    words = hypothesis.words
     if hypothesis.flags:
         return hypothesis.stable
-    if options.policy == ATTENTION:
-        latest = heard - options.margin
-        found = sum(1 for _ in takewhile(lambda word: word.end <= latest, words))
-    else:
+    latest = heard - options.margin
+    words = list(takewhile(lambda word: word.end <= latest, hypothesis.words))
+    if options.policy == AGREEMENT:
         pairs = zip(words, previous, strict=False)
-        found = sum(1 for _ in takewhile(lambda pair: _agree(*pair), pairs))
-    return max(found, hypothesis.stable)
+        words = [word for word, _ in takewhile(lambda pair: _agree(*pair), pairs)]
+    return max(len(words), hypothesis.stable)
 
 
 def _agree(word: Word, other: Word) -> bool:
