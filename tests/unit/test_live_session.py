@@ -177,11 +177,7 @@ def test_policies() -> None:
     hypothesis = LiveHypothesis(heard)
     agreement = replace(OPTIONS, policy=AGREEMENT, margin=0.0)
     assert final_words(hypothesis, before, 4.0, agreement) == 2
-<<<<<<< HEAD
-    assert final_words(hypothesis, before, 2.49, agreement) == 1
-=======
     assert final_words(hypothesis, before, 2.4, replace(agreement, margin=0.5)) == 1
->>>>>>> h-core
     assert final_words(hypothesis, (), 4.0, agreement) == 0
     assert final_words(hypothesis, (), 4.0, OPTIONS) == 3
     assert final_words(hypothesis, (), 3.49, OPTIONS) == 2

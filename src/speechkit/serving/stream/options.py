@@ -15,15 +15,9 @@ POLICIES = (ATTENTION, AGREEMENT)
 class StreamOptions:
     """The options of a stream; times in seconds. Raises `UsageError` for values out of range.
 
-<<<<<<< HEAD
-    ``step``: of audio from one hypothesis to the next, at least. ``policy`` and ``margin``: which
-    words are final, as in `policy.final_words`. ``pause``: a silence after which all words are
-    final. ``buffer``: the longest audio that is decoded at once. ``segmentation``: of the
-=======
     ``step``: of audio from one hypothesis to the next, at least. ``policy``: which words are final,
     as in `policy.final_words`, and its ``margin``. ``pause``: a silence after which all
     words are final. ``buffer``: the longest audio that is decoded at once. ``segmentation``: of the
->>>>>>> h-core
     VAD.
     """
 

@@ -21,30 +21,18 @@ def final_words(
     """The number of leading words that are final, of a hypothesis on ``heard`` seconds of audio.
 
     `ATTENTION`: those that end ``margin`` seconds before the end of the audio, by the decoder's
-<<<<<<< HEAD
-    attention to it (S. Papi et al., "AlignAtt", 2023). `AGREEMENT`: those of them that the
-=======
     attention to it (S. Papi et al., "AlignAtt", 2023). `AGREEMENT`: of these, those that the
->>>>>>> h-core
     ``previous`` hypothesis has as well (D. Macháček et al., "Turning Whisper into Real-Time
     Transcription System", 2023). None of a hypothesis in doubt but those the decoder promises.
     """
     if hypothesis.flags:
         return hypothesis.stable
     latest = heard - options.margin
-<<<<<<< HEAD
-    found = sum(1 for _ in takewhile(lambda word: word.end <= latest, words))
-    if options.policy == AGREEMENT:
-        pairs = zip(words[:found], previous, strict=False)
-        found = sum(1 for _ in takewhile(lambda pair: _agree(*pair), pairs))
-    return max(found, hypothesis.stable)
-=======
     words = list(takewhile(lambda word: word.end <= latest, hypothesis.words))
     if options.policy == AGREEMENT:
         pairs = zip(words, previous, strict=False)
         words = [word for word, _ in takewhile(lambda pair: _agree(*pair), pairs)]
     return max(len(words), hypothesis.stable)
->>>>>>> h-core
 
 
 def _agree(word: Word, other: Word) -> bool:
