@@ -182,6 +182,9 @@ def test_a_signal_leaves_a_stream_with_an_output_to_the_next_run(
     assert sorted(path.name for path in folder.iterdir()) == [
         *(".events.jsonl.run.json", "events.jsonl")
     ]
+    another = stream(env, *raw, "-o", out, stdin=pcm, code=2)
+    assert "holds a stream that has ended, and stdin is a new one" in another.err
+    assert out.read_bytes() == whole.read_bytes()
 
 
 def test_a_source_that_breaks_off(env: dict[str, str], talk: Path, tmp_path: Path) -> None:

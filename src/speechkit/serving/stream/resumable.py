@@ -56,12 +56,17 @@ def kept(
 ) -> Generator[list[Event], None, None]:
     """What each step says, once the output has it; ``account`` recalls what it has already.
 
-    Raises `OutputConflict` for the output of another stream, and `Drained` where the disk is full:
-    what is written is whole.
+    Raises `OutputConflict` for the output of another stream, which a live source's finished one
+    always is, and `Drained` where the disk is full: what is written is whole.
     """
     path, identity = output.path, _identity(source, hearing.listener)
     if path.exists() and not (output.restart or part_path(path).exists()):
         finished_run(path, identity)
+        if not source.is_repeatable:
+            raise OutputConflict(
+                f"{path}: holds a stream that has ended, and {source.name} is a new one; name "
+                "another output, or replace it with --restart"
+            )
         with open(path, "rb") as lines, _files(output, _past(path, lines, account)):
             return
     with _resumable(), StreamJournal(path, identity, restart=output.restart) as journal:
