@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from speechkit.errors import OutputConflict, OutputFailed
 from speechkit.serving.sources.source import NoAudio, Source
 from speechkit.serving.stream import pcm_log
-from speechkit.serving.stream.pcm_log import PcmLog
+from speechkit.serving.stream.pcm_log import PcmLog, remove_log
 
 Waveform = NDArray[np.float32]
 
@@ -72,7 +72,7 @@ def test_what_is_settled_is_forgotten(folder: Path) -> None:
         log.forget(10_000)
         assert np.array_equal(read(log, 290), numbered(290, 410))
         log.append(numbered(410, 420))
-        log.remove()
+    remove_log(folder)
     assert not folder.exists()
 
 
