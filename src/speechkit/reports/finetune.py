@@ -4,31 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from speechkit.io.file_names import shown
 from speechkit.reports.plurals import counted
 from speechkit.reports.progress import clock
+from speechkit.reports.summary_report import SummaryReport
 from speechkit.training.guard import GuardRates
 from speechkit.training.rates import Rates
 from speechkit.training.summary import FinetuneSummary
 
 
 @dataclass(frozen=True, slots=True)
-class FinetuneReport:
+class FinetuneReport(SummaryReport[FinetuneSummary]):
     """A `Report` of a training."""
-
-    summary: FinetuneSummary
-
-    @property
-    def exit_code(self) -> int:
-        return self.summary.exit_code
-
-    def to_json(self) -> dict[str, Any]:
-        return self.summary.to_json()
-
-    def view(self) -> str:
-        return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
         summary = self.summary

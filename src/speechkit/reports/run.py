@@ -9,6 +9,7 @@ from typing import Any
 
 from speechkit.io.file_names import shown
 from speechkit.reports.plurals import counted
+from speechkit.reports.summary_report import SummaryReport
 from speechkit.runtime.export import Written
 from speechkit.runtime.summary import Summary
 
@@ -16,20 +17,8 @@ _LISTED = 10  # files in a message
 
 
 @dataclass(frozen=True, slots=True)
-class RunReport:
+class RunReport(SummaryReport[Summary]):
     """A `Report` of a stage's run."""
-
-    summary: Summary
-
-    @property
-    def exit_code(self) -> int:
-        return self.summary.exit_code
-
-    def to_json(self) -> dict[str, Any]:
-        return self.summary.to_json()
-
-    def view(self) -> str:
-        return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
         summary = self.summary

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from speechkit.io.file_names import shown
 from speechkit.reports.plurals import counted
 from speechkit.reports.progress import PLAIN_SECONDS, clock
+from speechkit.reports.summary_report import SummaryReport
 from speechkit.runtime.logs import say
 from speechkit.serving.stream.events import End, Event
 from speechkit.serving.stream.summary import StreamSummary
@@ -30,20 +30,8 @@ class StreamProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamReport:
+class StreamReport(SummaryReport[StreamSummary]):
     """A `Report` of a stream."""
-
-    summary: StreamSummary
-
-    @property
-    def exit_code(self) -> int:
-        return self.summary.exit_code
-
-    def to_json(self) -> dict[str, Any]:
-        return self.summary.to_json()
-
-    def view(self) -> str:
-        return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
         summary = self.summary

@@ -13,6 +13,7 @@ from typing import Any
 
 from speechkit.io import typed_json
 from speechkit.records import Record, Word, text_of
+from speechkit.stages.asr.word_record import word_record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,10 +117,8 @@ def from_json(record: Mapping[str, Any]) -> Final | Gap | End:
 
 
 def _word(word: Word) -> dict[str, Any]:
-    sure = {} if word.confidence is None else {"confidence": word.confidence}
     joined = {} if word.spaced else {"spaced": False}
-    times = {"start": round(word.start, 3), "end": round(max(word.start, word.end), 3)}
-    return {"word": word.text, **times, **sure, **joined}
+    return {**word_record("word", word), **joined}
 
 
 def _fields(word: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from speechkit import keys
-from speechkit.records import Record, Segment, Utterance, Word
+from speechkit.records import Record, Segment, Utterance
 from speechkit.stages.asr.recognition import Recognition
 from speechkit.stages.asr.recording_parts import RecordingFacts
+from speechkit.stages.asr.word_record import times, word_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ def part_result(recognition: Recognition, start: float, detail: OutputDetail) ->
         "text": transcript.text,
         "spaced": transcript.is_spaced,
         "segments": [_segment(segment, start, detail) for segment in segments],
-        "gaps": [_times(*gap, start) for gap in transcript.unheard()],
+        "gaps": [times(*gap, start) for gap in transcript.unheard()],
         "languages": dict(transcript.languages),
         "flags": sorted({flag for segment in segments for flag in segment.flags}),
     }
@@ -72,7 +73,7 @@ def _language(counts: Iterable[Mapping[str, int]]) -> str | None:
 
 def _segment(segment: Segment, offset: float, detail: OutputDetail) -> dict[str, Any]:
     out: dict[str, Any] = {
-        **_times(segment.start, segment.end, offset),
+        **times(segment.start, segment.end, offset),
         **segment.extra,
         "text": segment.text,
     }
@@ -83,18 +84,8 @@ def _segment(segment: Segment, offset: float, detail: OutputDetail) -> dict[str,
     if detail.languages and segment.language:
         out["lang"] = segment.language
     if detail.words:
-        out["words"] = [_word("word", word, offset) for word in segment.words]
+        out["words"] = [word_record("word", word, offset) for word in segment.words]
     if detail.chars:
         chars = (char for word in segment.words for char in word.chars)
-        out["chars"] = [_word("char", char, offset) for char in chars]
+        out["chars"] = [word_record("char", char, offset) for char in chars]
     return out
-
-
-def _word(key: str, word: Word, offset: float) -> dict[str, Any]:
-    sure = {} if word.confidence is None else {"confidence": word.confidence}
-    return {key: word.text, **_times(word.start, word.end, offset), **sure}
-
-
-def _times(start: float, end: float, offset: float) -> dict[str, float]:
-    """Times of the utterance as keys, in seconds of the file."""
-    return {"start": round(offset + start, 3), "end": round(offset + max(start, end), 3)}
