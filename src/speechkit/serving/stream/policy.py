@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from speechkit.records import Word
 from speechkit.serving.stream.options import AGREEMENT
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import LiveHypothesis
+    from speechkit.records import Word
     from speechkit.serving.stream.options import StreamOptions
 
 
@@ -32,14 +31,5 @@ def final_words(
     found = sum(1 for _ in takewhile(lambda word: word.end <= latest, words))
     if options.policy == AGREEMENT:
         pairs = zip(words[:found], previous, strict=False)
-        found = sum(1 for _ in takewhile(lambda pair: _agree(*pair), pairs))
+        found = sum(1 for _ in takewhile(lambda pair: pair[0].bare == pair[1].bare, pairs))
     return max(found, hypothesis.stable)
-
-
-def _agree(word: Word, other: Word) -> bool:
-    """Whether two words are the same but for case and punctuation."""
-    return _bare(word) == _bare(other)
-
-
-def _bare(word: Word) -> str:
-    return word.text.casefold().strip(string.punctuation)
