@@ -1,1 +1,1 @@
-"""`speechkit serve`: a page and an HTTP API over durable jobs, in one process without a model."""
+"""The server of the page and the API."""
