@@ -45,8 +45,15 @@ INNER_LAYERS = {
         {"registry"},
     ],
     "stages": [{"asr", "s2s", "embed", "manifest", "validate"}, {"vad"}],
-    "serving": [{"stream"}],
-    "runtime": [{"job"}, {"runner"}, {"pool"}, {"watch"}, {"worker_main", "worker_process"}],
+    "serving": [{"web"}, {"stream"}],
+    "runtime": [
+        {"job"},
+        {"runner"},
+        {"pool"},
+        {"crew", "pool_interface"},
+        {"watch"},
+        {"worker_main", "worker_process"},
+    ],
     "formats": [{"__init__"}],
     "io": [{"unit_files"}, {"inputs"}, {"audio"}, {"decoding"}, {"decoders"}],
 }
