@@ -40,6 +40,12 @@ class UploadTooSlow(RequestError):
     status = 408
 
 
+class Conflict(RequestError):
+    """Not possible in the present state of what is asked for."""
+
+    status = 409
+
+
 class UploadTooLarge(RequestError):
     status = 413
 

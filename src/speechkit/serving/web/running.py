@@ -21,6 +21,7 @@ from speechkit.runtime.messages import DRAIN_SIGNALS
 from speechkit.serving.web.app import make_app
 from speechkit.serving.web.guard import Address
 from speechkit.serving.web.jobs.jobs import Jobs
+from speechkit.serving.web.jobs.transcriber import Transcriber
 from speechkit.serving.web.server import Server
 from speechkit.serving.web.settings import ServerSettings
 from speechkit.serving.web.workers.warm_workers import WarmWorkers
@@ -41,11 +42,13 @@ def serve(settings: ServerSettings, announce: Callable[[str], object]) -> None:
     asr_stage(
         AsrOptions(engine=settings.engine, model=settings.model, words=True), settings.hardware
     )
-    with _listening(settings) as (listener, address), _claimed(settings.data):
-        with closing(WarmWorkers(idle=settings.idle)) as workers:
-            with closing(Jobs(settings, workers)) as jobs:
-                server = Server(settings, address, jobs, workers)
-                _Uvicorn(server, announce).run([listener])
+    with (
+        _listening(settings) as (listener, address),
+        _claimed(settings.data),
+        closing(WarmWorkers(idle=settings.idle)) as workers,
+        closing(Jobs(settings, Transcriber(settings.hardware, workers))) as jobs,
+    ):
+        _Uvicorn(Server(settings, address, jobs, workers), announce).run([listener])
 
 
 class _Uvicorn(uvicorn.Server):
