@@ -16,10 +16,6 @@ SpeechkitError                 1  fatal
 ├── TrainingDiverged           1  losses or gradients are NaN or infinite again and again
 ├── SourceFailed               1  the audio of a stream broke off; what came before it is out
 ├── SchedulerFailed            1  SLURM is missing, does not answer or refuses
-├── RequestRefused             -  a request to the server: becomes its answer
-│   ├── UnknownJob                no job or file of this name, or removed meanwhile
-│   ├── QueueFull                 too many unfinished jobs, of all clients or of this one
-│   └── JobConflict               not possible in the job's present state
 ├── UtteranceError             -  fails one utterance: becomes its error record
 │   ├── AudioNotFound             no such file, dangling link, directory
 │   ├── AudioUnreadable           not audio, corrupt, permission denied
@@ -89,22 +85,6 @@ class SourceFailed(SpeechkitError):
 
 
 class SchedulerFailed(SpeechkitError):
-    pass
-
-
-class RequestRefused(SpeechkitError):
-    pass
-
-
-class UnknownJob(RequestRefused):
-    pass
-
-
-class QueueFull(RequestRefused):
-    pass
-
-
-class JobConflict(RequestRefused):
     pass
 
 

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from speechkit.serving.web.jobs.job import Job
-from speechkit.serving.web.jobs.results import Answered, Divided, Result, ResultReader
+from speechkit.serving.web.jobs.results import (
+    Answered,
+    Divided,
+    PartAnswered,
+    Result,
+    ResultReader,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +81,11 @@ class SegmentFeed:
             if result.record.get("error") is not None:
                 return None
             self._whole.add(result.index)
-            return None if parts else _segments(result.index, result.record)
+            return None if parts else _whole_file(result)
         if result.number in parts:
             return None
         parts.add(result.number)
-        return _segments(result.index, result.result)
+        return _part(result)
 
 
 class JobFeed:
@@ -108,5 +114,12 @@ class JobFeed:
         return events
 
 
-def _segments(index: int, result: dict[str, Any]) -> JobEvent:
-    return JobEvent("segments", {"file": index + 1, "segments": result["segments"]})
+def _whole_file(answer: Answered) -> JobEvent:
+    record = answer.record
+    text, segments = record["pred_text"], record["segments"]
+    return JobEvent("segments", {"file": answer.index + 1, "text": text, "segments": segments})
+
+
+def _part(answer: PartAnswered) -> JobEvent:
+    part = {key: answer.result[key] for key in ("text", "spaced", "segments")}
+    return JobEvent("segments", {"file": answer.index + 1, "part": answer.number, **part})

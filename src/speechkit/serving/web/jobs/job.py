@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from speechkit.runtime.logs import iso_time
@@ -55,6 +56,10 @@ class Job:
     def seconds_done(self) -> float:
         return round(sum(file.seconds_done for file in self.files), 3)
 
+    @property
+    def failed_files(self) -> int:
+        return sum(file.state == "failed" for file in self.files)
+
     def progress_json(self) -> dict[str, Any]:
         return {
             "seconds_done": self.seconds_done,
@@ -70,7 +75,7 @@ class Job:
             "error": self.error,
             "origin": self.request.origin,
             "engine": self.request.engine,
-            "model": self.request.model,
+            "model": self.request.model and PurePath(self.request.model).name,
             "language": self.request.language,
             "files": [
                 {

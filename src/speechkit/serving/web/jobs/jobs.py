@@ -10,12 +10,13 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
-from pathlib import Path
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
 
-from speechkit.errors import JobConflict, QueueFull, UnknownJob
+from speechkit.io.atomic import output_errors
 from speechkit.records import Record
 from speechkit.serving.web.jobs import results, store
 from speechkit.serving.web.jobs.events import JobEvent, JobFeed
@@ -23,46 +24,53 @@ from speechkit.serving.web.jobs.job import ENDED, Job
 from speechkit.serving.web.jobs.kept_job import KeptJob
 from speechkit.serving.web.jobs.request import JobRequest
 from speechkit.serving.web.jobs.results import ResultReader
+from speechkit.serving.web.jobs.run_queue import RunQueue
 from speechkit.serving.web.jobs.store import NewJob
-from speechkit.serving.web.jobs.transcriber import BULK, QUICK, Run
+from speechkit.serving.web.jobs.transcriber import Run
+from speechkit.serving.web.request_errors import NotFound, Stopping, TooManyRequests
+from speechkit.serving.web.settings import ServerSettings
+from speechkit.serving.web.workers.warm_workers import LaneName
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = {QUICK: 64, BULK: 4}  # jobs that run together, by lane
+AT_ONCE: dict[LaneName, int] = {"quick": 64, "bulk": 4}  # jobs that run together
+CLOSING_SECONDS = 3.0  # for the runs to end
+RETRY_AFTER = 10  # seconds
 KEEPING_SECONDS = 5.0  # between two looks for what is to be removed
 
 
+@dataclass(frozen=True, slots=True)
+class JobTotals:
+    """``by_state``: jobs that there are; since the start of the server: ``audio_seconds`` done, and
+    ``failed_files``."""
+
+    by_state: dict[str, int]
+    audio_seconds: float
+    failed_files: int
+
+
 class Jobs:
-    """All jobs in ``folder``, which belongs to this server alone. Any thread may call it.
+    """All jobs in the folder ``jobs`` of the data, which belong to this server alone. Any thread
+    may call it. ``run``: runs a job. Raises `OutputFailed`."""
 
-    ``run``: runs a job. ``keep``: seconds until a job that has ended is removed, after its last
-    change. ``max_queue``, ``per_client``: unfinished jobs, of all and of one client. Raises
-    `OutputConflict` where another server has the folder.
-    """
-
-    def __init__(
-        self, folder: Path, run: Run, *, keep: float, max_queue: int, per_client: int
-    ) -> None:
-        self._folder = folder
+    def __init__(self, settings: ServerSettings, run: Run) -> None:
+        self._settings = settings
+        self._folder = settings.data / "jobs"
         self._run = run
-        self._keep = keep
-        self._max_queue, self._per_client = max_queue, per_client
         self._closing = threading.Event()
         self._starting = threading.Lock()
-        self._claim = ExitStack()
-        self._claim.enter_context(store.claimed(folder))
-        self._lanes = {
-            lane: ThreadPoolExecutor(count, thread_name_prefix=f"{lane}-job")
-            for lane, count in AT_ONCE.items()
-        }
+        with output_errors(self._folder):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stored = store.stored(self._folder)
+        self._lanes = {lane: RunQueue(count) for lane, count in AT_ONCE.items()}
+        self._audio_seconds, self._failed_files = 0.0, 0
         self._jobs = {
-            description.id: KeptJob(job, description) for job, description in store.stored(folder)
+            description.id: KeptJob(folder, description) for folder, description in stored
         }
         for job in self._jobs.values():
             if job.is_for_here:
                 self._start(job)
-        self._keeper = threading.Thread(target=self._keep_house, name="jobs-keeper", daemon=True)
-        self._keeper.start()
+        threading.Thread(target=self._remove_old, daemon=True).start()
 
     def close(self) -> None:
         """Stop all runs, which the next server goes on with, and the events of all watchers."""
@@ -72,25 +80,26 @@ class Jobs:
                 job.stop()
                 job.watchers.notify()
         for lane in self._lanes.values():
-            lane.shutdown(cancel_futures=True)
-        self._keeper.join()
-        self._claim.close()
+            lane.close(CLOSING_SECONDS)
 
     def require_room(self, client: str) -> None:
-        """Raise `QueueFull` where this client can't submit a job now."""
+        """Raise `TooManyRequests` where this client can't submit a job now."""
         unfinished = [job for job in list(self._jobs.values()) if job.state not in ENDED]
         own = sum(job.description.client == client for job in unfinished)
-        if len(unfinished) >= self._max_queue:
-            raise QueueFull(f"{len(unfinished)} jobs are waiting or running; try again later")
-        if own >= self._per_client:
-            raise QueueFull(f"{own} of your jobs are waiting or running; try again later")
+        if len(unfinished) >= self._settings.max_queue:
+            raise _full(f"{len(unfinished)} jobs are waiting or running")
+        if own >= self._settings.per_client:
+            raise _full(f"{own} of your jobs are waiting or running")
 
     def new(self) -> AbstractContextManager[NewJob]:
         """A folder for uploads, which is removed unless it is submitted before the block ends."""
         return store.new_job(self._folder)
 
     def submit(self, new: NewJob, request: JobRequest, client: str) -> Job:
-        """Make a job of the uploads, on disk, and queue it. Raise `UsageError`, `QueueFull`."""
+        """Make a job of the uploads, on disk, and queue it.
+
+        Raise `UsageError`, `OutputFailed` and `TooManyRequests`.
+        """
         request.check()
         self.require_room(client)
         job = KeptJob(new.folder, new.save(request, client))
@@ -99,7 +108,7 @@ class Jobs:
         return job.view()
 
     def get(self, id: str) -> Job:
-        """Raise `UnknownJob`."""
+        """Raise `NotFound`."""
         return self.kept(id).view()
 
     def all(self) -> list[Job]:
@@ -108,19 +117,30 @@ class Jobs:
         return sorted(jobs, key=lambda job: job.created, reverse=True)
 
     def kept(self, id: str) -> KeptJob:
-        """Raise `UnknownJob`."""
+        """Raise `NotFound`."""
         job = self._jobs.get(id)
         if job is None:
-            raise UnknownJob("there is no such job, or it has been removed")
+            raise NotFound("there is no such job, or it has been removed")
         return job
 
     def records(self, id: str) -> dict[int, Record]:
-        """The records that there are, by the number of the file, from 1. Raise `UnknownJob`."""
+        """The records that there are, by the number of the file, from 1. Raise `NotFound`."""
         found = results.records(results.all_results(self.kept(id).folder))
         return {index + 1: record for index, record in found.items()}
 
+    def record(self, id: str, number: int) -> Record:
+        """The record of one file. Raise `NotFound`, also where there is none yet."""
+        record = self.records(id).get(number)
+        if record is None:
+            raise NotFound(f"the job has no transcript of a file {number} yet")
+        return record
+
+    def totals(self) -> JobTotals:
+        states = Counter(job.state for job in list(self._jobs.values()))
+        return JobTotals(dict(states), self._audio_seconds, self._failed_files)
+
     def cancel(self, id: str) -> Job:
-        """End a job that is queued or runs; what is done of it stays. Raise `UnknownJob`."""
+        """End a job that is queued or runs; what is done of it stays. Raise `NotFound`."""
         job = self.kept(id)
         job.cancel()
         return job.view()
@@ -128,7 +148,7 @@ class Jobs:
     def again(self, id: str) -> Job:
         """Go on with a job that was cancelled or has failed, or transcribe its failed files again.
 
-        Raise `UnknownJob`, `QueueFull`, and `JobConflict` where there is nothing to do.
+        Raise `NotFound`, `TooManyRequests`, and `Conflict` where there is nothing to do.
         """
         job = self.kept(id)
         self.require_room(job.description.client)
@@ -137,20 +157,18 @@ class Jobs:
         return job.view()
 
     def delete(self, id: str) -> None:
-        """Remove a job and all its files; one that runs is cancelled first. Raise `UnknownJob`."""
+        """Remove a job and all its files; one that runs is cancelled first. Raise `NotFound`."""
         job = self.kept(id)
         self._jobs.pop(id, None)
         job.remove()
 
     async def finished(self, id: str) -> Job:
-        """The job once it has ended. Raise `UnknownJob`, also where it is removed meanwhile."""
+        """The job once it has ended. Raise `NotFound`, also where it is removed meanwhile."""
         job = self.kept(id)
         with job.watchers.watch() as changed:
             while not (view := self.get(id)).has_ended:
                 if self._closing.is_set():
-                    raise JobConflict(
-                        "the server is stopping; the job goes on when it starts again"
-                    )
+                    raise Stopping("the server is stopping; the job goes on when it starts again")
                 await changed.wait()
                 changed.clear()
         return view
@@ -158,7 +176,7 @@ class Jobs:
     async def events(self, id: str) -> AsyncGenerator[JobEvent, None]:
         """The events of a job until it ends or is removed: `job` first, and what is there already.
 
-        Raise `UnknownJob`.
+        Raise `NotFound`.
         """
         job = self.kept(id)
         reader = ResultReader(job.folder)
@@ -179,13 +197,26 @@ class Jobs:
     def _start(self, job: KeptJob) -> None:
         with self._starting:
             if not self._closing.is_set():  # else the next server runs it
-                self._lanes[job.lane].submit(job.run, self._run, job.queued())
+                self._lanes[job.lane].put(partial(self._work, job, job.queued()))
 
-    def _keep_house(self) -> None:
+    def _work(self, job: KeptJob, cancel: threading.Event) -> None:
+        before = job.view()
+        job.run(self._run, cancel)
+        after = job.view()
+        with self._starting:
+            self._audio_seconds += max(0.0, after.seconds_done - before.seconds_done)
+            self._failed_files += max(0, after.failed_files - before.failed_files)
+
+    def _remove_old(self) -> None:
         while not self._closing.wait(KEEPING_SECONDS):
             for id, job in list(self._jobs.items()):
                 try:
-                    if job.state in ENDED and time.time() > job.folder.touched() + self._keep:
+                    over = job.folder.touched() + self._settings.keep
+                    if job.state in ENDED and time.time() > over:
                         self.delete(id)
-                except (OSError, UnknownJob) as e:
-                    log.warning("a job can't be looked after: %s", e)
+                except (OSError, NotFound) as e:
+                    log.warning("a job can't be removed: %s", e)
+
+
+def _full(reason: str) -> TooManyRequests:
+    return TooManyRequests(f"{reason}; try again later", retry_after=RETRY_AFTER)

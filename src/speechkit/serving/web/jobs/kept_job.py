@@ -6,14 +6,7 @@ import logging
 import threading
 from dataclasses import replace
 
-from speechkit.errors import (
-    Drained,
-    JobConflict,
-    OutputFailed,
-    SpeechkitError,
-    Stalled,
-    UnknownJob,
-)
+from speechkit.errors import OutputFailed, SpeechkitError
 from speechkit.serving.web.jobs.events import Watchers
 from speechkit.serving.web.jobs.job import ENDED, Job
 from speechkit.serving.web.jobs.progress import JobProgress
@@ -27,7 +20,9 @@ from speechkit.serving.web.jobs.store import (
     Description,
     JobFolder,
 )
-from speechkit.serving.web.jobs.transcriber import BULK, QUICK, QUICK_SECONDS, Run
+from speechkit.serving.web.jobs.transcriber import Run
+from speechkit.serving.web.request_errors import Conflict
+from speechkit.serving.web.workers.warm_workers import QUICK_SECONDS, LaneName
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +43,12 @@ class KeptJob:
         self.look()
 
     @property
-    def lane(self) -> str:
+    def lane(self) -> LaneName:
         """By the audio that the headers state: a job that lies about it delays its like alone."""
         seconds = [file.seconds for file in self.description.files]
         known = [one for one in seconds if one is not None]
         is_quick = len(known) == len(seconds) and sum(known) <= QUICK_SECONDS
-        return QUICK if is_quick else BULK
+        return "quick" if is_quick else "bulk"
 
     @property
     def is_for_here(self) -> bool:
@@ -103,20 +98,12 @@ class KeptJob:
         """Run it in this thread, unless it was stopped before; return when it has ended."""
         with self._running:
             try:
-                while not cancel.is_set():
+                if not cancel.is_set():
                     self.watchers.notify()
-                    try:
-                        self._run(run, cancel)
-                    except Stalled:  # goes on with what has stalled alone
-                        continue
-                    break
-            except Drained:
-                pass
-            except SpeechkitError as e:
-                self._fail(str(e), type(e).__name__)
+                    self._run(run, cancel)
             except Exception as e:
-                log.exception("a job has failed")
-                self._fail("internal error; the server's log has more", type(e).__name__)
+                if not cancel.is_set():
+                    self._fail(e)
         self.watchers.notify()
 
     def stop(self) -> None:
@@ -133,15 +120,14 @@ class KeptJob:
         self.watchers.notify()
 
     def reopen(self) -> None:
-        """Put what was cancelled, or has failed, back to what is to be done. Raise `JobConflict`
+        """Put what was cancelled, or has failed, back to what is to be done. Raise `Conflict`
         where nothing is, and `OutputFailed`."""
         with self._changing:
             state = self.state
-            failures = self._progress.failures
             if state not in ENDED:
-                raise JobConflict("the job has not ended yet")
-            if state == "done" and not failures:
-                raise JobConflict("no file of this job has failed")
+                raise Conflict("the job has not ended yet")
+            if state == "done" and not self._progress.has_failures:
+                raise Conflict("no file of this job has failed")
             todo = RETRYING if self.folder.output.exists() else QUEUED
             self._save(replace(self.description, state=todo, error=None, error_type=None))
             self._progress.forget_failures()
@@ -172,19 +158,22 @@ class KeptJob:
             if retry and self.description.state == RETRYING:
                 self._save(replace(self.description, state=QUEUED))
 
-    def _fail(self, error: str, error_type: str) -> None:
+    def _fail(self, error: Exception) -> None:
+        message = str(error)
+        if not isinstance(error, SpeechkitError):
+            log.error("a job has failed", exc_info=error)
+            message = "internal error; the server's log has more"
         with self._changing:
-            failed = replace(self.description, state=FAILED, error=error, error_type=error_type)
+            failed = replace(
+                self.description, state=FAILED, error=message, error_type=type(error).__name__
+            )
             try:
                 self._save(failed)
-            except UnknownJob:
-                pass
             except OutputFailed as e:  # then the next server tries again
-                log.warning("a job has failed, and its state can't be kept: %s", e)
+                log.error("the state of a failed job can't be kept: %s", e)
                 self.description = failed
 
     def _save(self, description: Description) -> None:
-        if self._is_removed:
-            raise UnknownJob("the job has been removed")
-        self.folder.save(description)
+        if not self._is_removed:
+            self.folder.save(description)
         self.description = description

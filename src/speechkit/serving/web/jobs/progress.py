@@ -78,9 +78,8 @@ class JobProgress:
                 file.answer_part(result.number)
 
     @property
-    def failures(self) -> int:
-        """Failed files."""
-        return sum(file.state == "failed" for file in self._files)
+    def has_failures(self) -> bool:
+        return any(file.state == "failed" for file in self._files)
 
     def forget_failures(self) -> None:
         """What has failed is transcribed again."""

@@ -70,6 +70,7 @@ class ResultReader:
     def close(self) -> None:
         if self._journal:
             self._journal.close()
+            self._journal = None
 
     def _new_output(self) -> Iterator[Answered]:
         path = self._folder.output
@@ -94,8 +95,7 @@ class ResultReader:
                 break
             yield from _result(checked_fields(line))
         if is_removed:
-            self._journal.close()
-            self._journal = None
+            self.close()
 
 
 def all_results(folder: JobFolder) -> list[Result]:

@@ -4,7 +4,7 @@
 - ``audio/0001`` …: the uploads, under names of our own; the users' names are in job.json alone.
 - ``input.jsonl``: the manifest of the uploads.
 - ``asr.jsonl``: the results; while a run is at work, its journal ``asr.jsonl.part``.
-- ``corrections.json``: what the user has corrected.
+- ``corrections/0001.json`` …: what the user has corrected in each file.
 
 An upload is on disk, with the names of all its folders, before job.json appears.
 """
@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from speechkit.errors import OutputConflict, UsageError, UtteranceError
+from speechkit.errors import UsageError, UtteranceError
 from speechkit.io import atomic, audio, manifest, safe_open, typed_json
 from speechkit.io.part_file import part_path
 from speechkit.serving.web.jobs.request import JobRequest
@@ -87,13 +87,12 @@ class JobFolder:
     def journal(self) -> Path:
         return part_path(self.output)
 
-    @property
-    def corrections(self) -> Path:
-        return self.path / "corrections.json"
-
     def audio(self, number: int) -> Path:
         """The upload of this number, from 1."""
         return self.path / "audio" / file_id(number)
+
+    def corrections(self, number: int) -> Path:
+        return self.path / "corrections" / f"{file_id(number)}.json"
 
     def save(self, description: Description) -> None:
         """Raise `OutputFailed`."""
@@ -108,7 +107,7 @@ class JobFolder:
     def touched(self) -> float:
         """When something of the job has last changed, in seconds since 1970."""
         times = [self.path.stat().st_mtime]
-        for path in (self.description, self.output, self.corrections):
+        for path in (self.description, self.output, self.corrections(1).parent):
             with suppress(FileNotFoundError):
                 times.append(path.stat().st_mtime)
         return max(times)
@@ -133,18 +132,21 @@ class NewJob:
         self.id = secrets.token_urlsafe(_ID_BYTES)
         self.folder = JobFolder(jobs / self.id)
         self.names: list[str] = []
+        self._uploads = 0
         self.is_submitted = False
         with atomic.output_errors(self.folder.path):
             self.folder.path.mkdir(mode=0o700)
             self.folder.audio(1).parent.mkdir()
 
     def path_for_upload(self) -> Path:
-        """Where the next file goes."""
-        return self.folder.audio(len(self.names) + 1)
+        """Where the next file goes: a new path each time."""
+        self._uploads += 1
+        return self.folder.audio(self._uploads)
 
     def add(self, path: Path, name: str) -> None:
-        """Take in the file that is at `path_for_upload` now. ``name``: the user's own."""
-        assert path == self.path_for_upload()
+        """Take in a file that has come in. ``path``: the next of `path_for_upload`; ``name``: the
+        user's own."""
+        assert path == self.folder.audio(len(self.names) + 1)
         self.names.append(name)
 
     def save(self, request: JobRequest, client: str) -> Description:
@@ -185,24 +187,6 @@ def new_job(jobs: Path) -> Iterator[NewJob]:
     finally:
         if not new.is_submitted:
             new.folder.remove()
-
-
-@contextmanager
-def claimed(jobs: Path) -> Iterator[None]:
-    """Make the folder of the jobs this process's own. Raise `OutputConflict`."""
-    with atomic.output_errors(jobs):
-        jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = safe_open.open_append(jobs / "lock")
-    with file:
-        try:
-            safe_open.lock(file)
-        except BlockingIOError:
-            raise OutputConflict(
-                f"{jobs.parent}: another server keeps its jobs there; name another --data"
-            ) from None
-        except OSError:
-            log.warning("%s: this file system has no locks: see to it that no second server", jobs)
-        yield
 
 
 def stored(jobs: Path) -> list[tuple[JobFolder, Description]]:

@@ -11,16 +11,14 @@ from speechkit.runtime.progress import Listener
 from speechkit.runtime.worker_plan import Hardware
 from speechkit.serving.web.jobs.request import JobRequest
 from speechkit.serving.web.jobs.store import JobFolder
+from speechkit.serving.web.workers.warm_workers import LaneName, WarmWorkers
 from speechkit.stages.asr.stage import asr_stage
-
-QUICK, BULK = "quick", "bulk"  # lanes
-QUICK_SECONDS = 30.0  # of audio at most, for the quick lane
 
 
 class Run(Protocol):
     """What runs a job, in a thread of its own, or goes on with it.
 
-    ``lane``: `QUICK` or `BULK`. ``retry``: only the files that have failed. ``progress`` is called
+    ``retry``: only the files that have failed. ``progress`` is called
     whenever results have come. Raises `SpeechkitError`; `Drained` after ``cancel``.
     """
 
@@ -28,7 +26,7 @@ class Run(Protocol):
         self,
         request: JobRequest,
         folder: JobFolder,
-        lane: str,
+        lane: LaneName,
         *,
         retry: bool,
         progress: Listener,
@@ -38,15 +36,16 @@ class Run(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Transcriber:
-    """A `Run` on this machine."""
+    """A `Run` by the workers of this server."""
 
     hardware: Hardware
+    workers: WarmWorkers
 
     def __call__(
         self,
         request: JobRequest,
         folder: JobFolder,
-        lane: str,
+        lane: LaneName,
         *,
         retry: bool,
         progress: Listener,
@@ -54,4 +53,11 @@ class Transcriber:
     ) -> None:
         stage = asr_stage(request.options(), self.hardware)
         options = job.JobOptions(output=folder.output, retry_failed=retry)
-        job.run(stage, [folder.input], options, progress=progress, cancel=cancel)
+        job.run(
+            stage,
+            [folder.input],
+            options,
+            progress=progress,
+            cancel=cancel,
+            begin=self.workers.begin(lane),
+        )
