@@ -15,7 +15,7 @@ from speechkit.io import decoding
 from speechkit.records import Utterance
 from speechkit.runtime.divisions import Divisions, dump, load
 from speechkit.runtime.messages import success_outcome
-from speechkit.runtime.stage import Processor
+from speechkit.runtime.stage import Processor, Stage
 from speechkit.stages.asr import recording_parts
 from speechkit.stages.asr.stage import AsrOptions, AsrProcessor
 from speechkit.stages.vad.segmentation import DEFAULTS
@@ -42,6 +42,10 @@ def spoken(file: Path, segments: Any = None, **own: float) -> Utterance:
     return Utterance(0, str(file), record={"audio_filepath": str(file), **told}, **own)  # type: ignore[arg-type]
 
 
+def stage_of(processor: Processor) -> Stage:
+    return Stage(name="asr", processor=processor, batch_audio=30.0, options={})
+
+
 def heard(processor: Processor, file: Path) -> dict[str, Any]:
     processor.open()
     (records,) = processor.compute([processor.load(spoken(file))])
@@ -61,7 +65,7 @@ def heard_in_parts(
     division = processor.divide(processor.load(utterance))
     assert division
     assert division.parts == 5
-    divisions = Divisions(processor, {})
+    divisions = Divisions(stage_of(processor))
     outcome = None
     for part in reversed(divisions.begin(utterance, load(dump(division)))):
         assert outcome is None
@@ -147,6 +151,6 @@ def test_the_language_of_a_recording_is_settled_before_its_parts_are(
     monkeypatch.setitem(told.known, "language", "de")
     monkeypatch.setattr(recording_parts, "SEAM", 2.0)
     monkeypatch.setattr(recording_parts, "MARGIN", 1.0)
-    parts = Divisions(processor, {}).begin(spoken(talk), told)
+    parts = Divisions(stage_of(processor)).begin(spoken(talk), told)
     (records,) = processor.compute([processor.load(parts[1])])
     assert records[0]["languages"].keys() == {"de"}

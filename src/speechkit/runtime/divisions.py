@@ -12,7 +12,7 @@ from speechkit.io import typed_json
 from speechkit.io.manifest_checks import fault
 from speechkit.records import Division, Part, Record, Utterance
 from speechkit.runtime.messages import Outcome, error_outcome, success_outcome
-from speechkit.runtime.stage import Processor
+from speechkit.runtime.stage import Processor, Stage
 
 
 @dataclass(slots=True)
@@ -23,15 +23,14 @@ class _Divided:
 
 
 class Divisions:
-    """The divided utterances without an outcome, and the results of their parts so far.
+    """The divided utterances of a stage that have no outcome, and the results of their parts."""
 
-    ``error_keys``: keys of a failed utterance's record beside its error.
-    """
-
-    def __init__(self, processor: Processor, error_keys: Record) -> None:
-        self._processor = processor
-        self._error_keys = error_keys
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
         self._divided: dict[int, _Divided] = {}
+
+    def stage_of(self, index: int) -> Stage:
+        return self.stage
 
     def begin(
         self, utterance: Utterance, division: Division, results: Mapping[int, str] | None = None
@@ -66,12 +65,12 @@ class Divisions:
     def _joined(self, divided: _Divided) -> Outcome:
         results = [divided.results[number] for number in range(divided.division.parts)]
         try:
-            records = joined(self._processor, divided.utterance, divided.division, results)
+            records = joined(self.stage.processor, divided.utterance, divided.division, results)
             # The outcomes of the parts have the seconds.
             return success_outcome(divided.utterance, records, 0.0)
         except Exception as e:
             error = traceback.format_exc()
-            return error_outcome(divided.utterance, e, self._error_keys, error)
+            return error_outcome(divided.utterance, e, self.stage.error_keys, error)
 
 
 def joined(

@@ -20,6 +20,8 @@ from speechkit.records import Record
 from speechkit.runtime.export import Export
 from speechkit.runtime.metrics import Metrics, RunFacts
 from speechkit.runtime.output_tree import survey_inputs
+from speechkit.runtime.pool import Pool
+from speechkit.runtime.pool_interface import BeginComputing
 from speechkit.runtime.pool_options import PoolOptions
 from speechkit.runtime.progress import Listener
 from speechkit.runtime.recordings import recordings, tree_of
@@ -72,6 +74,7 @@ def run(
     progress: Listener | None = None,
     cancel: threading.Event | None = None,
     signals: bool = False,
+    begin: BeginComputing = Pool,
 ) -> Summary:
     """Run a stage over every utterance of ``sources`` and return the summary.
 
@@ -81,7 +84,7 @@ def run(
     start and after each utterance. Setting ``cancel`` from any thread stops the computation within
     seconds, with `Drained`; the same call resumes it if it has an output. ``signals``: SIGTERM,
     SIGUSR1 and SIGINT do the same. Use it only in the main thread of a program that ends after the
-    run.
+    run. ``begin``: of the computing, in worker processes of its own unless it says otherwise.
 
     Raises the fatal errors of the error tree (`SpeechkitError`). The error of an utterance is in
     its record.
@@ -96,7 +99,7 @@ def run(
             _recorded(stage, options, output) as metrics,
         ):
             with StopRequest(cancel, signals=signals) as stop:
-                runner = _runner(stage, inputs, options, output, stop, progress, metrics)
+                runner = _runner(stage, inputs, options, output, stop, progress, metrics, begin)
                 for text in _texts(runner, inputs, options, output):
                     if emit:
                         emit(text)
@@ -162,10 +165,11 @@ def _runner(
     stop: StopRequest,
     progress: Listener | None,
     metrics: Metrics | None,
+    begin: BeginComputing = Pool,
 ) -> Runner:
     listener = metrics.listener(progress) if metrics else progress
     how = _run_options(stage, options, output)
-    runner = Runner(stage, inputs, how, stop, listener, Watch(metrics))
+    runner = Runner(stage, inputs, how, stop, listener, Watch(metrics), begin)
     if metrics:
         metrics.begin(runner.scan.count, runner.scan.seconds, how.pool.workers)
     return runner

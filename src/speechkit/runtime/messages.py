@@ -19,10 +19,10 @@ STACKS_SIGNAL = signal.SIGUSR2  # a worker answers it with the stacks of all its
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The first message to a worker, after its `LogSettings`.
+    """The stage of the batches that follow: the first message to a worker, after its `LogSettings`.
 
     ``loaders``: as in `stage.WorkerPlan`. ``traced``: it tells what the time of each utterance goes
-    to.
+    to. Both are those of the first message in all later ones.
     """
 
     processor: Processor

@@ -12,13 +12,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
+from types import TracebackType
 
 from speechkit.engines.protocols import DeviceUse
 from speechkit.errors import SpeechkitError, UtteranceError
 from speechkit.records import Division, Utterance
 from speechkit.runtime import worker_errors
 from speechkit.runtime.batching import Batch, seconds
-from speechkit.runtime.divisions import Divisions
+from speechkit.runtime.crew import Crew
 from speechkit.runtime.messages import (
     BatchDone,
     Begun,
@@ -27,50 +28,41 @@ from speechkit.runtime.messages import (
     Message,
     Outcome,
     Ready,
-    Setup,
     error_outcome,
 )
+from speechkit.runtime.pool_interface import Answer, StallEnds, Tasks
 from speechkit.runtime.pool_options import PoolOptions
-from speechkit.runtime.stage import BATCHES_HELD, Stage
 from speechkit.runtime.watch import Watch
 from speechkit.runtime.worker_process import WorkerProcess
 
-Answer = Outcome | Divided
-
 DRAIN_SECONDS = 6.0  # time limit of a drain, for the utterances that have begun
-STOP_SECONDS = 3.0  # time limit for the end of a worker without work
 POLL_SECONDS = 0.2  # interval between checks of deadlines and of the drain
 AWAKE_SECONDS = 1.0  # longest interval that counts: in a longer one this process was suspended
 DEATHS_IN_A_ROW = 10  # deaths without a result between them, for which no utterance is at fault
 
 
 class Pool:
-    """Runs a stage's processor over batches in worker processes, and tells the ``watch`` of it.
+    """Runs the processors of stages over batches in worker processes, and tells the ``watch``.
 
-    ``divisions``: of the utterances that are computed in parts. ``stall_ends``: whether a stall in
-    a batch with this utterance ends the run; None if no stall does. ``folder``: for temporary files
-    of the workers.
+    A batch is of one stage. ``stall_ends``: whether a stall in a batch with this utterance ends the
+    run; None if no stall does. ``folder``: for temporary files of the workers. A context manager:
+    its processes end with it.
     """
 
     def __init__(
         self,
-        stage: Stage,
+        tasks: Tasks,
         options: PoolOptions,
-        divisions: Divisions,
         watch: Watch,
-        stall_ends: Callable[[int], bool] | None = None,
+        stall_ends: StallEnds = None,
         folder: Path | None = None,
     ) -> None:
-        self._stage = stage
-        self._watch = watch
+        self._tasks = tasks
         self._options = options
-        self._divisions = divisions
+        self._watch = watch
         self._stall_ends = stall_ends
-        self._folder = folder
+        self._crew = Crew(options, watch, folder)
         self._stalled: list[Utterance] = []
-        self._workers: list[WorkerProcess] = []
-        self._started = 0
-        self.uses: list[DeviceUse] = []  # of the workers that have ended
         self._again: deque[Batch] = deque()
         self._parts: deque[Batch] = deque()
         self._deaths = 0
@@ -79,6 +71,27 @@ class Pool:
         self._proven = False  # an engine has been built
         self._clock = 0.0  # seconds in which this process was awake
         self._checked = time.monotonic()
+
+    @property
+    def uses(self) -> Sequence[DeviceUse]:
+        """Of the devices, by the workers that have ended."""
+        return self._crew.uses
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the worker processes."""
+        return [worker.process.pid for worker in self._crew.workers]
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._crew.stop()
 
     def answers(
         self, batches: Iterator[Batch], draining: Callable[[], bool]
@@ -92,23 +105,21 @@ class Pool:
         ends the run.
         """
         drain_ends = float("inf")
-        try:
-            self._feed(batches)
-            while any(worker.batches for worker in self._workers):
-                yield self._collect()
-                if self._stalled:
-                    raise worker_errors.stalled(self._stalled, self._options.time_limit)
-                if self._fatal:
-                    raise self._fatal
-                if draining():
-                    drain_ends = min(drain_ends, time.monotonic() + DRAIN_SECONDS)
-                    if time.monotonic() > drain_ends or not any(w.begun for w in self._workers):
-                        return
-                    self._drop_unbegun()
-                else:
-                    self._feed(batches)
-        finally:
-            self._stop()
+        workers = self._crew.workers
+        self._feed(batches)
+        while any(worker.batches for worker in workers):
+            yield self._collect()
+            if self._stalled:
+                raise worker_errors.stalled(self._stalled, self._options.time_limit)
+            if self._fatal:
+                raise self._fatal
+            if draining():
+                drain_ends = min(drain_ends, time.monotonic() + DRAIN_SECONDS)
+                if time.monotonic() > drain_ends or not any(w.begun for w in workers):
+                    return
+                self._drop_unbegun()
+            else:
+                self._feed(batches)
 
     def _feed(self, batches: Iterator[Batch]) -> None:
         """Give batches to all workers, the emptiest first. Start a worker if all are busy.
@@ -116,20 +127,23 @@ class Pool:
         Batches to try again come first, and their worker gets nothing else meanwhile. Parts of
         divided utterances come next.
         """
+        held = self._options.held
         while True:
             again = bool(self._again)
             worker = min(
-                self._workers, key=lambda w: len(w.batches) + BATCHES_HELD * w.alone, default=None
+                self._crew.workers, key=lambda w: len(w.batches) + held * w.alone, default=None
             )
-            if worker is None or (worker.batches and len(self._workers) < self._options.workers):
+            if worker is None or (worker.batches and not self._crew.is_full):
                 worker = None
-            elif worker.alone or len(worker.batches) >= (1 if again else BATCHES_HELD):
+            elif worker.alone or len(worker.batches) >= (1 if again else held):
                 return
             batch = self._next(batches)
             if batch is None:
                 self._start_for_parts()
                 return
-            worker = worker or self._start()
+            stage = self._tasks.stage_of(batch[0].index)
+            worker = worker or self._crew.start(stage)
+            self._crew.set_up(worker, stage)
             worker.give(batch, alone=again)
             self._watch.given(worker, batch)
 
@@ -138,10 +152,10 @@ class Pool:
         if self._all_given:
             return
         self._all_given = True
-        held = (u for worker in self._workers for batch in worker.batches for u in batch.values())
-        parts = sum(self._stage.processor.expected_parts(seconds(u)) for u in held)
-        while len(self._workers) < min(parts, self._options.workers):
-            self._start()
+        held = [(w.stage, u) for w in self._crew.workers for b in w.batches for u in b.values()]
+        parts = sum(stage.processor.expected_parts(seconds(u)) for stage, u in held if stage)
+        while len(self._crew.workers) < min(parts, self._options.workers):
+            self._crew.start(self._tasks.stage_of(held[0][1].index))
 
     def _next(self, batches: Iterator[Batch]) -> Batch | None:
         """The next batch, without parts of utterances that have failed meanwhile."""
@@ -150,12 +164,12 @@ class Pool:
             batch = waiting.popleft() if waiting else next(batches, None)
             if batch is None:
                 return None
-            if wanted := tuple(filter(self._divisions.wants, batch)):
+            if wanted := tuple(filter(self._tasks.wants, batch)):
                 return wanted
 
     def _collect(self) -> list[Answer]:
         answers: list[Answer] = []
-        by_connection = {worker.connection: worker for worker in self._workers}
+        by_connection = {worker.connection: worker for worker in self._crew.workers}
         answering = wait(list(by_connection), POLL_SECONDS)
         now = time.monotonic()
         self._clock += min(now - self._checked, AWAKE_SECONDS)
@@ -167,7 +181,7 @@ class Pool:
                     answers += self._take(worker, message)
             except (EOFError, OSError):
                 answers += self._end_and_retry(worker)
-        for worker in list(self._workers):
+        for worker in list(self._crew.workers):
             if self._clock > worker.deadline:
                 answers += self._end_and_retry(worker, timed_out=True)
         return answers
@@ -196,12 +210,13 @@ class Pool:
         return []
 
     def _divide(self, utterance: Utterance, division: Division) -> None:
-        parts = self._divisions.begin(utterance, division)
-        self._parts += self._stage.batches_of_parts(parts, self._options.workers)
+        if parts := self._tasks.begin(utterance, division):
+            stage = self._tasks.stage_of(utterance.index)
+            self._parts += stage.batches_of_parts(parts, self._options.workers)
 
     def _answers_for(self, outcome: Outcome) -> list[Answer]:
         """The outcome and, if it was the last that its divided utterance needed, that one's."""
-        whole = self._divisions.take(outcome)
+        whole = self._tasks.take(outcome)
         if outcome.part is None:
             return [outcome]
         done = [] if outcome.error else [outcome]
@@ -215,7 +230,7 @@ class Pool:
         """End a dead or stuck worker. Its utterances are queued again or come out as errors."""
         if timed_out and self._stall_ends:
             self._watch.hangs(worker, worker.all_stacks())
-        status = self._end(worker)
+        status = self._crew.end(worker)
         self._deaths += not timed_out
         self._fatal = self._fatal or self._fatal_end(status)
         suspects = self._suspects(worker, timed_out=timed_out)
@@ -229,7 +244,7 @@ class Pool:
         reason: UtteranceError = worker_errors.worker_died(status)
         if timed_out:
             reason = worker_errors.time_limit_exceeded(self._options.time_limit)
-        keys = self._stage.error_keys
+        keys = worker.stage.error_keys if worker.stage else {}
         return [
             answer
             for utterance in suspects
@@ -264,36 +279,5 @@ class Pool:
         """Take back all batches that no worker has begun, for the next run."""
         self._again.clear()
         self._parts.clear()
-        for worker in [worker for worker in self._workers if not worker.begun]:
-            self._end(worker)
-
-    def _start(self) -> WorkerProcess:
-        taken = {worker.gpu for worker in self._workers}
-        gpu = next((name for name in self._options.gpus if name not in taken), None)
-        self._started += 1
-        worker = WorkerProcess.start(
-            self._started, threads=self._options.threads, gpu=gpu, folder=self._folder
-        )
-        self._workers.append(worker)
-        stage, loaders = self._stage, self._options.loaders
-        worker.outbox.put(
-            Setup(stage.processor, stage.error_keys, loaders, traced=self._watch.traces)
-        )
-        self._watch.started(worker)
-        return worker
-
-    def _stop(self) -> None:
-        for worker in self._workers:
-            if worker.batches or not worker.ready:
-                worker.process.kill()
-            worker.outbox.put(None)
-        ends = time.monotonic() + STOP_SECONDS
-        for worker in list(self._workers):
-            self._end(worker, patience=ends - time.monotonic())
-
-    def _end(self, worker: WorkerProcess, *, patience: float = 0.0) -> int:
-        self._workers.remove(worker)
-        self._watch.ended(worker)
-        if worker.use:
-            self.uses.append(worker.use)
-        return worker.end(patience=patience)
+        for worker in [worker for worker in self._crew.workers if not worker.begun]:
+            self._crew.end(worker)

@@ -25,7 +25,8 @@ from speechkit.runtime.batching import Batch
 from speechkit.runtime.divisions import Divisions, dump
 from speechkit.runtime.earlier_results import drop_invalid, require_matching, take_over
 from speechkit.runtime.messages import Divided, Outcome
-from speechkit.runtime.pool import Answer, Pool
+from speechkit.runtime.pool import Pool
+from speechkit.runtime.pool_interface import Answer, BeginComputing, StallEnds
 from speechkit.runtime.pool_options import PoolOptions
 from speechkit.runtime.progress import Listener, Meter
 from speechkit.runtime.stage import Stage
@@ -63,8 +64,10 @@ class Runner:
         stop: StopRequest,
         listener: Listener | None = None,
         watch: Watch | None = None,
+        begin: BeginComputing = Pool,
     ) -> None:
         self._stage = stage
+        self._begin = begin
         self._inputs = inputs
         self._options = options
         self._stop = stop
@@ -211,24 +214,25 @@ class Runner:
         )
 
     def _divisions(self) -> Divisions:
-        return Divisions(self._stage.processor, self._stage.error_keys)
+        return Divisions(self._stage)
 
     def _answers(
         self,
         todo: Callable[[Batch], Iterator[Batch]],
         divisions: Divisions,
-        stall_ends: Callable[[int], bool] | None = None,
+        stall_ends: StallEnds = None,
     ) -> Iterator[list[Answer]]:
         stage = self._stage
         count, workers = self.scan.count, self._options.pool.workers
         whole = stage.batches(islice(self._inputs, count), count, workers)
         stage.processor.survey(self._inputs, restart=self._options.restart)
         aside = temporary_folder.folder(stage.scratch) if stage.scratch else nullcontext()
+        how = self._options.pool
         with aside as folder, self._stop.gently():
-            pool = Pool(stage, self._options.pool, divisions, self._watch, stall_ends, folder)
-            left = filter(None, chain.from_iterable(map(todo, whole)))
-            yield from pool.answers(left, lambda: self._stop.is_set)
-        self._uses = pool.uses
+            with self._begin(divisions, how, self._watch, stall_ends, folder) as computing:
+                left = filter(None, chain.from_iterable(map(todo, whole)))
+                yield from computing.answers(left, lambda: self._stop.is_set)
+            self._uses = list(computing.uses)
 
     def _count(self, answers: Iterable[Answer], meter: Meter) -> None:
         for answer in answers:

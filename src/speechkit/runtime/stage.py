@@ -18,8 +18,6 @@ from speechkit.runtime.batching import EQUAL, Batch, BatchSizes, batches
 if TYPE_CHECKING:
     from speechkit.io.decoders.decoder_choice import Observer
 
-BATCHES_HELD = 2  # by a worker: the current one and the next
-
 
 @dataclass(frozen=True, slots=True)
 class Loaded:

@@ -60,6 +60,7 @@ AUDIO = "audio"  # the time in which a worker waits for audio
 Result = TypeVar("Result")
 Load = Callable[[], Loaded]
 LoadingBatch = list[tuple[Utterance, Load]]
+Work = Setup | LoadingBatch | None
 
 OUTCOME_SECONDS = 0.05  # longest delay of an outcome, which is sent with the next message
 
@@ -73,36 +74,49 @@ def main() -> None:
     faulthandler.register(STACKS_SIGNAL, file=int(sys.argv[2]))
     if sys.platform == "linux" and sys.argv[3] == "process":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.nice(int(sys.argv[4]))
     connection = Connection(int(sys.argv[1]))
-    batches: queue.SimpleQueue[LoadingBatch | None] = queue.SimpleQueue()
     try:
         logs.configure(connection.recv())
         setup: Setup = connection.recv()
     except (EOFError, OSError):  # the runner has died
         return
-    processor, error_keys = setup.processor, setup.error_keys
     trace = Trace(on=setup.traced)
     stopwatch = Stopwatch()
-    load = _loader(partial(_load, processor, trace), setup.loaders, stopwatch)
-    threading.Thread(target=_receive, args=(connection, batches, load, trace), daemon=True).start()
-    runner = _Runner(connection, trace)
-    try:
-        processor.open()
-    except Exception as e:
-        error = e if isinstance(e, SpeechkitError) else EngineFailed(f"can't start: {e!r}")
-        runner.send(Failed(error, traceback.format_exc()))
-        return
-    runner.send(Ready())
-    ready = time.monotonic()
-    while (batch := _waited(batches.get, stopwatch)) is not None:
+    work: queue.SimpleQueue[Work] = queue.SimpleQueue()
+    arguments = (connection, setup, work, trace, stopwatch)
+    threading.Thread(target=_receive, args=arguments, daemon=True).start()
+    _compute(work, _Runner(connection, trace), stopwatch)
+
+
+def _compute(work: queue.SimpleQueue[Work], runner: _Runner, stopwatch: Stopwatch) -> None:
+    """Work until there is no more, or until an error that other batches would meet, too."""
+    began = None
+    while (item := _waited(work.get, stopwatch)) is not None:
         try:
-            _answer(batch, processor, error_keys, runner)
-        except OutputFailed as e:  # the output of the next utterance would fail, too
+            if isinstance(item, Setup):
+                setup = item
+                _open(setup.processor)
+                began = began or time.monotonic()
+                runner.send(Ready())
+                continue
+            _answer(item, setup.processor, setup.error_keys, runner)
+        except SpeechkitError as e:
             runner.send(Failed(e, traceback.format_exc()))
             return
-        use, seconds = processor.device_use(), time.monotonic() - ready
+        assert began
+        use, seconds = setup.processor.device_use(), time.monotonic() - began
         waited = use and with_waiting(use, stopwatch.parts[AUDIO], seconds)
         runner.send(BatchDone(waited, device_memory() if setup.traced else None))
+
+
+def _open(processor: Processor) -> None:
+    try:
+        processor.open()
+    except SpeechkitError:
+        raise
+    except Exception as e:
+        raise EngineFailed(f"can't start: {e!r}") from e
 
 
 def _load(processor: Processor, trace: Trace, utterance: Utterance) -> Loaded:
@@ -115,16 +129,15 @@ def _about(utterance: Utterance) -> AbstractContextManager[None]:
 
 
 def _loader(
-    load: Callable[[Utterance], Loaded], threads: int, stopwatch: Stopwatch
+    load: Callable[[Utterance], Loaded], pool: ThreadPoolExecutor | None, stopwatch: Stopwatch
 ) -> Callable[[Utterance], Load]:
-    """Return a function that starts loading an utterance in a thread and returns its `Load`, whose
+    """Return a function that starts loading an utterance in the pool and returns its `Load`, whose
     time counts as waiting for audio.
 
-    With 0 ``threads``, the `Load` itself does the work.
+    Without a pool, the `Load` itself does the work.
     """
-    if not threads:
+    if not pool:
         return lambda utterance: partial(_waited, partial(load, utterance), stopwatch)
-    pool = ThreadPoolExecutor(threads)
     return lambda utterance: partial(_waited, pool.submit(load, utterance).result, stopwatch)
 
 
@@ -135,18 +148,29 @@ def _waited(call: Callable[[], Result], stopwatch: Stopwatch) -> Result:
 
 def _receive(
     connection: Connection,
-    batches: queue.SimpleQueue[LoadingBatch | None],
-    load: Callable[[Utterance], Load],
+    setup: Setup,
+    work: queue.SimpleQueue[Work],
     trace: Trace,
+    stopwatch: Stopwatch,
 ) -> None:
-    """Take batches off the pipe at once, so that neither side waits for the other to read."""
+    """Take work off the pipe at once, so that neither side waits for the other to read.
+
+    A batch is loaded by the stage of the setup before it.
+    """
+    pool = ThreadPoolExecutor(setup.loaders) if setup.loaders else None
+    message: Setup | Sequence[Utterance] | None = setup
     try:
-        while (batch := connection.recv()) is not None:
-            trace.begin(utterance.key for utterance in batch)
-            batches.put([(utterance, load(utterance)) for utterance in batch])
+        while message is not None:
+            if isinstance(message, Setup):
+                load = _loader(partial(_load, message.processor, trace), pool, stopwatch)
+                work.put(message)
+            else:
+                trace.begin(utterance.key for utterance in message)
+                work.put([(utterance, load(utterance)) for utterance in message])
+            message = connection.recv()
     except (EOFError, OSError):
         os._exit(0)
-    batches.put(None)
+    work.put(None)
 
 
 class _Runner:

@@ -11,7 +11,8 @@ from speechkit.engines.protocols import SAMPLE_RATE
 from speechkit.io import model_files
 from speechkit.io.hardware import gpus, granted_cpus, granted_memory
 from speechkit.runtime.batching import BatchSizes
-from speechkit.runtime.stage import BATCHES_HELD, WorkerPlan
+from speechkit.runtime.pool_options import BATCHES_HELD
+from speechkit.runtime.stage import WorkerPlan
 
 WORKER_BYTES = 1 << 30  # of a worker's libraries and audio, without its model
 MODEL_COPIES = 2  # of the weights, while they are loaded

@@ -19,6 +19,8 @@ from speechkit.engines.protocols import DeviceUse
 from speechkit.records import TaskKey, Utterance
 from speechkit.runtime import interpreter, logs
 from speechkit.runtime.messages import DRAIN_SIGNALS, STACKS_SIGNAL
+from speechkit.runtime.pool_options import PoolOptions
+from speechkit.runtime.stage import Stage
 from speechkit.runtime.stderr_relay import StderrRelay
 
 PROGRAM = "speechkit.runtime.worker_main"
@@ -32,7 +34,8 @@ class WorkerProcess:
     """A worker process and its unanswered batches. No other worker of a run has its ``number``.
 
     A thread sends the ``outbox``, because a hanging worker with a full pipe must not block the
-    pool. ``deadline``: a time of the pool's clock. ``stacks``: a pipe for its threads' stacks.
+    pool. ``stage``: that of the batches it gets. ``deadline``: a time of the pool's clock.
+    ``stacks``: a pipe for its threads' stacks.
     """
 
     number: int
@@ -43,6 +46,7 @@ class WorkerProcess:
     relay: StderrRelay | None = None
     outbox: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
     sender: threading.Thread = field(init=False)
+    stage: Stage | None = None
     ready: bool = False
     batches: deque[dict[TaskKey, Utterance]] = field(default_factory=deque)  # unanswered
     begun: tuple[TaskKey, ...] = ()
@@ -56,14 +60,14 @@ class WorkerProcess:
 
     @classmethod
     def start(
-        cls, number: int, *, threads: int, gpu: str | None, folder: Path | None
+        cls, number: int, options: PoolOptions, *, gpu: str | None, folder: Path | None
     ) -> WorkerProcess:
-        """Start a process with ``threads`` for each numeric library.
+        """Start a process with the threads of the options for each numeric library.
 
         ``gpu``: the only GPU that it sees, None to leave that open. ``folder``: for its temporary
         files.
         """
-        environment = {**os.environ, **dict.fromkeys(THREADS, str(threads))}
+        environment = {**os.environ, **dict.fromkeys(THREADS, str(options.threads))}
         if folder:
             environment["TMPDIR"] = str(folder)
         if gpu is not None:
@@ -75,8 +79,9 @@ class WorkerProcess:
             # Ctrl-C reaches the workers, too. It is blocked until they ignore it.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, DRAIN_SIGNALS)
             try:
+                ends = str(theirs.fileno()), str(its_stacks)
                 process = subprocess.Popen(
-                    interpreter.command(PROGRAM, str(theirs.fileno()), str(its_stacks), _starter()),
+                    interpreter.command(PROGRAM, *ends, _starter(), str(options.niceness)),
                     stdin=subprocess.DEVNULL,
                     stderr=its_messages,
                     pass_fds=[theirs.fileno(), its_stacks],

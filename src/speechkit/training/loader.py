@@ -122,8 +122,7 @@ class _Ahead:
     """A thread that runs the pool and puts the steps into a queue, in which as many fit."""
 
     def __init__(self, stage: Stage, options: PoolOptions, tasks: Tasks) -> None:
-        divisions = Divisions(stage.processor, stage.error_keys)
-        self._pool = Pool(stage, options, divisions, Watch())
+        self._pool = Pool(Divisions(stage), options, Watch())
         self._tasks = tasks
         self._steps: queue.Queue[LoadedStep | BaseException | None] = queue.Queue(tasks.most)
         self._stopping = threading.Event()
@@ -150,8 +149,9 @@ class _Ahead:
 
     def _run(self) -> None:
         try:
-            while not (self._tasks.are_done or self._stopping.is_set()):
-                self._answer_all()
+            with self._pool:
+                while not (self._tasks.are_done or self._stopping.is_set()):
+                    self._answer_all()
             self._put(None)
         except BaseException as e:  # whatever it is, the training must hear of it
             self._put(e)

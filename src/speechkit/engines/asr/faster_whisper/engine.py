@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from speechkit.engines.asr.faster_whisper.model_folder import require_files, stated, stated_context
 from speechkit.engines.asr.whisper.backend import Alignment, Draft, Search
 from speechkit.engines.asr.whisper.decoder import Whisper
+from speechkit.engines.asr.whisper.kept_backend import kept
 from speechkit.engines.asr.whisper.options import WhisperOptions
 from speechkit.engines.asr.whisper.temperature_fallback import max_tokens
 from speechkit.engines.asr.whisper.vocabulary import TIMESTAMP, Vocabulary, is_multilingual
@@ -48,7 +49,7 @@ LONGEST = 448  # tokens, of every published checkpoint; others say so in generat
 
 def faster_whisper(options: WhisperOptions) -> Whisper:
     """The engine ``faster-whisper``; ``options.model`` is a local folder."""
-    return Whisper(CTranslate2Backend(options), options)
+    return Whisper(kept(CTranslate2Backend, options), options)
 
 
 class CTranslate2Backend:

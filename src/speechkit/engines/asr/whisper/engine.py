@@ -17,6 +17,7 @@ from speechkit.engines.asr.whisper.decoder import Whisper
 from speechkit.engines.asr.whisper.decoder_layers import DecoderLayers
 from speechkit.engines.asr.whisper.decoding_loop import DecodingLoop
 from speechkit.engines.asr.whisper.encoder import Encoder
+from speechkit.engines.asr.whisper.kept_backend import kept
 from speechkit.engines.asr.whisper.options import WhisperOptions
 from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 from speechkit.engines.encoders.log_mel import LogMel
@@ -46,7 +47,7 @@ CUDA_FEATURES = 32  # windows whose features are computed at once: their spectra
 
 def whisper(options: WhisperOptions) -> Whisper:
     """The engine ``whisper``; ``options.model`` is a local folder."""
-    return Whisper(TorchBackend(options), options)
+    return Whisper(kept(TorchBackend, options), options)
 
 
 class TorchBackend:

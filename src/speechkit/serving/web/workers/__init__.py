@@ -1,0 +1,1 @@
+"""Engines that are kept: worker processes that many runs share."""

@@ -1,0 +1,191 @@
+"""The workers of one model, whose batches are of many runs in turn."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count
+
+from speechkit.records import Division, Utterance
+from speechkit.runtime.batching import Batch, seconds
+from speechkit.runtime.divisions import Divisions
+from speechkit.runtime.messages import Outcome
+from speechkit.runtime.pool import Pool
+from speechkit.runtime.pool_interface import Answer
+from speechkit.runtime.pool_options import PoolOptions
+from speechkit.runtime.stage import Stage
+from speechkit.runtime.watch import Watch
+from speechkit.serving.web.workers.shared_run import SharedRun
+
+INDICES = 1 << 32  # of a run: here utterance i of run n has the index n * INDICES + i
+STAGES = 16  # with other options each, that are known again
+
+
+class Lane:
+    """A pool whose processes stay until there has been nothing to do for ``idle`` seconds.
+
+    Runs take turns, batch by batch; utterances of several runs with equal options share a batch.
+    Any thread may join a run. All else is done by a thread of the lane's own, for which it is the
+    `Tasks` of its pool and the iterator of its batches.
+    """
+
+    def __init__(self, options: PoolOptions, idle: float) -> None:
+        self._options = options
+        self._idle = idle
+        self._numbers = count()
+        self._runs: dict[int, SharedRun] = {}
+        self._turns: deque[int] = deque()
+        self._stages: list[Stage] = []
+        self._changed = threading.Condition()
+        self._closed = False
+        self._pool: Pool | None = None
+        self._used = time.monotonic()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    @property
+    def pids(self) -> list[int]:
+        """Of its processes; empty while nothing is loaded."""
+        pool = self._pool
+        return pool.pids if pool else []
+
+    @property
+    def idle_seconds(self) -> float:
+        """Since it last worked; 0 while it does."""
+        return 0.0 if self._runs else time.monotonic() - self._used
+
+    @contextmanager
+    def joined(self, divisions: Divisions) -> Iterator[SharedRun]:
+        """The computing of a run. It may end early, and what it has begun is then dropped."""
+        with self._changed:
+            run = SharedRun(divisions, self._known(divisions.stage), self._wake)
+            number = next(self._numbers)
+            self._runs[number] = run
+            self._turns.append(number)
+        try:
+            yield run
+        finally:
+            run.has_left = True
+            self._wake()
+
+    def close(self) -> None:
+        """End the processes, within seconds. Runs that haven't ended yet hear nothing more."""
+        self._closed = True
+        self._wake()
+        self._thread.join()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _known(self, stage: Stage) -> Stage:
+        """The same object for equal options, so that workers aren't set up anew."""
+        known = next((one for one in self._stages if one.options == stage.options), stage)
+        others = [one for one in self._stages if one is not known]
+        self._stages = [known, *others][:STAGES]
+        return known
+
+    # ------------------------------------------------------------ its thread
+
+    def _work(self) -> None:
+        while self._has_work():
+            try:
+                with Pool(self, self._options, Watch()) as self._pool:
+                    while self._has_work(self._idle):
+                        for answers in self._pool.answers(self, lambda: self._closed):
+                            self._deliver(answers)
+            except Exception as e:  # whatever it is, the runs must hear of it
+                self._fail(e)
+            finally:
+                self._pool = None
+
+    def _has_work(self, patience: float | None = None) -> bool:
+        """Wait until batches wait; False if that takes longer than ``patience``, or at the end."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._closed or any(run.waiting for run in self._runs.values()), patience
+            )
+            self._forget()
+            return not self._closed and any(run.waiting for run in self._runs.values())
+
+    def _forget(self) -> None:
+        """Forget the runs that have left: here alone, so that none goes while the pool asks."""
+        for number in [number for number, run in self._runs.items() if run.has_left]:
+            del self._runs[number]
+            self._turns.remove(number)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        """The next batch, by turns. StopIteration if none waits now; later ones may."""
+        with self._changed:
+            self._forget()
+            turns = [number for number in self._turns if self._runs[number].waiting]
+            if not turns:
+                raise StopIteration
+            batch = self._taken(turns[0])
+            stage = self._runs[turns[0]].stage
+            for number in turns[1:]:
+                run = self._runs[number]
+                if run.stage is stage and _fit(stage, (*batch, *run.waiting[0])):
+                    batch += self._taken(number)
+            return batch
+
+    def _taken(self, number: int) -> Batch:
+        """The next batch of a run, whose turn is now the last."""
+        self._turns.remove(number)
+        self._turns.append(number)
+        batch = self._runs[number].next_batch()
+        return tuple(replace(task, index=number * INDICES + task.index) for task in batch)
+
+    def _deliver(self, answers: list[Answer]) -> None:
+        self._used = time.monotonic()
+        of_runs: dict[int, list[Answer]] = {}
+        for answer in answers:
+            number, index = divmod(answer.index, INDICES)
+            of_runs.setdefault(number, []).append(replace(answer, index=index))
+        for number, ours in of_runs.items():
+            if number in self._runs:
+                self._runs[number].answer(ours)
+
+    def _fail(self, error: Exception) -> None:
+        with self._changed:
+            for run in self._runs.values():
+                run.waiting.clear()
+                run.fail(error)
+                run.has_left = True
+
+    # ------------------------------------------------------------ Tasks
+
+    def stage_of(self, index: int) -> Stage:
+        return self._runs[index // INDICES].stage
+
+    def begin(self, utterance: Utterance, division: Division) -> list[Utterance]:
+        """The parts take turns with the batches of other runs: none are computed at once."""
+        number, index = divmod(utterance.index, INDICES)
+        if number in self._runs:
+            run, workers = self._runs[number], self._options.workers
+            run.begin(replace(utterance, index=index), division, workers)
+        return []
+
+    def wants(self, task: Utterance) -> bool:
+        number, index = divmod(task.index, INDICES)
+        return number in self._runs and self._runs[number].wants(replace(task, index=index))
+
+    def take(self, outcome: Outcome) -> Outcome | None:
+        number, index = divmod(outcome.index, INDICES)
+        if number not in self._runs:
+            return None
+        whole = self._runs[number].take(replace(outcome, index=index))
+        return whole and replace(whole, index=outcome.index)
+
+
+def _fit(stage: Stage, batch: Batch) -> bool:
+    """Whether the tasks are no more than a batch of the stage may have."""
+    is_small = len(batch) <= stage.batch_sizes.most
+    return is_small and sum(map(seconds, batch)) <= stage.batch_audio
