@@ -1,5 +1,7 @@
-"""A headless Chromium without a network but for 127.0.0.1, spoken to by the DevTools protocol over a
-pipe."""
+"""A headless Chromium, spoken to by the DevTools protocol over a pipe.
+
+It has no network but 127.0.0.1.
+"""
 
 from __future__ import annotations
 

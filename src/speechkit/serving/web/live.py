@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from speechkit.errors import SourceFailed, SpeechkitError, UsageError
 from speechkit.io.process_failure import FailureFile, failure_file
 from speechkit.runtime import interpreter
+from speechkit.serving.web.request_errors import RequestError, TooManyRequests
 
 if TYPE_CHECKING:
     from speechkit.serving.web.server import Server
@@ -26,10 +27,6 @@ MOST_AUDIO = 1 << 20  # bytes of a message
 MOST_EVENT = 1 << 22  # bytes
 QUIET = 60.0  # seconds without a message, after which a client is taken for gone
 DONE, REFUSED, FAILED, BUSY = 1000, 1008, 1011, 1013  # why a connection is closed, see RFC 6455
-
-
-class TooManySessions(SpeechkitError):
-    pass
 
 
 def routes(server: Server) -> list[BaseRoute]:
@@ -65,9 +62,9 @@ class LiveSessions:
 
     @contextmanager
     def one_more(self) -> Iterator[None]:
-        """Raises `TooManySessions`."""
+        """Raises `TooManyRequests`."""
         if self.running >= self.most:
-            raise TooManySessions(
+            raise TooManyRequests(
                 f"{self.most} live transcriptions are running, and this server takes no more at "
                 "once; try again when one of them has ended"
             )
@@ -179,6 +176,6 @@ async def _tell(client: WebSocket, events: StreamReader) -> None:
 
 def _reason(error: SpeechkitError) -> int:
     """Why a connection is closed that ends with an error."""
-    if isinstance(error, TooManySessions):
+    if isinstance(error, TooManyRequests):
         return BUSY
-    return REFUSED if isinstance(error, UsageError) else FAILED
+    return REFUSED if isinstance(error, RequestError | UsageError) else FAILED
