@@ -121,13 +121,7 @@ class ModelList:
         state: State = "to_fetch"
         if (offered.engine, offered.model) in self._loaded():
             state = "loaded"
-<<<<<<< HEAD
         elif not (model and info.weights) or model_catalogue.is_packaged(info, model):
-=======
-        elif not (offered.model and info.weights) or model_catalogue.is_packaged(
-            info, offered.model
-        ):
->>>>>>> h-jobs
             state = "installed"
         elif path:
             state = "cached" if model_files.local(model, info.weights) is None else "installed"
