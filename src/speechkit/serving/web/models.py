@@ -52,7 +52,9 @@ class ModelList:
     ) -> None:
         self._offline = settings.hardware.offline
         self._default = _own(settings)
-        self._offered = {one.id: one for one in [self._default, *_named(settings.engine)]}
+        self._offered = {self._default.id: self._default}
+        for one in _named(settings.engine):
+            self._offered.setdefault(one.id, one)
         self._loaded = loaded
 
     @property
@@ -119,10 +121,10 @@ class ModelList:
         state: State = "to_fetch"
         if (offered.engine, offered.model) in self._loaded():
             state = "loaded"
-        elif path:
-            state = "cached" if model_files.local(model, info.weights) is None else "installed"
         elif not (model and info.weights) or model_catalogue.is_packaged(info, model):
             state = "installed"
+        elif path:
+            state = "cached" if model_files.local(model, info.weights) is None else "installed"
         return ListedModel(offered, state, size, changed)
 
     def listing(self) -> list[ListedModel]:

@@ -19,6 +19,7 @@ export function offerModels(select, models, settings) {
     ...group("To be fetched first", models.filter(isAway)),
   );
   select.value = chosen;
+  if (!select.value) select.selectedIndex = 0;
 }
 
 /** `languages`: names by codes. */
