@@ -6,13 +6,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from speechkit.serving.web import health, job_api, model_api
+from speechkit.serving.web import health, job_api, live, model_api, page_files
 from speechkit.serving.web.error_answers import ErrorAnswers, answer_http_exception
 from speechkit.serving.web.guard import Guard, SecurityHeaders
 from speechkit.serving.web.openai import routes as openai_routes
 from speechkit.serving.web.server import Server
 
-PARTS = (openai_routes, job_api, model_api, health)
+PARTS = (openai_routes, job_api, model_api, health, live, page_files)
 
 
 def make_app(server: Server) -> Starlette:

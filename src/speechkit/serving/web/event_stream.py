@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 
 QUIET = 15.0  # seconds without an event after which a comment keeps the connection alive
 COMMENT = b": nothing new\n\n"
+UNHELD = {"X-Accel-Buffering": "no"}  # proxies must not hold events back
 
 
 def event(name: str | None, data: Any) -> bytes:
@@ -25,32 +26,31 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
     def __init__(self, events: AsyncIterator[bytes], stopping: asyncio.Event) -> None:
-        super().__init__(
-            _kept_alive(events, stopping), headers={"X-Accel-Buffering": "no"}
-        )  # proxies then don't hold events back
+        super().__init__(_kept_alive(events, stopping), headers=UNHELD)
 
 
 async def _kept_alive(
     events: AsyncIterator[bytes], stopping: asyncio.Event
 ) -> AsyncIterator[bytes]:
     stopped = asyncio.ensure_future(stopping.wait())
-    following: asyncio.Future[bytes] | None = None
+    following = asyncio.ensure_future(_next(events))
+    waited: list[asyncio.Future[Any]] = [stopped, following]
     try:
         while not stopped.done():
-            following = following or asyncio.ensure_future(_next(events))
-            await asyncio.wait({following, stopped}, timeout=QUIET, return_when="FIRST_COMPLETED")
+            await asyncio.wait(waited, timeout=QUIET, return_when=asyncio.FIRST_COMPLETED)
             if following.done():
-                done, following = following, None
-                try:
-                    yield done.result()
-                except StopAsyncIteration:
+                data = following.result()
+                if data is None:
                     return
+                yield data
+                waited[1] = following = asyncio.ensure_future(_next(events))
             elif not stopped.done():
                 yield COMMENT
     finally:
-        for task in filter(None, (stopped, following)):
-            task.cancel()
+        stopped.cancel()
+        following.cancel()
 
 
-async def _next(events: AsyncIterator[bytes]) -> bytes:
-    return await anext(events)
+async def _next(events: AsyncIterator[bytes]) -> bytes | None:
+    """The next event, None after the last one."""
+    return await anext(events, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Literal
 
 from speechkit.engines import model_catalogue, registry
@@ -52,7 +52,9 @@ class ModelList:
     ) -> None:
         self._offline = settings.hardware.offline
         self._default = _own(settings)
-        self._offered = {one.id: one for one in [self._default, *_named(settings.engine)]}
+        self._offered = {self._default.id: self._default}
+        for one in _named(settings.engine):
+            self._offered.setdefault(one.id, one)
         self._loaded = loaded
 
     @property
@@ -98,26 +100,31 @@ class ModelList:
         there = ", ".join(self._offered)
         raise UnknownModel(f"no model {name!r}; there are: {there}", param="model")
 
+    def name_of(self, engine: str, model: str | None) -> str:
+        """The name by which requests know what an engine has loaded."""
+        for one in self._offered.values():
+            if (one.engine, one.model) == (engine, model):
+                return one.id
+        return PurePath(model or engine).name
+
     def is_here(self, offered: OfferedModel) -> bool:
         return offered is self._default or self.listed(offered).state != "to_fetch"
 
     def listed(self, offered: OfferedModel) -> ListedModel:
         """The state of a model. It looks at the disk, so call it in a thread."""
         info = registry.find("asr", offered.engine)
-        path = _path(info, offered)
+        model = offered.model or ""
+        path = model_catalogue.here(info, model) if model and info.weights else None
         size, changed = offered.fetch_bytes, 0
         if path:
             size, changed = model_files.size(path), int(path.stat().st_mtime)
         state: State = "to_fetch"
         if (offered.engine, offered.model) in self._loaded():
             state = "loaded"
-        elif not (offered.model and info.weights) or model_catalogue.is_packaged(
-            info, offered.model
-        ):
+        elif not (model and info.weights) or model_catalogue.is_packaged(info, model):
             state = "installed"
         elif path:
-            is_local = model_files.local(offered.model, info.weights) is not None
-            state = "installed" if is_local else "cached"
+            state = "cached" if model_files.local(model, info.weights) is None else "installed"
         return ListedModel(offered, state, size, changed)
 
     def listing(self) -> list[ListedModel]:
@@ -154,9 +161,3 @@ def _is_installed(info: EngineInfo) -> bool:
     except EngineMissing:
         return False
     return True
-
-
-def _path(info: EngineInfo, offered: OfferedModel) -> Path | None:
-    if not (offered.model and info.weights):
-        return None
-    return model_catalogue.here(info, offered.model)

@@ -42,11 +42,13 @@ def serve(settings: ServerSettings, announce: Callable[[str], object]) -> None:
     asr_stage(
         AsrOptions(engine=settings.engine, model=settings.model, words=True), settings.hardware
     )
-    with _listening(settings) as (listener, address), _claimed(settings.data):
-        with closing(WarmWorkers(idle=settings.idle)) as workers:
-            with closing(Jobs(settings, Transcriber(settings.hardware, workers))) as jobs:
-                server = Server(settings, address, jobs, workers)
-                _Uvicorn(server, announce).run([listener])
+    with (
+        _listening(settings) as (listener, address),
+        _claimed(settings.data),
+        closing(WarmWorkers(idle=settings.idle)) as workers,
+        closing(Jobs(settings, Transcriber(settings.hardware, workers))) as jobs,
+    ):
+        _Uvicorn(Server(settings, address, jobs, workers), announce).run([listener])
 
 
 class _Uvicorn(uvicorn.Server):
@@ -59,6 +61,7 @@ class _Uvicorn(uvicorn.Server):
             http="h11",
             ws="websockets-sansio",
             ws_max_size=FRAME_BYTES,
+            ws_ping_interval=None,  # an answer waits behind audio that a slow model has yet to hear
             log_config=None,
             access_log=False,
             proxy_headers=False,  # anybody could state another address

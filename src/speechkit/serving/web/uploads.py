@@ -194,8 +194,8 @@ class FormReader:
         self._field = _decoded(parameters.get(b"name", b""))
         self._value.clear()
         name = parameters.get(b"filename")
-        self._file_name = name and shown_name(_decoded(name))
-        if self._file_name:
+        self._file_name = None if name is None else shown_name(_decoded(name))
+        if self._file_name is not None:
             if len(self._form.files) >= MOST_FILES:
                 raise RequestError(f"a request takes at most {MOST_FILES} files", param=self._field)
             self._file = open(self._place(), "xb")  # noqa: SIM115
@@ -210,12 +210,12 @@ class FormReader:
         self._value += data[start:end]
 
     def _on_part_end(self) -> None:
-        if self._file and self._file_name:
+        if self._file and self._file_name is not None:
             path, size = Path(self._file.name), self._file.tell()
             self._file.close()
             self._file = None
             self._form.files.append(UploadedFile(self._field, self._file_name, path, size))
-        elif self._file_name is None:  # else a browser's form in which no file was chosen
+        else:
             self._fields += 1
             if self._fields > MOST_FIELDS:
                 raise RequestError(f"a request takes at most {MOST_FIELDS} fields")

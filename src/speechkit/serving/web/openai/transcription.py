@@ -83,7 +83,7 @@ class Transcription:
         return await asyncio.to_thread(self.server.jobs.record, self.id, 1)
 
     async def events(self) -> AsyncIterator[bytes]:
-        """The text as it is decoded, then all of it; then the job is removed. Raises as `record`."""
+        """The text as it is decoded, then all of it; removes the job. Raises as `record`."""
         with self.discarded():
             sent = TextDeltas()
             async for event in self.server.jobs.events(self.id):
