@@ -108,9 +108,7 @@ class Chromium:
             f"return [x + width / 2, y + height / 2]}})(document.querySelector({quoted(selector)}))"
         )
         for kind in ("mousePressed", "mouseReleased"):
-            self.send(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
-            )
+            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def press(self, key: str) -> None:
         """A key by its name, or one that writes itself."""

@@ -20,7 +20,10 @@ ASR = ("asr", "faster-whisper")  # whose workers the tests' server forks
 
 @dataclass(frozen=True, slots=True)
 class Ended:
+    """``out``: what stdout had beside the address."""
+
     code: int
+    out: str
     err: str
 
 
@@ -47,9 +50,9 @@ class Served:
                 {0: nothing.fileno(), 1: their_out, 2: err.fileno()},
             )
         os.close(their_out)
-        with open(out, "rb") as announced:
-            assert select.select([announced], [], [], STARTED)[0], "it doesn't listen"
-            self.url = announced.readline().decode().strip()
+        self._out = open(out, "rb")  # noqa: SIM115
+        assert select.select([self._out], [], [], STARTED)[0], "it doesn't listen"
+        self.url = self._out.readline().decode().strip()
         assert self.url, self.err
         self.client = httpx.Client(base_url=self.url, timeout=120.0)
 
@@ -68,11 +71,11 @@ class Served:
         """Ends it by a signal, as a service manager does."""
         self.process.send_signal(number)
         code = self.process.wait(STOPPED)
-        self.client.close()
         assert "Traceback" not in self.err, self.err
-        return Ended(code, self.err)
+        return Ended(code, self._out.read().decode(), self.err)
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(STOPPED)
         self.client.close()
+        self._out.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 
 from conftest import Speechkit
 from serverkit import Served
+from speechkit.commands.serve import require_packages
+from speechkit.errors import EngineMissing
 
 ENGINE = ("--engine", "pocketsphinx")
 
@@ -26,3 +30,103 @@ def test_it_tells_what_it_has(served: Served) -> None:
     health = served.client.get("health").json()
     assert (health["status"], health["models"]) == ("ok", [])
     assert health["queue"] == {"queued": 0, "running": 0}
+    settings = served.client.get("api/settings").json()
+    assert (settings["engine"], settings["model"]) == ("pocketsphinx", "pocketsphinx")
+    assert {"srt", "vtt", "txt"} < {*settings["formats"]}
+    assert settings["languages"]["de"] == "german"
+    models = {model["id"]: model for model in served.client.get("api/models").json()}
+    assert models["pocketsphinx"] == {
+        "id": "pocketsphinx",
+        "engine": "pocketsphinx",
+        "model": None,
+        "state": "installed",
+        "bytes": None,
+    }
+    small = models["faster-whisper/small"]
+    assert (small["state"], small["bytes"] > 1e8) == ("to_fetch", True)
+
+
+def test_metrics_are_as_prometheus_reads_them(served: Served) -> None:
+    answer = served.client.get("metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    explained = set()
+    for line in answer.text.splitlines():
+        if comment := re.fullmatch(r"# (?:HELP|TYPE) (speechkit_\w+) .+", line):
+            explained.add(comment[1])
+        else:
+            sample = re.fullmatch(r'(\w+)\{(?:\w+="[^"]*",?)*\} \d+(?:\.\d+)?', line)
+            assert sample, line
+            assert sample[1] in explained
+    assert "speechkit_audio_seconds_total" in explained
+
+
+def test_an_error_is_a_sentence_in_json(served: Served) -> None:
+    for answer, status in (
+        (served.client.get("nothing"), 404),
+        (served.client.get("v1/audio/transcriptions"), 405),
+        (served.client.get("v1/models/../../etc/passwd"), 404),
+        (served.client.post("v1/audio/transcriptions", content=b"x"), 400),
+    ):
+        assert answer.status_code == status
+        error = answer.json()["error"]
+        assert error["type"] == "invalid_request_error"
+        assert len(error["message"]) > 20
+
+
+def test_the_data_and_the_port_are_of_one_server(
+    served: Served, speechkit: Speechkit, tmp_path: Path
+) -> None:
+    done = speechkit("serve", *ENGINE, "--port", 0, "--data", served.data, code=2)
+    assert done.err == f"speechkit: --data {served.data}: another server is using it\n"
+    port = served.url.split(":")[-1].strip("/")
+    done = speechkit("serve", *ENGINE, "--port", port, "--data", tmp_path / "data", code=2)
+    assert done.err.startswith(f"speechkit: --port {port}: in use by another program;")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("--host", "0.0.0.0"), 2, "--host 0.0.0.0: other machines can reach it"),
+        (("--host", "nowhere.invalid"), 2, "--host nowhere.invalid: no address of this machine"),
+        (("--host", "192.0.2.1", "--token", "x" * 16), 2, "--host 192.0.2.1: Cannot assign"),
+        (("--token", "short"), 2, "--token: at least 16 letters"),
+        (("--token", "of several words and an ö"), 2, "--token: at least 16 letters"),
+        (("--engine", "faster-whisper", "--model", "/nowhere"), 1, "model /nowhere: no such"),
+        (("--engine", "whispr"), 2, "no asr engine 'whispr'"),
+    ],
+)
+def test_a_server_that_cannot_start_says_why(
+    speechkit: Speechkit, tmp_path: Path, arguments: tuple[str, ...], code: int, sentence: str
+) -> None:
+    folder = ("--port", 0, "--data", tmp_path / "data")
+    done = speechkit("serve", *ENGINE, *folder, *arguments, code=code)
+    assert done.err.startswith(f"speechkit: {sentence}")
+    assert done.err.count("\n") == 1
+    assert done.out == b""
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "python_multipart", None)
+    with pytest.raises(
+        EngineMissing, match=r"python-multipart: run `pip install .speechkit\[serve"
+    ):
+        require_packages()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_well(tmp_path: Path, number: int) -> None:
+    with Served(tmp_path / "data", *ENGINE) as server:
+        host, port = server.url.removeprefix("http://").strip("/").split(":")
+        with socket.create_connection((host, int(port))) as upload:  # which never ends
+            upload.sendall(
+                b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000\r\n\r\n"
+            )
+            ended = server.stop(number)
+            assert b" 503 " in upload.recv(1000)
+    assert ended.code == 0
+    assert ended.out == ""
+    assert ended.err == f"{signal.Signals(number).name}: stopping\n"
+    assert not list((tmp_path / "data" / "jobs").iterdir())

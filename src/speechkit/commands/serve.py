@@ -40,11 +40,7 @@ def serve(
 
     Example: speechkit serve --port 8000 --model base --data DIR
     """
-    for package in PACKAGES:
-        if find_spec(package) is None:
-            raise EngineMissing(
-                f"serve needs {package.replace('_', '-')}: run `pip install 'speechkit[serve]'`."
-            )
+    require_packages()
     from speechkit.runtime import logs
     from speechkit.serving.web import running
 
@@ -52,3 +48,12 @@ def serve(
     settings = server.settings(recognition, device.hardware())
     running.serve(settings, announce=lambda url: print_text(f"{url}\n"))
     return 0
+
+
+def require_packages() -> None:
+    """Raises `EngineMissing` where a package of the extra is not there."""
+    for package in PACKAGES:
+        if find_spec(package) is None:
+            raise EngineMissing(
+                f"serve needs {package.replace('_', '-')}: run `pip install 'speechkit[serve]'`"
+            )

@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from speechkit.serving.web import health, job_api, live, model_api, page_files
-from speechkit.serving.web.error_answers import ErrorAnswers, answer_http_exception
+from speechkit.serving.web.error_answers import ErrorAnswers, answer_router
 from speechkit.serving.web.guard import Guard, SecurityHeaders
 from speechkit.serving.web.openai import routes as openai_routes
 from speechkit.serving.web.server import Server
@@ -23,5 +23,5 @@ def make_app(server: Server) -> Starlette:
             Middleware(ErrorAnswers),
             Middleware(Guard, address=server.address, token=server.settings.token),
         ],
-        exception_handlers={HTTPException: answer_http_exception},
+        exception_handlers={HTTPException: answer_router},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from speechkit.errors import EngineMissing, OutputFailed, SpeechkitError, UsageError
-from speechkit.serving.web.request_errors import RequestError
+from speechkit.serving.web.request_errors import RequestError, Stopping
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 INTERNAL = "The server failed on this request; its log says why."
+ROUTERS = {404: "there is nothing at this address", 405: "this address has no such method"}
 #: The status of the errors that aren't a request's own.
 STATUSES = ((UsageError, 400), (EngineMissing, 503), (OutputFailed, 507))
 
@@ -54,12 +56,12 @@ def _status(error: Exception) -> int:
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, HTTPException):
-        return f"{error.detail}."
+        return ROUTERS.get(error.status_code, error.detail)
     return str(error) if isinstance(error, SpeechkitError) else INTERNAL
 
 
-async def answer_http_exception(_: object, error: Exception) -> Response:
-    """The answer of the router: no such page, no such method."""
+async def answer_router(_: object, error: Exception) -> Response:
+    """The answer where a request has no route."""
     return answer(error)
 
 
@@ -81,6 +83,9 @@ class ErrorAnswers:
             await self._app(scope, receive, watched)
         except ClientDisconnect:
             pass
+        except asyncio.CancelledError:  # the server has stopped waiting for this request
+            if not began:
+                await answer(Stopping("the server is stopping"))(scope, receive, send)
         except Exception as e:
             if not isinstance(e, RequestError | UsageError):
                 _report(scope, e)

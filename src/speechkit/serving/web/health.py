@@ -14,7 +14,6 @@ from speechkit.serving.web.server import Server
 from speechkit.serving.web.workers.warm_workers import LoadedModel
 from speechkit.version import __version__
 
-UNFINISHED = ("queued", "running")
 #: Name, help, and value of the workers that hold a model.
 OF_A_MODEL: tuple[tuple[str, str, Callable[[LoadedModel], float]], ...] = (
     ("worker_processes", "Processes that hold a model.", lambda one: len(one.pids)),
@@ -35,7 +34,6 @@ def routes(server: Server) -> list[BaseRoute]:
 
 
 def _health(server: Server) -> dict[str, Any]:
-    states = server.jobs.totals().by_state
     return {
         "status": "stopping" if server.stopping.is_set() else "ok",
         "version": __version__,
@@ -47,7 +45,7 @@ def _health(server: Server) -> dict[str, Any]:
             }
             for one in server.workers.loaded()
         ],
-        "queue": {state: states.get(state, 0) for state in UNFINISHED},
+        "queue": server.unfinished(),
     }
 
 

@@ -97,8 +97,7 @@ class ModelList:
         if engine == self._default.engine and not model:
             return self._default
         name = " ".join(filter(None, (engine, model)))
-        there = ", ".join(self._offered)
-        raise UnknownModel(f"no model {name!r}; there are: {there}", param="model")
+        raise UnknownModel(f"no model {name!r:.80}; /v1/models lists those here", param="model")
 
     def name_of(self, engine: str, model: str | None) -> str:
         """The name by which requests know what an engine has loaded."""

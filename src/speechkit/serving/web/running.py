@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -17,6 +18,7 @@ from speechkit.errors import OutputConflict, UsageError
 from speechkit.io import safe_open
 from speechkit.io.atomic import output_errors
 from speechkit.io.file_names import shown
+from speechkit.runtime import logs
 from speechkit.runtime.messages import DRAIN_SIGNALS
 from speechkit.serving.web.app import make_app
 from speechkit.serving.web.guard import Address
@@ -27,6 +29,7 @@ from speechkit.serving.web.settings import ServerSettings
 from speechkit.serving.web.workers.warm_workers import WarmWorkers
 from speechkit.stages.asr.stage import AsrOptions, asr_stage
 
+CONNECTIONS = 500  # at once; more are answered with 503
 GRACE = 3.0  # seconds for the answers under way when the server ends
 FRAME_BYTES = 1 << 20  # of a message on a WebSocket
 LOCK_FILE = "server.lock"
@@ -48,7 +51,10 @@ def serve(settings: ServerSettings, announce: Callable[[str], object]) -> None:
         closing(WarmWorkers(idle=settings.idle)) as workers,
         closing(Jobs(settings, Transcriber(settings.hardware, workers))) as jobs,
     ):
-        _Uvicorn(Server(settings, address, jobs, workers), announce).run([listener])
+        server = Server(settings, address, jobs, workers)
+        _Uvicorn(server, announce).run([listener])
+        if unfinished := sum(server.unfinished().values()):
+            logs.say(f"jobs that go on at the next start: {unfinished}")
 
 
 class _Uvicorn(uvicorn.Server):
@@ -67,6 +73,7 @@ class _Uvicorn(uvicorn.Server):
             access_log=False,
             proxy_headers=False,  # anybody could state another address
             server_header=False,
+            limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=round(GRACE),
         )
         super().__init__(config)
@@ -76,6 +83,11 @@ class _Uvicorn(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._announce(self._server.address.url)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        name = signal.Signals(sig).name
+        logs.say(f"{name}: stopping", "signal", "warning", signal=name)
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._server.stopping.set()

@@ -25,5 +25,10 @@ class Server:
         self.models = ModelList(
             settings, lambda: [(one.engine, one.model) for one in workers.loaded()]
         )
-        self.uploads = Uploads(settings.max_upload, settings.per_client)
         self.stopping = asyncio.Event()
+        self.uploads = Uploads(settings.max_upload, settings.per_client, self.stopping)
+
+    def unfinished(self) -> dict[str, int]:
+        """The number of jobs that wait, and of those that run."""
+        states = self.jobs.totals().by_state
+        return {state: states.get(state, 0) for state in ("queued", "running")}

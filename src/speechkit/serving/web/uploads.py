@@ -22,6 +22,7 @@ from speechkit.serving.web.request_errors import (
     UploadTooLarge,
     UploadTooSlow,
 )
+from speechkit.serving.web.waiting import unless_stopping
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -64,11 +65,12 @@ class Form:
 
 class Uploads:
     """What every upload has to keep to. ``most``: bytes of a body; ``per_client``: uploads of one
-    address at once."""
+    address at once; ``stopping``: set when the server ends."""
 
-    def __init__(self, most: int, per_client: int) -> None:
+    def __init__(self, most: int, per_client: int, stopping: asyncio.Event) -> None:
         self._most = most
         self._per_client = per_client
+        self._stopping = stopping
         self._running: Counter[str] = Counter()
 
     async def receive(self, request: Request, place: Callable[[], Path]) -> Form:
@@ -108,7 +110,8 @@ class Uploads:
         chunks, begin, received = request.stream(), time.monotonic(), 0
         while True:
             try:
-                chunk = await asyncio.wait_for(anext(chunks), IDLE)
+                following = unless_stopping(anext(chunks), self._stopping)
+                chunk = await asyncio.wait_for(following, IDLE)
             except StopAsyncIteration:
                 return
             except asyncio.TimeoutError as e:

@@ -16,13 +16,13 @@ from speechkit.serving.web.jobs.request import JobRequest
 from speechkit.serving.web.jobs.store import NewJob
 from speechkit.serving.web.openai.parameters import Parameters
 from speechkit.serving.web.openai.streaming import TextDeltas, delta_event, done_event
-from speechkit.serving.web.request_errors import EngineTrouble, NotFound, RequestError, Stopping
+from speechkit.serving.web.request_errors import EngineTrouble, NotFound, RequestError
 from speechkit.serving.web.server import Server
 from speechkit.serving.web.uploads import Form
+from speechkit.serving.web.waiting import unless, unless_stopping
 
 T = TypeVar("T")
 
-RETRY_AFTER = 5  # seconds, until a server that stops may have started again
 #: Errors of a recording that are no fault of its audio.
 FAULTS = ("OutOfMemory", "WorkerDied", "TimeLimit")
 
@@ -97,21 +97,8 @@ class Transcription:
 
     async def unless_ended(self, request: Request, waiting: Awaitable[T]) -> T:
         """What is waited for, unless the client goes or the server stops before."""
-        task = asyncio.ensure_future(waiting)
-        others = [
-            asyncio.ensure_future(coroutine)
-            for coroutine in (self.server.stopping.wait(), _gone(request))
-        ]
-        try:
-            await asyncio.wait({task, *others}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            if self.server.stopping.is_set():
-                raise Stopping("the server is stopping", retry_after=RETRY_AFTER)
-            raise ClientDisconnect
-        finally:
-            for one in (task, *others):
-                one.cancel()
+        here = unless(waiting, _gone(request), ClientDisconnect())
+        return await unless_stopping(here, self.server.stopping)
 
 
 async def _gone(request: Request) -> None:
@@ -129,4 +116,4 @@ def _require_done(job: Job) -> None:
         raise fault(file.error, param="file")
     if job.error:
         fault = RequestError if job.error_type == "UsageError" else EngineTrouble
-        raise fault(job.error)
+        raise fault(job.error.removeprefix("--"))
