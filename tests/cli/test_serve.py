@@ -109,9 +109,7 @@ def test_a_server_that_cannot_start_says_why(
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "python_multipart", None)
-    with pytest.raises(
-        EngineMissing, match=r"python-multipart: run `pip install .speechkit\[serve"
-    ):
+    with pytest.raises(EngineMissing, match=r"serve needs python-multipart: run `pip"):
         require_packages()
 
 
