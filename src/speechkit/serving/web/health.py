@@ -38,7 +38,11 @@ def _health(server: Server) -> dict[str, Any]:
         "status": "stopping" if server.stopping.is_set() else "ok",
         "version": __version__,
         "models": [
-            {**_names(server, one), "idle_seconds": round(one.idle_seconds, 1)}
+            {
+                **_names(server, one),
+                "pids": list(one.pids),
+                "idle_seconds": round(one.idle_seconds, 1),
+            }
             for one in server.workers.loaded()
         ],
         "queue": server.unfinished(),

@@ -26,6 +26,7 @@ END = "end"  # the client's message behind its last audio
 MOST_AUDIO = 1 << 20  # bytes of a message
 MOST_EVENT = 1 << 22  # bytes
 QUIET = 60.0  # seconds without a message, after which a client is taken for gone
+STUCK = 900.0  # seconds in which a process takes no audio; it may be fetching its model
 DONE, REFUSED, FAILED, BUSY = 1000, 1008, 1011, 1013  # why a connection is closed, see RFC 6455
 
 
@@ -164,8 +165,17 @@ async def _hear(client: WebSocket, audio: StreamWriter) -> NoReturn:
             )
         elif not audio.is_closing():
             audio.write(piece)
-            with suppress(ConnectionError):  # the process has ended, and its failure says why
-                await audio.drain()
+            await _drained(audio)
+
+
+async def _drained(audio: StreamWriter) -> None:
+    """Wait until the process has room for more."""
+    try:
+        await asyncio.wait_for(audio.drain(), STUCK)
+    except asyncio.TimeoutError:
+        raise SourceFailed(f"the model has taken no audio for {STUCK:g} seconds") from None
+    except ConnectionError:
+        pass  # the process has ended, and its failure says why
 
 
 async def _tell(client: WebSocket, events: StreamReader) -> None:

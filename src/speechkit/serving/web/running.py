@@ -67,6 +67,7 @@ class _Uvicorn(uvicorn.Server):
             http="h11",
             ws="websockets-sansio",
             ws_max_size=FRAME_BYTES,
+            ws_per_message_deflate=False,  # a small frame could unpack into many large ones
             ws_ping_interval=None,  # an answer waits behind audio that a slow model has yet to hear
             log_config=None,
             access_log=False,
