@@ -18,6 +18,8 @@ from audiokit import EXAMPLES
 from runkit import records, until
 from serverkit import Served
 
+pytestmark = pytest.mark.slow
+
 GERMAN = EXAMPLES.parent / "languages" / "de.flac"
 COFFEE = EXAMPLES / "slt" / "coffee.flac"
 DIGITS = sorted((EXAMPLES.parent / "digits").glob("*-even.flac"))
