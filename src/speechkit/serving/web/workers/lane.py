@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -130,7 +131,8 @@ class Lane:
             first, *others = sorted(waiting, key=lambda number: self._runs[number].turn)
             turn, stage = next(self._turns), self._runs[first].stage
             batch = self._taken(first, turn)
-            for number in others:
+            share = math.ceil(len(waiting) / self._options.workers)  # of each worker
+            for number in others[: share - 1]:
                 run = self._runs[number]
                 if run.stage is stage and _fit(stage, (*batch, *run.waiting[0])):
                     batch += self._taken(number, turn)
