@@ -67,10 +67,10 @@ class ServerFlags:
     ] = 1000
     max_queue: Annotated[
         int, LimitOption(min=1, metavar="N", help="Jobs that wait or run at once.")
-    ] = 100
+    ] = 1000
     per_client: Annotated[
         int, LimitOption(min=1, metavar="N", help="Those of them, and uploads, from one address.")
-    ] = 20
+    ] = 200
     max_live: Annotated[
         int, LimitOption(min=0, metavar="N", help="Live transcriptions at once.")
     ] = 2

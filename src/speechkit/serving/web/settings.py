@@ -29,6 +29,6 @@ class ServerSettings:
     idle: float = 600.0
     keep: float = 86400.0
     max_upload: int = 1 << 30
-    max_queue: int = 100
-    per_client: int = 20
+    max_queue: int = 1000
+    per_client: int = 200
     max_live: int = 2
