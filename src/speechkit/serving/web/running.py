@@ -125,7 +125,8 @@ def _listening(settings: ServerSettings) -> Iterator[tuple[socket.socket, Addres
     except OSError as e:
         raise UsageError(_problem(host, port, e)) from e
     with listener:
-        yield listener, Address(host, ip, listener.getsockname()[1])
+        names = tuple(name.lower() for name in settings.allowed_hosts)
+        yield listener, Address(host, ip, listener.getsockname()[1], names)
 
 
 def _problem(host: str, port: int, error: OSError) -> str:
