@@ -42,7 +42,8 @@ FILE = b'--b\r\nContent-Disposition: form-data; name="file"; filename="../../a"\
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server that takes uploads of a megabyte."""
     folder = tmp_path_factory.mktemp("served")
-    with Served(folder / "data", *ENGINE, "--max-upload", 1, "--per-client", 2) as server:
+    limits = ("--max-upload", 1, "--per-client", 2)
+    with Served(folder / "data", *ENGINE, *limits, "--allowed-host", "Speech.example") as server:
         yield server
 
 
@@ -91,6 +92,7 @@ def head(*lines: str) -> bytes:
         ("127.0.0.1:1", 200),
         ("[::1]:80", 200),
         ("localhost.", 200),
+        ("speech.example", 200),
         ("evil.example", 421),
         ("localhost.evil.example", 421),
         ("127.0.0.2", 421),
@@ -198,7 +200,7 @@ def test_an_upload_that_is_announced_too_large_is_not_read(served: Served) -> No
     status, error = whole_answer(connection)
     assert (status, error["message"]) == (
         413,
-        "the upload is larger than the 1000000 bytes that are allowed",
+        "the upload is larger than 1 MB, the most that this server takes",
     )
 
 

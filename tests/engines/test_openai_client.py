@@ -18,6 +18,8 @@ from audiokit import EXAMPLES
 from runkit import records, until
 from serverkit import Served
 
+pytestmark = pytest.mark.slow
+
 GERMAN = EXAMPLES.parent / "languages" / "de.flac"
 COFFEE = EXAMPLES / "slt" / "coffee.flac"
 DIGITS = sorted((EXAMPLES.parent / "digits").glob("*-even.flac"))
@@ -43,9 +45,9 @@ def record(
     english_whispers: dict[str, Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Any]:
-    """What the command line makes of the speech, with all threads in one process."""
+    """What the command line makes of the speech."""
     model = english_whispers["faster-whisper"]
-    done = speechkit("asr", COFFEE, "--model", model, "--words", "--workers", 1)
+    done = speechkit("asr", COFFEE, "--model", model, "--words")
     return records(done.out)[0]
 
 
