@@ -7,11 +7,17 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
+from audiokit import EXAMPLES
 from conftest import Speechkit
+from runkit import until
 from serverkit import Served
 from speechkit.commands.serve import require_packages
 from speechkit.errors import EngineMissing
@@ -109,9 +115,7 @@ def test_a_server_that_cannot_start_says_why(
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "python_multipart", None)
-    with pytest.raises(
-        EngineMissing, match=r"python-multipart: run `pip install .speechkit\[serve"
-    ):
+    with pytest.raises(EngineMissing, match=r"serve needs python-multipart: run `pip"):
         require_packages()
 
 
@@ -130,3 +134,22 @@ def test_a_signal_ends_it_well(tmp_path: Path, number: int) -> None:
     assert ended.out == ""
     assert ended.err == f"{signal.Signals(number).name}: stopping\n"
     assert not list((tmp_path / "data" / "jobs").iterdir())
+
+
+def test_whoever_waits_at_the_end_is_told_and_the_job_goes_on(tmp_path: Path) -> None:
+    samples, rate = soundfile.read(EXAMPLES / "slt" / "story.flac", dtype="int16")
+    soundfile.write(tmp_path / "long.wav", np.tile(samples, 15), rate)
+    with Served(tmp_path / "data", *ENGINE) as server, ThreadPoolExecutor(2) as threads:
+        audio = (tmp_path / "long.wav").read_bytes()
+        post = partial(server.client.post, "v1/audio/transcriptions", files={"file": audio})
+        answers = [threads.submit(post, data={"stream": value}) for value in ("false", "true")]
+        until(lambda: server.client.get("health").json()["queue"]["running"] == 2)
+        ended = server.stop()
+        for answer in answers:
+            assert answer.result().status_code == 503
+            assert answer.result().headers["retry-after"] == "5"
+            assert answer.result().json()["error"]["message"] == "the server is stopping"
+    assert ended.code == 0
+    assert ended.err == "SIGTERM: stopping\njobs that go on at the next start: 2\n"
+    with Served(tmp_path / "data", *ENGINE) as server:
+        assert sum(server.client.get("health").json()["queue"].values()) == 2

@@ -36,6 +36,14 @@ class ServerFlags:
     port: Annotated[
         int, AddressOption(min=0, max=65535, metavar="N", help="Port. 0: any that is free.")
     ] = 8000
+    allowed_host: Annotated[
+        list[str] | None,
+        AddressOption(
+            metavar="NAME",
+            help="Another name by which browsers may call the server (repeatable), as that of a "
+            "proxy in front of it.",
+        ),
+    ] = None
     token: Annotated[
         str | None,
         AddressOption(
@@ -67,10 +75,10 @@ class ServerFlags:
     ] = 1000
     max_queue: Annotated[
         int, LimitOption(min=1, metavar="N", help="Jobs that wait or run at once.")
-    ] = 100
+    ] = 1000
     per_client: Annotated[
         int, LimitOption(min=1, metavar="N", help="Those of them, and uploads, from one address.")
-    ] = 20
+    ] = 200
     max_live: Annotated[
         int, LimitOption(min=0, metavar="N", help="Live transcriptions at once.")
     ] = 2
@@ -86,6 +94,7 @@ class ServerFlags:
             hardware=hardware,
             host=self.host,
             port=self.port,
+            allowed_hosts=tuple(self.allowed_host or ()),
             token=self._token(),
             idle=self.idle,
             keep=self.keep * 3600,

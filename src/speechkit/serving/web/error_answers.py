@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-INTERNAL = "The server failed on this request; its log says why."
+INTERNAL = "the server failed on this request; its log says why"
+UNWRITTEN = "the server can't write its data; its log says why"
 ROUTERS = {404: "there is nothing at this address", 405: "this address has no such method"}
 #: The status of the errors that aren't a request's own.
 STATUSES = ((UsageError, 400), (EngineMissing, 503), (OutputFailed, 507))
@@ -57,6 +58,8 @@ def _status(error: Exception) -> int:
 def _sentence(error: Exception) -> str:
     if isinstance(error, HTTPException):
         return ROUTERS.get(error.status_code, error.detail)
+    if isinstance(error, OutputFailed):  # whose own sentence names a path of the server's
+        return UNWRITTEN
     return str(error) if isinstance(error, SpeechkitError) else INTERNAL
 
 

@@ -63,11 +63,15 @@ class SecurityHeaders:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the server listens: ``host`` as it was given, the ``ip`` it stands for, the port."""
+    """Where the server listens: ``host`` as it was given, the ``ip`` it stands for, the port.
+
+    ``names``: further ones that a proxy goes by, in small letters.
+    """
 
     host: str
     ip: str
     port: int
+    names: tuple[str, ...] = ()
 
     @property
     def is_loopback(self) -> bool:
@@ -84,6 +88,8 @@ class Address:
         The port may be another one: that of a tunnel. Addresses can't be rebound as names can, so a
         server that listens on all addresses goes by each.
         """
+        if name in self.names:
+            return True
         if self.is_loopback:
             return name in (*LOOPBACK_NAMES, self.host.lower())
         if not ipaddress.ip_address(self.ip).is_unspecified:

@@ -22,12 +22,17 @@ OPENAI_NAMES = ("whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini
 @dataclass(frozen=True, slots=True)
 class OfferedModel:
     """A model as requests name it, and as its ``engine`` takes it: ``model`` is a name, a path, or
-    None where the engine has no choice."""
+    None where the engine has no choice. ``fetch_bytes``: to be fetched, if it is not here."""
 
     id: str
     engine: str
     model: str | None
     fetch_bytes: int | None = None
+
+    def is_named(self, model: str | None, engine: str | None) -> bool:
+        if engine is None:
+            return model == self.id
+        return engine == self.engine and model in (self.id, self.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +90,14 @@ class ModelList:
         return found
 
     def _find(self, model: str | None, engine: str | None) -> OfferedModel:
-        if engine is None and (not model or model in OPENAI_NAMES):
+        model = model or None
+        if engine is None and model in (None, *OPENAI_NAMES):
+            return self._default
+        if engine == self._default.engine and model is None:
             return self._default
         for one in self._offered.values():
-            if engine is None and model == one.id:
+            if one.is_named(model, engine):
                 return one
-            if engine == one.engine and model in (one.id, one.model or ""):
-                return one
-            if engine == one.engine and not model and one.model is None:
-                return one
-        if engine == self._default.engine and not model:
-            return self._default
         name = " ".join(filter(None, (engine, model)))
         raise UnknownModel(f"no model {name!r:.80}; /v1/models lists those here", param="model")
 

@@ -32,7 +32,7 @@ from speechkit.stages.asr.stage import AsrOptions, asr_stage
 CONNECTIONS = 500  # at once; more are answered with 503
 GRACE = 3.0  # seconds for the answers under way when the server ends
 FRAME_BYTES = 1 << 20  # of a message on a WebSocket
-LOCK_FILE = "server.lock"
+LOCK_FILE = "server.pid"  # locked, and names its process
 
 
 def serve(settings: ServerSettings, announce: Callable[[str], object]) -> None:
@@ -125,7 +125,8 @@ def _listening(settings: ServerSettings) -> Iterator[tuple[socket.socket, Addres
     except OSError as e:
         raise UsageError(_problem(host, port, e)) from e
     with listener:
-        yield listener, Address(host, ip, listener.getsockname()[1])
+        names = tuple(name.lower() for name in settings.allowed_hosts)
+        yield listener, Address(host, ip, listener.getsockname()[1], names)
 
 
 def _problem(host: str, port: int, error: OSError) -> str:
@@ -149,4 +150,8 @@ def _claimed(data: Path) -> Iterator[None]:
             if e.errno != errno.EWOULDBLOCK:
                 raise
             raise OutputConflict(f"--data {shown(data)}: another server is using it") from e
+        with output_errors(data):
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n".encode())
+            file.flush()
         yield

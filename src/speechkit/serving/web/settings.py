@@ -12,6 +12,7 @@ from speechkit.runtime.worker_plan import Hardware
 class ServerSettings:
     """Where a server listens, what it keeps, and what it refuses.
 
+    ``allowed_hosts``: names beside its address by which requests may call it.
     ``data``: folder of the jobs. ``token``: the secret that every request has to know, None for no
     secret. ``engine``, ``model``: those of requests that name none; ``model`` may be a path.
     ``idle``: seconds after which an unused model is unloaded. ``keep``: seconds after which a
@@ -25,10 +26,11 @@ class ServerSettings:
     hardware: Hardware
     host: str = "127.0.0.1"
     port: int = 8000
+    allowed_hosts: tuple[str, ...] = ()
     token: str | None = None
     idle: float = 600.0
     keep: float = 86400.0
     max_upload: int = 1 << 30
-    max_queue: int = 100
-    per_client: int = 20
+    max_queue: int = 1000
+    per_client: int = 200
     max_live: int = 2

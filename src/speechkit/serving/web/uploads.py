@@ -125,7 +125,8 @@ class Uploads:
             yield chunk
 
     def _too_large(self) -> UploadTooLarge:
-        return UploadTooLarge(f"the upload is larger than the {self._most} bytes that are allowed")
+        most = f"{self._most / 1e6:g} MB"
+        return UploadTooLarge(f"the upload is larger than {most}, the most that this server takes")
 
 
 def client_of(request: Request) -> str:

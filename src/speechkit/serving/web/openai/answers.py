@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import count
 from typing import Any
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -40,28 +42,27 @@ def usage(record: Record) -> dict[str, Any]:
 def verbose(record: Record, parameters: Parameters, *, translated: bool) -> dict[str, Any]:
     """OpenAI's verbose_json, and our doubts beside it: ``flags`` and ``gaps``."""
     language = "en" if translated else record.get("lang") or parameters.language or ""
-    answer: dict[str, Any] = {
+    segments: Sequence[Mapping[str, Any]] = record["segments"]
+    lists = {
+        "segment": ("segments", [*map(partial(_segment, parameters), count(), segments)]),
+        "word": ("words", [_word(word) for one in segments for word in one["words"]]),
+    }
+    return {
         "task": "translate" if translated else "transcribe",
         "language": LANGUAGES.get(language, language),
         "duration": record["duration"],
         "text": record["pred_text"],
+        **dict(lists[granularity] for granularity in parameters.granularities),
+        "usage": usage(record),
+        **{key: record[key] for key in ("flags", "gaps") if record.get(key)},
     }
-    if "segment" in parameters.granularities:
-        answer["segments"] = [
-            segment_json(number, segment, parameters.temperature)
-            for number, segment in enumerate(record["segments"])
-        ]
-    if "word" in parameters.granularities:
-        answer["words"] = [
-            {key: word[key] for key in ("word", "start", "end")}
-            for segment in record["segments"]
-            for word in segment["words"]
-        ]
-    doubts = {key: record[key] for key in ("flags", "gaps") if record.get(key)}
-    return {**answer, "usage": usage(record), **doubts}
 
 
-def segment_json(number: int, segment: Mapping[str, Any], temperature: float) -> dict[str, Any]:
+def _word(word: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: word[key] for key in ("word", "start", "end")}
+
+
+def _segment(parameters: Parameters, number: int, segment: Mapping[str, Any]) -> dict[str, Any]:
     """A segment with OpenAI's keys.
 
     ``avg_logprob`` is the logarithm of the confidence; ``compression_ratio`` that of Whisper's
@@ -77,7 +78,7 @@ def segment_json(number: int, segment: Mapping[str, Any], temperature: float) ->
         "end": segment["end"],
         "text": text,
         "tokens": [],
-        "temperature": temperature,
+        "temperature": parameters.temperature,
         "avg_logprob": 0.0 if confidence is None else round(math.log(max(confidence, 1e-3)), 4),
         "compression_ratio": compression_ratio(text),
         "no_speech_prob": 0.0,
