@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +31,31 @@ def is_there() -> bool:
     return shutil.which("sbatch") is not None
 
 
-def hand_over(folder: JobFolder, request: JobRequest, files: int, hardware: Hardware) -> None:
-    """Submit a job, unless it was submitted before. Raises `SchedulerFailed` and `UsageError`."""
-    splits = str(folder.path / "splits")
-    split_manifest(SplitOptions(str(folder.input), min(files, MOST_SPLITS), splits))
-    submit(
-        RunPlan(
-            stage="asr",
-            options=tuple(_options(request, hardware)),
-            splits=splits,
-            output=_output(folder),
-            folder=str(folder.path),
-            merged=str(folder.output),
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """``sbatch``: further options for it."""
+
+    hardware: Hardware
+    sbatch: tuple[str, ...]
+
+    def hand_over(self, folder: JobFolder, request: JobRequest, files: int) -> None:
+        """Submit a job, unless it was submitted before.
+
+        Raises `SchedulerFailed` and `UsageError`.
+        """
+        splits = str(folder.path / "splits")
+        split_manifest(SplitOptions(str(folder.input), min(files, MOST_SPLITS), splits))
+        submit(
+            RunPlan(
+                stage="asr",
+                options=tuple(_options(request, self.hardware)),
+                splits=splits,
+                output=_output(folder),
+                folder=str(folder.path),
+                merged=str(folder.output),
+                sbatch=self.sbatch,
+            )
         )
-    )
 
 
 def status(folder: JobFolder) -> Status | None:

@@ -19,6 +19,7 @@ from functools import partial
 from speechkit.errors import SpeechkitError
 from speechkit.io.atomic import output_errors
 from speechkit.records import Record
+from speechkit.serving.web.cluster import Cluster
 from speechkit.serving.web.jobs import results, store
 from speechkit.serving.web.jobs.events import JobEvent, JobFeed
 from speechkit.serving.web.jobs.job import ENDED, Job
@@ -59,6 +60,7 @@ class Jobs:
         self._settings = settings
         self._folder = settings.data.absolute() / "jobs"
         self._run = run
+        self._cluster = Cluster(settings.hardware, settings.sbatch)
         self._closing = threading.Event()
         self._starting = threading.Lock()
         with output_errors(self._folder):
@@ -162,7 +164,7 @@ class Jobs:
     def hand_over(self, id: str) -> Job:
         """Let the cluster run a job that has not ended. Raise as `KeptJob.hand_over`."""
         job = self.kept(id)
-        job.hand_over(self._settings.hardware)
+        job.hand_over(self._cluster)
         return job.view()
 
     def delete(self, id: str) -> None:
@@ -231,7 +233,7 @@ class Jobs:
 
     def _follow(self, job: KeptJob) -> None:
         if job.is_on_cluster and job.state not in ENDED:
-            job.look_at_cluster(self._settings.hardware)
+            job.look_at_cluster(self._cluster)
 
 
 def _full(reason: str) -> TooManyRequests:

@@ -7,8 +7,8 @@ import threading
 from dataclasses import replace
 
 from speechkit.errors import OutputFailed, SpeechkitError
-from speechkit.runtime.worker_plan import Hardware
 from speechkit.serving.web import cluster
+from speechkit.serving.web.cluster import Cluster
 from speechkit.serving.web.jobs.events import Watchers
 from speechkit.serving.web.jobs.job import ENDED, Job
 from speechkit.serving.web.jobs.progress import JobProgress
@@ -159,7 +159,7 @@ class KeptJob:
             self._reader.close()
             self.folder.remove()
 
-    def hand_over(self, hardware: Hardware) -> None:
+    def hand_over(self, to: Cluster) -> None:
         """Let the cluster run it, from the beginning. Raise `Conflict` for a job that has ended,
         `SchedulerFailed`, `UsageError` and `OutputFailed`."""
         with self._changing:
@@ -170,26 +170,26 @@ class KeptJob:
         self.watchers.notify()
         with self._running:
             self.folder.journal.unlink(missing_ok=True)
-            self._submit(hardware)
+            self._submit(to)
 
-    def look_at_cluster(self, hardware: Hardware) -> None:
+    def look_at_cluster(self, there: Cluster) -> None:
         """See what has become of it there. It is submitted where a kill came before that."""
         if not self._running.acquire(blocking=False):
             return
         try:
             found = cluster.status(self.folder)
             if found is None:
-                self._submit(hardware)
+                self._submit(there)
             elif error := cluster.failure(found):
                 self._fail(error)
         finally:
             self._running.release()
         self.watchers.notify()
 
-    def _submit(self, hardware: Hardware) -> None:
+    def _submit(self, to: Cluster) -> None:
         request, files = self.description.request, len(self.description.files)
         try:
-            cluster.hand_over(self.folder, request, files, hardware)
+            to.hand_over(self.folder, request, files)
         except SpeechkitError as e:
             self._fail(e)
             raise
