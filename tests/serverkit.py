@@ -15,7 +15,6 @@ import forkkit
 
 STARTED = 60.0  # seconds, at most, until it listens
 STOPPED = 10.0  # seconds from a signal to the end
-ASR = ("asr", "faster-whisper")  # whose workers the tests' server forks
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +39,12 @@ class Served:
         self.data = data
         self._err = data.with_name(f"{data.name}.stderr")
         words = ["serve", "--port", "0", "--data", str(data), *map(str, arguments)]
+        workers = forkkit.server(*forkkit.heavy_engine(["asr", *words]))
         out, their_out = os.pipe()
         with open(self._err, "ab") as err, open(os.devnull, "rb") as nothing:
             self.process = forkkit.Fork(
                 forkkit.server(),
-                [forkkit.server(*ASR), *words],
+                [workers, *words],
                 {**os.environ, **(environment or {})},
                 data.parent,
                 {0: nothing.fileno(), 1: their_out, 2: err.fileno()},

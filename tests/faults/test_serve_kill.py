@@ -9,7 +9,6 @@ from threading import Thread
 from typing import Any
 
 import httpx
-import pytest
 from faultkit import run
 
 from audiokit import cut_speech
@@ -17,7 +16,6 @@ from runkit import until
 from serverkit import Served
 
 KILLS = 10
-OPTIONS = ("--engine", "pocketsphinx")
 
 
 def upload(url: str, pieces: list[Path], accepted: list[str]) -> None:
@@ -31,16 +29,18 @@ def upload(url: str, pieces: list[Path], accepted: list[str]) -> None:
     accepted.append(answer.json()["id"])
 
 
-@pytest.mark.slow
-def test_no_kill_of_the_server_loses_a_job(tmp_path: Path, seed: int) -> None:
+def test_no_kill_of_the_server_loses_a_job(
+    nemos: dict[str, Path], tmp_path: Path, seed: int
+) -> None:
     """Each kill comes while an upload or a start is under way, or while results are written."""
+    model = ["--engine", "nemo", "--model", nemos["ctc"]]
     rng = random.Random(seed)
-    pieces = sorted(cut_speech(tmp_path / "cuts", 6, longest=0.6, seed=4).glob("*/*.wav"))
+    pieces = sorted(cut_speech(tmp_path / "cuts", 6, longest=1.0, seed=4).glob("*/*.wav"))
     data = tmp_path / "data"
     accepted: list[str] = []
     halfway = 0
     for kill in range(KILLS):
-        with Served(data, *OPTIONS) as server:
+        with Served(data, *model) as server:
             before = results(data)
             client = Thread(target=upload, args=(server.url, pieces, accepted))
             client.start()
@@ -53,7 +53,7 @@ def test_no_kill_of_the_server_loses_a_job(tmp_path: Path, seed: int) -> None:
             halfway += any(data.glob("jobs/*/*.part"))
     assert len(accepted) >= KILLS / 2
     assert halfway
-    with Served(data, *OPTIONS) as server:
+    with Served(data, *model) as server:
         jobs = until(partial(all_done, server), every=0.1)
         assert "Traceback" not in server.err
     ids = {job["id"] for job in jobs}
@@ -61,7 +61,7 @@ def test_no_kill_of_the_server_loses_a_job(tmp_path: Path, seed: int) -> None:
     assert ids == {path.name for path in (data / "jobs").iterdir()}
     first = data / "jobs" / accepted[0]
     out = tmp_path / "alone.jsonl"
-    assert run(tmp_path, "asr", first / "input.jsonl", *OPTIONS, "--words", "-o", out).code == 0
+    assert run(tmp_path, "asr", first / "input.jsonl", *model, "--words", "-o", out).code == 0
     for id in ids:
         found = (data / "jobs" / id / "asr.jsonl").read_text()
         assert found.replace(id, accepted[0]) == out.read_text()
