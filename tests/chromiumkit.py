@@ -68,7 +68,10 @@ class Chromium:
         self.size(width, height)
         self._events.clear()
         url = page.as_uri() if isinstance(page, Path) else page
-        assert "errorText" not in self.send("Page.navigate", url=url)
+        navigated = self.send("Page.navigate", url=url)
+        assert "errorText" not in navigated
+        if "loaderId" not in navigated:  # to another place in the same page
+            self.send("Page.reload")
         self._loaded()
 
     def reload(self) -> None:
@@ -93,9 +96,10 @@ class Chromium:
         return result["result"].get("value")
 
     def until(self, expression: str, seconds: float = 60.0) -> Any:
-        """The value of an expression once it is true."""
+        """The value of an expression once it is true, or there is such a node."""
         end = time.monotonic() + seconds
-        while not (value := self.evaluate(expression)):
+        asked = f"(found => found instanceof Node || found)({expression})"
+        while not (value := self.evaluate(asked)):
             assert time.monotonic() < end, f"never: {expression}\n{self.evaluate(TEXT)}"
             time.sleep(0.05)
         return value
