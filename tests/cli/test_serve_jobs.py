@@ -27,7 +27,7 @@ FORMATS = ("srt", "vtt", "txt", "tsv", "ctm", "textgrid", "jsonl")
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     data = tmp_path_factory.mktemp("serve") / "data"
-    with Served(data, "--engine", "pocketsphinx", "--per-client", 60) as server:
+    with Served(data, "--engine", "pocketsphinx") as server:
         yield server
 
 
@@ -240,7 +240,7 @@ def test_none_of_many_uploads_at_once_is_swapped(
             return record["pred_text"], record["duration"]
 
     with (
-        Served(tmp_path / "data", *model, "--per-client", UPLOADS) as server,
+        Served(tmp_path / "data", *model) as server,
         ThreadPoolExecutor(UPLOADS) as clients,
     ):
         found = list(clients.map(upload, range(UPLOADS)))

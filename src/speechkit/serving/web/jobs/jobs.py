@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from speechkit.errors import SpeechkitError
-from speechkit.io.atomic import output_errors
+from speechkit.io.atomic import output_errors, sync_folder
 from speechkit.records import Record
 from speechkit.serving.web.cluster import Cluster
 from speechkit.serving.web.jobs import results, store
@@ -65,6 +65,7 @@ class Jobs:
         self._starting = threading.Lock()
         with output_errors(self._folder):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sync_folder(self._folder.parent)
             stored = store.stored(self._folder)
         self._lanes = {lane: RunQueue(count) for lane, count in AT_ONCE.items()}
         self._audio_seconds, self._failed_files = 0.0, 0
