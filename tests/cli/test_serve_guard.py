@@ -71,6 +71,7 @@ def whole_answer(connection: socket.socket) -> tuple[int, dict[str, Any]]:
     with closing(connection):
         data = b"".join(iter(lambda: connection.recv(1 << 16), b""))
     head, _, body = data.partition(b"\r\n\r\n")
+    assert b"connection: close" in head.lower()
     return int(head.split()[1]), json.loads(body)["error"]
 
 
