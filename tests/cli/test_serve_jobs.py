@@ -15,7 +15,6 @@ import soundfile
 from httpx import Client, Response
 
 from audiokit import EXAMPLES, cut_speech
-from conftest import Speechkit
 from digitkit import Digit
 from runkit import records, until
 from serverkit import Served
@@ -28,7 +27,7 @@ FORMATS = ("srt", "vtt", "txt", "tsv", "ctm", "textgrid", "jsonl")
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     data = tmp_path_factory.mktemp("serve") / "data"
-    with Served(data, "--engine", "pocketsphinx", "--per-client", 60) as server:
+    with Served(data, "--engine", "pocketsphinx") as server:
         yield server
 
 
@@ -78,7 +77,7 @@ def events(client: Client, id: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_a_job_has_the_bytes_of_the_command_line(
-    server: Served, job: dict[str, Any], speechkit: Speechkit, tmp_path: Path
+    server: Served, job: dict[str, Any], speechkit: Any, tmp_path: Path
 ) -> None:
     assert (job["state"], job["origin"], job["engine"]) == ("done", "page", "pocketsphinx")
     assert [file["state"] for file in job["files"]] == ["done", "done", "failed"]
@@ -142,7 +141,7 @@ def test_corrections_are_kept_and_exported(
     server: Served,
     job: dict[str, Any],
     speech: list[Path],
-    speechkit: Speechkit,
+    speechkit: Any,
     tmp_path: Path,
 ) -> None:
     place = f"/api/jobs/{job['id']}/files/1"
@@ -241,7 +240,7 @@ def test_none_of_many_uploads_at_once_is_swapped(
             return record["pred_text"], record["duration"]
 
     with (
-        Served(tmp_path / "data", *model, "--per-client", UPLOADS) as server,
+        Served(tmp_path / "data", *model) as server,
         ThreadPoolExecutor(UPLOADS) as clients,
     ):
         found = list(clients.map(upload, range(UPLOADS)))

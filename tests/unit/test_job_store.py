@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -145,6 +146,29 @@ def test_a_job_is_on_disk_under_names_of_our_own(jobs: Jobs, settings: ServerSet
     with closing(Jobs(settings, Runs())) as again:
         assert [file.name for file in again.get(job.id).files] == HOSTILE
     assert json.loads(json.dumps(job.to_json()))["files"][3]["name"] == "half\ud800.mp3"
+
+
+def test_an_upload_is_on_disk_before_it_is_a_job(
+    jobs: Jobs, settings: ServerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    sync, root = os.fsync, settings.data
+
+    def spy(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        there = bool(list(root.glob("jobs/*/job.json")))
+        synced.append(f"{path.relative_to(root)}{' after' if there else ''}")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    id = submit(jobs, SPEECH, SPEECH).id
+    before = [name for name in synced if not name.endswith(" after")]
+    folder = f"jobs/{id}"
+    assert {f"{folder}/audio/0001", f"{folder}/audio/0002", f"{folder}/audio", folder, "jobs"} <= {
+        *before
+    }
+    assert before[-1].startswith(f"{folder}/.job.json")
+    assert f"{folder} after" in synced
 
 
 def test_names_come_back_as_names_that_harm_nobody() -> None:

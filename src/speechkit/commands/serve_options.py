@@ -70,6 +70,14 @@ class ServerFlags:
             help="Time after which a model that is not used is unloaded.",
         ),
     ] = 600.0
+    sbatch: Annotated[
+        list[str] | None,
+        JobOption(
+            metavar="OPTION",
+            help="Option for sbatch, such as --sbatch=--gres=gpu:1 (repeatable), for jobs that the "
+            "page hands to a cluster.",
+        ),
+    ] = None
     max_upload: Annotated[
         int, LimitOption(min=1, metavar="MB", help="Megabytes of an upload, with all its files.")
     ] = 1000
@@ -102,6 +110,7 @@ class ServerFlags:
             max_queue=self.max_queue,
             per_client=self.per_client,
             max_live=self.max_live,
+            sbatch=tuple(self.sbatch or ()),
         )
 
     def _token(self) -> str | None:

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from speechkit.errors import UsageError
 from speechkit.io import typed_json
-from speechkit.serving.web import corrections, transcripts
+from speechkit.serving.web import cluster, corrections, transcripts
 from speechkit.serving.web.event_stream import EventStream, event
 from speechkit.serving.web.jobs.kept_job import KeptJob
 from speechkit.serving.web.jobs.request import JobRequest
@@ -40,6 +40,8 @@ def routes(server: Server) -> list[BaseRoute]:
         Route("/api/jobs/{id}/events", api.events),
         Route("/api/jobs/{id}/export.zip", api.export),
         Route("/api/jobs/{id}/corrected.jsonl", api.corrected),
+        Route("/api/jobs/{id}/slurm", api.hand_over, methods=["POST"]),
+        Route("/api/jobs/{id}/slurm", api.cluster_status),
         Route(f"{file}/audio", api.audio),
         Route(f"{file}/transcript", api.transcript),
         Route(f"{file}/transcript.{{format}}", api.download),
@@ -100,6 +102,19 @@ class JobApi:
 
     def again(self, request: Request) -> Response:
         return _json(self._jobs.again(_id(request)).to_json())
+
+    def hand_over(self, request: Request) -> Response:
+        id = _id(request)
+        self._jobs.kept(id)
+        if not cluster.is_there():
+            raise UsageError("this server can't reach a cluster: there is no sbatch")
+        return _json(self._jobs.hand_over(id).to_json())
+
+    def cluster_status(self, request: Request) -> Response:
+        found = cluster.status(self._jobs.kept(_id(request)).folder)
+        if found is None:
+            raise NotFound("the job was not handed to a cluster")
+        return _json(cluster.to_json(found))
 
     async def events(self, request: Request) -> Response:
         id = _id(request)

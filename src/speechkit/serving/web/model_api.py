@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from speechkit.formats import formats_of
+from speechkit.serving.web import cluster
 from speechkit.serving.web.languages import LANGUAGES
 from speechkit.serving.web.models import ListedModel
 from speechkit.serving.web.server import Server
@@ -49,5 +50,5 @@ def _settings(server: Server) -> dict[str, Any]:
         "keep": settings.keep,
         "formats": sorted(formats_of("asr")),
         "languages": LANGUAGES,
-        "slurm": False,
+        "slurm": cluster.is_there(),
     }

@@ -12,12 +12,13 @@ from speechkit.runtime.worker_plan import Hardware
 class ServerSettings:
     """Where a server listens, what it keeps, and what it refuses.
 
-    ``allowed_hosts``: names beside its address by which requests may call it.
-    ``data``: folder of the jobs. ``token``: the secret that every request has to know, None for no
-    secret. ``engine``, ``model``: those of requests that name none; ``model`` may be a path.
-    ``idle``: seconds after which an unused model is unloaded. ``keep``: seconds after which a
-    finished job is removed. ``max_upload``: bytes of a request's body. ``max_queue``: unfinished
-    jobs. ``per_client``: unfinished jobs and uploads of one address. ``max_live``: live sessions.
+    ``allowed_hosts``: names beside its address by which requests may call it. ``data``: folder of
+    the jobs. ``token``: the secret that every request has to know, None for no secret. ``engine``,
+    ``model``: those of requests that name none; ``model`` may be a path. ``idle``: seconds after
+    which an unused model is unloaded. ``keep``: seconds after which a finished job is removed.
+    ``max_upload``: bytes of a request's body. ``max_queue``: unfinished jobs. ``per_client``:
+    unfinished jobs and uploads of one address. ``max_live``: live sessions. ``sbatch``: its options
+    for jobs that are handed to a cluster.
     """
 
     data: Path
@@ -34,3 +35,4 @@ class ServerSettings:
     max_queue: int = 1000
     per_client: int = 200
     max_live: int = 2
+    sbatch: tuple[str, ...] = ()

@@ -11,13 +11,15 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
-from speechkit.io.atomic import output_errors
+from speechkit.errors import SpeechkitError
+from speechkit.io.atomic import output_errors, sync_folder
 from speechkit.records import Record
+from speechkit.serving.web.cluster import Cluster
 from speechkit.serving.web.jobs import results, store
 from speechkit.serving.web.jobs.events import JobEvent, JobFeed
 from speechkit.serving.web.jobs.job import ENDED, Job
@@ -37,6 +39,7 @@ AT_ONCE: dict[LaneName, int] = {"quick": 64, "bulk": 4}  # jobs that run togethe
 CLOSING_SECONDS = 3.0  # for the runs to end
 RETRY_AFTER = 10  # seconds
 KEEPING_SECONDS = 5.0  # between two looks for what is to be removed
+CLUSTER_SECONDS = 15.0  # between two looks at the jobs there
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,14 @@ class Jobs:
 
     def __init__(self, settings: ServerSettings, run: Run) -> None:
         self._settings = settings
-        self._folder = settings.data / "jobs"
+        self._folder = settings.data.absolute() / "jobs"
         self._run = run
+        self._cluster = Cluster(settings.hardware, settings.sbatch)
         self._closing = threading.Event()
         self._starting = threading.Lock()
         with output_errors(self._folder):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sync_folder(self._folder.parent)
             stored = store.stored(self._folder)
         self._lanes = {lane: RunQueue(count) for lane, count in AT_ONCE.items()}
         self._audio_seconds, self._failed_files = 0.0, 0
@@ -70,7 +75,8 @@ class Jobs:
         for job in self._jobs.values():
             if job.is_for_here:
                 self._start(job)
-        threading.Thread(target=self._remove_old, daemon=True).start()
+        for look, seconds in ((self._remove_old, KEEPING_SECONDS), (self._follow, CLUSTER_SECONDS)):
+            threading.Thread(target=self._repeat, args=(look, seconds), daemon=True).start()
 
     def close(self) -> None:
         """Stop all runs, which the next server goes on with, and the events of all watchers."""
@@ -156,6 +162,12 @@ class Jobs:
         self._start(job)
         return job.view()
 
+    def hand_over(self, id: str) -> Job:
+        """Let the cluster run a job that has not ended. Raise as `KeptJob.hand_over`."""
+        job = self.kept(id)
+        job.hand_over(self._cluster)
+        return job.view()
+
     def delete(self, id: str) -> None:
         """Remove a job and all its files; one that runs is cancelled first. Raise `NotFound`."""
         job = self.kept(id)
@@ -207,15 +219,22 @@ class Jobs:
             self._audio_seconds += max(0.0, after.seconds_done - before.seconds_done)
             self._failed_files += max(0, after.failed_files - before.failed_files)
 
-    def _remove_old(self) -> None:
-        while not self._closing.wait(KEEPING_SECONDS):
-            for id, job in list(self._jobs.items()):
+    def _repeat(self, look: Callable[[KeptJob], None], seconds: float) -> None:
+        while not self._closing.wait(seconds):
+            for job in list(self._jobs.values()):
                 try:
-                    over = job.folder.touched() + self._settings.keep
-                    if job.state in ENDED and time.time() > over:
-                        self.delete(id)
-                except (OSError, NotFound) as e:
-                    log.warning("a job can't be removed: %s", e)
+                    look(job)
+                except (OSError, SpeechkitError) as e:
+                    log.warning("a job can't be looked after: %s", e)
+
+    def _remove_old(self, job: KeptJob) -> None:
+        over = job.folder.touched() + self._settings.keep
+        if job.state in ENDED and time.time() > over:
+            self.delete(job.description.id)
+
+    def _follow(self, job: KeptJob) -> None:
+        if job.is_on_cluster and job.state not in ENDED:
+            job.look_at_cluster(self._cluster)
 
 
 def _full(reason: str) -> TooManyRequests:

@@ -7,6 +7,8 @@ import threading
 from dataclasses import replace
 
 from speechkit.errors import OutputFailed, SpeechkitError
+from speechkit.serving.web import cluster
+from speechkit.serving.web.cluster import Cluster
 from speechkit.serving.web.jobs.events import Watchers
 from speechkit.serving.web.jobs.job import ENDED, Job
 from speechkit.serving.web.jobs.progress import JobProgress
@@ -56,6 +58,11 @@ class KeptJob:
         return self.state == "queued"
 
     @property
+    def is_on_cluster(self) -> bool:
+        """Whether a cluster runs it, or has run it."""
+        return self.description.state == ON_CLUSTER
+
+    @property
     def state(self) -> str:
         """As in `Job`. The description tells what is to be done; the output, that it is."""
         state = self.description.state
@@ -65,7 +72,7 @@ class KeptJob:
             return "done"
         if state == CANCELLED:
             return "cancelled"
-        return "running" if self._running.locked() or state == ON_CLUSTER else "queued"
+        return "running" if self._running.locked() or self.is_on_cluster else "queued"
 
     def view(self) -> Job:
         state = self.state  # first: what has ended has all its results
@@ -81,7 +88,7 @@ class KeptJob:
                 request=description.request,
                 files=self._progress.files(),
                 flags=self._progress.flags(),
-                on_cluster=description.state == ON_CLUSTER,
+                on_cluster=self.is_on_cluster,
             )
 
     def look(self) -> None:
@@ -115,9 +122,12 @@ class KeptJob:
         with self._changing:
             if self.state in ENDED:
                 return
+            was_on_cluster = self.is_on_cluster
             self._save(replace(self.description, state=CANCELLED))
         self.stop()
         self.watchers.notify()
+        if was_on_cluster:
+            cluster.cancel(self.folder)
 
     def reopen(self) -> None:
         """Put what was cancelled, or has failed, back to what is to be done. Raise `Conflict`
@@ -128,6 +138,8 @@ class KeptJob:
                 raise Conflict("the job has not ended yet")
             if state == "done" and not self._progress.has_failures:
                 raise Conflict("no file of this job has failed")
+            if state == "done" and self.is_on_cluster:
+                raise Conflict("a cluster has transcribed this job; send its failed files anew")
             todo = RETRYING if self.folder.output.exists() else QUEUED
             self._save(replace(self.description, state=todo, error=None, error_type=None))
             self._progress.forget_failures()
@@ -137,12 +149,50 @@ class KeptJob:
         """Remove its files, once its run has ended."""
         with self._changing:
             self._is_removed = True
+            was_on_cluster = self.is_on_cluster and self.state not in ENDED
             self.folder.description.unlink(missing_ok=True)  # from here on a kill can't revive it
         self.stop()
         self.watchers.notify()
+        if was_on_cluster:
+            cluster.cancel(self.folder)
         with self._running, self._changing:
             self._reader.close()
             self.folder.remove()
+
+    def hand_over(self, to: Cluster) -> None:
+        """Let the cluster run it, from the beginning. Raise `Conflict` for a job that has ended,
+        `SchedulerFailed`, `UsageError` and `OutputFailed`."""
+        with self._changing:
+            if self.state == "done":
+                raise Conflict("the job has ended")
+            self._save(replace(self.description, state=ON_CLUSTER, error=None, error_type=None))
+        self.stop()
+        self.watchers.notify()
+        with self._running:
+            self.folder.journal.unlink(missing_ok=True)
+            self._submit(to)
+
+    def look_at_cluster(self, there: Cluster) -> None:
+        """See what has become of it there. It is submitted where a kill came before that."""
+        if not self._running.acquire(blocking=False):
+            return
+        try:
+            found = cluster.status(self.folder)
+            if found is None:
+                self._submit(there)
+            elif error := cluster.failure(found):
+                self._fail(error)
+        finally:
+            self._running.release()
+        self.watchers.notify()
+
+    def _submit(self, to: Cluster) -> None:
+        request, files = self.description.request, len(self.description.files)
+        try:
+            to.hand_over(self.folder, request, files)
+        except SpeechkitError as e:
+            self._fail(e)
+            raise
 
     def _run(self, run: Run, cancel: threading.Event) -> None:
         retry = self.description.state == RETRYING
