@@ -57,7 +57,9 @@ class Lane:
     @property
     def idle_seconds(self) -> float:
         """Since it last worked; 0 while it does."""
-        return 0.0 if self._runs else time.monotonic() - self._used
+        with self._changed:
+            works = any(not run.has_left for run in self._runs.values())
+        return 0.0 if works else time.monotonic() - self._used
 
     @contextmanager
     def joined(self, divisions: Divisions) -> Iterator[SharedRun]:
@@ -97,12 +99,18 @@ class Lane:
             try:
                 with Pool(self, self._options, Watch()) as self._pool:
                     while self._has_work(self._idle):
-                        for answers in self._pool.answers(self, lambda: self._closed):
-                            self._deliver(answers)
+                        self._answer_all(self._pool)
             except Exception as e:  # whatever it is, the runs must hear of it
                 self._fail(e)
             finally:
                 self._pool = None
+
+    def _answer_all(self, pool: Pool) -> None:
+        """Until no batch waits; at the end of the lane at once, as nobody takes answers then."""
+        for answers in pool.answers(self, lambda: False):
+            self._deliver(answers)
+            if self._closed:
+                return
 
     def _has_work(self, patience: float | None = None) -> bool:
         """Wait until batches wait; False if that takes longer than ``patience``, or at the end."""
