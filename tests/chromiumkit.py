@@ -66,12 +66,12 @@ class Chromium:
     def open(self, page: Path | str, width: int = 1200, height: int = 900) -> None:
         """``page``: a file, or an address."""
         self.size(width, height)
+        self._go("about:blank")  # from a page to another place in it, nothing would be loaded
+        self._go(page.as_uri() if isinstance(page, Path) else page)
+
+    def _go(self, url: str) -> None:
         self._events.clear()
-        url = page.as_uri() if isinstance(page, Path) else page
-        navigated = self.send("Page.navigate", url=url)
-        assert "errorText" not in navigated
-        if "loaderId" not in navigated:  # to another place in the same page
-            self.send("Page.reload")
+        assert "errorText" not in self.send("Page.navigate", url=url)
         self._loaded()
 
     def reload(self) -> None:

@@ -27,8 +27,8 @@ def declared(site: Path) -> dict[str, str]:
 
 class Loudness(livekit.Loudness):
     def transcribe(self, utterances: Iterable[Sequence[Clip]]) -> Iterator[list[Hypothesis]]:
-        """A segment of each clip, in letters, as nobody says so many digits in a second; every third
-        word is unsure."""
+        """A segment of each clip, of which every third word is unsure. In letters: so many digits
+        can't be said in a second."""
         for clips in utterances:
             heard = [self.live().hear(clip, (), ended=True).words for clip in clips]
             yield [Hypothesis(_segments(words), "en") for words in heard]

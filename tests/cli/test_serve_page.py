@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,16 @@ FOCUS = "document.activeElement"
 pytestmark = pytest.mark.slow
 
 
+def joined(files: Iterable[Path]) -> np.ndarray:
+    return np.concatenate([soundfile.read(file)[0] for file in files])
+
+
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory, examples: Path) -> Path:
-    """Two sentences."""
-    path = tmp_path_factory.mktemp("talk") / "Harbour meeting.wav"
-    parts = [soundfile.read(examples / name)[0] for name in ("slt/story.flac", "rms/doctor.flac")]
-    soundfile.write(path, np.concatenate(parts), RATE)
+    """Three sentences, of three speakers."""
+    path = tmp_path_factory.mktemp("talk") / "Meeting on Monday.wav"
+    names = ("slt/story.flac", "espeak-f2/question.flac", "rms/doctor.flac")
+    soundfile.write(path, joined(examples / name for name in names), RATE)
     return path
 
 
@@ -50,10 +54,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory, talk: Path) -> Iterator[Chromium]:
+def browser(tmp_path_factory: pytest.TempPathFactory, examples: Path) -> Iterator[Chromium]:
+    """Somebody speaks into its microphone."""
+    speech = tmp_path_factory.mktemp("speech") / "speech.wav"
+    names = ("slt/coffee.flac", "rms/bridge.flac", "awb/train.flac")
+    soundfile.write(speech, joined(examples / name for name in names), RATE)
     microphone = (
         "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={talk}",
+        f"--use-file-for-fake-audio-capture={speech}",
     )
     with chromium(tmp_path_factory.mktemp("chromium"), *microphone, "--lang=en-GB") as started:
         yield started
@@ -113,13 +121,14 @@ def test_from_a_recording_to_a_corrected_manifest(
     browser.press("Enter")
     assert browser.until("document.querySelector('.corrected ins')?.textContent") == "physician"
     assert corrected.startswith(focused(browser)), "the focus is where it was"
+    browser.press("n")
     picture("transcript")
 
     browser.reload()
     assert browser.until("document.querySelector('.history del')?.textContent") == written
     line = json.loads(browser.evaluate(fetched("[href$='corrected.jsonl']")))
-    assert line["text"].endswith(corrected)
-    assert line["pred_text"].endswith(written)
+    assert corrected in line["text"]
+    assert written in line["pred_text"]
     assert "physician" in browser.evaluate(fetched("[href$='.srt']"))
     formats = browser.evaluate("document.querySelectorAll('.downloads a').length")
     assert formats == len(served.client.get("api/settings").json()["formats"]) + 2
@@ -131,7 +140,7 @@ def fetched(link: str) -> str:
 
 
 def test_a_second_recording_needs_no_loading(
-    browser: Chromium, served: Served, examples: Path
+    browser: Chromium, served: Served, examples: Path, picture: Callable[[str], None]
 ) -> None:
     def workers() -> Any:
         loaded = served.client.get("health").json()["models"]
@@ -143,6 +152,10 @@ def test_a_second_recording_needs_no_loading(
     browser.until(f"{STATE}.startsWith('Done')")
     assert "coffee" in browser.until(TEXTS)
     assert workers() == before
+    browser.evaluate("location.hash = ''; null")
+    browser.choose("#new input[type=file]", *sorted(examples.glob("kal16/*.flac")))
+    browser.until("document.querySelectorAll('.chosen li').length === 3")
+    picture("recordings")
 
 
 def test_a_reload_in_the_middle(browser: Chromium, served: Served, examples: Path) -> None:
@@ -156,8 +169,11 @@ def test_a_reload_in_the_middle(browser: Chromium, served: Served, examples: Pat
     progress = browser.evaluate("document.querySelector('#job-progress').textContent")
     assert " of 0:" in progress
     assert "%)" in progress
+    browser.evaluate("location.hash = ''; null")
+    browser.until(f"{LISTED}.startsWith('Transcribing: 0:')")
+    browser.evaluate("history.back()")
     browser.until(f"{STATE}.startsWith('Done')")
-    assert browser.evaluate(TEXTS) == text
+    browser.until(f"{TEXTS} === {quoted(text)}")
     browser.evaluate("location.hash += '&file=3'; null")
     browser.until(f"{TEXTS} && {TEXTS} !== {quoted(text)}")
     assert browser.evaluate("document.querySelector('.files [aria-current]').textContent") == (
@@ -216,10 +232,16 @@ def test_hostile_names_and_texts(
 
 
 def test_live_speech(
-    browser: Chromium, served: Served, tmp_path: Path, picture: Callable[[str], None]
+    browser: Chromium,
+    served: Served,
+    tmp_path: Path,
+    picture: Callable[[str], None],
+    pytestconfig: pytest.Config,
 ) -> None:
+    model = REAL if pytestconfig.getoption("screenshots") else "loudness"
     browser.open(f"{served.url}#live", 1000, 700)
     browser.until("document.querySelector('#live select')?.value")
+    browser.evaluate(f"document.querySelector('#live select').value = {quoted(model)}")
     microphone = {"name": "microphone"}
     browser.send("Browser.setPermission", permission=microphone, setting="denied")
     browser.click("#live button.main")
@@ -229,6 +251,7 @@ def test_live_speech(
     browser.click("#live button.main")
     browser.until("document.querySelector('.finals').textContent")
     browser.until("document.querySelector('.partial').textContent")
+    picture("live")
     browser.click("#live button.main")
     browser.until("document.querySelector('#live .status').textContent === ''")
     assert browser.evaluate("document.querySelector('#trouble').hidden")

@@ -50,12 +50,17 @@ export const transcriptAddress = (id, number, format) => file(id, number, `trans
 export const zipAddress = (id, format) => at(id, `export.zip?format=${format}`);
 export const correctedAddress = (id) => at(id, "corrected.jsonl");
 
-/** Watches a job: `handlers` by the names of events get their data. Returns what ends that. */
-export function watch(id, handlers) {
+/**
+ * Watches a job: `handlers` by the names of events get their data. `lost(error)` is told that the
+ * server is away, and null when it is back. Returns what ends that.
+ */
+export function watch(id, handlers, lost) {
   const source = new EventSource(at(id, "events"));
   for (const [name, handler] of Object.entries(handlers)) {
     source.addEventListener(name, (event) => handler(JSON.parse(event.data)));
   }
+  source.addEventListener("open", () => lost(null));
+  source.addEventListener("error", () => lost(new Error(AWAY)));
   source.addEventListener("end", () => source.close());
   return () => source.close();
 }

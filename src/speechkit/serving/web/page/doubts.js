@@ -2,7 +2,11 @@
 import { say, setText } from "./dom.js";
 import { count, clock, percent } from "./text.js";
 
-const UNSURE = 0.5; // confidence below which a word is marked
+/**
+ * Confidence below which a word is marked. Of Whisper base on 50 utterances of LibriSpeech
+ * test-other, that is one word in eight; 44 % of them are wrong, and they are half of the errors.
+ */
+const UNSURE = 0.6;
 
 export const FLAGS = {
   doubtful: "The model doubts this text, or there was hardly time to say it.",

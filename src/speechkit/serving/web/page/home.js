@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import { chosenOptions, isAway, offerLanguages, offerModels } from "./choices.js";
 import { action, complain, el, reconcile, say, setText } from "./dom.js";
-import { actions, isActive, nameOf, progressOf, stateOf } from "./state.js";
+import { actions, hasDoubts, isActive, nameOf, progressOf, stateOf } from "./state.js";
 import { bytes, count, day, percent } from "./text.js";
 
 const SOON = 1500, LATER = 10_000; // milliseconds until the list is asked for again
@@ -18,6 +18,8 @@ export class HomeView {
     this.offer(models);
     this.listen();
     this.showFiles();
+    const hours = Math.round(settings.keep / 3600);
+    setText(this.node.querySelector(".keep"), `A transcript is removed ${count(hours, "hour")} after its last change.`);
   }
 
   offer(models) {
@@ -48,7 +50,7 @@ export class HomeView {
     addEventListener("drop", (event) => {
       event.preventDefault();
       over(false);
-      if (!this.node.hidden) this.add(event.dataTransfer.files);
+      if (!this.node.hidden) this.drop(event.dataTransfer);
     });
     addEventListener("beforeunload", (event) => {
       if (this.sending) event.preventDefault();
@@ -81,6 +83,12 @@ export class HomeView {
     this.showFiles();
     complain(null);
     if (files.length) say(`${count(this.files.length, "file")} chosen`);
+  }
+
+  drop({ items, files }) {
+    const isFolder = [...items].map((item) => item.webkitGetAsEntry?.()?.isDirectory ?? false);
+    this.add([...files].filter((_, at) => !isFolder[at]));
+    if (isFolder.some(Boolean)) complain(new Error("A folder can't be dropped here, but the files in it can."));
   }
 
   showFiles() {
@@ -144,9 +152,12 @@ export class HomeView {
     let wait = LATER;
     try {
       const jobs = await api.jobs();
+      if (this.isAway) complain(null);
+      this.isAway = false;
       this.showJobs(jobs);
       if (jobs.some(isActive)) wait = SOON;
     } catch (error) {
+      this.isAway = true;
       complain(error);
     }
     clearTimeout(this.timer);
@@ -184,7 +195,7 @@ export class HomeView {
     setText(state, job.state === "running" ? `${stateOf(job)}: ${progressOf(job)}` : stateOf(job));
     state.dataset.state = job.state;
     if (before && before !== job.state) say(`${name}: ${stateOf(job)}`);
-    const facts = [job.model, job.origin === "api" && "by the API", day(job.created)];
+    const facts = [job.model, job.origin === "api" && "by the API", day(job.created), hasDoubts(job) && "with doubts"];
     setText(row.querySelector(".facts"), facts.filter(Boolean).join(" · "));
     for (const [key, { fits, label }] of Object.entries(actions)) {
       const button = row.querySelector(`.${key}`);

@@ -1,5 +1,6 @@
 // One job: how far it is, its files, and the transcript of one of them.
 import * as api from "./api.js";
+import { Cluster } from "./cluster.js";
 import { action, complain, el, reconcile, say, setText } from "./dom.js";
 import { FLAGS, Tour } from "./doubts.js";
 import { closeOutside, fillDownloads } from "./downloads.js";
@@ -25,31 +26,36 @@ export class JobView {
       find(`.${name}`).addEventListener("click", action(() => this.act(name, work)));
     }
     document.addEventListener("keydown", (event) => this.key(event));
+    this.cluster = new Cluster(this.node, settings.slurm, () => this.open(this.id, this.number));
     closeOutside(find(".downloads"));
   }
 
   async show(chosen) {
     const [id, number] = [chosen.get("job"), Number(chosen.get("file") ?? 1)];
     if (id !== this.id) await this.open(id, number);
+    else if (!this.job) this.number = number;
     else if (number !== this.number) this.showFile(number);
   }
 
   hide() {
     this.stop?.();
     this.stop = this.id = null;
+    this.cluster.hide();
     this.player.unload();
   }
 
   async open(id, number) {
     this.stop?.();
     Object.assign(this, { id, number, stop: null, job: null, heard: new Map() });
+    this.node.classList.add("empty");
     this.transcript.clear();
     this.tour.reset();
     try {
       const job = await api.job(id);
       if (this.id !== id) return;
+      this.node.classList.remove("empty");
       this.showJob(job);
-      this.showFile(number);
+      this.showFile(this.number);
       if (isActive(job)) this.watch();
     } catch (error) {
       this.id = null;
@@ -68,7 +74,7 @@ export class JobView {
         this.note();
         say(`${nameOf(job)}: ${stateOf(job)}`);
       },
-    });
+    }, complain);
   }
 
   /** The open file may have ended, so that its whole transcript can be had. */
@@ -82,10 +88,12 @@ export class JobView {
     const find = (selector) => this.node.querySelector(selector);
     this.job = job;
     setText(find("h1"), nameOf(job));
+    document.title = `${nameOf(job)} – speechkit`;
     setText(find(".facts"), [stateOf(job), job.model, job.language, day(job.created)].filter(Boolean).join(" · "));
     for (const [name, { fits }] of Object.entries(actions)) find(`.${name}`).hidden = !fits(job);
     find(".failure").hidden = !job.error;
     setText(find(".failure"), job.error ?? "");
+    this.cluster.show(job);
     this.showProgress(job);
     this.showFiles(job.files);
     fillDownloads(find(".downloads"), job, this.number, this.settings.formats);

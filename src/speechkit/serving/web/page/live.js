@@ -17,6 +17,7 @@ export class LiveView {
     offerLanguages(this.form.elements.language, settings);
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
+      if (this.button.getAttribute("aria-disabled")) return;
       if (this.microphone) this.stop();
       else if (!this.socket) this.start();
     });

@@ -5,7 +5,7 @@ import { HomeView } from "./home.js";
 import { JobView } from "./job.js";
 import { LiveView } from "./live.js";
 
-const titles = { home: "speechkit", job: "Transcript – speechkit", live: "Live – speechkit" };
+const titles = { home: "speechkit", job: "speechkit", live: "Live – speechkit" };
 
 async function start() {
   let settings, models;

@@ -12,6 +12,9 @@ export function progressOf({ seconds_done: done, seconds }) {
   return seconds ? `${clock(done)} of ${clock(seconds)} (${percent(done / seconds)})` : clock(done);
 }
 
+/** `flags`: how many files have each; the others are of the file, not of its text. */
+export const hasDoubts = ({ flags }) => ["doubtful", "hallucination", "low_coverage"].some((flag) => flags[flag]);
+
 const failures = ({ files }) => files.filter(({ state }) => state === "failed").length;
 
 export function stateOf(job) {
