@@ -6,17 +6,17 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 from audiokit import EXAMPLES
-from conftest import Speechkit
 from runkit import until
 from serverkit import Served
 from speechkit.commands.serve import require_packages
@@ -80,7 +80,7 @@ def test_an_error_is_a_sentence_in_json(served: Served) -> None:
 
 
 def test_the_data_and_the_port_are_of_one_server(
-    served: Served, speechkit: Speechkit, tmp_path: Path
+    served: Served, speechkit: Callable[..., Any], tmp_path: Path
 ) -> None:
     done = speechkit("serve", *ENGINE, "--port", 0, "--data", served.data, code=2)
     assert done.err == f"speechkit: --data {served.data}: another server is using it\n"
@@ -103,7 +103,11 @@ def test_the_data_and_the_port_are_of_one_server(
     ],
 )
 def test_a_server_that_cannot_start_says_why(
-    speechkit: Speechkit, tmp_path: Path, arguments: tuple[str, ...], code: int, sentence: str
+    speechkit: Callable[..., Any],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    sentence: str,
 ) -> None:
     folder = ("--port", 0, "--data", tmp_path / "data")
     done = speechkit("serve", *ENGINE, *folder, *arguments, code=code)

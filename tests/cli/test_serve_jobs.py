@@ -76,20 +76,15 @@ def events(client: Client, id: str) -> list[tuple[str, dict[str, Any]]]:
     return list(zip(names, (json.loads(line[6:]) for line in lines[1::2]), strict=True))
 
 
-def test_a_job_has_the_bytes_of_the_command_line(
-    server: Served, job: dict[str, Any], speechkit: Any, tmp_path: Path
-) -> None:
+def test_a_job_tells_of_each_of_its_files(server: Served, job: dict[str, Any]) -> None:
+    """That its bytes are those of the command line, tests/faults/test_serve_kill.py sees."""
     assert (job["state"], job["origin"], job["engine"]) == ("done", "page", "pocketsphinx")
     assert [file["state"] for file in job["files"]] == ["done", "done", "failed"]
     assert [file["name"] for file in job["files"]] == ["talk one.flac", "évil.flac", "text.mp3"]
     assert job["files"][2]["error"] == "text.mp3: not audio that can be decoded"
     assert job["seconds_done"] == job["seconds"] == 1.65
     folder = server.data / "jobs" / job["id"]
-    out = tmp_path / "asr.jsonl"
-    options = ["--engine", "pocketsphinx", "--words", "-o", out]
-    speechkit("asr", folder / "input.jsonl", *options, code=3)
-    assert (folder / "asr.jsonl").read_bytes() == out.read_bytes()
-    assert not [path.name for path in folder.iterdir() if path.name.endswith(".part")]
+    assert (folder / "asr.jsonl").exists() and not [*folder.glob("*.part")]
     assert "would you" not in server.err
 
 
@@ -170,8 +165,9 @@ def test_corrections_are_kept_and_exported(
     assert (score["utterances"], score["words"]["substitutions"]) == (2, 1)
 
 
+@pytest.mark.slow
 def test_a_job_is_cancelled_goes_on_and_is_removed(server: Served, tmp_path: Path) -> None:
-    pieces = sorted(cut_speech(tmp_path / "cuts", 8, longest=0.5, seed=5).glob("*/*.wav"))
+    pieces = sorted(cut_speech(tmp_path / "cuts", 5, longest=0.5, seed=5).glob("*/*.wav"))
     id = post(server.client, [(path.name, path) for path in pieces]).json()["id"]
     place = f"/api/jobs/{id}"
     until(lambda: server.client.get(place).json()["seconds_done"], every=0.02)
@@ -204,6 +200,7 @@ def test_what_is_wrong_is_refused_with_a_sentence(
         answer = client.get(path)
         assert (answer.status_code, path) == (404, path)
         assert answer.json()["error"]["message"]
+    assert client.get(f"/api/jobs/{id}/slurm").status_code == 404
     assert client.get(f"/api/jobs/{id}/files/1/transcript.exe").status_code == 400
     assert client.get(f"/api/jobs/{id}/export.zip?format=..").status_code == 400
     for fields, status in [
@@ -230,14 +227,13 @@ def test_none_of_many_uploads_at_once_is_swapped(
     def upload(number: int) -> tuple[str, float]:
         file = tmp_path / f"{number}.wav"
         soundfile.write(file, spoken[number].waveform, SAMPLE_RATE)
-        with Client(base_url=server.url, timeout=120, verify=False) as client:  # no TLS to set up
-            job = post(client, [(file.name, file)]).json()
-            assert job["files"][0]["name"] == file.name
-            assert events(client, job["id"])[-1][1]["state"] == "done"
-            place = f"/api/jobs/{job['id']}/files/1"
-            assert client.get(f"{place}/audio").content == file.read_bytes()
-            record = client.get(f"{place}/transcript").json()
-            return record["pred_text"], record["duration"]
+        job = post(server.client, [(file.name, file)]).json()
+        assert job["files"][0]["name"] == file.name
+        assert events(server.client, job["id"])[-1][1]["state"] == "done"
+        place = f"/api/jobs/{job['id']}/files/1"
+        assert server.client.get(f"{place}/audio").content == file.read_bytes()
+        record = server.client.get(f"{place}/transcript").json()
+        return record["pred_text"], record["duration"]
 
     with (
         Served(tmp_path / "data", *model) as server,

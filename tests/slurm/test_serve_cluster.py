@@ -27,44 +27,28 @@ def handed_over(server: Served, speech: list[Path]) -> str:
 def test_a_job_is_handed_to_the_cluster(
     cluster: Cluster, manifest: Path, unsplit: Callable[[str], bytes], tmp_path: Path
 ) -> None:
-    """It goes on without the server, which sees the end at its next start."""
+    """It goes on without the server, which sees the end at its next start. Another is cancelled."""
     data = tmp_path / "data"
-    expected = [json.loads(line) for line in unsplit("asr").splitlines()[:2]]
+    expected = [json.loads(line) for line in unsplit("asr").splitlines()[:1]]
     speech = [Path(line["audio_filepath"]) for line in expected]
     with Served(data, *SERVER, environment=cluster.environment) as server:
         assert server.client.get("/api/settings").json()["slurm"] is True
         id = handed_over(server, speech)
         status = server.client.get(f"/api/jobs/{id}/slurm").json()
-        assert (sum(status["splits"].values()), status["files"]) == (2, 2)
-        assert " of 2 files done; splits: " in status["text"]
-    with Served(data, *SERVER, environment=cluster.environment) as server:
+        assert (sum(status["splits"].values()), status["files"]) == (1, 1)
+        assert " of 1 files done; splits: 1 " in status["text"]
+    later = "--sbatch=--begin=now+300"
+    with Served(data, *SERVER, later, environment=cluster.environment) as server:
         place = f"/api/jobs/{id}"
         until(lambda: server.client.get(place).json()["state"] == "done")
         job = server.client.get(place).json()
         assert job["seconds_done"] == job["seconds"]
         until(lambda: server.client.get(f"{place}/slurm").json()["merged"])
         assert server.client.post(f"{place}/slurm").status_code == 409
+        other = handed_over(server, speech)
+        assert cluster.ask("squeue", "--noheader")
+        assert server.client.post(f"/api/jobs/{other}/cancel").json()["state"] == "cancelled"
+        until(lambda: not cluster.ask("squeue", "--noheader"))
     found = records(data / "jobs" / id / "asr.jsonl")
     assert [one["pred_text"] for one in found] == [one["pred_text"] for one in expected]
     assert all(segment["words"] for one in found for segment in one["segments"])
-
-
-def test_a_job_is_cancelled_on_the_cluster(
-    cluster: Cluster, manifest: Path, speech: Path, tmp_path: Path
-) -> None:
-    later = "--sbatch=--begin=now+60"
-    with Served(tmp_path / "data", *SERVER, later, environment=cluster.environment) as server:
-        id = handed_over(server, sorted(speech.rglob("*.wav"))[:2])
-        assert cluster.ask("squeue", "--noheader")
-        assert server.client.post(f"/api/jobs/{id}/cancel").json()["state"] == "cancelled"
-        until(lambda: not cluster.ask("squeue", "--noheader"))
-
-
-def test_without_a_cluster_it_says_so(speech: Path, tmp_path: Path) -> None:
-    with Served(tmp_path / "data", *LIGHT[1:], environment={"PATH": "/nowhere"}) as server:
-        assert server.client.get("/api/settings").json()["slurm"] is False
-        file = next(speech.rglob("*.wav"))
-        id = server.client.post("/api/jobs", files=[("file", file.read_bytes())]).json()["id"]
-        refused = server.client.post(f"/api/jobs/{id}/slurm")
-        assert (refused.status_code, "no sbatch" in refused.text) == (400, True)
-        assert server.client.get(f"/api/jobs/{id}/slurm").status_code == 404

@@ -424,6 +424,10 @@ def test_events_are_what_comes_into_the_journal(jobs: Jobs, runs: Runs) -> None:
     assert done == sorted(done) and {13.0, 17.0, 21.0} <= {*done}
     assert [event.name for event in seen].count("end") == 1
     assert seen[-1].name == "end" and seen[-1].data["state"] == "done"
+    kept.folder.journal.unlink()
+    jobs.get(job.id)
+    held = map(os.path.realpath, Path("/proc/self/fd").iterdir())
+    assert not [path for path in held if job.id in path]  # disk that nobody could free
     late: list[JobEvent] = []
 
     async def watch_late() -> None:
