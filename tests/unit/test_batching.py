@@ -18,7 +18,7 @@ from speechkit.runtime.batching import (
     batches,
     seconds,
 )
-from speechkit.runtime.stage import BATCHES_HELD
+from speechkit.runtime.pool_options import BATCHES_HELD
 
 
 def utterances(durations: list[float | None]) -> list[Utterance]:

@@ -61,9 +61,13 @@ def plan_workers(info: EngineInfo, hardware: Hardware, model: Path | None) -> Wo
         processes = max(1, len(hardware.gpus))
         loaders = max(1, min(cpus // processes - 1, MOST_LOADERS))
         return WorkerPlan(processes, threads=0, loaders=loaders, gpus=hardware.gpus)
+    return WorkerPlan(workers=min(cpus, fitting_workers(model)), threads=0, loaders=1)
+
+
+def fitting_workers(model: Path | None, share: float = 0.8) -> int:
+    """The number of processes with a model that a share of the memory granted holds; 1 at least."""
     weights = model_files.size(model) if model else 0
-    fitting = int(granted_memory() * 0.8) // (WORKER_BYTES + MODEL_COPIES * weights)
-    return WorkerPlan(workers=max(1, min(cpus, fitting)), threads=0, loaders=1)
+    return max(1, int(granted_memory() * share) // (WORKER_BYTES + MODEL_COPIES * weights))
 
 
 def batch_sizes(info: EngineInfo, hardware: Hardware) -> BatchSizes:

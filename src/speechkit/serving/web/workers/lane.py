@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 
+from speechkit.errors import Drained
 from speechkit.records import Division, Utterance
 from speechkit.runtime.batching import Batch, seconds
 from speechkit.runtime.divisions import Divisions
@@ -18,6 +19,7 @@ from speechkit.runtime.pool import Pool
 from speechkit.runtime.pool_interface import Answer
 from speechkit.runtime.pool_options import PoolOptions
 from speechkit.runtime.stage import Stage
+from speechkit.runtime.stopping import GO_ON
 from speechkit.runtime.watch import Watch
 from speechkit.serving.web.workers.shared_run import SharedRun
 
@@ -36,9 +38,8 @@ class Lane:
     def __init__(self, options: PoolOptions, idle: float) -> None:
         self._options = options
         self._idle = idle
-        self._numbers = count()
+        self._numbers, self._turns = count(), count(1)
         self._runs: dict[int, SharedRun] = {}
-        self._turns: deque[int] = deque()
         self._stages: list[Stage] = []
         self._changed = threading.Condition()
         self._closed = False
@@ -56,7 +57,9 @@ class Lane:
     @property
     def idle_seconds(self) -> float:
         """Since it last worked; 0 while it does."""
-        return 0.0 if self._runs else time.monotonic() - self._used
+        with self._changed:
+            works = any(not run.has_left for run in self._runs.values())
+        return 0.0 if works else time.monotonic() - self._used
 
     @contextmanager
     def joined(self, divisions: Divisions) -> Iterator[SharedRun]:
@@ -65,7 +68,6 @@ class Lane:
             run = SharedRun(divisions, self._known(divisions.stage), self._wake)
             number = next(self._numbers)
             self._runs[number] = run
-            self._turns.append(number)
         try:
             yield run
         finally:
@@ -73,10 +75,11 @@ class Lane:
             self._wake()
 
     def close(self) -> None:
-        """End the processes, within seconds. Runs that haven't ended yet hear nothing more."""
+        """End the processes, within seconds. Runs that haven't ended raise `Drained`."""
         self._closed = True
         self._wake()
         self._thread.join()
+        self._fail(Drained(f"the workers have ended; {GO_ON}"))
 
     def _wake(self) -> None:
         with self._changed:
@@ -96,12 +99,18 @@ class Lane:
             try:
                 with Pool(self, self._options, Watch()) as self._pool:
                     while self._has_work(self._idle):
-                        for answers in self._pool.answers(self, lambda: self._closed):
-                            self._deliver(answers)
+                        self._answer_all(self._pool)
             except Exception as e:  # whatever it is, the runs must hear of it
                 self._fail(e)
             finally:
                 self._pool = None
+
+    def _answer_all(self, pool: Pool) -> None:
+        """Until no batch waits; at the end of the lane at once, as nobody takes answers then."""
+        for answers in pool.answers(self, lambda: False):
+            self._deliver(answers)
+            if self._closed:
+                return
 
     def _has_work(self, patience: float | None = None) -> bool:
         """Wait until batches wait; False if that takes longer than ``patience``, or at the end."""
@@ -116,7 +125,6 @@ class Lane:
         """Forget the runs that have left: here alone, so that none goes while the pool asks."""
         for number in [number for number, run in self._runs.items() if run.has_left]:
             del self._runs[number]
-            self._turns.remove(number)
 
     def __iter__(self) -> Iterator[Batch]:
         return self
@@ -125,23 +133,25 @@ class Lane:
         """The next batch, by turns. StopIteration if none waits now; later ones may."""
         with self._changed:
             self._forget()
-            turns = [number for number in self._turns if self._runs[number].waiting]
-            if not turns:
+            waiting = [number for number, run in self._runs.items() if run.waiting]
+            if not waiting:
                 raise StopIteration
-            batch = self._taken(turns[0])
-            stage = self._runs[turns[0]].stage
-            for number in turns[1:]:
+            first, *others = sorted(waiting, key=lambda number: self._runs[number].turn)
+            turn, stage = next(self._turns), self._runs[first].stage
+            batch = self._taken(first, turn)
+            share = math.ceil(len(waiting) / self._options.workers)  # of each worker
+            for number in others[: share - 1]:
                 run = self._runs[number]
                 if run.stage is stage and _fit(stage, (*batch, *run.waiting[0])):
-                    batch += self._taken(number)
+                    batch += self._taken(number, turn)
             return batch
 
-    def _taken(self, number: int) -> Batch:
-        """The next batch of a run, whose turn is now the last."""
-        self._turns.remove(number)
-        self._turns.append(number)
-        batch = self._runs[number].next_batch()
-        return tuple(replace(task, index=number * INDICES + task.index) for task in batch)
+    def _taken(self, number: int, turn: int) -> Batch:
+        run = self._runs[number]
+        run.turn = turn
+        return tuple(
+            replace(task, index=number * INDICES + task.index) for task in run.next_batch()
+        )
 
     def _deliver(self, answers: list[Answer]) -> None:
         self._used = time.monotonic()

@@ -23,7 +23,8 @@ class SharedRun:
 
     Its own thread calls `answers`, the lane's thread everything else. Indices of utterances are
     those of the run. ``stage``: equal to that of ``divisions``, and the same object for all runs
-    with equal options. ``wake``: tells the lane that batches have come.
+    with equal options. ``wake``: tells the lane that batches have come. ``turn``: its last one, 0
+    before the first.
     """
 
     uses: Sequence[DeviceUse] = ()
@@ -33,6 +34,7 @@ class SharedRun:
         self.stage = stage
         self.waiting: deque[Batch] = deque()
         self.has_left = False
+        self.turn = 0
         self._wake = wake
         self._answers: queue.SimpleQueue[list[Answer] | Exception] = queue.SimpleQueue()
 

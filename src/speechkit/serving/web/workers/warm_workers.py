@@ -1,7 +1,7 @@
 """The engines that a server keeps: two lanes of workers for each model.
 
-Short requests have a worker with all threads, so that they never wait for a long recording. The
-workers of long ones give way to it by their niceness.
+Short requests have workers of their own, so that they never wait for a long recording. The workers
+of long ones give way to them by their niceness.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ from typing import Literal
 from speechkit.runtime.divisions import Divisions
 from speechkit.runtime.pool_interface import BeginComputing, Computing, StallEnds
 from speechkit.runtime.pool_options import PoolOptions
+from speechkit.runtime.stage import Stage
 from speechkit.runtime.watch import Watch
+from speechkit.runtime.worker_plan import fitting_workers
 from speechkit.serving.web.workers.lane import Lane
+from speechkit.stages.asr.stage import AsrProcessor
 
 LaneName = Literal["quick", "bulk"]
 NICENESS = 10  # of bulk workers
+MEMORY_SHARE = 0.4  # of the memory granted, for the workers of a lane
 QUICK_SECONDS = 30.0  # of audio in all, of the longest request for the lane `quick`: one window
 
 
@@ -77,21 +81,29 @@ class WarmWorkers:
             thread.join()
 
     def _lane(self, divisions: Divisions, options: PoolOptions, name: LaneName) -> Lane:
-        of_stage = divisions.stage.options
-        key = of_stage["engine"], of_stage["model"], name
+        stage = divisions.stage
+        key = stage.options["engine"], stage.options["model"], name
         with self._lock:
             if key not in self._lanes:
-                self._lanes[key] = Lane(_granted(options, name), self._idle)
+                self._lanes[key] = Lane(_granted(options, stage, name), self._idle)
             return self._lanes[key]
 
 
-def _granted(options: PoolOptions, lane: LaneName) -> PoolOptions:
-    """The share of a lane in the processes and threads of a run."""
-    threads = options.workers * options.threads
+def _granted(options: PoolOptions, stage: Stage, lane: LaneName) -> PoolOptions:
+    """The processes of a lane: as many as the run would have, if the memory holds both lanes.
+
+    Each has the threads that it would have, on which the last bits of a result depend.
+    """
+    workers = min(options.workers, fitting_workers(_weights(stage), MEMORY_SHARE))
     if lane == "quick":
-        return replace(options, workers=1, threads=threads, gpus=options.gpus[:1], held=1)
-    workers = len(options.gpus) or max(1, options.workers - 1)
-    return replace(options, workers=workers, threads=max(1, threads // workers), niceness=NICENESS)
+        return replace(options, workers=workers, held=1)
+    return replace(options, workers=workers, niceness=NICENESS)
+
+
+def _weights(stage: Stage) -> Path | None:
+    assert isinstance(stage.processor, AsrProcessor)
+    engine = stage.processor.engine
+    return Path(engine.value("model")) if engine.info.weights else None
 
 
 def _resident(pids: list[int]) -> int:
