@@ -51,6 +51,7 @@ TRAINED = {"whispers", "nemos", "s2s_models"}
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, help="of the fault tests' chance, to repeat a failure")
+    parser.addoption("--screenshots", metavar="DIR", help="keep pictures of the server's page")
 
 
 def pytest_configure(config: pytest.Config) -> None:
