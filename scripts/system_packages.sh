@@ -26,7 +26,7 @@ fi
 if [ "$level" = tests ]; then
     need g++ command -v c++
     need "$version-dev" has_headers
-    for name in ffmpeg shellcheck parallel chromium; do
+    for name in curl ffmpeg shellcheck parallel chromium; do
         need $name command -v $name
     done
     if [ "$(uname -s)" = Linux ]; then

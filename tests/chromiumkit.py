@@ -1,4 +1,7 @@
-"""A headless Chromium without a network, spoken to by the DevTools protocol over a pipe."""
+"""A headless Chromium, spoken to by the DevTools protocol over a pipe.
+
+It has no network but 127.0.0.1.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -20,11 +24,14 @@ import pytest
 OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-extensions"),
-    *("--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-pipe"),
+    *("--hide-scrollbars", "--remote-debugging-pipe"),
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 #: Events by which a page complains, or asks for something.
 COMPLAINTS = {"Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"}
 REQUEST = "Network.requestWillBeSent"
+TEXT = "document.body.innerText"
+quoted = json.dumps  # as JavaScript has it
 
 
 class Chromium:
@@ -56,11 +63,27 @@ class Chromium:
                 return result
             self._events.append(answer)
 
-    def open(self, page: Path, width: int = 1200, height: int = 900) -> None:
+    def open(self, page: Path | str, width: int = 1200, height: int = 900) -> None:
+        """``page``: a file, or an address."""
+        self.size(width, height)
+        url = page.as_uri() if isinstance(page, Path) else page
+        self._events.clear()
+        if url.partition("#")[0] == self.evaluate("location.href.split('#')[0]"):
+            self.evaluate(f"history.replaceState(null, '', {quoted(url)}); location.reload()")
+        else:
+            assert "errorText" not in self.send("Page.navigate", url=url)
+        self._loaded()
+
+    def reload(self) -> None:
+        self._events.clear()
+        self.send("Page.reload")
+        self._loaded()
+
+    def size(self, width: int, height: int) -> None:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.send("Emulation.setDeviceMetricsOverride", **size)
-        self._events.clear()
-        assert "errorText" not in self.send("Page.navigate", url=page.as_uri())
+
+    def _loaded(self) -> None:
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._events.append(self._next())
 
@@ -72,11 +95,51 @@ class Chromium:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
+    def until(self, expression: str, seconds: float = 60.0) -> Any:
+        """The value of an expression once it is true, or there is such a node."""
+        end = time.monotonic() + seconds
+        asked = f"(found => found instanceof Node || found)({expression})"
+        while not (value := self.evaluate(asked)):
+            assert time.monotonic() < end, f"never: {expression}\n{self.evaluate(TEXT)}"
+            time.sleep(0.1)
+        return value
+
+    def click(self, selector: str) -> None:
+        """As a mouse does, in the middle of the first element."""
+        x, y = self.evaluate(
+            f"(one => {{one.scrollIntoView({{block: 'center', behavior: 'instant'}});"
+            "const {x, y, width, height} = one.getBoundingClientRect();"
+            f"return [x + width / 2, y + height / 2]}})(document.querySelector({quoted(selector)}))"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def press(self, key: str) -> None:
+        """A key by its name, or one that writes itself."""
+        text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
+        self.send("Input.dispatchKeyEvent", type="keyDown", key=key, text=text)
+        self.send("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def write(self, text: str) -> None:
+        """At the focus, in place of what is selected."""
+        self.send("Input.insertText", text=text)
+
+    def choose(self, selector: str, *files: Path) -> None:
+        """In a field for files."""
+        found = self.send(
+            "Runtime.evaluate", expression=f"document.querySelector({quoted(selector)})"
+        )
+        names = [str(file) for file in files]
+        self.send("DOM.setFileInputFiles", files=names, objectId=found["result"]["objectId"])
+
+    def screenshot(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot")["data"]))
+
     def picture(self, selector: str) -> np.ndarray:
         """The pixels [height, width, 3] of the first element."""
         box = self.evaluate(
             f"(({{x, y, width, height}}) => ({{x: x + scrollX, y: y + scrollY, width, height}}))"
-            f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
+            f"(document.querySelector({quoted(selector)}).getBoundingClientRect())"
         )
         shot = self.send(
             "Page.captureScreenshot", clip={**box, "scale": 1}, captureBeyondViewport=True
@@ -106,13 +169,13 @@ class Chromium:
 
 
 @contextmanager
-def chromium(folder: Path) -> Iterator[Chromium]:
+def chromium(folder: Path, *options: str) -> Iterator[Chromium]:
     """``folder``: for its profile. Skips where it is not installed."""
     if shutil.which("chromium") is None:
         pytest.skip("no chromium: scripts/system_packages.sh tests")
     commands, to = os.pipe()
     answers, from_ = os.pipe()
-    command = ["chromium", *OPTIONS, f"--user-data-dir={folder}", "about:blank"]
+    command = ["chromium", *OPTIONS, *options, f"--user-data-dir={folder}", "about:blank"]
     process = subprocess.Popen(
         ["bash", "-c", f'exec "$@" 3<&{commands} 4>&{from_}', "bash", *command],
         pass_fds=(commands, from_),

@@ -88,7 +88,7 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """As ``subprocess.run`` of ``python -m speechkit`` with ``capture_output``; what takes longer
     than ``timeout`` seconds is killed, and returns -9."""
-    workers = server(*_heavy_engine(arguments))
+    workers = server(*heavy_engine(arguments))
     command = workers if "--train-quantizer" in arguments else server()  # computes itself
     (stdin_read, stdin_write), (out_read, out_write), (err_read, err_write) = (
         os.pipe() for _ in range(3)
@@ -125,13 +125,14 @@ def run_here(servers: Mapping[tuple[str, ...], str]) -> int:
     """What this process was called with, in its folder; returns the exit code of a shell.
     ``servers``: each one's address by its engine."""
     arguments = sys.argv[1:]
-    workers = servers.get(_heavy_engine(arguments), servers[()])
+    workers = servers.get(heavy_engine(arguments), servers[()])
     standard = {number: number for number in range(3)}
     code = Fork(servers[()], [workers, *arguments], os.environ, Path.cwd(), standard).wait()
     return code if code >= 0 else 128 - code
 
 
-def _heavy_engine(arguments: Sequence[str]) -> tuple[str, ...]:
+def heavy_engine(arguments: Sequence[str]) -> tuple[str, ...]:
+    """What `server` takes for the workers of a command line: its stage and engine, if heavy."""
     stage = arguments[0] if arguments else ""
     engines = ENGINES.get(stage, ())
     name = engines[0] if engines else ""

@@ -28,6 +28,7 @@ COMMANDS = CommandTable(
             Entry("vad", "vad:vad", "Find speech in recordings."),
             Entry("asr", "asr:asr", "Transcribe speech."),
             Entry("stream", "stream:stream", "Transcribe speech while it is spoken."),
+            Entry("serve", "serve:serve", "Transcribe on a page, and by OpenAI's API."),
             Entry("export", "export:export", "Write results as subtitles and other text formats."),
             Entry("score", "score:score", "Compare transcripts with references: WER and CER."),
         ),

@@ -45,7 +45,7 @@ def completed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 
 
 EXPECTED = {
-    "speechkit s": ["score", "s2s", "split-manifest", "slurm", "stream"],
+    "speechkit s": ["score", "s2s", "serve", "split-manifest", "slurm", "stream"],
     "speechkit slurm re": ["rerun"],
     "speechkit embed ": ["search", "dedup", "probe"],
     "speechkit embed --dt": ["--dtype"],

@@ -17,6 +17,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "speechkit"
 HEAVY = {
     *("torch", "transformers", "nemo", "numpy", "onnx", "onnxruntime", "ten_vad", "pocketsphinx"),
     *("jiwer", "whisper_normalizer", "omegaconf", "av", "soundfile", "soxr", "faster_whisper"),
+    *("starlette", "uvicorn", "python_multipart", "websockets"),
 }
 #: From the command line down; a package may import its own and what stands below it.
 LAYERS = [
@@ -152,7 +153,7 @@ def test_quick_commands_load_nothing_heavy(tmp_path: Path) -> None:
     commands = [
         ("--help",),
         *((command, "--help") for command in ("manifest", "vad", "asr", "score", "doctor")),
-        *((command, "--help") for command in ("finetune", "stream")),
+        *((command, "--help") for command in ("finetune", "stream", "serve")),
         ("models", "get", "--help"),
         ("split-manifest", "--input", data, "--splits", 2),
         ("merge-results", "--input-pattern", "output/data_split_*.jsonl", "--output", "all.jsonl"),

@@ -126,7 +126,7 @@ class PartFile(ABC):
     def _fields(self, offset: int) -> list[bytes]:
         """The fields of the line at an offset, none if it is damaged."""
         self._reader.seek(offset)
-        return _checked(self._reader.readline())
+        return checked_fields(self._reader.readline())
 
     def _written_by_another(self) -> OutputConflict:
         return OutputConflict(
@@ -165,7 +165,7 @@ class PartFile(ABC):
         self.restarted = self.restarted or bool(typed_json.parse(header).get(RESTARTED))
         end = self._reader.tell()
         for line in self._reader:
-            if not (line.endswith(b"\n") and self._take_in(_checked(line), end)):
+            if not (line.endswith(b"\n") and self._take_in(checked_fields(line), end)):
                 break
             end += len(line)
         self._file.truncate(end)
@@ -189,8 +189,8 @@ class PartFile(ABC):
             ) from None
 
 
-def _checked(line: bytes) -> list[bytes]:
-    """The fields of a line, none if it is damaged."""
+def checked_fields(line: bytes) -> list[bytes]:
+    """The fields of a line of a part, none if it is damaged or the header."""
     checksum, _, body = line.rstrip(b"\n").partition(b"\t")
     return body.split(b"\t") if body and checksum == b"%08x" % zlib.crc32(body) else []
 

@@ -60,24 +60,25 @@ def rendered(sample: Mapping[str, Any], labels: Mapping[str, str], exit_code: in
     """The text of a sample. ``exit_code``: None while the run goes on."""
     lines: list[str] = []
     for name, kind, help_text, key in _OF_THE_RUN:
-        _metric(lines, name, kind, help_text, [(labels, sample.get(key))])
+        metric(lines, name, kind, help_text, [(labels, sample.get(key))])
     workers: Sequence[Mapping[str, Any]] = sample.get("workers", ())
     for name, kind, help_text, key in _OF_A_WORKER:
         rows = [({**labels, "worker": str(one["worker"])}, one.get(key)) for one in workers]
-        _metric(lines, name, kind, help_text, rows)
+        metric(lines, name, kind, help_text, rows)
     running = int(exit_code is None)
-    _metric(lines, "running", "gauge", "1 while the run goes on.", [(labels, running)])
-    _metric(lines, "exit_code", "gauge", "Exit code of the run.", [(labels, exit_code)])
+    metric(lines, "running", "gauge", "1 while the run goes on.", [(labels, running)])
+    metric(lines, "exit_code", "gauge", "Exit code of the run.", [(labels, exit_code)])
     return "".join(lines)
 
 
-def _metric(
+def metric(
     lines: list[str],
     name: str,
     kind: str,
     help_text: str,
     rows: Sequence[tuple[Mapping[str, str], float | None]],
 ) -> None:
+    """Append a metric with its samples, each with its labels; None where there is no value."""
     there = [(labels, value) for labels, value in rows if value is not None]
     if there:
         lines += [f"# HELP speechkit_{name} {help_text}\n", f"# TYPE speechkit_{name} {kind}\n"]

@@ -1,0 +1,1 @@
+"""OpenAI's API of transcriptions, as far as an engine can answer it."""
