@@ -193,6 +193,8 @@ class Fork:
 
     def wait(self, timeout: float | None = None) -> int:
         if self.returncode is None:
+            if timeout is not None:
+                timeout = max(0.0, timeout)
             if not select.select([self._socket], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
             self.returncode = self._number()

@@ -54,11 +54,11 @@ def asr(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
 
 
 @pytest.fixture(scope="session")
-def whisper(
-    untrained: dict[str, Path], speech: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Unbroken:
-    """What is doubted, as here all is, is not sampled: CTranslate2 seeds its generator once in a
-    process."""
+def whisper(untrained: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+    """Of 120 short utterances. What is doubted, as here all is, is not sampled: CTranslate2 seeds
+    its generator once in a process."""
+    folder = tmp_path_factory.mktemp("whisper")
+    speech = cut_speech(folder / "speech", 120, longest=1.6, seed=2)
     model = ["--engine", "faster-whisper", "--model", untrained["faster-whisper"]]
     options = ["--language", "en", "--temperature", 0, "--words", "--workers", 2]
-    return _unbroken(tmp_path_factory.mktemp("whisper"), "asr", speech, *model, *options)
+    return _unbroken(folder, "asr", speech, *model, *options)

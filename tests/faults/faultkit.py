@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -113,12 +114,21 @@ def _judge(err: str) -> None:
 
 
 def kill_in_mid_run(folder: Path, *args: object, out: Path) -> None:
-    """Leaves the part of a run that was killed with over fifty utterances done."""
+    """Leaves the part of a run that was killed with over fifty utterances done. The run, and its
+    workers, are forks."""
+    words = [*map(str, args), "-o", str(out)]
+    command = [forkkit.server(*forkkit.heavy_engine(words)), *words]
+    log = folder / "killed.err"
     for _ in range(5):
-        going = Run(folder, *args, "-o", out)
+        with open(os.devnull, "r+b") as nothing, open(log, "wb") as err:
+            standard = {0: nothing.fileno(), 1: nothing.fileno(), 2: err.fileno()}
+            going = forkkit.Fork(forkkit.server(), command, os.environ, folder, standard)
         until(lambda: entries(out) > 50 or out.exists(), 120)
-        going.process.kill()
-        if going.wait().code == -9 and not out.exists():
+        going.kill()
+        code = going.wait(120)
+        _judge(log.read_text())
+        log.unlink()
+        if code == -signal.SIGKILL and not out.exists():
             return
         out.unlink()  # it was faster than the kill
     pytest.fail("no run was slow enough to be killed")

@@ -148,8 +148,8 @@ def test_a_kill_at_each_step_of_the_files(flow: str, seed: int, tmp_path: Path) 
     assert out.read_bytes() == expected
     steps, publishing = map(int, alive.err.splitlines()[-1].split())
     rng = random.Random(seed)
-    late = [f"p{number}" for number in _some(publishing, 6, rng)]
-    some = [*_some(steps, 3, rng), *late]
+    late = [f"p{number}" for number in _some(publishing, 4, rng)]
+    some = [*_some(steps, 2, rng), *late]
     print(f"{steps} steps, {publishing} of them when it publishes: {some}")
     killed = 0
     for step in some:
