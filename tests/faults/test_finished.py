@@ -180,7 +180,7 @@ def test_a_retry_that_is_killed(emit: str, seed: int, speech: Path, tmp_path: Pa
     before = {path: path.read_bytes() for path in (out, tmp_path / ".out.jsonl.run.json")}
     longest = Run(tmp_path, *command, "-o", tmp_path / "other.jsonl").wait().seconds
     killed = 0
-    while killed < 4:
+    while killed < 3:
         going = Run(tmp_path, *command, "-o", out, "--retry-failed")
         if going.finishes_within(rng.uniform(0.2, longest)):
             assert going.wait().code == 0
