@@ -116,4 +116,4 @@ def _require_done(job: Job) -> None:
         raise fault(file.error, param="file")
     if job.error:
         fault = RequestError if job.error_type == "UsageError" else EngineTrouble
-        raise fault(job.error.removeprefix("--"))
+        raise fault(job.error)
