@@ -18,7 +18,7 @@ import pytest
 
 from audiokit import EXAMPLES, write_silence
 from runkit import until
-from speechkit.errors import Drained, EngineMissing, UsageError
+from speechkit.errors import Drained, EngineMissing, OutputFailed, UsageError
 from speechkit.io.journal import Journal
 from speechkit.io.run_identity import RunIdentity
 from speechkit.records import Division
@@ -339,6 +339,7 @@ def test_a_job_that_fails_says_why(jobs: Jobs, runs: Runs, settings: ServerSetti
     for error, message in [
         (EngineMissing("model x: not here"), "model x: not here"),
         (UsageError("--language zz: none"), "language zz: none"),
+        (OutputFailed("/data/jobs: full"), "the server can't write its data; its log has more"),
         (ArithmeticError("secret"), "internal error; the server's log has more"),
     ]:
         runs.error = error
@@ -349,7 +350,7 @@ def test_a_job_that_fails_says_why(jobs: Jobs, runs: Runs, settings: ServerSetti
     runs.error = None
     jobs.again(job.id)
     assert ended(jobs, job.id).error is None
-    assert jobs.totals().by_state == {"failed": 2, "done": 1}
+    assert jobs.totals().by_state == {"failed": 3, "done": 1}
 
 
 def test_a_removed_job_is_gone_with_all_its_files(
@@ -409,6 +410,7 @@ def test_what_has_ended_is_told_by_the_files(settings: ServerSettings, runs: Run
 def test_events_are_what_comes_into_the_journal(jobs: Jobs, runs: Runs) -> None:
     """A job of a short file and of a long one, whose parts come in any order."""
     job = submit(jobs, SPEECH, SPEECH)
+    state(jobs, job.id, "running")
     kept = jobs.kept(job.id)
     edges = (0.0, 4.0, 8.0, 12.0)
     whole = record(2, "one two three", duration=edges[-1])

@@ -212,7 +212,10 @@ class KeptJob:
 
     def _fail(self, error: Exception) -> None:
         message = str(error).removeprefix("--")  # users of the server give no options
-        if not isinstance(error, SpeechkitError):
+        if isinstance(error, OutputFailed):
+            log.error("a job has failed: %s", error)
+            message = "the server can't write its data; its log has more"
+        elif not isinstance(error, SpeechkitError):
             log.error("a job has failed", exc_info=error)
             message = "internal error; the server's log has more"
         with self._changing:
