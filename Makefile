@@ -15,8 +15,8 @@ export HF_HUB_OFFLINE ?= 1
 # Hundreds of processes would each compile anew what they import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test setup setup-light pipeline models test-fast test-slurm test-gpu test-pythons \
-    test-newest check docs bench lock clean
+.PHONY: help demo test setup setup-light pipeline models models-whisper models-nemo models-s2s \
+    test-fast test-slurm test-gpu test-pythons test-newest check docs bench lock clean
 
 help:
 	@echo "make demo          set up the light core, then VAD, ASR and score on the bundled speech"
@@ -135,10 +135,12 @@ SEEDED := $(if $(SEED),--seed $(SEED) --hypothesis-seed $(SEED))
 
 # Real Whispers, tiny NeMo models of spoken digits, and tiny HuBERTs and vocoders; made anew where what
 # they are made of has changed.
-models: $(VENV)/.full
+models: models-whisper models-nemo models-s2s
+
+models-whisper: $(VENV)/.full
 	$(BIN)/python scripts/real_models.py base tiny.en
-	$(BIN)/python scripts/make_tiny_models.py nemo --data "$(DATA)"
-	$(BIN)/python scripts/make_tiny_models.py s2s --data "$(DATA)"
+models-nemo models-s2s: models-%: $(VENV)/.full
+	$(BIN)/python scripts/make_tiny_models.py $* --data "$(DATA)"
 
 test: models
 	@scripts/system_packages.sh tests $(PYTHON)

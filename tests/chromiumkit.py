@@ -66,12 +66,12 @@ class Chromium:
     def open(self, page: Path | str, width: int = 1200, height: int = 900) -> None:
         """``page``: a file, or an address."""
         self.size(width, height)
-        self._go("about:blank")  # from a page to another place in it, nothing would be loaded
-        self._go(page.as_uri() if isinstance(page, Path) else page)
-
-    def _go(self, url: str) -> None:
+        url = page.as_uri() if isinstance(page, Path) else page
         self._events.clear()
-        assert "errorText" not in self.send("Page.navigate", url=url)
+        if url.partition("#")[0] == self.evaluate("location.href.split('#')[0]"):
+            self.evaluate(f"history.replaceState(null, '', {quoted(url)}); location.reload()")
+        else:
+            assert "errorText" not in self.send("Page.navigate", url=url)
         self._loaded()
 
     def reload(self) -> None:
@@ -101,7 +101,7 @@ class Chromium:
         asked = f"(found => found instanceof Node || found)({expression})"
         while not (value := self.evaluate(asked)):
             assert time.monotonic() < end, f"never: {expression}\n{self.evaluate(TEXT)}"
-            time.sleep(0.05)
+            time.sleep(0.1)
         return value
 
     def click(self, selector: str) -> None:

@@ -44,7 +44,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:  # the tests' processes have a CPU each
     os.environ["OMP_NUM_THREADS"] = os.environ["SLURM_CPUS_PER_TASK"] = "1"
 
-
+# The processes of xdist have that of the one that has started them.
+RELEASE = None if forkkit.FOLDER in os.environ else forkkit.hold()
 TRAINED = {"whispers", "nemos", "s2s_models"}
 
 
@@ -56,8 +57,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.seed is None:
         config.option.seed = random.randrange(10**6)  # xdist hands it to its processes
-    if forkkit.FOLDER not in os.environ:
-        config.add_cleanup(forkkit.hold())
+    if RELEASE:
+        config.add_cleanup(RELEASE)
 
 
 @pytest.hookimpl(optionalhook=True)

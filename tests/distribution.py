@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadFileScheduling
 
-#: Where the names of files begin that import the same for seconds: NeMo, fairseq, a server of s2s.
-TOGETHER = ("tests/engines/test_nemo", "tests/engines/test_s2s", "tests/compat/")
+#: Where the names of files begin that import the same for seconds (NeMo, fairseq, a server of s2s),
+#: or have a cluster, on which they mostly wait.
+TOGETHER = (
+    "tests/slurm/",
+    "tests/engines/test_nemo",
+    "tests/engines/test_s2s",
+    "tests/compat/",
+)
 
 
 class ByImports(LoadFileScheduling):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from unicodedata import east_asian_width
 
 WIDE = 3  # letters that count for a character of a syllable or a word
+PUNCTUATION = string.punctuation + "。？！、，…“”«»"
 DIGIT = 4  # letters that count for a digit: 1813 is eighteen thirteen
 
 #: A line of a manifest: JSON keys in their order, including unknown ones.
@@ -31,6 +33,11 @@ class Word:
     confidence: float | None = None
     spaced: bool = True
     chars: tuple[Word, ...] = ()
+
+    @property
+    def bare(self) -> str:
+        """Its text without case and punctuation, by which it is the same word when heard again."""
+        return self.text.casefold().strip(PUNCTUATION)
 
 
 def text_of(words: Iterable[Word]) -> str:

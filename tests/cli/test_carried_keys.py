@@ -10,10 +10,11 @@ import pytest
 
 from speechkit import keys
 from speechkit.records import Record
+from sphinxkit import QUICK
 
 pytestmark = pytest.mark.slow
 
-ASR = ("asr", "--engine", "pocketsphinx")
+ASR = ("asr", *QUICK)
 STALE: dict[str, Any] = {
     "path": "/stale.wav",
     "seconds": 1.0,

@@ -58,7 +58,7 @@ def test_links_lead_somewhere(page: str) -> None:
         name, _, anchor = target.partition("#")
         file = (folder / name).resolve() if name else ROOT / page
         assert file.exists(), target
-        assert folder == ROOT or file.parent == folder, target
+        assert folder == ROOT or folder in file.parents, target
         assert not anchor or anchor in anchors(str(file.relative_to(ROOT))), target
 
 
@@ -117,9 +117,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def reader(s2s_models: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a reader with a few talks and checkpoints, who has tried the first pages."""
+    """The folder of a reader with a talk and checkpoints, who has tried the first pages."""
     folder = tmp_path_factory.mktemp("reader")
-    shutil.copytree(ROOT / "examples" / "speech" / "slt", folder / "talks")
+    (folder / "talks").mkdir()
+    for path in (ROOT / "examples" / "speech" / "slt").glob("story.*"):
+        shutil.copy(path, folder / "talks")
     shutil.copy(s2s_models / "hubert-six.pt", folder / "hubert_base_ls960.pt")
     shutil.copy(s2s_models / "km.bin", folder)
     shutil.copytree(s2s_models / "vocoder", folder / "vocoder")

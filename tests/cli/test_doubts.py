@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from runkit import records, write_manifest
+from sphinxkit import QUICK
 
 RATE = 16_000
 
@@ -39,7 +40,7 @@ def test_speech_without_words_is_told(
     said_to_be_speech: Path, speechkit: Any, tmp_path: Path
 ) -> None:
     out, summary = tmp_path / "out.jsonl", tmp_path / "summary.json"
-    command = ["asr", said_to_be_speech, "--engine", "pocketsphinx", "--summary", summary]
+    command = ["asr", said_to_be_speech, *QUICK, "--summary", summary]
     for said in ("6.3 s of audio", "complete already"):
         done = speechkit(*command, "-o", out)
         assert said in done.err

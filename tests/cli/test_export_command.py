@@ -15,12 +15,13 @@ import pytest
 
 from runkit import tree, write_manifest
 from speechkit.formats import formats_of
+from sphinxkit import QUICK
 
 ASR_FORMATS = formats_of("asr")
 S2S_FORMATS = formats_of("s2s")
 VAD_FORMATS = formats_of("vad")
 
-ASR = ("--engine", "pocketsphinx", "--words", "--workers", "1")
+ASR = (*QUICK, "--words", "--workers", "1")
 SPLITS = 4
 LONG = "n" * 250
 

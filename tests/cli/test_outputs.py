@@ -15,12 +15,13 @@ import srt
 
 from runkit import tree, write_manifest
 from speechkit.formats import formats_of
+from sphinxkit import QUICK
 
 ASR_FORMATS = formats_of("asr")
 VAD_FORMATS = formats_of("vad")
 
 CHECKER = Path(__file__).resolve().parents[2] / "scripts" / "check_subtitles.py"
-ASR = ("asr", "--engine", "pocketsphinx")
+ASR = ("asr", *QUICK)
 EXTENSIONS = {name: module.extension for name, module in {**ASR_FORMATS, **VAD_FORMATS}.items()}
 
 

@@ -28,6 +28,8 @@ STATE = "document.querySelector('#job .facts').textContent"
 TEXTS = "[...document.querySelectorAll('.text')].map(one => one.innerText).join(' ')"
 FOCUS = "document.activeElement"
 
+Picture = Callable[[str, int], None]
+
 pytestmark = pytest.mark.slow
 
 
@@ -68,12 +70,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory, examples: Path) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def picture(request: pytest.FixtureRequest, browser: Chromium) -> Callable[[str], None]:
-    """Keeps a screenshot, if they are wanted."""
-    folder = request.config.getoption("screenshots")
+def picture(pytestconfig: pytest.Config, browser: Chromium) -> Picture:
+    """Keeps a screenshot of so many pixels in height, if they are wanted."""
+    folder = pytestconfig.getoption("screenshots")
 
-    def take(name: str) -> None:
+    def take(name: str, height: int) -> None:
         if folder:
+            browser.size(1000, height)
             browser.screenshot(Path(folder) / f"serve-{name}.png")
 
     return take
@@ -89,13 +92,19 @@ def upload(browser: Chromium, served: Served, *files: Path, model: str = "loudne
     browser.until("location.hash.startsWith('#job=')")
 
 
+def open_any(browser: Chromium, served: Served) -> None:
+    """A page, for what only needs its scripts."""
+    if not browser.evaluate("location.href").startswith(served.url):
+        browser.open(served.url)
+
+
 def focused(browser: Chromium) -> str:
     text: str = browser.evaluate(f"{FOCUS}.innerText")
     return text
 
 
 def test_from_a_recording_to_a_corrected_manifest(
-    browser: Chromium, served: Served, talk: Path, picture: Callable[[str], None]
+    browser: Chromium, served: Served, talk: Path, picture: Picture
 ) -> None:
     upload(browser, served, talk, model=REAL)
     browser.until(f"{STATE}.startsWith('Done')")
@@ -122,7 +131,7 @@ def test_from_a_recording_to_a_corrected_manifest(
     assert browser.until("document.querySelector('.corrected ins')?.textContent") == "physician"
     assert corrected.startswith(focused(browser)), "the focus is where it was"
     browser.press("n")
-    picture("transcript")
+    picture("transcript", 470)
 
     browser.reload()
     assert browser.until("document.querySelector('.history del')?.textContent") == written
@@ -140,7 +149,7 @@ def fetched(link: str) -> str:
 
 
 def test_a_second_recording_needs_no_loading(
-    browser: Chromium, served: Served, examples: Path, picture: Callable[[str], None]
+    browser: Chromium, served: Served, examples: Path, picture: Picture
 ) -> None:
     def workers() -> Any:
         loaded = served.client.get("health").json()["models"]
@@ -155,7 +164,7 @@ def test_a_second_recording_needs_no_loading(
     browser.evaluate("location.hash = ''; null")
     browser.choose("#new input[type=file]", *sorted(examples.glob("kal16/*.flac")))
     browser.until("document.querySelectorAll('.chosen li').length === 3")
-    picture("recordings")
+    picture("recordings", 860)
 
 
 def test_a_reload_in_the_middle(browser: Chromium, served: Served, examples: Path) -> None:
@@ -235,7 +244,7 @@ def test_live_speech(
     browser: Chromium,
     served: Served,
     tmp_path: Path,
-    picture: Callable[[str], None],
+    picture: Picture,
     pytestconfig: pytest.Config,
 ) -> None:
     model = REAL if pytestconfig.getoption("screenshots") else "loudness"
@@ -251,7 +260,7 @@ def test_live_speech(
     browser.click("#live button.main")
     browser.until("document.querySelector('.finals').textContent")
     browser.until("document.querySelector('.partial').textContent")
-    picture("live")
+    picture("live", 520)
     browser.click("#live button.main")
     browser.until("document.querySelector('#live .status').textContent === ''")
     assert browser.evaluate("document.querySelector('#trouble').hidden")
@@ -314,7 +323,7 @@ def luminance(colour: list[int]) -> float:
 
 def test_a_long_transcript_grows_in_place(browser: Chromium, served: Served) -> None:
     """Of 10,000 words; what is there stays, and so does the focus."""
-    browser.open(f"{served.url}#live", 1000, 700)
+    open_any(browser, served)
     script = """
     import("/page/transcript.js").then(({ Transcript }) => {
       const list = document.querySelector(".transcript");
@@ -344,6 +353,7 @@ def test_a_long_transcript_grows_in_place(browser: Chromium, served: Served) -> 
 
 
 def test_a_correction_keeps_the_times_of_other_words(browser: Chromium, served: Served) -> None:
+    open_any(browser, served)
     script = """
     import("/page/tokens.js").then(({ tokensOf, correctedTokens }) => {
       const words = ["The", "old", "men", "sat."]
@@ -369,6 +379,34 @@ def test_a_correction_keeps_the_times_of_other_words(browser: Chromium, served: 
         ],
         ["", ""],
     ]
+
+
+def test_a_job_is_handed_to_a_cluster(browser: Chromium, served: Served) -> None:
+    """What the server answers is made up."""
+    open_any(browser, served)
+    script = """
+    import("/page/cluster.js").then(async ({ Cluster }) => {
+      const asked = [];
+      window.fetch = async (path, { method }) => {
+        asked.push(`${method} ${path}`);
+        return new Response('{"text": "1 of 2 files done"}');
+      };
+      const view = document.getElementById("job").cloneNode(true);
+      const job = { id: "a", state: "queued", on_cluster: false, files: [{}, {}] };
+      const cluster = new Cluster(view, true, () => cluster.show({ ...job, on_cluster: true }));
+      cluster.show(job);
+      const wasOffered = !view.querySelector(".cluster").hidden;
+      view.querySelector(".cluster").click();
+      await new Promise((done) => setTimeout(done, 50));
+      cluster.hide();
+      return [
+        wasOffered, view.querySelector(".cluster").hidden, asked,
+        view.querySelector(".cluster-status").textContent,
+      ];
+    })
+    """
+    asked = ["POST /api/jobs/a/slurm", "GET /api/jobs/a/slurm"]
+    assert browser.evaluate(script) == [True, True, asked, "1 of 2 files done"]
 
 
 def test_a_server_that_has_gone(browser: Chromium, served: Served) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from speechkit.records import Record
+from sphinxkit import QUICK
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def manifests(
     speechkit("manifest", examples / "awb", examples / "slt", "-o", made["manifest"])
     speechkit("vad", made["manifest"], "-o", made["vad"])
     speechkit("vad", made["manifest"], "--emit", "segments", "-o", made["segments"])
-    speechkit("asr", made["vad"], "-o", made["asr"])
+    speechkit("asr", made["vad"], *QUICK, "-o", made["asr"])
     return made
 
 

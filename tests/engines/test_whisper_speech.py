@@ -24,7 +24,7 @@ ENGINES = ["whisper", "faster-whisper"]
 ROOT = Path(__file__).resolve().parents[2]
 GERMAN, FRENCH = (ROOT / "examples" / "languages" / f"{name}.flac" for name in ("de", "fr"))
 GAPS = (1.0, 12.0)  # seconds between two sentences of `Joined`, at least and at most
-VOICES = ("rms", "slt", "awb")  # those that base understands without an error
+VOICES = ("rms", "slt")  # those that base understands without an error
 FEW, SOME = 0.06, 0.34  # of a recording's and of a sentence's words that are misheard: not lost
 LATE = 0.3  # seconds that a word may lie outside its sentence
 

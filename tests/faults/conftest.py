@@ -6,6 +6,7 @@ import pytest
 from faultkit import Run, Unbroken
 
 from audiokit import cut_speech
+from sphinxkit import QUICK
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +50,7 @@ def validate(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken
 @pytest.fixture(scope="session")
 def asr(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
     folder = tmp_path_factory.mktemp("asr")
-    return _unbroken(folder, "asr", few, "--engine", "pocketsphinx", "--workers", 2)
+    return _unbroken(folder, "asr", few, *QUICK, "--workers", 2)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,9 @@ from faultkit import one_sentence, run
 
 from audiokit import EXAMPLES
 from runkit import records, write_manifest
+from sphinxkit import QUICK
 
-ASR = ("asr", "--engine", "pocketsphinx")
+ASR = ("asr", *QUICK)
 
 
 def test_many_slow_utterances_cost_themselves_alone(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from faultkit import one_sentence, run
 
 from audiokit import EXAMPLES, cut_speech, ffmpeg
 from runkit import records
+from sphinxkit import QUICK
 
 ERRORS = {"AudioNotFound", "AudioUnreadable", "AudioEmpty", "AudioTruncated", "AudioInvalid"}
 SUFFIXES = ("wav", "flac", "mp3", "ogg", "m4a", "aiff")
@@ -162,7 +163,7 @@ def test_through_vad_and_asr(spoilt: tuple[Path, list[str]], tmp_path: Path) -> 
     failed = [line for line in lines if b'"error": {' in line][::12]
     decoded = [line for line in lines if b'"error": {' not in line and b"/bad/" in line][::12]
     some.write_bytes(b"".join(failed + decoded))
-    result = run(tmp_path, "asr", some, "--engine", "pocketsphinx", "-o", out)
+    result = run(tmp_path, "asr", some, *QUICK, "-o", out)
     assert result.code == 3, result.err
     answers = records(out)
     assert [a["audio_filepath"] for a in answers] == [r["audio_filepath"] for r in records(some)]

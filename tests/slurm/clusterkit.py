@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,12 +18,14 @@ import psutil
 
 import forkkit
 import runkit
+import sphinxkit
 from speechkit.runtime.interpreter import command
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL_SLURM = ROOT / "scripts" / "local_slurm.sh"
 UTTERANCES = 24
-LIGHT = ("--", "--engine", "pocketsphinx")  # options of asr, for a task that is soon done
+SLOW = ("--", "--engine", "patient")  # options of asr, for a task that is to be harmed
+QUICK = ("--", *sphinxkit.QUICK)
 BIN = Path(sys.executable).parent
 STAGE = command("speechkit.cli")  # what a stage's process begins with
 until = partial(runkit.until, every=0.05)  # each time a program of SLURM's may be asked
@@ -73,7 +75,7 @@ class Cluster:
         def over() -> bool:
             return not set(self.states(*jobs).values()) & set(LIVING)
 
-        runkit.until(over, seconds, f"jobs {jobs} never ended", every=0.3)
+        runkit.until(over, seconds, f"jobs {jobs} never ended", every=0.8)
         return self.states(*jobs)
 
     def processes(self, job: int, index: int) -> list[psutil.Process]:
@@ -123,8 +125,8 @@ class Cluster:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Cluster]:
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}:/usr/sbin"}
+def running(folder: Path, engines: Mapping[str, str]) -> Iterator[Cluster]:
+    environment = {**os.environ, **engines, "PATH": f"{BIN}:{os.environ['PATH']}:/usr/sbin"}
     environment.pop("SLURM_CPUS_PER_TASK", None)
     started = subprocess.run(
         [LOCAL_SLURM, "start", folder],

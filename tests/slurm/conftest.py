@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import enginekit
 import pytest
-from clusterkit import LIGHT, UTTERANCES, Cluster, Work, running
+from clusterkit import SLOW, UTTERANCES, Cluster, Work, running
 
 from audiokit import cut_speech
 
@@ -15,13 +16,19 @@ NEEDED = ("slurmctld", "slurmd", "munged", "sbatch")
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def engines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variable of a process that has those of `enginekit`."""
+    return enginekit.declared(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="session")
+def cluster(engines: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     path = f"{os.environ['PATH']}:/usr/sbin"
     missing = [name for name in NEEDED if not shutil.which(name, path=path)]
     if missing or os.getuid() != 0:
         names = ", ".join(NEEDED)
         pytest.skip(f"a cluster needs root and {names}: scripts/system_packages.sh tests")
-    with running(tmp_path_factory.mktemp("slurm")) as cluster:
+    with running(tmp_path_factory.mktemp("slurm"), engines) as cluster:
         yield cluster
 
 
@@ -40,15 +47,15 @@ def manifest(speech: Path, speechkit: Any) -> Path:
 
 
 @pytest.fixture(scope="session")
-def unsplit(manifest: Path, speechkit: Any) -> Callable[[str], bytes]:
+def unsplit(manifest: Path, engines: dict[str, str], speechkit: Any) -> Callable[[str], bytes]:
     """``unsplit("vad")``: what a single process makes of it all."""
     made: dict[str, bytes] = {}
 
     def make(stage: str) -> bytes:
         if stage not in made:
             out = manifest.with_name(f"{stage}.jsonl")
-            engine = LIGHT[1:] if stage == "asr" else ()
-            speechkit(stage, manifest, *engine, "-o", out, "--workers", 1)
+            engine, env = (SLOW[1:], engines) if stage == "asr" else ((), {})
+            speechkit(stage, manifest, *engine, "-o", out, "--workers", 1, env=env)
             made[stage] = out.read_bytes()
         return made[stage]
 

@@ -10,13 +10,14 @@ import pytest
 from clusterkit import Work, until
 
 from runkit import write_manifest
+from speechkit.training.finetune import FinetuneOptions, finetune
 
 SENTENCES = ("one two", "three", "four five six")
 
 
 @pytest.mark.slow
 def test_a_training_is_preempted_and_ends_as_if_it_had_not_been(
-    work: Work, manifest: Path, untrained: dict[str, Path], speechkit: Any
+    work: Work, manifest: Path, untrained: dict[str, Path]
 ) -> None:
     lines = [json.loads(line) for line in manifest.read_text().splitlines()[:12]]
     spoken = [{**line, "text": SENTENCES[i % 3]} for i, line in enumerate(lines)]
@@ -44,13 +45,24 @@ def test_a_training_is_preempted_and_ends_as_if_it_had_not_been(
 
     status = json.loads(work.speechkit("slurm", "status", work.output, "--json").stdout)
     assert (status["state"], status["step"], status["steps"]) == ("done", 12, 12)
-    unbroken = work.folder / "unbroken"
-    speechkit("finetune", *options, "--output-dir", unbroken, cwd=work.folder)
+    unbroken = FinetuneOptions(
+        train=(str(work.folder / "spoken.jsonl"),),
+        model=str(untrained["whisper"]),
+        output=work.folder / "unbroken",
+        steps=12,
+        seed=3,
+        examples_per_step=4,
+        save_every=100,
+        context=2.0,
+        workers=1,
+        language="en",
+    )
+    finetune(unbroken)
     torch = pytest.importorskip("torch")
     from safetensors.torch import load_file
 
     weights = "last/model.safetensors"
-    one, other = load_file(work.output / weights), load_file(unbroken / weights)
+    one, other = load_file(work.output / weights), load_file(unbroken.output / weights)
     for name, tensor in one.items():
         torch.testing.assert_close(tensor, other[name], rtol=1e-3, atol=1e-5, msg=name)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from clusterkit import LIGHT, Cluster, until
+from clusterkit import Cluster, until
 
 from runkit import records
 from serverkit import Served
 
-SERVER = (*LIGHT[1:], "--sbatch=--cpus-per-task=1")
+ENGINE = ("--engine", "pocketsphinx")
+SERVER = (*ENGINE, "--sbatch=--cpus-per-task=1")
 
 
 def handed_over(server: Served, speech: list[Path]) -> str:
@@ -25,12 +25,12 @@ def handed_over(server: Served, speech: list[Path]) -> str:
 
 
 def test_a_job_is_handed_to_the_cluster(
-    cluster: Cluster, manifest: Path, unsplit: Callable[[str], bytes], tmp_path: Path
+    cluster: Cluster, manifest: Path, speechkit: Any, tmp_path: Path
 ) -> None:
     """It goes on without the server, which sees the end at its next start. Another is cancelled."""
     data = tmp_path / "data"
-    expected = [json.loads(line) for line in unsplit("asr").splitlines()[:1]]
-    speech = [Path(line["audio_filepath"]) for line in expected]
+    speech = [manifest.parent / line["audio_filepath"] for line in records(manifest)[:1]]
+    expected = records(speechkit("asr", *speech, *ENGINE).out)
     with Served(data, *SERVER, environment=cluster.environment) as server:
         assert server.client.get("/api/settings").json()["slurm"] is True
         id = handed_over(server, speech)

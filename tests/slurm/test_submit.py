@@ -9,27 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusterkit import LIGHT, UTTERANCES, Work, until
+from clusterkit import QUICK, UTTERANCES, Work, until
 
 from speechkit.cluster.run_record import read_record
 
 
-def test_submit_merges_by_itself(work: Work, unsplit: Callable[[str], bytes]) -> None:
+def test_submit_merges_by_itself(work: Work, speechkit: Any) -> None:
     """One command from anywhere; what is submitted once is not submitted twice."""
-    command = ["asr", "--input", work.manifest, "--splits", 4, "-o", "final.jsonl"]
-    command += ["--format", "txt", *LIGHT]
+    command = ["asr", "--input", work.manifest, "--splits", 2, "-o", "final.jsonl"]
+    command += ["--format", "txt", *QUICK]
     array, merge = work.submit(*command)
     assert work.submit(*command) == []
     states = work.cluster.wait(array, merge)
     assert set(states.values()) == {"COMPLETED"}
-    assert len(states) == 5
-    assert (work.folder / "final.jsonl").read_bytes() == unsplit("asr")
-    heard = map(json.loads, unsplit("asr").splitlines())
+    assert len(states) == 3
+    whole = speechkit("asr", work.manifest, *QUICK[1:]).out
+    assert (work.folder / "final.jsonl").read_bytes() == whole
+    heard = map(json.loads, whole.splitlines())
     texts = {f"{Path(one['audio_filepath']).stem}.txt": one["pred_text"] for one in heard}
     found = (work.folder / "final").rglob("*.txt")
     assert {path.name: " ".join(path.read_text().split()) for path in found} == texts
     assert work.status()["complete"]
-    work.result(3).touch()  # as after a retry, whose merge is still to come
+    work.result(1).touch()  # as after a retry, whose merge is still to come
     assert not work.status()["complete"]
     (work.folder / "final.jsonl").touch()
     assert "nothing to run again" in work.speechkit("slurm", "rerun", work.output).stderr
@@ -107,10 +108,10 @@ def test_a_stage_after_another(work: Work, speechkit: Any) -> None:
     """`--after`: on the other's results, and its missing splits come first in a rerun."""
     output = ("--output-dir", "vad")
     (vad,) = work.submit("vad", "--input", work.manifest, "--splits", 2, *output)
-    asr, merge = work.submit("asr", "--after", "vad", "-o", "final.jsonl", *LIGHT)
+    asr, merge = work.submit("asr", "--after", "vad", "-o", "final.jsonl", *QUICK)
     work.cluster.wait(vad, asr, merge)
     speechkit("vad", work.manifest, "-o", "vad.jsonl", cwd=work.folder)
-    speechkit("asr", "vad.jsonl", "-o", "asr.jsonl", *LIGHT[1:], cwd=work.folder)
+    speechkit("asr", "vad.jsonl", "-o", "asr.jsonl", *QUICK[1:], cwd=work.folder)
     final = work.folder / "final.jsonl"
     assert final.read_bytes() == (work.folder / "asr.jsonl").read_bytes()
     final.unlink()
@@ -150,19 +151,21 @@ def test_what_would_fail_is_not_submitted(
     assert not work.output.exists() or code == 1
 
 
-def test_the_halves_of_s2s(work: Work, s2s_models: Path, speechkit: Any) -> None:
+def test_the_halves_of_s2s(work: Work, tmp_path: Path) -> None:
     """Units by one array, speech by the next, in one tree: that of the unsplit run."""
-    units = ("--model", s2s_models / "hubert-six.pt", "--layer", 6, "--units-only")
-    units += ("--quantizer", s2s_models / "km.npz")
-    speech = ("--from-units", "--vocoder", s2s_models / "vocoder" / "g.pt", "--output-dir")
+    (part := tmp_path / "part").touch()
+    engine = ("--engine", "tones")
+    units = (*engine, "--model", part, "--layer", 6, "--quantizer", part, "--units-only")
+    vocoder = ("--vocoder", part, "--vocoder-config", part)
+    speech = (*engine, "--from-units", *vocoder, "--output-dir")
     splits = ("--input", work.manifest, "--splits", 2)
     first = work.submit("s2s", *splits, "--output-dir", "units", "--", *units)
-    second = work.submit("s2s", "--after", "units", "-o", "final.jsonl", "--", *speech, "spoken")
+    after = ("s2s", "--after", "units", "-o", "final.jsonl")
+    second = work.submit(*after, "--", *speech, "spoken")
     states = work.cluster.wait(*first, *second)
     assert set(states.values()) == {"COMPLETED"}, work.log("s2s")
-    here = {"cwd": work.folder}
-    speechkit("s2s", work.manifest, "-o", "units.jsonl", *units, **here)
-    speechkit("s2s", "units.jsonl", "-o", "whole.jsonl", *speech, "whole", **here)
+    work.speechkit("s2s", work.manifest, "-o", "units.jsonl", *units)
+    work.speechkit("s2s", "units.jsonl", "-o", "whole.jsonl", *speech, "whole")
     made = {path.relative_to(work.folder / "spoken"): path.read_bytes() for path in spoken(work)}
     assert len(made) == UTTERANCES
     assert all((work.folder / "whole" / name).read_bytes() == made[name] for name in made)
@@ -174,6 +177,6 @@ def spoken(work: Work) -> list[Path]:
 
 def test_another_run_in_the_same_folder(work: Work) -> None:
     (job,) = work.submit("vad", "--input", work.manifest, "--splits", 2, "--sbatch=--hold")
-    done = work.speechkit("slurm", "submit", "asr", *LIGHT, code=2)
+    done = work.speechkit("slurm", "submit", "asr", *QUICK, code=2)
     assert "has the results of another run" in done.stderr
     work.cluster.ask("scancel", str(job))

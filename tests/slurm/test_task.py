@@ -16,8 +16,9 @@ from typing import Any
 
 import psutil
 import pytest
-from clusterkit import BIN, LIGHT, ROOT, UTTERANCES, until
+from clusterkit import BIN, QUICK, ROOT, SLOW, UTTERANCES, until
 
+from runkit import records
 from speechkit.cluster import attempts
 
 
@@ -128,12 +129,13 @@ def test_a_failed_stage_gives_its_reason(speechkit: Any, folder: Path) -> None:
 
 @pytest.mark.parametrize("harm", ["SIGTERM", "SIGKILL"])
 def test_a_stopped_split_goes_on(
-    speechkit: Any, folder: Path, harm: str, unsplit: Callable[[str], bytes]
+    speechkit: Any, folder: Path, harm: str, engines: dict[str, str]
 ) -> None:
     """SIGTERM to the task drains the stage; SIGKILL to the stage leaves somebody to say so."""
-    command = [BIN / "speechkit", "slurm", "task", "asr", "--split", "1", *LIGHT, "--workers", "1"]
+    command = [BIN / "speechkit", "slurm", "task", "asr", "--split", "1", *SLOW, "--workers", "1"]
     part = folder / "output" / "data_split_01.jsonl.part"
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as going:
+    place = {"cwd": folder, "env": {**os.environ, **engines}}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **place) as going:
         until(lambda: part.exists() and part.read_bytes().count(b"\n") > 2)
         assert states(speechkit, folder)[1]["state"] == "running"
         if harm == "SIGTERM":
@@ -147,12 +149,14 @@ def test_a_stopped_split_goes_on(
     failed = states(speechkit, folder)[1]
     assert failed["state"] == "failed"
     assert 0 < failed["answered"] < UTTERANCES // 3
-    done = speechkit("slurm", "task", "asr", "--split", 1, *LIGHT, cwd=folder)
+    done = speechkit("slurm", "task", "asr", "--split", 1, *SLOW, cwd=folder, env=engines)
     assert f"  {failed['answered']} of them were done by an earlier run" in done.err
-    own = {json.loads(line)["audio_filepath"] for line in unsplit("asr").splitlines()}
-    lines = (folder / "output" / "data_split_01.jsonl").read_bytes().splitlines()
-    assert len(lines) == UTTERANCES // 3
-    assert {json.loads(line)["audio_filepath"] for line in lines} <= own
+    given, found = (
+        [one["audio_filepath"] for one in records(folder / part / "data_split_01.jsonl")]
+        for part in ("splits", "output")
+    )
+    assert found == given
+    assert len(found) == UTTERANCES // 3
 
 
 @pytest.mark.parametrize("runner", ["parallel", "make"])
@@ -217,7 +221,7 @@ def test_signals_until_the_task_is_gone(folder: Path) -> None:
 
 def test_a_signal_before_the_stage_is_up(folder: Path) -> None:
     """It is neither lost nor taken for a crash."""
-    command = [sys.executable, "-m", "speechkit", "slurm", "task", "asr", "--split", "0", *LIGHT]
+    command = [sys.executable, "-m", "speechkit", "slurm", "task", "asr", "--split", "0", *QUICK]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as going:
         until(lambda: psutil.Process(going.pid).children())
         going.send_signal(signal.SIGUSR1)
@@ -232,7 +236,7 @@ def test_nothing_is_imported_from_the_folder_of_the_data(speechkit: Any, folder:
     for name in ("queue", "typing", "json", "types", "logging", "typer", "numpy", "speechkit"):
         code = f"open({str(folder / 'ran')!r}, 'a').write('{name} ')\nraise ImportError\n"
         (folder / f"{name}.py").write_text(code)
-    command = [BIN / "speechkit", "slurm", "task", "asr", "--split", "0", *LIGHT]
+    command = [BIN / "speechkit", "slurm", "task", "asr", "--split", "0", *QUICK]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not (folder / "ran").exists()

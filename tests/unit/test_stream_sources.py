@@ -21,7 +21,7 @@ from speechkit.errors import EngineMissing, SourceFailed, SpeechkitError, UsageE
 from speechkit.io import audio
 from speechkit.serving.sources import file, stdin
 from speechkit.serving.sources.opening import open_source
-from speechkit.serving.sources.source import Source, SourceOptions
+from speechkit.serving.sources.source import RepeatableSource, Source, SourceOptions
 
 RATE = 16_000
 SPEECH = EXAMPLES / "rms" / "doctor.flac"
@@ -197,6 +197,13 @@ def test_no_audio_is_a_sentence(
     assert not len(before)
 
 
+def test_a_wav_is_no_raw_pcm(speech: Waveform, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, error = heard_before(piped(monkeypatch, [wav(pcm(speech))], rate=RATE))
+    assert isinstance(error, UsageError)
+    assert "is a WAV, which states its own rate" in str(error)
+    assert not len(before)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_all_before_a_sample_that_is_no_number_is_heard(
@@ -257,6 +264,7 @@ def test_a_killed_ffmpeg_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
         ("/nowhere.wav", {}, "/nowhere.wav: no such file"),
         (str(EXAMPLES), {}, "is no file"),
         ("/dev/null", {}, "is no file"),
+        ("", {}, "SOURCE is empty"),
     ],
 )
 def test_what_can_not_be_is_a_sentence(
@@ -291,6 +299,7 @@ def test_a_file_is_heard_as_by_asr(name: str, arguments: str, tmp_path: Path) ->
     waveform = heard(source)
     assert np.array_equal(waveform[: len(expected)], expected)
     assert len(waveform) - len(expected) < audio.SLACK * RATE  # padding of the last packet
+    assert isinstance(source, RepeatableSource)
     between = np.concatenate(list(source.between(1000, 40_000)))
     assert np.array_equal(between, waveform[1000:40_000])
     source.skip(12_345)

@@ -76,9 +76,10 @@ class SourceFlags:
 
     def clock(self, source: Source) -> Clock:
         """The clock of a source: that of the audio where it needn't wait for anybody."""
+        from speechkit.serving.sources.source import RepeatableSource
         from speechkit.serving.stream.clock import VirtualClock, WallClock
 
-        by_default = "max" if source.is_repeatable else "1"
+        by_default = "max" if isinstance(source, RepeatableSource) else "1"
         return VirtualClock() if (self.pace or by_default) == "max" else WallClock()
 
 

@@ -46,9 +46,5 @@ def after(words: Sequence[Word], said: Sequence[Word]) -> Sequence[Word]:
         return words
     last = said[-1]
     rest = [word for word in words if (word.start + word.end) / 2 > last.end]
-    repeated = rest and rest[0].start < last.end and _same(rest[0], last)
+    repeated = rest and rest[0].start < last.end and rest[0].bare == last.bare
     return rest[1:] if repeated else rest
-
-
-def _same(word: Word, other: Word) -> bool:
-    return word.text.casefold() == other.text.casefold()

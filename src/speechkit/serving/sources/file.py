@@ -24,7 +24,7 @@ from speechkit.io.decoders.headers import is_cut_short
 from speechkit.io.decoders.sndfile import Sndfile
 from speechkit.io.file_names import shown, unicode_hint
 from speechkit.serving.sources.conversion import Conversion
-from speechkit.serving.sources.source import Source, source_errors
+from speechkit.serving.sources.source import RepeatableSource, source_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,14 +35,12 @@ if TYPE_CHECKING:
 PACED = 0.1  # seconds of a block of a file that is read as it would be played
 
 
-class AudioFile(Source):
+class AudioFile(RepeatableSource):
     """Any file that `asr` takes. ``paced``: read as fast as it would be played.
 
     Unlike `io.audio.load` it decodes only once, so that its faults are known when they are reached.
     Raise `UsageError` where there is no such file, `SourceFailed` where it can't be decoded.
     """
-
-    is_repeatable = True
 
     def __init__(self, path: str, *, paced: bool) -> None:
         if not Path(path).exists():

@@ -16,6 +16,8 @@ def open_source(spec: str, options: SourceOptions) -> Source:
     `SourceFailed` for a file that can't be read, and `EngineMissing` where the microphone's
     library is not installed.
     """
+    if not spec:
+        raise UsageError(f"SOURCE is empty; name a file, {STDIN} for stdin, or {MICROPHONE}")
     if spec == STDIN:
         from speechkit.serving.sources.stdin import Stdin
 

@@ -30,14 +30,13 @@ class Source(ABC):
 
     ``name``: for messages. ``seconds``: its length, as far as its header tells. ``remarks``:
     sentences on what was odd and is no error; it grows while the audio is read. ``is_live``: its
-    audio is lost unless it is taken as it comes. ``is_repeatable``: it can be read anew.
+    audio is lost unless it is taken as it comes.
     """
 
     name: str
     seconds: float | None = None
     remarks: deque[str]
     is_live: bool = False
-    is_repeatable: bool = False
 
     @abstractmethod
     def blocks(self) -> Iterator[Waveform]:
@@ -47,13 +46,17 @@ class Source(ABC):
         where no audio came (`NoAudio`) or it is not of a kind that can be read.
         """
 
-    def skip(self, samples: int) -> None:
-        """Let `blocks` begin after so many samples. Raise where it isn't repeatable."""
-        raise NotImplementedError(f"{self.name} can't be read anew")
 
+class RepeatableSource(Source):
+    """A source that can be read anew."""
+
+    @abstractmethod
+    def skip(self, samples: int) -> None:
+        """Let `blocks` begin after so many samples."""
+
+    @abstractmethod
     def between(self, start: int, end: int) -> Iterator[Waveform]:
-        """Some of the same samples at once, as they are in `blocks`. Raise as `skip`."""
-        raise NotImplementedError(f"{self.name} can't be read anew")
+        """Some of the same samples at once, as they are in `blocks`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ class Stdin(Source):
             rate, channels, sample_format = header.rate, header.channels, header.sample_format
             pieces = header.sound(pipe, self.remarks)
         else:
-            pieces = pipe.rest()
+            pieces = wav.not_wav(pipe)
         frames = pcm.frames(pieces, sample_format, channels, self.name, self.remarks)
         is_empty = True
         for block in Conversion(self.name, rate, self.remarks).waveform(frames):

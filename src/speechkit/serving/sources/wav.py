@@ -13,6 +13,7 @@ from speechkit.io.decoders.headers import MOST
 from speechkit.serving.sources.pipe import PIECE, Pipe
 from speechkit.serving.sources.source import MAX_CHANNELS, NoAudio
 
+HEAD = 12  # bytes that tell a WAV
 LARGEST_CHUNK = 64 << 20  # bytes of a chunk before the sound
 # From here on a size in a header stands for one that isn't known: ffmpeg writes all ones, sox and
 # arecord nearly the largest positive number.
@@ -87,11 +88,24 @@ def read_header(pipe: Pipe) -> Wav:
     return Wav(*form, stated if stated and stated < MOST else None)
 
 
+def not_wav(pipe: Pipe) -> Iterator[bytes]:
+    """The bytes of raw PCM. Raise `UsageError` where they are a WAV, which states its rate."""
+    head = pipe.exactly(HEAD)
+    if _is_wave(head):
+        raise UsageError(f"{pipe.name}: is a WAV, which states its own rate; leave out --rate")
+    yield head + pipe.some()
+    yield from pipe.rest()
+
+
+def _is_wave(head: bytes) -> bool:
+    return head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE"
+
+
 def _require_wave(pipe: Pipe) -> None:
-    head = pipe.exactly(12)
+    head = pipe.exactly(HEAD)
     if not head:
         raise no_audio(pipe.name)
-    if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
+    if not _is_wave(head):
         raise UsageError(
             f"{pipe.name}: no WAV; tell the --rate of raw PCM (and --channels, --sample-format), "
             f"and where it is something else, {BY_FFMPEG}"

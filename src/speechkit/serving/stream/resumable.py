@@ -21,6 +21,7 @@ from speechkit.io.output_status import finished_run
 from speechkit.io.part_file import part_path
 from speechkit.io.run_identity import RunIdentity
 from speechkit.runtime.stopping import GO_ON
+from speechkit.serving.sources.source import RepeatableSource, Source
 from speechkit.serving.stream.events import Event, Partial, from_json, to_json
 from speechkit.serving.stream.journal import StreamJournal
 from speechkit.serving.stream.pcm_log import PIECE, PcmLog, remove_log
@@ -28,7 +29,6 @@ from speechkit.serving.stream.state import SessionState
 
 if TYPE_CHECKING:
     from speechkit.engines.protocols import Waveform
-    from speechkit.serving.sources.source import Source
     from speechkit.serving.stream.hearing import Hearing, Listener
     from speechkit.serving.stream.live_files import LiveFile, LiveFiles
     from speechkit.serving.stream.summary import Account
@@ -62,7 +62,7 @@ def kept(
     path, identity = output.path, _identity(source, hearing.listener)
     if path.exists() and not (output.restart or part_path(path).exists()):
         finished_run(path, identity)
-        if not source.is_repeatable:
+        if not isinstance(source, RepeatableSource):
             raise OutputConflict(
                 f"{path}: holds a stream that has ended, and {source.name} is a new one; name "
                 "another output, or replace it with --restart"
@@ -111,7 +111,7 @@ def _continued(
     """The source behind what the state has heard, the audio to replay, and what takes the sample
     before which no audio is needed any more. The ``folder`` keeps the audio of a pipe."""
     replayed = state.replay_from, state.heard
-    if source.is_repeatable:
+    if isinstance(source, RepeatableSource):
         source.skip(state.heard)
         yield source, source.between(*replayed), lambda _: None
         return
@@ -122,7 +122,7 @@ def _continued(
 def _identity(source: Source, listener: Listener) -> RunIdentity:
     """A file is known by its path and stamp. All live sources are one, so that an empty pipe can
     end the stream of a microphone."""
-    if not source.is_repeatable:
+    if not isinstance(source, RepeatableSource):
         return RunIdentity("stream", listener.pinned, LIVE, 1)
     stamp = checksums.file_stamp(source.name)
     absolute = f"{os.path.realpath(source.name)} {stamp}"

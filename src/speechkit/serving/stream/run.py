@@ -7,12 +7,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
 from speechkit.runtime.stopping import StopRequest
+from speechkit.serving.sources.source import RepeatableSource, Source
 from speechkit.serving.stream.hearing import Hearing, Listener
 from speechkit.serving.stream.resumable import StreamOutput, kept
 from speechkit.serving.stream.summary import Account, StreamSummary
 
 if TYPE_CHECKING:
-    from speechkit.serving.sources.source import Source
     from speechkit.serving.stream.events import Event
 
 
@@ -53,7 +53,7 @@ def run(
 
 
 def _unkept(source: Source, hearing: Hearing) -> Generator[list[Event], None, None]:
-    otherwise = "what follows is not in the output" if source.is_repeatable else ""
+    otherwise = "what follows is not in the output" if isinstance(source, RepeatableSource) else ""
     with closing(hearing.steps(source, otherwise=otherwise)) as steps:
         for events, _ in steps:
             yield events

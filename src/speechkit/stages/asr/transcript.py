@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,6 @@ from speechkit.stages.asr.windows import Span, Window, within_a_stretch, within_
 PAUSE = 0.5  # seconds: the shortest pause that separates segments
 SENTENCE_END = (".", "?", "!", "。", "？", "！", "।", "؟", "…")
 ABBREVIATION = 4  # characters of the longest, with its dot
-PUNCTUATION = string.punctuation + "。？！、，…“”«»"
 CLOSING = "\"'”’»)]}"  # characters that may follow the end of a sentence
 
 
@@ -36,9 +34,8 @@ class Said:
 
     def echoes(self, other: Said) -> bool:
         """Whether it is the same word, decoded twice."""
-        text, other_text = (said.word.text.casefold().strip(PUNCTUATION) for said in (self, other))
         overlaps = self.word.start < other.word.end and other.word.start < self.word.end
-        return text == other_text and overlaps
+        return self.word.bare == other.word.bare and overlaps
 
     def at(self, start: float, end: float) -> Said:
         return replace(self, word=replace(self.word, start=start, end=end))

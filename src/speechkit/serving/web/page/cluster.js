@@ -1,6 +1,7 @@
 // A job that is handed to the cluster, and how it is there.
 import * as api from "./api.js";
 import { action, setText } from "./dom.js";
+import { isActive } from "./state.js";
 
 const EVERY = 10_000; // milliseconds between two questions
 
@@ -19,11 +20,12 @@ export class Cluster {
   show(job) {
     const isOther = job.id !== this.job?.id;
     this.job = job;
-    this.button.hidden = !this.isThere || job.on_cluster || job.state === "done";
-    this.status.hidden = !job.on_cluster;
+    const runsThere = job.on_cluster && isActive(job);
+    this.button.hidden = !this.isThere || job.on_cluster || !isActive(job) || job.files.length < 2;
+    this.status.hidden = !runsThere;
     if (isOther) setText(this.status, "");
     clearTimeout(this.timer);
-    if (job.on_cluster) this.ask();
+    if (runsThere) this.ask();
   }
 
   hide() {
