@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """`speechkit serve` beside the plainest server over faster-whisper.
 
     scripts/bench/serve.py [--model base] [--repeats 5] [--only throughput latency memory]

@@ -95,7 +95,8 @@ def test_the_data_and_the_port_are_of_one_server(
     [
         (("--host", "0.0.0.0"), 2, "--host 0.0.0.0: other machines can reach it"),
         (("--host", "nowhere.invalid"), 2, "--host nowhere.invalid: no address of this machine"),
-        (("--host", "192.0.2.1", "--token", "x" * 16), 2, "--host 192.0.2.1: Cannot assign"),
+        (("--host", "192.0.2.1", "--token", "x" * 16), 2, "--host 192.0.2.1: no address"),
+        (("--data", __file__), 2, f"--data {__file__}: is no folder"),
         (("--token", "short"), 2, "--token: at least 16 letters"),
         (("--token", "of several words and an ö"), 2, "--token: at least 16 letters"),
         (("--engine", "faster-whisper", "--model", "/nowhere"), 1, "model /nowhere: no such"),

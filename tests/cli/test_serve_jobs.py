@@ -196,6 +196,7 @@ def test_what_is_wrong_is_refused_with_a_sentence(
         f"/api/jobs/{id}/files/0/audio",
         f"/api/jobs/{id}/files/4/transcript",
         f"/api/jobs/{id}/files/..%2fjob.json/audio",
+        f"/api/jobs/{id}/files/{'9' * 5000}/audio",
     ]:
         answer = client.get(path)
         assert (answer.status_code, path) == (404, path)
@@ -203,6 +204,7 @@ def test_what_is_wrong_is_refused_with_a_sentence(
     assert client.get(f"/api/jobs/{id}/slurm").status_code == 404
     assert client.get(f"/api/jobs/{id}/files/1/transcript.exe").status_code == 400
     assert client.get(f"/api/jobs/{id}/export.zip?format=..").status_code == 400
+    assert client.put(f"/api/jobs/{id}/files/3/corrections", json=[]).status_code == 409
     for fields, status in [
         ({"engine": "none"}, 404),
         ({"model": "/etc/passwd"}, 404),

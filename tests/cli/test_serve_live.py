@@ -104,8 +104,9 @@ def test_real_speech_by_a_real_model(
     [
         ("", "the sample rate of the audio in Hz is needed", 1008),
         ("rate=-1", "the sample rate of the audio in Hz is needed", 1008),
-        ("rate=10", "--rate 10: it has to be 1000 to 768000 Hz", 1011),
+        ("rate=10", "rate 10: it has to be 1000 to 768000 Hz", 1011),
         (f"rate={RATE}&model=../x", "no model '../x'", 1008),
+        (f"rate={RATE}&language=%00", r"language='\x00'", 1008),
     ],
 )
 def test_what_can_not_be(served: Served, query: str, sentence: str, code: int) -> None:

@@ -21,6 +21,7 @@ from runkit import until, write_manifest
 from speechkit.errors import Drained, EngineFailed
 from speechkit.runtime import job
 from speechkit.runtime.batching import BatchSizes
+from speechkit.runtime.divisions import Divisions
 from speechkit.runtime.job import JobOptions
 from speechkit.runtime.pool_options import PoolOptions
 from speechkit.runtime.stage import Stage
@@ -49,13 +50,7 @@ class Runs:
             {"audio_filepath": __file__, "id": f"{name}{number}", "duration": 0.5, **utterance}
             for number, utterance in enumerate(utterances)
         ]
-        stage = Stage(
-            name="hazard",
-            processor=HazardProcessor(False, str(opening) if opening else None),
-            batch_audio=2.0,
-            batch_sizes=BatchSizes(most=4),
-            options=options,
-        )
+        stage = _stage(opening, options)
         return self._threads.submit(
             job.run,
             stage,
@@ -70,6 +65,16 @@ class Runs:
 
     def records(self, name: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.out(name).read_text().splitlines()]
+
+
+def _stage(opening: Path | None, options: Mapping[str, Any]) -> Stage:
+    return Stage(
+        name="hazard",
+        processor=HazardProcessor(False, str(opening) if opening else None),
+        batch_audio=2.0,
+        batch_sizes=BatchSizes(most=4),
+        options=options,
+    )
 
 
 @pytest.fixture
@@ -159,3 +164,20 @@ def test_an_engine_that_cannot_start_ends_all_runs_and_the_next_try_is_free(
         runs.start("first", {}).result(20)
     monkeypatch.delenv("HAZARD_OPEN")
     assert runs.start("first", {}).result(20).failed == 0
+
+
+def test_options_that_cannot_be_set_up_end_their_own_run_alone(runs: Runs) -> None:
+    busy = runs.start("busy", {"do": "slow"})
+    until(lambda: bool(runs.lane.pids))
+    wrong = runs.start("wrong", {}, opening=runs.folder / "missing" / "file", language="zz")
+    others = [runs.start(f"r{number}", {}, language="de") for number in range(2)]
+    with pytest.raises(EngineFailed, match="can't start"):
+        wrong.result(20)
+    assert [run.result(20).failed for run in (busy, *others)] == [0, 0, 0]
+
+
+def test_a_run_that_leaves_at_once_ends_nothing(runs: Runs) -> None:
+    still, left = runs.lane._changed, runs.lane.joined(Divisions(_stage(None, {})))
+    with still, left as run:  # so that the lane looks when it is over
+        run.waiting.append(())
+    assert runs.start("next", {}).result(20).done == 1

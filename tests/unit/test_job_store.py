@@ -6,17 +6,19 @@ import asyncio
 import json
 import os
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from audiokit import EXAMPLES, write_silence
 from runkit import until
-from speechkit.errors import Drained, EngineMissing, UsageError
+from speechkit.errors import Drained, EngineMissing, OutputFailed, UsageError
 from speechkit.io.journal import Journal
 from speechkit.io.run_identity import RunIdentity
 from speechkit.records import Division
@@ -29,6 +31,7 @@ from speechkit.serving.web.jobs.events import JobEvent
 from speechkit.serving.web.jobs.job import Job
 from speechkit.serving.web.jobs.jobs import Jobs
 from speechkit.serving.web.jobs.request import JobRequest
+from speechkit.serving.web.jobs.run_queue import RunQueue
 from speechkit.serving.web.jobs.store import JobFolder
 from speechkit.serving.web.request_errors import Conflict, NotFound, TooManyRequests
 from speechkit.serving.web.settings import ServerSettings
@@ -284,6 +287,31 @@ def test_a_job_that_is_cancelled_goes_on_when_asked(jobs: Jobs, runs: Runs) -> N
     assert [retry for _, _, retry in runs.begun] == [False, False]
 
 
+def test_a_job_that_has_ended_holds_no_file_open(jobs: Jobs, runs: Runs) -> None:
+    job = submit(jobs, SPEECH, SPEECH, names=["a.wav", "b.wav"])
+    state(jobs, job.id, "running")
+    part = jobs.kept(job.id).folder.journal
+
+    def done(index: int) -> int:
+        body = b"%d\t%s" % (index, json.dumps(record(index + 1)).encode())
+        with part.open("ab") as journal:
+            journal.write(b"%08x\t%s\n" % (zlib.crc32(body), body))
+        return sum(file.state == "done" for file in jobs.get(job.id).files)
+
+    assert done(0) == 1
+    assert str(part) in {file.path for file in psutil.Process().open_files()}
+    jobs.cancel(job.id)
+    assert done(1) == 2
+    assert str(part) not in {file.path for file in psutil.Process().open_files()}
+
+
+def test_a_run_that_raises_costs_no_place_in_the_queue() -> None:
+    queue, next_one = RunQueue(1), threading.Event()
+    for run in ([].pop, next_one.set):
+        queue.put(run)
+    assert next_one.wait(5)
+
+
 def test_failed_files_are_transcribed_again(
     jobs: Jobs, runs: Runs, settings: ServerSettings
 ) -> None:
@@ -310,6 +338,8 @@ def test_a_job_that_fails_says_why(jobs: Jobs, runs: Runs, settings: ServerSetti
     runs.go.set()
     for error, message in [
         (EngineMissing("model x: not here"), "model x: not here"),
+        (UsageError("--language zz: none"), "language zz: none"),
+        (OutputFailed("/data/jobs: full"), "the server can't write its data; its log has more"),
         (ArithmeticError("secret"), "internal error; the server's log has more"),
     ]:
         runs.error = error
@@ -320,7 +350,7 @@ def test_a_job_that_fails_says_why(jobs: Jobs, runs: Runs, settings: ServerSetti
     runs.error = None
     jobs.again(job.id)
     assert ended(jobs, job.id).error is None
-    assert jobs.totals().by_state == {"failed": 1, "done": 1}
+    assert jobs.totals().by_state == {"failed": 3, "done": 1}
 
 
 def test_a_removed_job_is_gone_with_all_its_files(
@@ -357,17 +387,18 @@ def test_old_jobs_are_removed(
 def test_what_has_ended_is_told_by_the_files(settings: ServerSettings, runs: Runs) -> None:
     """As a kill leaves them: at whatever moment, what has no end is run."""
     with closing(Jobs(settings, runs)) as jobs:
-        ids = [submit(jobs).id for _ in range(3)]
+        ids = [submit(jobs).id for _ in range(4)]
         jobs.cancel(ids[1])
         folders = {id: jobs.kept(id).folder for id in ids}
     write_output(folders[ids[2]], [record(1, "published, and then killed")])
+    folders[ids[3]].output.write_text("{\n")  # by a disk that fails
     broken = settings.data / "jobs" / ("b" * 22)
     broken.mkdir()
     (broken / "job.json").write_text("{")
     later = Runs()
     with closing(Jobs(settings, later)) as jobs:
         until(lambda: later.begun)
-        assert [jobs.get(id).state for id in ids] == ["running", "cancelled", "done"]
+        assert [jobs.get(id).state for id in ids[:3]] == ["running", "cancelled", "done"]
         assert [id for id, _, _ in later.begun] == [ids[0]]
         assert len(jobs.all()) == 3
         assert jobs.record(ids[2], 1)["pred_text"] == "published, and then killed"
@@ -379,6 +410,7 @@ def test_what_has_ended_is_told_by_the_files(settings: ServerSettings, runs: Run
 def test_events_are_what_comes_into_the_journal(jobs: Jobs, runs: Runs) -> None:
     """A job of a short file and of a long one, whose parts come in any order."""
     job = submit(jobs, SPEECH, SPEECH)
+    state(jobs, job.id, "running")
     kept = jobs.kept(job.id)
     edges = (0.0, 4.0, 8.0, 12.0)
     whole = record(2, "one two three", duration=edges[-1])

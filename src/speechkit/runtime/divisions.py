@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 
+from speechkit.errors import SpeechkitError
 from speechkit.io import typed_json
 from speechkit.io.manifest_checks import fault
 from speechkit.records import Division, Part, Record, Utterance
+from speechkit.runtime.batching import Batch
 from speechkit.runtime.messages import Outcome, error_outcome, success_outcome
 from speechkit.runtime.stage import Processor, Stage
 
@@ -61,6 +63,10 @@ class Divisions:
             return None
         del self._divided[outcome.index]
         return self._joined(divided)
+
+    def fail(self, batch: Batch, error: SpeechkitError) -> SpeechkitError:
+        """All have the same options, so an error of one batch ends the run."""
+        return error
 
     def _joined(self, divided: _Divided) -> Outcome:
         results = [divided.results[number] for number in range(divided.division.parts)]

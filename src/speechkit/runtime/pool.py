@@ -152,10 +152,11 @@ class Pool:
         if self._all_given:
             return
         self._all_given = True
-        held = [(w.stage, u) for w in self._crew.workers for b in w.batches for u in b.values()]
-        parts = sum(stage.processor.expected_parts(seconds(u)) for stage, u in held if stage)
-        while len(self._crew.workers) < min(parts, self._options.workers):
-            self._crew.start(self._tasks.stage_of(held[0][1].index))
+        workers = self._crew.workers
+        held = [(w.stage, u) for w in workers if w.stage for b in w.batches for u in b.values()]
+        parts = sum(stage.processor.expected_parts(seconds(u)) for stage, u in held)
+        while len(workers) < min(parts, self._options.workers):
+            self._crew.start(held[0][0])
 
     def _next(self, batches: Iterator[Batch]) -> Batch | None:
         """The next batch, without parts of utterances that have failed meanwhile."""
@@ -206,8 +207,18 @@ class Pool:
             case Ready():
                 worker.ready = self._proven = True
             case Failed():
-                self._fatal = message.error
+                self._fail(worker, message.error)
         return []
+
+    def _fail(self, worker: WorkerProcess, error: SpeechkitError) -> None:
+        """A worker can't be set up for its oldest batch, or can't write. The others go on, unless
+        the error ends the run."""
+        failed, *others = (tuple(batch.values()) for batch in worker.batches or [{}])
+        if fatal := self._tasks.fail(failed, error):
+            self._fatal = fatal
+        else:
+            self._crew.end(worker)
+            self._again += filter(None, others)
 
     def _divide(self, utterance: Utterance, division: Division) -> None:
         if parts := self._tasks.begin(utterance, division):

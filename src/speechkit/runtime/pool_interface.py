@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from speechkit.engines.protocols import DeviceUse
+from speechkit.errors import SpeechkitError
 from speechkit.records import Division, Utterance
 from speechkit.runtime.batching import Batch
 from speechkit.runtime.divisions import Divisions
@@ -36,6 +37,11 @@ class Tasks(Protocol):
 
     def take(self, outcome: Outcome) -> Outcome | None:
         """Take the outcome of a part; return that of its utterance as soon as it is certain."""
+        ...
+
+    def fail(self, batch: Batch, error: SpeechkitError) -> SpeechkitError | None:
+        """A worker can't compute the batch, nor any other with the same options. It is empty where
+        the worker has none yet. Return the error if it ends all."""
         ...
 
 

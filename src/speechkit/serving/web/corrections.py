@@ -12,6 +12,7 @@ from speechkit.errors import UsageError
 from speechkit.formats.clean_text import one_line
 from speechkit.io import atomic, safe_open, typed_json
 from speechkit.records import Record
+from speechkit.serving.web.request_errors import Conflict
 
 MOST_CHARACTERS = 20_000  # of the text of a segment
 _MOST_BYTES = 64 << 20  # of the corrections of a file
@@ -24,8 +25,11 @@ def parse(body: Any, record: Record) -> Corrections:
     """The corrections of ``[{"segment": 0, "text": "…"}]``, each text on one line. An empty text
     takes the segment away.
 
-    Raise `UsageError` for anything else, and for segments that the record hasn't.
+    Raise `UsageError` for anything else, and for segments that the record hasn't; `Conflict` for a
+    file that has failed.
     """
+    if record.get("error") is not None:
+        raise Conflict("the file has failed, and there is no transcript to correct")
     if not isinstance(body, list):
         raise UsageError('corrections: send a list of {"segment": number, "text": "..."}')
     count = len(record["segments"])

@@ -22,14 +22,14 @@ from speechkit.serving.web.request_errors import NotFound, UploadTooLarge
 from speechkit.serving.web.server import Server
 from speechkit.serving.web.uploads import Form, client_of
 
-FIELDS = {"engine", "model", "language", "prompt", "translate"}  # of a new job, beside its files
+FIELDS = ("engine", "model", "language", "prompt", "translate")  # of a new job, beside its files
 TRUTH = {"true": True, "false": False}
 MOST_BODY = 8 << 20  # bytes of corrections
 
 
 def routes(server: Server) -> list[BaseRoute]:
     api = JobApi(server)
-    file = "/api/jobs/{id}/files/{number:int}"
+    file = "/api/jobs/{id}/files/{number}"
     return [
         Route("/api/jobs", api.create, methods=["POST"]),
         Route("/api/jobs", api.all),
@@ -69,7 +69,7 @@ class JobApi:
 
     def _wanted(self, form: Form) -> JobRequest:
         """Raise `UsageError`, and `UnknownModel`."""
-        unknown = sorted(form.fields.keys() - FIELDS)
+        unknown = sorted(form.fields.keys() - set(FIELDS))
         if unknown:
             raise UsageError(
                 f"{unknown[0]!r:.40}: no field of a job; there are: {', '.join(FIELDS)}"
@@ -194,11 +194,11 @@ class JobApi:
     def _file(self, request: Request) -> tuple[KeptJob, int, str]:
         """The job, the number of the file and the user's name for it. Raise `NotFound`."""
         job = self._jobs.kept(_id(request))
-        number: int = request.path_params["number"]
-        files = job.description.files
-        if not 1 <= number <= len(files):
-            raise NotFound(f"the job has no file {number}; there are {len(files)}")
-        return job, number, files[number - 1].name
+        files = {str(number): file for number, file in enumerate(job.description.files, 1)}
+        number: str = request.path_params["number"]
+        if number not in files:
+            raise NotFound(f"the job has no file {number!r:.40}; there are {len(files)}")
+        return job, int(number), files[number].name
 
 
 def _id(request: Request) -> str:

@@ -48,7 +48,7 @@ def routes(server: Server) -> list[BaseRoute]:
                     await _transcribe(client, command)
                 await client.close(DONE)
             except SpeechkitError as e:
-                await client.send_json({"type": "error", "message": str(e)})
+                await client.send_json({"type": "error", "message": str(e).removeprefix("--")})
                 await client.close(_reason(e))
 
     return [WebSocketRoute("/api/live", live)]
@@ -82,12 +82,15 @@ def stream_command(asked: Mapping[str, str], server: Server) -> list[str]:
     rate = asked.get("rate", "")
     if not rate.isdecimal():
         raise UsageError(f"rate={rate}: the sample rate of the audio in Hz is needed, as 16000")
+    language = asked.get("language", "")
+    if not language.isprintable():
+        raise UsageError(f"language={language!r:.40}: a code such as en")
     offered, hardware = server.models.find(asked.get("model")), server.settings.hardware
     values = {
         "rate": rate,
         "engine": offered.engine,
         "model": offered.model,
-        "language": asked.get("language"),
+        "language": language,
         "device": hardware.device,
         "copy-models-to": hardware.model_copies,
     }

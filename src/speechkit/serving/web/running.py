@@ -134,13 +134,20 @@ def _problem(host: str, port: int, error: OSError) -> str:
         return f"--port {port}: in use by another program; take another one, or 0 for a free one"
     if error.errno == errno.EACCES:
         return f"--port {port}: only root may use it; take one from 1024 on"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"--host {host}: no address of this machine"
     return f"--host {host}: {os.strerror(error.errno or 0)}"
 
 
 @contextmanager
 def _claimed(data: Path) -> Iterator[None]:
-    """Keep other servers away from the data. Raises `OutputConflict` and `OutputFailed`."""
+    """Keep other servers away from the data.
+
+    Raises `UsageError`, `OutputConflict` and `OutputFailed`.
+    """
     with output_errors(data):
+        if data.exists() and not data.is_dir():
+            raise UsageError(f"--data {shown(data)}: is no folder")
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = safe_open.open_append(data / LOCK_FILE)
     with file:

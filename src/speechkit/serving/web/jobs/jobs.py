@@ -11,10 +11,11 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from speechkit.errors import SpeechkitError
 from speechkit.io.atomic import output_errors, sync_folder
@@ -66,12 +67,9 @@ class Jobs:
         with output_errors(self._folder):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             sync_folder(self._folder.parent)
-            stored = store.stored(self._folder)
+            self._jobs = {job.description.id: job for job in _kept(self._folder)}
         self._lanes = {lane: RunQueue(count) for lane, count in AT_ONCE.items()}
         self._audio_seconds, self._failed_files = 0.0, 0
-        self._jobs = {
-            description.id: KeptJob(folder, description) for folder, description in stored
-        }
         for job in self._jobs.values():
             if job.is_for_here:
                 self._start(job)
@@ -235,6 +233,15 @@ class Jobs:
     def _follow(self, job: KeptJob) -> None:
         if job.is_on_cluster and job.state not in ENDED:
             job.look_at_cluster(self._cluster)
+
+
+def _kept(folder: Path) -> Iterator[KeptJob]:
+    """The jobs of an earlier server."""
+    for job_folder, description in store.stored(folder):
+        try:
+            yield KeptJob(job_folder, description)
+        except (OSError, ValueError, LookupError) as e:
+            log.warning("%s: can't be read, and its job is left out: %r", job_folder.output, e)
 
 
 def _full(reason: str) -> TooManyRequests:

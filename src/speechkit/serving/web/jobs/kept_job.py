@@ -95,6 +95,8 @@ class KeptJob:
         """Take in the results that have come, whoever computes them."""
         with self._changing:
             self._progress.take(self._reader.new())
+            if self.state in ENDED:  # there may be thousands
+                self._reader.close()
 
     def queued(self) -> threading.Event:
         """Begin to wait for a run; return the event that stops it."""
@@ -209,8 +211,11 @@ class KeptJob:
                 self._save(replace(self.description, state=QUEUED))
 
     def _fail(self, error: Exception) -> None:
-        message = str(error)
-        if not isinstance(error, SpeechkitError):
+        message = str(error).removeprefix("--")  # users of the server give no options
+        if isinstance(error, OutputFailed):
+            log.error("a job has failed: %s", error)
+            message = "the server can't write its data; its log has more"
+        elif not isinstance(error, SpeechkitError):
             log.error("a job has failed", exc_info=error)
             message = "internal error; the server's log has more"
         with self._changing:

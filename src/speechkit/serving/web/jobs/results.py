@@ -57,6 +57,7 @@ class ResultReader:
     def __init__(self, folder: JobFolder) -> None:
         self._folder = folder
         self._journal: IO[bytes] | None = None
+        self._place = (0, 0)  # of a journal that was closed: its inode, and where to go on
         self._output: tuple[int, int] | None = None  # the one that has been read
 
     def new(self) -> Iterator[Result]:
@@ -68,7 +69,9 @@ class ResultReader:
         yield from self._new_lines()
 
     def close(self) -> None:
+        """Hold no file open; `new` goes on where it was."""
         if self._journal:
+            self._place = os.fstat(self._journal.fileno()).st_ino, self._journal.tell()
             self._journal.close()
             self._journal = None
 
@@ -78,7 +81,7 @@ class ResultReader:
             status = path.stat()
             known = (status.st_ino, status.st_mtime_ns)
             if known != self._output:
-                self._output = known
+                self._output, self._place = known, (0, 0)  # its journal has gone
                 yield from _answers(path)
 
     def _new_lines(self) -> Iterator[Result]:
@@ -86,6 +89,8 @@ class ResultReader:
         if self._journal is None:
             with suppress(FileNotFoundError):
                 self._journal = safe_open.open_regular(self._folder.journal)
+                if os.fstat(self._journal.fileno()).st_ino == self._place[0]:
+                    self._journal.seek(self._place[1])
         if self._journal is None:
             return
         is_removed = os.fstat(self._journal.fileno()).st_nlink == 0

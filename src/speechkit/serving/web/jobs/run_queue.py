@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+
+log = logging.getLogger(__name__)
 
 
 class RunQueue:
@@ -34,7 +37,10 @@ class RunQueue:
 
     def _work(self) -> None:
         while run := self._next():
-            run()
+            try:
+                run()
+            except Exception:  # the others go on
+                log.exception("a run has failed")
 
     def _next(self) -> Callable[[], None] | None:
         """The run that has waited longest; None if there is none, and the thread is to end."""

@@ -16,7 +16,7 @@ from speechkit.serving.web.jobs.request import JobRequest
 from speechkit.serving.web.jobs.store import NewJob
 from speechkit.serving.web.openai.parameters import Parameters
 from speechkit.serving.web.openai.streaming import TextDeltas, delta_event, done_event
-from speechkit.serving.web.request_errors import EngineTrouble, NotFound, RequestError
+from speechkit.serving.web.request_errors import DiskFull, EngineTrouble, NotFound, RequestError
 from speechkit.serving.web.server import Server
 from speechkit.serving.web.uploads import Form
 from speechkit.serving.web.waiting import unless, unless_stopping
@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 #: Errors of a recording that are no fault of its audio.
 FAULTS = ("OutOfMemory", "WorkerDied", "TimeLimit")
+#: By the type of the error of a whole job.
+OF_JOBS = {"UsageError": RequestError, "OutputFailed": DiskFull}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,5 +117,4 @@ def _require_done(job: Job) -> None:
         fault = EngineTrouble if file.error_type in FAULTS else RequestError
         raise fault(file.error, param="file")
     if job.error:
-        fault = RequestError if job.error_type == "UsageError" else EngineTrouble
-        raise fault(job.error.removeprefix("--"))
+        raise OF_JOBS.get(job.error_type or "", EngineTrouble)(job.error)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 
-from speechkit.errors import Drained
+from speechkit.errors import Drained, SpeechkitError
 from speechkit.records import Division, Utterance
 from speechkit.runtime.batching import Batch, seconds
 from speechkit.runtime.divisions import Divisions
@@ -71,15 +71,16 @@ class Lane:
         try:
             yield run
         finally:
-            run.has_left = True
-            self._wake()
+            with self._changed:
+                run.has_left = True
+                self._changed.notify_all()
 
     def close(self) -> None:
         """End the processes, within seconds. Runs that haven't ended raise `Drained`."""
         self._closed = True
         self._wake()
         self._thread.join()
-        self._fail(Drained(f"the workers have ended; {GO_ON}"))
+        self._end_all(Drained(f"the workers have ended; {GO_ON}"))
 
     def _wake(self) -> None:
         with self._changed:
@@ -101,7 +102,7 @@ class Lane:
                     while self._has_work(self._idle):
                         self._answer_all(self._pool)
             except Exception as e:  # whatever it is, the runs must hear of it
-                self._fail(e)
+                self._end_all(e)
             finally:
                 self._pool = None
 
@@ -115,11 +116,13 @@ class Lane:
     def _has_work(self, patience: float | None = None) -> bool:
         """Wait until batches wait; False if that takes longer than ``patience``, or at the end."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._closed or any(run.waiting for run in self._runs.values()), patience
-            )
+            self._changed.wait_for(lambda: self._closed or self._waiting(), patience)
             self._forget()
-            return not self._closed and any(run.waiting for run in self._runs.values())
+            return not self._closed and bool(self._waiting())
+
+    def _waiting(self) -> list[int]:
+        """The numbers of the runs that have batches to compute."""
+        return [n for n, run in self._runs.items() if run.waiting and not run.has_left]
 
     def _forget(self) -> None:
         """Forget the runs that have left: here alone, so that none goes while the pool asks."""
@@ -133,7 +136,7 @@ class Lane:
         """The next batch, by turns. StopIteration if none waits now; later ones may."""
         with self._changed:
             self._forget()
-            waiting = [number for number, run in self._runs.items() if run.waiting]
+            waiting = self._waiting()
             if not waiting:
                 raise StopIteration
             first, *others = sorted(waiting, key=lambda number: self._runs[number].turn)
@@ -163,12 +166,15 @@ class Lane:
             if number in self._runs:
                 self._runs[number].answer(ours)
 
-    def _fail(self, error: Exception) -> None:
+    def _end_all(self, error: Exception) -> None:
         with self._changed:
-            for run in self._runs.values():
-                run.waiting.clear()
-                run.fail(error)
-                run.has_left = True
+            self._end(self._runs.values(), error)
+
+    def _end(self, runs: Iterable[SharedRun], error: Exception) -> None:
+        for run in runs:
+            run.waiting.clear()
+            run.fail(error)
+            run.has_left = True
 
     # ------------------------------------------------------------ Tasks
 
@@ -193,6 +199,16 @@ class Lane:
             return None
         whole = self._runs[number].take(replace(outcome, index=index))
         return whole and replace(whole, index=outcome.index)
+
+    def fail(self, batch: Batch, error: SpeechkitError) -> None:
+        """The runs with the options of the batch end, and no others."""
+        stages = {id(self._runs[n].stage) for n in map(_run_of, batch) if n in self._runs}
+        with self._changed:
+            self._end((run for run in self._runs.values() if id(run.stage) in stages), error)
+
+
+def _run_of(task: Utterance) -> int:
+    return task.index // INDICES
 
 
 def _fit(stage: Stage, batch: Batch) -> bool:
