@@ -217,10 +217,6 @@ def test_policies() -> None:
     assert final_words(hypothesis, (), 4.0, agreement) == 0
     assert final_words(hypothesis, (), 4.0, OPTIONS) == 3
     assert final_words(hypothesis, (), 3.49, OPTIONS) == 2
-    unsure = replace(heard[1], confidence=0.4)
-    hypothesis = LiveHypothesis((heard[0], unsure, heard[2]))
-    assert final_words(hypothesis, before, 3.49, OPTIONS) == 1
-    assert final_words(hypothesis, before, 3.5, OPTIONS) == 3
     doubtful = replace(hypothesis, flags=("doubtful",))
     assert final_words(doubtful, before, 4.0, OPTIONS) == 0
     assert final_words(replace(doubtful, stable=1), before, 4.0, agreement) == 1

@@ -13,11 +13,6 @@ if TYPE_CHECKING:
     from speechkit.records import Word
     from speechkit.serving.stream.options import StreamOptions
 
-# With Whisper tiny.en over 5 minutes of LibriSpeech and others, 12 % of the words that became final
-# were less sure than this, and among them were 55 % of those that are wrong in the stream alone.
-SURE = 0.5
-WAIT = 1.0  # seconds
-
 
 def final_words(
     hypothesis: LiveHypothesis, previous: Sequence[Word], heard: float, options: StreamOptions
@@ -27,19 +22,14 @@ def final_words(
     `ATTENTION`: those that end ``margin`` seconds before the end of the audio, by the decoder's
     attention to it (S. Papi et al., "AlignAtt", 2023). `AGREEMENT`: those of them that the
     ``previous`` hypothesis has as well (D. Macháček et al., "Turning Whisper into Real-Time
-    Transcription System", 2023). A word below `SURE` waits `WAIT` seconds longer. None of a
-    hypothesis in doubt but those the decoder promises.
+    Transcription System", 2023). None of a hypothesis in doubt but those the decoder promises.
     """
     words = hypothesis.words
     if hypothesis.flags:
         return hypothesis.stable
     latest = heard - options.margin
-    found = sum(1 for _ in takewhile(lambda word: word.end + _wait(word) <= latest, words))
+    found = sum(1 for _ in takewhile(lambda word: word.end <= latest, words))
     if options.policy == AGREEMENT:
         pairs = zip(words[:found], previous, strict=False)
         found = sum(1 for _ in takewhile(lambda pair: pair[0].bare == pair[1].bare, pairs))
     return max(found, hypothesis.stable)
-
-
-def _wait(word: Word) -> float:
-    return WAIT if word.confidence is not None and word.confidence < SURE else 0.0
