@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from speechkit.engines.protocols import Waveform
 
+BLOCK = 0.02  # seconds, of the blocks in which channels are mixed
+
 
 class Conversion:
     """Blocks ``[frames, channels]`` at ``rate`` Hz to blocks ``[samples]`` at 16 kHz.
@@ -38,12 +40,33 @@ class Conversion:
         self._failure: SpeechkitError | None = None
 
     def waveform(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Waveform]:
-        mixed = require_finite(map(self._mixed, blocks), self._name, 0, self._rate)
+        mixed = require_finite(map(self._mixed, self._equal(blocks)), self._name, 0, self._rate)
         for block in resampled(self._until_failure(mixed), self._rate, SAMPLE_RATE):
             if len(block):
                 yield block
         if self._failure:
             raise self._failure
+
+    def _equal(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """The frames of several channels in blocks of one length: what is mixed is chosen block by
+        block, and must not depend on how the pieces of a pipe came. An error of the blocks is
+        raised after the rest."""
+        length = max(1, round(BLOCK * self._rate))
+        left: list[NDArray[np.float32]] = []
+        try:
+            for block in blocks:
+                if block.shape[1] == 1:
+                    yield block
+                    continue
+                joined = np.concatenate([*left, block])
+                whole = len(joined) // length * length
+                for start in range(0, whole, length):
+                    yield joined[start : start + length]
+                left = [joined[whole:]]
+        except SpeechkitError:
+            yield from left
+            raise
+        yield from left
 
     def _until_failure(self, blocks: Iterable[Waveform]) -> Iterator[Waveform]:
         """The blocks before an error, so that the resampler gives all of them."""
