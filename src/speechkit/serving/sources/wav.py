@@ -93,7 +93,7 @@ def not_wav(pipe: Pipe) -> Iterator[bytes]:
     head = pipe.exactly(HEAD)
     if _is_wave(head):
         raise UsageError(f"{pipe.name}: is a WAV, which states its own rate; leave out --rate")
-    yield head
+    yield head + pipe.some()
     yield from pipe.rest()
 
 
