@@ -9,8 +9,8 @@ from typing import Any
 from unicodedata import east_asian_width
 
 WIDE = 3  # letters that count for a character of a syllable or a word
-PUNCTUATION = string.punctuation + "。？！、，…“”«»"
 DIGIT = 4  # letters that count for a digit: 1813 is eighteen thirteen
+PUNCTUATION = string.punctuation + "。？！、，…“”«»"
 
 #: A line of a manifest: JSON keys in their order, including unknown ones.
 Record = dict[str, Any]

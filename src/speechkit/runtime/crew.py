@@ -37,9 +37,11 @@ class Crew:
         taken = {worker.gpu for worker in self.workers}
         gpu = next((name for name in self._options.gpus if name not in taken), None)
         self._started += 1
-        worker = WorkerProcess.start(self._started, self._options, gpu=gpu, folder=self._folder)
+        worker = WorkerProcess.start(
+            self._started, stage, self._options, gpu=gpu, folder=self._folder
+        )
         self.workers.append(worker)
-        self.set_up(worker, stage)
+        self._send_setup(worker)
         self._watch.started(worker)
         return worker
 
@@ -47,14 +49,13 @@ class Crew:
         """Let the batches that the worker is given from now on be those of the stage."""
         if worker.stage is not stage:
             worker.stage = stage
-            worker.outbox.put(
-                Setup(
-                    stage.processor,
-                    stage.error_keys,
-                    self._options.loaders,
-                    traced=self._watch.traces,
-                )
-            )
+            self._send_setup(worker)
+
+    def _send_setup(self, worker: WorkerProcess) -> None:
+        stage, loaders = worker.stage, self._options.loaders
+        worker.outbox.put(
+            Setup(stage.processor, stage.error_keys, loaders, traced=self._watch.traces)
+        )
 
     def stop(self) -> None:
         """End all, those with work or without an engine at once."""

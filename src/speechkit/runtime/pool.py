@@ -153,7 +153,7 @@ class Pool:
             return
         self._all_given = True
         workers = self._crew.workers
-        held = [(w.stage, u) for w in workers if w.stage for b in w.batches for u in b.values()]
+        held = [(w.stage, u) for w in workers for b in w.batches for u in b.values()]
         parts = sum(stage.processor.expected_parts(seconds(u)) for stage, u in held)
         while len(workers) < min(parts, self._options.workers):
             self._crew.start(held[0][0])
@@ -255,11 +255,12 @@ class Pool:
         reason: UtteranceError = worker_errors.worker_died(status)
         if timed_out:
             reason = worker_errors.time_limit_exceeded(self._options.time_limit)
-        keys = worker.stage.error_keys if worker.stage else {}
         return [
             answer
             for utterance in suspects
-            for answer in self._answers_for(error_outcome(utterance, reason, keys))
+            for answer in self._answers_for(
+                error_outcome(utterance, reason, worker.stage.error_keys)
+            )
         ]
 
     def _fatal_end(self, status: int) -> SpeechkitError | None:

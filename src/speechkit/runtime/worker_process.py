@@ -42,11 +42,11 @@ class WorkerProcess:
     process: subprocess.Popen[bytes]
     connection: Connection
     stacks: int
+    stage: Stage
     gpu: str | None = None
     relay: StderrRelay | None = None
     outbox: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
     sender: threading.Thread = field(init=False)
-    stage: Stage | None = None
     ready: bool = False
     batches: deque[dict[TaskKey, Utterance]] = field(default_factory=deque)  # unanswered
     begun: tuple[TaskKey, ...] = ()
@@ -60,7 +60,13 @@ class WorkerProcess:
 
     @classmethod
     def start(
-        cls, number: int, options: PoolOptions, *, gpu: str | None, folder: Path | None
+        cls,
+        number: int,
+        stage: Stage,
+        options: PoolOptions,
+        *,
+        gpu: str | None,
+        folder: Path | None,
     ) -> WorkerProcess:
         """Start a process with the threads of the options for each numeric library.
 
@@ -94,7 +100,7 @@ class WorkerProcess:
         how, relay = logs.settings().of_worker(number), None
         if messages:
             relay = StderrRelay(messages, {"pid": process.pid, **how.places})
-        worker = cls(number, process, Connection(ours.detach()), stacks, gpu, relay)
+        worker = cls(number, process, Connection(ours.detach()), stacks, stage, gpu, relay)
         worker.outbox.put(how)
         return worker
 

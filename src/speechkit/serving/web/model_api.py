@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from speechkit.formats import formats_of
 from speechkit.serving.web import cluster
 from speechkit.serving.web.languages import LANGUAGES
 from speechkit.serving.web.models import ListedModel
 from speechkit.serving.web.server import Server
+from speechkit.serving.web.transcripts import FORMATS
 from speechkit.serving.web.uploads import MOST_FILES
 
 
@@ -48,7 +48,7 @@ def _settings(server: Server) -> dict[str, Any]:
         "max_files": MOST_FILES,
         "max_live": settings.max_live,
         "keep": settings.keep,
-        "formats": sorted(formats_of("asr")),
+        "formats": sorted(FORMATS),
         "languages": LANGUAGES,
         "slurm": cluster.is_there(),
     }

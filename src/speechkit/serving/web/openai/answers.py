@@ -11,11 +11,11 @@ from typing import Any
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from speechkit.formats import formats_of
 from speechkit.records import Record
 from speechkit.runtime.recordings import recording_of
 from speechkit.serving.web.languages import LANGUAGES
 from speechkit.serving.web.openai.parameters import Parameters
+from speechkit.serving.web.transcripts import FORMATS
 
 FRAMES = 100  # of Whisper's features, a second: the unit of ``seek``
 
@@ -30,9 +30,8 @@ def answer(record: Record, parameters: Parameters, *, translated: bool) -> Respo
     if parameters.format == "verbose_json":
         return JSONResponse(verbose(record, parameters, translated=translated))
     recording = recording_of("audio", [record])
-    return PlainTextResponse(
-        formats_of("asr")[parameters.format].render([recording] if recording else [])
-    )
+    form = FORMATS[parameters.format]
+    return PlainTextResponse(form.render([recording] if recording else []))
 
 
 def usage(record: Record) -> dict[str, Any]:
