@@ -397,11 +397,12 @@ def test_a_job_is_handed_to_a_cluster(browser: Chromium, served: Served) -> None
       cluster.show(job);
       const wasOffered = !view.querySelector(".cluster").hidden;
       view.querySelector(".cluster").click();
-      await new Promise((done) => setTimeout(done, 50));
+      const status = view.querySelector(".cluster-status");
+      for (let turn = 0; turn < 600 && !status.textContent; turn++)
+        await new Promise((done) => setTimeout(done, 50));
       cluster.hide();
       return [
-        wasOffered, view.querySelector(".cluster").hidden, asked,
-        view.querySelector(".cluster-status").textContent,
+        wasOffered, view.querySelector(".cluster").hidden, asked, status.textContent,
       ];
     })
     """
