@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 
 from runkit import tree, until
 from serverkit import Served
-from speechkit.serving.web import uploads
+from speechkit.serving.web import request_body, uploads
 from speechkit.serving.web.guard import Address
 from speechkit.serving.web.request_errors import (
     RequestError,
@@ -205,6 +205,13 @@ def test_an_upload_that_is_announced_too_large_is_not_read(served: Served) -> No
     )
 
 
+def test_so_are_corrections(served: Served) -> None:
+    lines = ("PUT /api/jobs/0/files/1/corrections HTTP/1.1", "Host: localhost")
+    request = "\r\n".join([*lines, "Content-Length: 9000000", "", ""])
+    status, error = whole_answer(raw(served, request.encode()))
+    assert (status, error["message"][:31]) == (413, "the upload is larger than 8.388")
+
+
 def test_chunks_are_counted(served: Served) -> None:
     connection = raw(served, head("Transfer-Encoding: chunked"))
     connection.sendall(b"%x\r\n%s\r\n" % (len(FILE), FILE))
@@ -270,10 +277,10 @@ def received(
 
 
 def test_a_slow_client_is_dropped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(uploads, "IDLE", 0.05)
+    monkeypatch.setattr(request_body, "IDLE", 0.05)
     with pytest.raises(UploadTooSlow, match=r"no byte of the upload has come for 0\.05 s"):
         received(Body(b"--b", end=False), tmp_path)
-    monkeypatch.setattr(uploads, "GRACE", 0.0)
+    monkeypatch.setattr(request_body, "GRACE", 0.0)
     with pytest.raises(UploadTooSlow, match="slower than 1000 bytes a second"):
         received(Body(b"--b", b"\r\n", pause=0.02, end=False), tmp_path)
 

@@ -14,17 +14,17 @@ from starlette.routing import BaseRoute, Route
 
 from speechkit.errors import UsageError
 from speechkit.io import typed_json
-from speechkit.serving.web import cluster, corrections, transcripts
+from speechkit.serving.web import cluster, corrections, request_body, transcripts
 from speechkit.serving.web.event_stream import EventStream, event
 from speechkit.serving.web.jobs.kept_job import KeptJob
 from speechkit.serving.web.jobs.request import JobRequest
-from speechkit.serving.web.request_errors import NotFound, UploadTooLarge
+from speechkit.serving.web.request_errors import NotFound
 from speechkit.serving.web.server import Server
 from speechkit.serving.web.uploads import Form, client_of
 
 FIELDS = ("engine", "model", "language", "prompt", "translate")  # of a new job, beside its files
 TRUTH = {"true": True, "false": False}
-MOST_BODY = 8 << 20  # bytes of corrections
+MOST_CORRECTIONS = 8 << 20  # bytes
 
 
 def routes(server: Server) -> list[BaseRoute]:
@@ -177,7 +177,8 @@ class JobApi:
         return _download(lines, "corrected.jsonl", transcripts.media_type(transcripts.JSONL))
 
     async def correct(self, request: Request) -> Response:
-        body = await _bounded(request)
+        pieces = request_body.pieces(request, MOST_CORRECTIONS, self._server.stopping)
+        body = b"".join([piece async for piece in pieces])
         return await asyncio.to_thread(self._correct, request, body)
 
     def _correct(self, request: Request, body: bytes) -> Response:
@@ -204,16 +205,6 @@ class JobApi:
 def _id(request: Request) -> str:
     id: str = request.path_params["id"]
     return id
-
-
-async def _bounded(request: Request) -> bytes:
-    """The body of a request, which is not read beyond `MOST_BODY`."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BODY:
-            raise UploadTooLarge(f"corrections: larger than the {MOST_BODY} bytes that are allowed")
-    return bytes(body)
 
 
 def _json(value: Any, status: int = 200) -> Response:

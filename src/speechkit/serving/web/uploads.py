@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,21 +14,12 @@ from typing import IO, TYPE_CHECKING
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from speechkit.serving.web.request_errors import (
-    DiskFull,
-    RequestError,
-    TooManyRequests,
-    UploadTooLarge,
-    UploadTooSlow,
-)
-from speechkit.serving.web.waiting import unless_stopping
+from speechkit.serving.web import request_body
+from speechkit.serving.web.request_errors import DiskFull, RequestError, TooManyRequests
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-IDLE = 30.0  # seconds without a byte after which a client is dropped
-LEAST_RATE = 1000.0  # bytes a second, over the whole upload
-GRACE = 60.0  # seconds before the rate counts
 MOST_FILES = 1000  # of one request
 MOST_FIELDS = 100
 FIELD_BYTES = 1 << 16  # of all fields together
@@ -79,13 +69,10 @@ class Uploads:
         What is on disk when it raises is the caller's to remove. Raises `RequestError` and
         ClientDisconnect.
         """
-        stated = request.headers.get("content-length", "")
-        if stated.isdecimal() and int(stated) > self._most:
-            raise self._too_large()
         with self._counted(client_of(request)):
             reader = FormReader(_boundary(request.headers.get("content-type", "")), place)
             try:
-                async for chunk in self._body(request):
+                async for chunk in request_body.pieces(request, self._most, self._stopping):
                     await asyncio.to_thread(reader.feed, chunk)
                 return reader.finish()
             finally:
@@ -105,28 +92,6 @@ class Uploads:
             self._running[client] -= 1
             if not self._running[client]:
                 del self._running[client]
-
-    async def _body(self, request: Request) -> AsyncIterator[bytes]:
-        chunks, begin, received = request.stream(), time.monotonic(), 0
-        while True:
-            try:
-                following = unless_stopping(anext(chunks), self._stopping)
-                chunk = await asyncio.wait_for(following, IDLE)
-            except StopAsyncIteration:
-                return
-            except asyncio.TimeoutError as e:
-                raise UploadTooSlow(f"no byte of the upload has come for {IDLE:g} s") from e
-            received += len(chunk)
-            if received > self._most:
-                raise self._too_large()
-            elapsed = time.monotonic() - begin
-            if elapsed > GRACE and received < LEAST_RATE * elapsed:
-                raise UploadTooSlow(f"the upload is slower than {LEAST_RATE:g} bytes a second")
-            yield chunk
-
-    def _too_large(self) -> UploadTooLarge:
-        most = f"{self._most / 1e6:g} MB"
-        return UploadTooLarge(f"the upload is larger than {most}, the most that this server takes")
 
 
 def client_of(request: Request) -> str:
