@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from audiokit import EXAMPLES, whole
+from runkit import records
 from speechkit.engines import registry
 from speechkit.engines.asr.nemo import checkpoint
 from speechkit.engines.asr.nemo.live import CacheAwareDecoder, is_cache_aware
@@ -270,3 +271,23 @@ def test_what_makes_a_model_need_the_whole_clip(
     assert is_cache_aware(model)
     monkeypatch.setattr(attrgetter(part)(model), name, value)
     assert not is_cache_aware(model)
+
+
+def test_the_command(files: dict[str, Path], speechkit: Any, tmp_path: Path) -> None:
+    """Of the whole recording, in steps and in one: the same words, each within its final."""
+    texts = []
+    for step in (0.5, 10):
+        events = tmp_path / f"{step}.jsonl"
+        speechkit("stream", EXAMPLES / "awb" / "train.flac", "--engine", "nemo", "--model",
+                  files["ctc"], "--step", step, "-o", events)  # fmt: skip
+        *said, end = records(events)
+        assert [event["start"] for event in said] == [0.0, *(event["end"] for event in said[:-1])]
+        assert (end["type"], said[-1]["end"]) == ("end", end["seconds"])
+        finals = [event for event in said if event["type"] == "final"]
+        texts.append(" ".join(final["text"] for final in finals))
+        for final in finals:
+            times = [time for word in final["words"] for time in (word["start"], word["end"])]
+            assert times == sorted(times)
+            assert final["start"] <= times[0] <= times[-1] <= final["end"]
+    assert texts[0] == texts[1]
+    assert len(texts[0].split()) >= 8
