@@ -421,6 +421,7 @@ def test_a_track_that_is_not_there_and_a_film_without_sound(
 # ---------------------------------------------------------------- the clock
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
 def test_sound_that_begins_later_than_the_film(tmp_path: Path, first: Path, suffix: str) -> None:
     file = tmp_path / f"late{suffix}"
@@ -473,6 +474,7 @@ def test_one_packet_with_a_wrong_time_moves_nothing(tmp_path: Path, first: Path)
 # ---------------------------------------------------------------- streams that change, channels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "codec"), [(".aac", "-c:a aac"), (".ts", "-c:a aac"), (".mp3", "-b:a 64k")]
 )
@@ -534,6 +536,7 @@ def test_a_film_of_eight_channels(tmp_path: Path, first: Path) -> None:
 # ---------------------------------------------------------------- long recordings
 
 
+@pytest.mark.slow
 def test_a_long_recording_comes_in_stretches_that_make_it_up(
     tmp_path: Path, first: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

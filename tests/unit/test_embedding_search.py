@@ -190,6 +190,7 @@ def labelled(speakers: int, each: int = 12) -> tuple[Array, list[dict[str, Any]]
     return (vectors + noise).astype(np.float32), keys
 
 
+@pytest.mark.slow
 def test_a_probe_reads_a_label(save: Save) -> None:
     vectors, keys = labelled(5)
     vectors[3] = np.nan

@@ -154,6 +154,7 @@ def _known(folder: Path) -> dict[bytes, dict[str, Any]]:
     return {(folder / INDEX).read_bytes(): arrays}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["first", "retry", "growth", "restart"])
 def test_a_kill_at_any_step(name: str, seed: int, tmp_path: Path) -> None:
     """The index always names right rows; another run ends as one that was never killed."""

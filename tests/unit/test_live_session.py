@@ -117,6 +117,7 @@ def test_words_are_final_in_order_and_as_soon_as_the_policy_allows(
             assert event.emitted - event.words[-1].end < OPTIONS.margin + STEP + CELL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "seconds"), [(ATTENTION, 45), (AGREEMENT, 12)])
 def test_a_stream_goes_on_from_its_state_after_any_step(
     vad: VadEngine, talk: Waveform, policy: str, seconds: int

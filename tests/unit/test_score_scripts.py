@@ -118,6 +118,7 @@ def test_every_letter_and_mark_of_unicode_outside_brackets_stays_or_is_known_to_
     }
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_spaces_are_single_and_a_second_pass_changes_no_words(text):
     once = normal(text)

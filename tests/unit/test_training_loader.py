@@ -110,6 +110,7 @@ def test_each_rank_has_its_share_and_may_have_none(data: TrainingData) -> None:
         assert example.tokens == learnt(source, example)
 
 
+@pytest.mark.slow
 def test_a_fault_costs_only_itself(
     data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
