@@ -25,7 +25,7 @@ REAL = "faster-whisper/base"
 HOSTILE = "<img src=x onerror=document.title='taken'><script>document.title='taken'</script>"
 LISTED = "document.querySelector('#jobs .state')?.textContent"
 STATE = "document.querySelector('#job .facts').textContent"
-TEXTS = "[...document.querySelectorAll('.text')].map(one => one.innerText).join(' ')"
+TEXTS = "[...document.querySelectorAll('.text')].map(one => one.textContent).join(' ')"
 FOCUS = "document.activeElement"
 
 Picture = Callable[[str, int], None]

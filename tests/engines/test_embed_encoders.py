@@ -86,6 +86,21 @@ def test_rows_are_equal_at_any_batch_size(name: str, folder: Folder, waves: Wave
         assert not made.device_use().one_by_one
 
 
+def test_memory_that_does_not_suffice_is_halved(folder: Folder, waves: Waves) -> None:
+    made = engine(folder("hubert"), batch_size=8)
+    expected = vectors(made, waves)
+    features = made._extractor.encoder.features
+
+    def crowded(stretches: Any) -> Any:
+        if len(stretches) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return features(stretches)
+
+    made._extractor.encoder.features = crowded
+    assert distance(vectors(made, waves), expected) < 1e-4
+    assert made.device_use().batch_size == 2
+
+
 class Padded:
     """An encoder whose frames depend on the padding of their batch."""
 
