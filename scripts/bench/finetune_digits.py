@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """What `speechkit finetune` teaches Whisper tiny.en of spoken digits, and what it forgets.
 
-    scripts/bench/finetune_digits.py [--data DATA] [--runs full lora] [--steps 60]
+    scripts/bench/finetune_digits.py [--data DATA] [--runs full lora] [--steps 80]
         [--test-speakers lucas nicolas] [--held-out 400] [OPTION...]
 
 The other speakers of the four are trained on: the share of the test speakers' digits that `asr`
@@ -36,7 +36,7 @@ def main() -> None:
     parser = benchlib.parser(__doc__, data=benchlib.DATA)
     parser.add_argument("--model", type=Path, default=MODELS / "tiny.en-hf")
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS))
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--test-speakers", nargs="+", choices=SPEAKERS, default=SPEAKERS[2:])
     parser.add_argument("--held-out", type=int, default=400, help="digits to test with")
     options, more = parser.parse_known_args()
