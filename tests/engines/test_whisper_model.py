@@ -101,6 +101,10 @@ def test_waveforms_are_encoded_as_their_features(
     ahead, later = backend.encode(backend.features([waveform]), 1), backend.encode(padded, 1)
     torch.testing.assert_close(ahead, later)
     assert backend.parts.keys() == {"features", "encoder"}
+    another: Any = registry.create("asr", "whisper", model=str(untrained["whisper"]), language="en")
+    assert another._backend is backend
+    assert not backend.parts  # those of another engine aren't counted
+    backend.encode(padded, 1)
     backend._first_window()
     assert not backend.parts
 

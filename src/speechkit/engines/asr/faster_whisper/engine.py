@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +85,7 @@ class CTranslate2Backend:
         self._stopwatch = Stopwatch()
 
     @property
-    def parts(self) -> Mapping[str, float]:
+    def parts(self) -> dict[str, float]:
         return self._stopwatch.parts
 
     def batch_size(self, beams: int, tried: int = 0) -> int:

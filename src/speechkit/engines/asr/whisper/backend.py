@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -52,8 +52,8 @@ class Backend(Protocol):
 
     ``chunk``: seconds of the longest clip. ``context``: seconds of the clips that a fine-tune has
     learnt, which are encoded in a window of just that length; 0 where it states none. ``longest``
-    in tokens. ``detects``: it can detect the language. ``parts``:
-    the seconds of its work so far, by part: features, encoder, decoder, alignment.
+    in tokens. ``detects``: it can detect the language. ``parts``: the seconds of its work for the
+    engine that has it, by part: features, encoder, decoder, alignment.
     ``windows_a_row``: it decodes so many windows in a call for each that it decodes at once, the
     next where one has ended.
     """
@@ -68,7 +68,7 @@ class Backend(Protocol):
     windows_a_row: int
 
     @property
-    def parts(self) -> Mapping[str, float]: ...
+    def parts(self) -> dict[str, float]: ...
 
     def batch_size(self, beams: int, tried: int = 0) -> int:
         """The number of windows decoded at once that fit in the device's free memory.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -83,7 +83,7 @@ class TorchBackend:
             self._warming.start()
 
     @property
-    def parts(self) -> Mapping[str, float]:
+    def parts(self) -> dict[str, float]:
         return self._stopwatch.parts
 
     def batch_size(self, beams: int, tried: int = 0) -> int:

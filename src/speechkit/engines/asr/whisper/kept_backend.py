@@ -19,7 +19,8 @@ _kept: dict[Key, Backend] = {}  # one at most
 def kept(build: Callable[[WhisperOptions], Backend], options: WhisperOptions) -> Backend:
     """The last backend, if it is of the same model, unchanged, on the same device; else a new one.
 
-    The last one is freed before another is built. Raise as ``build``.
+    The last one is freed before another is built. Its parts are counted from here on. Raise as
+    ``build``.
     """
     files = sorted(path for path in Path(options.model).glob("*") if path.is_file())
     stamps = tuple((path.name, file_stamp(str(path))) for path in files)
@@ -27,4 +28,6 @@ def kept(build: Callable[[WhisperOptions], Backend], options: WhisperOptions) ->
     if key not in _kept:
         _kept.clear()
         _kept[key] = build(options)
-    return _kept[key]
+    backend = _kept[key]
+    backend.parts.clear()
+    return backend
