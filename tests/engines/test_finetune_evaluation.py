@@ -188,6 +188,7 @@ def summary_of(folder: Path, before: Measured, after: Measured, evaluation: str)
         model="base: *my* model",
         utterances=3,
         usable=2,
+        timed=1,
         trained=1,
         skipped={"no_text": 1},
         failed={"AudioEmpty": 1},
@@ -250,7 +251,8 @@ def test_the_card_says_what_was_learnt_and_forgotten(tmp_path: Path) -> None:
     assert result["dataset"]["name"] == strange
     assert result["metrics"][0] == {"type": "wer", "value": 0.02}
     for part in (
-        "Of 3 utterances, 2 could be trained on, 0.50 hours of speech, and 1 were",
+        "Of 3 utterances, 2 could be trained on, 0.50 hours of speech, and 1 were. "
+        "Of those that could, 1 had the times of their words or segments.",
         "- `no_text`: 1\n- `AudioEmpty`: 1",
         "| evaluation | 5 | 1 | 20.00 | 2.00 | 1.00 | 1.00 |",
         "20.00 | 25.00 | 10.00 | 12.50 |",

@@ -39,6 +39,8 @@ class FinetuneReport(SummaryReport[FinetuneSummary]):
     def _data(self) -> Iterator[str]:
         summary = self.summary
         yield f"  trained on {summary.trained} of {counted(summary.utterances, 'utterance')}"
+        if summary.timed:
+            yield f"  times were learnt from {counted(summary.timed, 'utterance')}"
         if unused := summary.usable - summary.trained - sum(summary.failed.values()):
             yield f"  {unused} were never drawn; more --steps would use all"
         if summary.skipped:

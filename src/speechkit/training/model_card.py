@@ -78,7 +78,8 @@ def _introduction(summary: FinetuneSummary, measured: Measured | None) -> Iterat
     yield (
         f"{_code(summary.model)}, trained by speechkit in {step} steps. Of {summary.utterances} "
         f"utterances, {summary.usable} could be trained on, {summary.audio_seconds / 3600:.2f} "
-        f"hours of speech, and {summary.trained} were."
+        f"hours of speech, and {summary.trained} were. Of those that could, {summary.timed} had "
+        "the times of their words or segments."
     )
     left_out = {**summary.skipped, **summary.failed}
     if left_out:

@@ -68,21 +68,23 @@ class Pace:
 class FinetuneSummary:
     """The closing account of a training. Times and audio in seconds, memory in bytes.
 
-    Of the ``utterances`` of the input, ``usable`` could be trained on and ``trained`` were;
-    ``skipped``: the others, by reason; ``failed``: those that couldn't be loaded later, by type of
-    error. ``unaugmented``: examples whose augmentation failed. ``steps`` of ``planned`` were done,
-    and ``ended`` says why no more: "steps" or "patience"; ``skipped_steps`` of them changed
-    nothing, and ``returns`` to a former checkpoint were needed. ``before``, ``best`` and ``last``:
-    what evaluations have measured, None without; ``best_model``, ``last_model``: the folders.
-    ``context``: of a window of the encoder. ``export``: the proof of the model for another engine.
-    ``train_seconds`` and ``evaluation_seconds``: of all runs of this training. ``pace``: of the
-    last one. ``hint``: how it could be faster, as a sentence.
+    Of the ``utterances`` of the input, ``usable`` could be trained on, ``timed`` of them with the
+    times of their words or segments, and ``trained`` were; ``skipped``: the others, by reason;
+    ``failed``: those that couldn't be loaded later, by type of error. ``unaugmented``: examples
+    whose augmentation failed. ``steps`` of ``planned`` were done, and ``ended`` says why no more:
+    "steps" or "patience"; ``skipped_steps`` of them changed nothing, and ``returns`` to a former
+    checkpoint were needed. ``before``, ``best`` and ``last``: what evaluations have measured, None
+    without; ``best_model``, ``last_model``: the folders. ``context``: of a window of the encoder.
+    ``export``: the proof of the model for another engine. ``train_seconds`` and
+    ``evaluation_seconds``: of all runs of this training. ``pace``: of the last one. ``hint``: how
+    it could be faster, as a sentence.
     """
 
     output: str
     model: str
     utterances: int
     usable: int
+    timed: int
     trained: int
     skipped: dict[str, int]
     failed: dict[str, int]
@@ -167,6 +169,7 @@ def summarised(
         model=options.model,
         utterances=data.count,
         usable=len(data.utterances),
+        timed=data.timed,
         trained=sum(count > 0 for count in state.used),
         skipped=data.reasons,
         failed=dict(kinds.most_common()),
