@@ -93,7 +93,7 @@ def test_an_output_and_the_texts_beside_it(env: dict[str, str], talk: Path, tmp_
     assert summary["exit_code"] == 0
     silence = sum(event["end"] - event["start"] for event in final if event["type"] == "gap")
     assert summary["gaps"] == {"silence": pytest.approx(silence)}
-    assert 0 < summary["latency"]["p50"] <= summary["latency"]["p90"] < 1.5
+    assert 0 < summary["latency"]["p50"] <= summary["latency"]["p90"] < 2.5
     assert summary["clock"] == "audio"
     events, subtitles = out.read_bytes(), (texts / "coffee.srt").read_text()
     again = stream(env, *command, "-f", "srt", "-f", "vtt")
@@ -162,21 +162,21 @@ def test_a_signal_leaves_a_stream_with_an_output_to_the_next_run(
     assert not leftover.parent.exists()
     assert records(whole)[-1]["seconds"] == 4.765, "the audio of no stream that can be continued"
     with Live(tmp_path, env, *raw, "-o", out) as live:
-        live.stdin.write(pcm[:60_001])  # an odd number
+        live.stdin.write(pcm[:118_001])  # an odd number
         until(lambda: part_of(out).exists() and part_of(out).read_bytes().count(b"\n") > 1)
         second = stream(env, *raw, "-o", out, stdin=pcm, code=2)
         assert "another run is writing this output" in second.err
         live.process.send_signal(signal.SIGTERM)
         done = live.end()
     assert done.code == 75
-    assert "stopped by a signal after 1.5 s of audio; run the same command again" in done.err
+    assert "stopped by a signal after 3.5 s of audio; run the same command again" in done.err
     assert sorted(path.name for path in folder.iterdir()) == [
         *("events.jsonl.audio", "events.jsonl.part")
     ]
     other = stream(env, *raw, "-o", out, "--pause", 0.5, code=2)
     assert "unfinished run with pause 0.4, now 0.5; finish that one" in other.err
     assert "--restart" in other.err
-    again = stream(env, *raw, "-o", out, stdin=pcm[60_000:])
+    again = stream(env, *raw, "-o", out, stdin=pcm[118_000:])
     assert "of it were heard by an earlier run" in again.err
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -190,14 +190,14 @@ def test_a_signal_leaves_a_stream_with_an_output_to_the_next_run(
 def test_a_source_that_breaks_off(env: dict[str, str], talk: Path, tmp_path: Path) -> None:
     """What came before is out, and the end says why; so does every further run."""
     broken, out = tmp_path / "broken.flac", tmp_path / "events.jsonl"
-    broken.write_bytes(talk.read_bytes()[:50_000])
+    broken.write_bytes(talk.read_bytes()[:75_000])
     for _ in range(2):
         done = stream(env, broken, "-o", out, code=1)
-        assert "broken.flac: 4.76 s expected, only 2.56 s there" in done.err
+        assert "broken.flac: 4.76 s expected, only 4.10 s there" in done.err
     *final, end = kept(records(out))
     assert [event["type"] for event in final].count("final") > 2
     assert end["error"] in done.err
-    assert 2 < end["seconds"] < 4
+    assert end["seconds"] == 4.096
 
 
 def test_a_terminal_shows_a_line_that_rewrites_itself(env: dict[str, str], talk: Path) -> None:

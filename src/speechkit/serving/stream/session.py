@@ -135,7 +135,8 @@ class LiveSession:
         """A hypothesis while somebody speaks, of which some words are final."""
         hypothesis = self._hypothesis(begin, end, ended=False)
         seconds = end / SAMPLE_RATE
-        count = final_words(hypothesis, self._state.previous, seconds, self._options)
+        start = begin / SAMPLE_RATE
+        count = final_words(hypothesis, self._state.previous, start, seconds, self._options)
         final, rest = hypothesis.words[:count], hypothesis.words[count:]
         yield from self._settle(final, hypothesis)
         if rest or self._state.previous:
