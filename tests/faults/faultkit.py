@@ -75,8 +75,10 @@ class Run:
         return self.process.poll() is not None
 
     def workers(self) -> list[psutil.Process]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            return psutil.Process(self.process.pid).children()
+        with contextlib.suppress(OSError, psutil.NoSuchProcess):
+            threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+            children = " ".join((thread / "children").read_text() for thread in threads)
+            return [psutil.Process(int(child)) for child in children.split()]
         return []
 
     def survivors(self) -> list[int]:
@@ -89,7 +91,7 @@ class Run:
         return found
 
     def assert_no_survivors(self, seconds: float = 5.0) -> None:
-        until(lambda: not self.survivors(), seconds, "a worker outlived its run")
+        until(lambda: not self.survivors(), seconds, "a worker outlived its run", every=0.05)
 
 
 def environment(mark: str) -> dict[str, str]:
