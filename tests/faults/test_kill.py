@@ -15,7 +15,7 @@ import pytest
 from faultkit import Run, Unbroken, kill_in_mid_run, run
 
 from audiokit import cut_speech
-from runkit import entries, records, tree, until, write_manifest
+from runkit import entries, tree, until, write_manifest
 
 DYING = (sys.executable, "-m", "dying")
 
@@ -68,7 +68,6 @@ class Killer:
         ("silero", ("workers", "results")),
         ("validate", ("workers", "results", "publishing")),
         ("asr", ("workers", "results")),
-        ("whisper", ("workers", "results")),  # the batches are the same, or floats would differ
     ],
 )
 def test_kills_in_all_phases_of_a_run(
@@ -92,13 +91,16 @@ def test_kills_in_all_phases_of_a_run(
 
 
 @pytest.mark.slow
-def test_a_kill_of_a_nemo_run(nemos: dict[str, Path], held_out: Path, tmp_path: Path) -> None:
-    lines = records(held_out)
-    many = write_manifest(tmp_path / "many.jsonl", [lines[i % len(lines)] for i in range(100)])
-    command = ["asr", many, "--engine", "nemo", "--model", nemos["ctc"], "--words", "--workers", 1]
+def test_a_kill_of_a_run_in_batches(untrained: dict[str, Path], tmp_path: Path) -> None:
+    """They are formed of the same utterances again, so that not even a float differs. What is
+    doubted, as here all is, is not sampled: CTranslate2 seeds its generator once in a process."""
+    speech = cut_speech(tmp_path / "speech", 60, longest=1.6, seed=2)
+    model = ["--engine", "faster-whisper", "--model", untrained["faster-whisper"]]
+    options = ["--language", "en", "--temperature", 0, "--words", "--workers", 1]
+    command = ["asr", speech, *model, *options]
     unbroken, out = tmp_path / "unbroken.jsonl", tmp_path / "out.jsonl"
     assert run(tmp_path, *command, "-o", unbroken).code == 0
-    kill_in_mid_run(tmp_path, *command, out=out)
+    kill_in_mid_run(tmp_path, *command, out=out, done=10)
     assert run(tmp_path, *command, "-o", out).code == 0
     assert out.read_bytes() == unbroken.read_bytes()
 
@@ -162,14 +164,14 @@ def _some(steps: int, count: int, rng: random.Random) -> range:
 @pytest.mark.slow
 def test_a_kill_of_an_s2s_run(s2s_models: Path, tmp_path: Path) -> None:
     """The audio is that of a run that was never killed, and nothing else lies beside it."""
-    lines = [{"id": f"{n % 7}/{n}", "units": [n % 50, (n + 7) % 50] * 10} for n in range(160)]
+    lines = [{"id": f"{n % 7}/{n}", "units": [n % 50, (n + 7) % 50] * 10} for n in range(70)]
     units = write_manifest(tmp_path / "units.jsonl", lines)
     folder = tmp_path / "speech"
     vocoder = ["--vocoder", s2s_models / "vocoder" / "g.pt", "--output-dir", folder]
     command = ["s2s", units, "--from-units", *vocoder]
     assert run(tmp_path, *command).code == 0
     unbroken = folder.rename(tmp_path / "unbroken")
-    kill_in_mid_run(tmp_path, *command, out=folder / "s2s.jsonl")
+    kill_in_mid_run(tmp_path, *command, out=folder / "s2s.jsonl", done=15)
     assert run(tmp_path, *command).code == 0
     assert tree(folder) == tree(unbroken)
-    assert len(tree(folder)) == 163
+    assert len(tree(folder)) == 73
