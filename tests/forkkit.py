@@ -52,6 +52,19 @@ def hold() -> Callable[[], None]:
     return release
 
 
+def shared(name: str, make: Callable[[Path], object]) -> Path:
+    """The folder of this name, which one of a test run's processes makes for all."""
+    folder = Path(os.environ[FOLDER]) / name
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            unfinished = folder.with_suffix(".new")
+            unfinished.mkdir()
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
 @cache
 def server(*engine: str) -> str:
     """The address of the process that forks all that is light, or the workers of an engine."""

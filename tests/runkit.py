@@ -27,8 +27,10 @@ def part_of(out: Path) -> Path:
 
 def entries(out: Path) -> int:
     """Utterances answered so far in an unfinished output, whose first line is the run's own."""
-    part = part_of(out)
-    return max(0, part.read_bytes().count(b"\n") - 1) if part.exists() else 0
+    try:
+        return max(0, part_of(out).read_bytes().count(b"\n") - 1)
+    except FileNotFoundError:
+        return 0
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -3,9 +3,7 @@ what is asked of any engine."""
 
 from __future__ import annotations
 
-import fcntl
 import math
-import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,17 +12,6 @@ import forkkit
 from audiokit import EXAMPLES
 
 VARIANT = re.compile(r"\(\d+\)$")  # "the(2)" is the second pronunciation of "the"
-
-
-def _made() -> Path:
-    """The model's folder, one for all processes of a test run."""
-    folder = Path(os.environ[forkkit.FOLDER]) / "sphinx"
-    with open(folder.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            folder.mkdir()
-            _make(folder)
-    return folder
 
 
 def _make(folder: Path) -> None:
@@ -51,4 +38,5 @@ def _language_model(words: list[str]) -> str:
     )
 
 
-QUICK = ("--engine", "pocketsphinx", "--model", str(_made()))  # options of asr
+MODEL = forkkit.shared("sphinx", _make)
+QUICK = ("--engine", "pocketsphinx", "--model", str(MODEL))  # options of asr

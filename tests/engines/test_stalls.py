@@ -18,27 +18,34 @@ from runkit import records, write_manifest
 from speechkit.engines.protocols import SAMPLE_RATE
 
 CULPRIT = 12432  # samples
-MODEL = ("--language", "en", "--temperature", "0", "--workers", "1", "--time-limit", "1")
+ENGINE = ("--engine", "stalling", "--workers", "1", "--time-limit", "1")
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def run(untrained: dict[str, Path], tmp_path: Path) -> Run:
-    """Over 40 utterances and, among them, a culprit, on which the model hangs."""
-    files = sorted(cut_speech(tmp_path / "speech", 40, longest=0.7, seed=8).glob("*/*.wav"))
-    lines = [{"id": path.stem, "audio_filepath": str(path)} for path in files]
+def run(tmp_path: Path) -> Run:
+    """Over 40 utterances and, among them, a culprit, on which the engine hangs."""
+    speech = cut_speech(tmp_path / "speech", 40, longest=0.7, seed=8)
     sound = 0.01 * np.random.default_rng(1).standard_normal(CULPRIT)
     soundfile.write(tmp_path / "culprit.wav", sound, SAMPLE_RATE)
-    lines.insert(20, {"id": "culprit", "audio_filepath": "culprit.wav"})
+    files = sorted(speech.glob("*/*.wav"))
+    files.insert(20, tmp_path / "culprit.wav")
+    lines = [
+        {
+            "id": path.stem,
+            "audio_filepath": str(path),
+            "duration": soundfile.info(path).duration,  # or a stall would be waited for longer
+        }
+        for path in files
+    ]
     manifest = write_manifest(tmp_path / "in.jsonl", lines)
     site = entrypointkit.declare(tmp_path / "site", "stalling", {"stalling": "stalling:INFO"})
-    path = entrypointkit.path(site, Path(__file__).parent)
+    path = entrypointkit.path(site, Path(__file__).parent, Path(entrypointkit.__file__).parent)
 
     def start(samples: int, out: Path) -> subprocess.CompletedProcess[str]:
-        model = ("--engine", "stalling", "--model", untrained["faster-whisper"])
         return subprocess.run(
-            [sys.executable, "-m", "speechkit", "asr", manifest, *model, *MODEL, "-o", out],
+            [sys.executable, "-m", "speechkit", "asr", manifest, *ENGINE, "-o", out],
             env={**os.environ, **path, "STALLING_SAMPLES": str(samples)},
             capture_output=True,
             text=True,
@@ -49,7 +56,6 @@ def run(untrained: dict[str, Path], tmp_path: Path) -> Run:
     return start
 
 
-@pytest.mark.slow
 def test_a_stall_ends_the_run_with_its_stacks_and_then_costs_one_utterance(
     run: Run, tmp_path: Path
 ) -> None:

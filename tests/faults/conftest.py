@@ -11,8 +11,8 @@ from sphinxkit import QUICK
 
 @pytest.fixture(scope="session")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """320 short utterances."""
-    return cut_speech(tmp_path_factory.mktemp("speech"), 320, longest=1.6, seed=2)
+    """160 short utterances."""
+    return cut_speech(tmp_path_factory.mktemp("speech"), 160, longest=1.6, seed=2)
 
 
 @pytest.fixture(scope="session")
@@ -51,14 +51,3 @@ def validate(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken
 def asr(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
     folder = tmp_path_factory.mktemp("asr")
     return _unbroken(folder, "asr", few, *QUICK, "--workers", 2)
-
-
-@pytest.fixture(scope="session")
-def whisper(untrained: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
-    """Of 120 short utterances. What is doubted, as here all is, is not sampled: CTranslate2 seeds
-    its generator once in a process."""
-    folder = tmp_path_factory.mktemp("whisper")
-    speech = cut_speech(folder / "speech", 120, longest=1.6, seed=2)
-    model = ["--engine", "faster-whisper", "--model", untrained["faster-whisper"]]
-    options = ["--language", "en", "--temperature", 0, "--words", "--workers", 2]
-    return _unbroken(folder, "asr", speech, *model, *options)

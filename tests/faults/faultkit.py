@@ -75,8 +75,10 @@ class Run:
         return self.process.poll() is not None
 
     def workers(self) -> list[psutil.Process]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            return psutil.Process(self.process.pid).children()
+        with contextlib.suppress(OSError, psutil.NoSuchProcess):
+            threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+            children = " ".join((thread / "children").read_text() for thread in threads)
+            return [psutil.Process(int(child)) for child in children.split()]
         return []
 
     def survivors(self) -> list[int]:
@@ -89,7 +91,7 @@ class Run:
         return found
 
     def assert_no_survivors(self, seconds: float = 5.0) -> None:
-        until(lambda: not self.survivors(), seconds, "a worker outlived its run")
+        until(lambda: not self.survivors(), seconds, "a worker outlived its run", every=0.05)
 
 
 def environment(mark: str) -> dict[str, str]:
@@ -113,9 +115,9 @@ def _judge(err: str) -> None:
     assert "internal error" not in err, err
 
 
-def kill_in_mid_run(folder: Path, *args: object, out: Path) -> None:
-    """Leaves the part of a run that was killed with over fifty utterances done. The run, and its
-    workers, are forks."""
+def kill_in_mid_run(folder: Path, *args: object, out: Path, done: int = 50) -> None:
+    """Leaves the part of a run that was killed with more utterances done than that. The run, and
+    its workers, are forks."""
     words = [*map(str, args), "-o", str(out)]
     command = [forkkit.server(*forkkit.heavy_engine(words)), *words]
     log = folder / "killed.err"
@@ -123,7 +125,7 @@ def kill_in_mid_run(folder: Path, *args: object, out: Path) -> None:
         with open(os.devnull, "r+b") as nothing, open(log, "wb") as err:
             standard = {0: nothing.fileno(), 1: nothing.fileno(), 2: err.fileno()}
             going = forkkit.Fork(forkkit.server(), command, os.environ, folder, standard)
-        until(lambda: entries(out) > 50 or out.exists(), 120)
+        until(lambda: entries(out) > done or out.exists(), 120)
         going.kill()
         code = going.wait(120)
         _judge(log.read_text())

@@ -49,23 +49,23 @@ def test_kills_of_a_run_and_of_its_publication(
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     folder, whole = tmp_path / "vectors", tmp_path / "whole"
-    embed(speech, whole, shard_rows=100)
+    embed(speech, whole, shard_rows=50)
     command = ["embed", speech, "--engine", "spectral", "--output-dir", folder]
-    command += ["--shard-rows", 100, "--workers", 1]
+    command += ["--shard-rows", 50, "--workers", 1]
     rng = random.Random(seed)
-    for after in (1, 150):
+    for after in (1, 80):
         going = Run(tmp_path, *command)
         until(lambda after=after: entries(folder / INDEX) >= after)
         going.process.kill()
         assert going.wait().code == -signal.SIGKILL
-        assert entries(folder / INDEX) < 320
+        assert entries(folder / INDEX) < 160
     for after in (1, 40):
         step = f"p{rng.randrange(after, 3 * after)}"
         killed = Run(tmp_path, step, *command, command=DYING).wait()
         assert killed.code == -signal.SIGKILL, killed.err
         assert part_of(folder / INDEX).exists()
         assert not (folder / INDEX).exists()
-    assert embed(speech, folder, shard_rows=100).done == 0
+    assert embed(speech, folder, shard_rows=50).done == 0
     assert tree(folder) == tree(whole)
 
 

@@ -4,113 +4,103 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import sys
-from collections import Counter
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from faultkit import Run, Unbroken, kill_in_mid_run, run
 
 from audiokit import cut_speech
-from runkit import entries, records, tree, write_manifest
+from runkit import entries, tree, until, write_manifest
 
 DYING = (sys.executable, "-m", "dying")
 
 
-def _kill_often(unbroken: Unbroken, folder: Path, kills: int, seed: int) -> Counter[str]:
-    """Kills runs at random moments, resuming each; what each kill hit.
+#: What a run comes to, and for how many seconds at most it goes on then until it is killed.
+PHASES = {"start": 0.6, "workers": 0.2, "results": 0.05, "publishing": 0.0}
 
-    "working": a worker process was there; "some done", "all done": so was a part with that in it.
-    """
-    rng = random.Random(seed)
-    out = folder / "out.jsonl"
-    command = (*unbroken.args, "-o", out)
-    start_up = Run(folder, "--version").wait().seconds + 0.3
-    moments: Counter[str] = Counter()
-    for _ in range(4 * kills):
-        if moments["kills"] == kills:
-            break
-        before = entries(out)
-        if before == unbroken.utterances:  # it only has to publish: from here on a new run
-            assert run(folder, *command).code == 0
-            assert out.read_bytes() == unbroken.output
-            out.unlink()
-            before = 0
-        left = 1 - before / unbroken.utterances
-        going = Run(folder, *command)
-        work = max(0.2, unbroken.result.seconds - start_up)
-        working = False
-        earliest = rng.choice([0.1, start_up])
-        if not going.finishes_within(rng.uniform(earliest, start_up + left * work)):
-            working = bool(going.workers())
-            going.process.kill()
+
+@dataclass
+class Killer:
+    """Kills runs, each of which goes on with the output of the one before."""
+
+    unbroken: Unbroken
+    folder: Path
+    chance: random.Random
+
+    def __post_init__(self) -> None:
+        self.out = self.folder / "out.jsonl"
+        self.command = (*self.unbroken.args, "-o", self.out)
+
+    def kills_in(self, phase: str) -> bool:
+        """Whether the run was not faster."""
+        before = entries(self.out)
+        left = self.unbroken.utterances - before
+        more = before + self.chance.randrange(1, max(2, left // 2))
+        going = Run(self.folder, *self.command)
+        has_come = {
+            "start": lambda: True,
+            "workers": going.workers,
+            "results": lambda: entries(self.out) >= more,
+            "publishing": lambda: self.out.exists() or entries(self.out) == before + left,
+        }[phase]
+        until(lambda: has_come() or going.process.poll() is not None, every=0.002)
+        time.sleep(PHASES[phase] * self.chance.random())
+        going.process.kill()
         code = going.wait().code
-        if code == 0:  # it was faster than the kill
-            assert out.read_bytes() == unbroken.output
-            out.unlink()
-            continue
-        assert code == -9
-        moments["working"] += working
+        if code == 0:
+            return False
+        assert code == -signal.SIGKILL
         going.assert_no_survivors()
-        moments["kills"] += 1
-        if not out.exists():
-            after = entries(out)
-            assert after >= before, "a kill has cost results"
-            moments["some done"] += 0 < after < unbroken.utterances
-            moments["all done"] += after == unbroken.utterances
-    assert moments["kills"] == kills
-    last = run(folder, *command)
+        assert self.out.exists() or entries(self.out) >= before, "a kill has cost results"
+        return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "phases"),
+    [
+        ("ten", ("start", "workers", "results", "results", "results", "publishing")),
+        ("silero", ("workers", "results")),
+        ("validate", ("workers", "results", "publishing")),
+        ("asr", ("workers", "results")),
+    ],
+)
+def test_kills_in_all_phases_of_a_run(
+    name: str, phases: Sequence[str], seed: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    unbroken: Unbroken = request.getfixturevalue(name)
+    killer = Killer(unbroken, tmp_path, random.Random(seed))
+    for phase in phases:
+        for _ in range(5):
+            if killer.kills_in(phase):
+                break
+            assert killer.out.read_bytes() == unbroken.output
+            killer.out.unlink()
+        else:
+            pytest.fail(f"no run was slow enough to be killed in its {phase}")
+    last = run(tmp_path, *killer.command)
     assert last.code == 0, last.err
-    assert out.read_bytes() == unbroken.output
-    assert sorted(p.name for p in folder.iterdir() if p.is_file()) == [
-        ".out.jsonl.run.json",
-        "out.jsonl",
-    ]
-    print(dict(moments))
-    return moments
+    assert killer.out.read_bytes() == unbroken.output
+    left = sorted(path.name for path in tmp_path.iterdir() if path.is_file())
+    assert left == [".out.jsonl.run.json", "out.jsonl"]
 
 
 @pytest.mark.slow
-def test_20_kills_of_a_vad_run(ten: Unbroken, seed: int, tmp_path: Path) -> None:
-    assert ten.utterances >= 300
-    moments = _kill_often(ten, tmp_path, kills=20, seed=seed)
-    assert moments["working"] >= 4, moments
-    assert moments["some done"] >= 2, moments
-
-
-@pytest.mark.slow
-def test_kills_of_silero(silero: Unbroken, seed: int, tmp_path: Path) -> None:
-    moments = _kill_often(silero, tmp_path, kills=6, seed=seed)
-    assert moments["working"] >= 1, moments
-
-
-@pytest.mark.slow
-def test_kills_of_a_validate_run(validate: Unbroken, seed: int, tmp_path: Path) -> None:
-    moments = _kill_often(validate, tmp_path, kills=3, seed=seed)
-    assert moments["working"] >= 1, moments
-
-
-@pytest.mark.slow
-def test_kills_of_an_asr_run(asr: Unbroken, seed: int, tmp_path: Path) -> None:
-    moments = _kill_often(asr, tmp_path, kills=3, seed=seed)
-    assert moments["working"] >= 1, moments
-
-
-@pytest.mark.slow
-def test_kills_of_a_whisper_run(whisper: Unbroken, seed: int, tmp_path: Path) -> None:
-    """What ran in batches is formed of the same batches again, so that not even a float differs."""
-    moments = _kill_often(whisper, tmp_path, kills=4, seed=seed)
-    assert moments["working"] >= 1, moments
-
-
-@pytest.mark.slow
-def test_a_kill_of_a_nemo_run(nemos: dict[str, Path], held_out: Path, tmp_path: Path) -> None:
-    lines = records(held_out)
-    many = write_manifest(tmp_path / "many.jsonl", [lines[i % len(lines)] for i in range(100)])
-    command = ["asr", many, "--engine", "nemo", "--model", nemos["ctc"], "--words", "--workers", 1]
+def test_a_kill_of_a_run_in_batches(untrained: dict[str, Path], tmp_path: Path) -> None:
+    """They are formed of the same utterances again, so that not even a float differs. What is
+    doubted, as here all is, is not sampled: CTranslate2 seeds its generator once in a process."""
+    speech = cut_speech(tmp_path / "speech", 60, longest=1.6, seed=2)
+    model = ["--engine", "faster-whisper", "--model", untrained["faster-whisper"]]
+    options = ["--language", "en", "--temperature", 0, "--words", "--workers", 1]
+    command = ["asr", speech, *model, *options]
     unbroken, out = tmp_path / "unbroken.jsonl", tmp_path / "out.jsonl"
     assert run(tmp_path, *command, "-o", unbroken).code == 0
-    kill_in_mid_run(tmp_path, *command, out=out)
+    kill_in_mid_run(tmp_path, *command, out=out, done=10)
     assert run(tmp_path, *command, "-o", out).code == 0
     assert out.read_bytes() == unbroken.read_bytes()
 
@@ -148,8 +138,8 @@ def test_a_kill_at_each_step_of_the_files(flow: str, seed: int, tmp_path: Path) 
     assert out.read_bytes() == expected
     steps, publishing = map(int, alive.err.splitlines()[-1].split())
     rng = random.Random(seed)
-    late = [f"p{number}" for number in _some(publishing, 4, rng)]
-    some = [*_some(steps, 2, rng), *late]
+    late = [f"p{number}" for number in _some(publishing, 3, rng)]
+    some = [*_some(steps - publishing, 1, rng), *late]
     print(f"{steps} steps, {publishing} of them when it publishes: {some}")
     killed = 0
     for step in some:
@@ -174,14 +164,14 @@ def _some(steps: int, count: int, rng: random.Random) -> range:
 @pytest.mark.slow
 def test_a_kill_of_an_s2s_run(s2s_models: Path, tmp_path: Path) -> None:
     """The audio is that of a run that was never killed, and nothing else lies beside it."""
-    lines = [{"id": f"{n % 7}/{n}", "units": [n % 50, (n + 7) % 50] * 10} for n in range(160)]
+    lines = [{"id": f"{n % 7}/{n}", "units": [n % 50, (n + 7) % 50] * 10} for n in range(70)]
     units = write_manifest(tmp_path / "units.jsonl", lines)
     folder = tmp_path / "speech"
     vocoder = ["--vocoder", s2s_models / "vocoder" / "g.pt", "--output-dir", folder]
     command = ["s2s", units, "--from-units", *vocoder]
     assert run(tmp_path, *command).code == 0
     unbroken = folder.rename(tmp_path / "unbroken")
-    kill_in_mid_run(tmp_path, *command, out=folder / "s2s.jsonl")
+    kill_in_mid_run(tmp_path, *command, out=folder / "s2s.jsonl", done=15)
     assert run(tmp_path, *command).code == 0
     assert tree(folder) == tree(unbroken)
-    assert len(tree(folder)) == 163
+    assert len(tree(folder)) == 73

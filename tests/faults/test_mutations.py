@@ -8,6 +8,8 @@ import random
 import shutil
 import struct
 from collections import Counter
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -103,20 +105,33 @@ def spoilt(seed: int, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, l
     return folder, good
 
 
+STAGES = {"manifest": ["manifest"], "vad": ["vad"], "silero": ["vad", "--engine", "silero"]}
+
+
+@pytest.fixture(scope="module")
+def output(
+    spoilt: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """``output("vad")``: what the stage makes of the folder."""
+
+    @cache
+    def make(stage: str) -> Path:
+        folder = tmp_path_factory.mktemp(stage)
+        out = folder / "out.jsonl"
+        result = run(folder, *STAGES[stage], spoilt[0], "-o", out)
+        assert result.code == 3, result.err
+        return out
+
+    return make
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["manifest", "vad", "silero"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_every_file_is_accounted_for(
-    stage: str, spoilt: tuple[Path, list[str]], tmp_path: Path
+    stage: str, spoilt: tuple[Path, list[str]], output: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder, good = spoilt
-    command = {
-        "manifest": ["manifest"],
-        "vad": ["vad"],
-        "silero": ["vad", "--engine", "silero"],
-    }[stage]
-    out, clean = tmp_path / "out.jsonl", tmp_path / "clean.jsonl"
-    result = run(tmp_path, *command, folder, "-o", out)
-    assert result.code == 3, result.err
+    command, out, clean = STAGES[stage], output(stage), tmp_path / "clean.jsonl"
     assert run(tmp_path, *command, *good, "-o", clean).code == 0
     found = {record["audio_filepath"]: record for record in records(out)}
     names = [record["audio_filepath"] for record in records(out)]
@@ -154,12 +169,10 @@ def test_every_file_is_accounted_for(
 
 
 @pytest.mark.slow
-def test_through_vad_and_asr(spoilt: tuple[Path, list[str]], tmp_path: Path) -> None:
+def test_through_vad_and_asr(output: Callable[[str], Path], tmp_path: Path) -> None:
     """A dozen survivors, a dozen that fail, the errors carried along, and the score counts them."""
-    folder, _ = spoilt
-    found, some, out = tmp_path / "vad.jsonl", tmp_path / "some.jsonl", tmp_path / "asr.jsonl"
-    assert run(tmp_path, "vad", folder, "-o", found).code == 3
-    lines = found.read_bytes().splitlines(keepends=True)
+    some, out = tmp_path / "some.jsonl", tmp_path / "asr.jsonl"
+    lines = output("vad").read_bytes().splitlines(keepends=True)
     failed = [line for line in lines if b'"error": {' in line][::12]
     decoded = [line for line in lines if b'"error": {' not in line and b"/bad/" in line][::12]
     some.write_bytes(b"".join(failed + decoded))

@@ -97,17 +97,23 @@ def test_a_line_glued_to_another_is_computed_again(
     assert _finish(tmp_path, glued, lines) == 38
 
 
+@pytest.fixture(scope="module")
+def left(ten: Unbroken, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The part of a run that was killed."""
+    folder = tmp_path_factory.mktemp("left")
+    kill_in_mid_run(folder, *ten.args, out=folder / "out.jsonl")
+    return part_of(folder / "out.jsonl").read_bytes()
+
+
 @pytest.mark.parametrize("harm", ["torn", "spoilt", "header only", "empty"])
-def test_the_command_goes_on(harm: str, ten: Unbroken, tmp_path: Path) -> None:
+def test_the_command_goes_on(harm: str, ten: Unbroken, left: bytes, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    kill_in_mid_run(tmp_path, *ten.args, out=out)
-    data = part_of(out).read_bytes()
-    middle = len(data) // 2
+    middle = len(left) // 2
     part_of(out).write_bytes(
         {
-            "torn": data[: data.rindex(b"\n") - 50],
-            "spoilt": data[:middle] + bytes(4096) + data[middle + 4096 :],
-            "header only": data[: data.index(b"\n") + 1],
+            "torn": left[: left.rindex(b"\n") - 50],
+            "spoilt": left[:middle] + bytes(4096) + left[middle + 4096 :],
+            "header only": left[: left.index(b"\n") + 1],
             "empty": b"",
         }[harm]
     )
@@ -140,23 +146,24 @@ def test_a_foreign_file_is_left_alone(content: bytes, few: Path, tmp_path: Path)
     assert out.read_bytes() == run(tmp_path, "manifest", few).out
 
 
-def test_a_part_of_another_run(ten: Unbroken, speech: Path, few: Path, tmp_path: Path) -> None:
+def test_a_part_of_another_run(
+    ten: Unbroken, left: bytes, speech: Path, few: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out.jsonl"
-    kill_in_mid_run(tmp_path, *ten.args, out=out)
-    before = part_of(out).read_bytes()
+    part_of(out).write_bytes(left)
     others = {
         "threshold": ["vad", speech, "--threshold", 0.6],
         "engine": ["vad", speech, "--engine", "silero"],
         "stage": ["manifest", speech],
         "another input": ["vad", few],
-        "input": ["vad", speech, "--limit", 300],
+        "input": ["vad", speech, "--limit", 150],
     }
     for what, command in others.items():
         result = run(tmp_path, *command, "-o", out)
         assert result.code == 2
         assert what in one_sentence(result)
         assert "--restart" in result.err
-        assert part_of(out).read_bytes() == before
+        assert part_of(out).read_bytes() == left
     # How it is run makes no other run of it: fewer workers go on with the same part.
     again = run(tmp_path, *ten.args, "--workers", 1, "-o", out)
     assert again.code == 0

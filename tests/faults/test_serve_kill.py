@@ -14,8 +14,9 @@ from faultkit import run
 from audiokit import cut_speech
 from runkit import until
 from serverkit import Served
+from sphinxkit import QUICK
 
-KILLS = 10
+KILLS = 6
 
 
 def upload(url: str, pieces: list[Path], accepted: list[str]) -> None:
@@ -29,18 +30,15 @@ def upload(url: str, pieces: list[Path], accepted: list[str]) -> None:
     accepted.append(answer.json()["id"])
 
 
-def test_no_kill_of_the_server_loses_a_job(
-    nemos: dict[str, Path], tmp_path: Path, seed: int
-) -> None:
+def test_no_kill_of_the_server_loses_a_job(tmp_path: Path, seed: int) -> None:
     """Each kill comes while an upload or a start is under way, or while results are written."""
-    model = ["--engine", "nemo", "--model", nemos["ctc"]]
     rng = random.Random(seed)
     pieces = sorted(cut_speech(tmp_path / "cuts", 4, longest=1.0, seed=4).glob("*/*.wav"))
     data = tmp_path / "data"
     accepted: list[str] = []
     halfway = 0
     for kill in range(KILLS):
-        with Served(data, *model) as server:
+        with Served(data, *QUICK) as server:
             before = results(data)
             client = Thread(target=upload, args=(server.url, pieces, accepted))
             client.start()
@@ -53,7 +51,7 @@ def test_no_kill_of_the_server_loses_a_job(
             halfway += any(data.glob("jobs/*/*.part"))
     assert len(accepted) >= KILLS / 2
     assert halfway
-    with Served(data, *model) as server:
+    with Served(data, *QUICK) as server:
         jobs = until(partial(all_done, server), every=0.1)
         assert "Traceback" not in server.err
     ids = {job["id"] for job in jobs}
@@ -61,7 +59,7 @@ def test_no_kill_of_the_server_loses_a_job(
     assert ids == {path.name for path in (data / "jobs").iterdir()}
     first = data / "jobs" / accepted[0]
     out = tmp_path / "alone.jsonl"
-    assert run(tmp_path, "asr", first / "input.jsonl", *model, "--words", "-o", out).code == 0
+    assert run(tmp_path, "asr", first / "input.jsonl", *QUICK, "--words", "-o", out).code == 0
     for id in ids:
         found = (data / "jobs" / id / "asr.jsonl").read_text()
         assert found.replace(id, accepted[0]) == out.read_text()

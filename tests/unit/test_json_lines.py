@@ -95,11 +95,11 @@ def scanned(path: Path) -> tuple[str, int]:
 @pytest.mark.slow
 def test_a_long_array_takes_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "m.json.gz"
-    record = json.dumps({"audio_filepath": "/a.wav", "x": "x" * 500})
+    record = json.dumps({"audio_filepath": "/a.wav", "x": "x" * 5500})
     with gzip.open(path, "wt", compresslevel=1) as file:
-        file.write("[" + f"{record},\n" * 200_000 + f"{record}]")  # 110 MB
+        file.write("[" + f"{record},\n" * 20_000 + f"{record}]")  # 110 MB
     said, memory = scanned(path)
-    assert said == "200001"
+    assert said == "20001"
     assert memory < 60
 
 
