@@ -34,11 +34,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 REAL, TINY = ROOT / ".cache" / "models", ROOT / ".cache" / "tiny-models"  # `make models` makes them
 STAGES = ("manifest", "vad", "asr", "s2s", "validate")
+OF_TESTS = ("SPEECHKIT_REQUIRE_ALL", "SPEECHKIT_KILLS")  # variables that tests themselves read
 UNREAD = ("SPEECHKIT_", "TMPDIR", "XDG_", "HF_")  # variables that nothing light reads on import
 REQUIRE_ALL = os.environ.get("SPEECHKIT_REQUIRE_ALL") == "1"
 
 for name in list(os.environ):  # a variable set outside must not change what the tests see
-    if name.startswith(("SPEECHKIT_", "SLURM_")) and name != "SPEECHKIT_REQUIRE_ALL":
+    if name.startswith(("SPEECHKIT_", "SLURM_")) and name not in OF_TESTS:
         del os.environ[name]
 os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:  # the tests' processes have a CPU each
