@@ -24,6 +24,7 @@ from hypothesis import settings
 import digitkit
 import forkkit
 from datakit import DATA
+from oncekit import once
 from speechkit.io.json_lines import parse_line
 from speechkit.io.manifest_checks import fault
 
@@ -208,13 +209,19 @@ def english_whispers() -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def untrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def untrained() -> dict[str, Path]:
     """A Whisper that has learnt nothing for each engine, of windows of two seconds: what takes
     hundreds of utterances takes it."""
-    pytest.importorskip("transformers")
+    if find_spec("transformers") is None:
+        pytest.skip("no transformers")
+    folder = once("untrained", _make_untrained)
+    return {"whisper": folder / "whisper", "faster-whisper": folder / "whisper-ct2"}
+
+
+def _make_untrained(folder: Path) -> None:
     from whisperkit import make_untrained
 
-    return make_untrained(tmp_path_factory.mktemp("untrained"))
+    make_untrained(folder / "whisper", folder / "whisper-ct2")
 
 
 @pytest.fixture(scope="session")

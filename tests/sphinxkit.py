@@ -3,28 +3,15 @@ what is asked of any engine."""
 
 from __future__ import annotations
 
-import fcntl
 import math
-import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
 
-import forkkit
 from audiokit import EXAMPLES
+from oncekit import once
 
 VARIANT = re.compile(r"\(\d+\)$")  # "the(2)" is the second pronunciation of "the"
-
-
-def _made() -> Path:
-    """The model's folder, one for all processes of a test run."""
-    folder = Path(os.environ[forkkit.FOLDER]) / "sphinx"
-    with open(folder.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            folder.mkdir()
-            _make(folder)
-    return folder
 
 
 def _make(folder: Path) -> None:
@@ -51,4 +38,4 @@ def _language_model(words: list[str]) -> str:
     )
 
 
-QUICK = ("--engine", "pocketsphinx", "--model", str(_made()))  # options of asr
+QUICK = ("--engine", "pocketsphinx", "--model", str(once("sphinx", _make)))  # options of asr

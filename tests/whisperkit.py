@@ -24,8 +24,8 @@ LONGEST = 48  # tokens of a window, with what stands before
 VOCABULARY = 51_865  # of every multilingual checkpoint: by it CTranslate2 knows them
 
 
-def make_untrained(folder: Path) -> dict[str, Path]:
-    """The model's folder by engine name."""
+def make_untrained(folder: Path, converted: Path) -> None:
+    """``converted``: the folder of what faster-whisper takes."""
     torch.manual_seed(3)
     ids = tokenizer().token_to_id
     languages = range(ids("<|startoftranscript|>") + 1, ids("<|translate|>"))
@@ -50,16 +50,14 @@ def make_untrained(folder: Path) -> dict[str, Path]:
     settings |= {"suppress_ids": [], "suppress_ids_begin": []}
     model.generation_config = generation(settings, tokenizer())
     model.generation_config.max_length = LONGEST
-    found = {"whisper": folder / "whisper", "faster-whisper": folder / "whisper-ct2"}
-    model.save_pretrained(found["whisper"])
-    shutil.copy(tokenizer_file(), found["whisper"])
-    write_vocabulary(found["whisper"])
-    WhisperFeatureExtractor(chunk_length=WINDOW).save_pretrained(found["whisper"])
+    model.save_pretrained(folder)
+    shutil.copy(tokenizer_file(), folder)
+    write_vocabulary(folder)
+    WhisperFeatureExtractor(chunk_length=WINDOW).save_pretrained(folder)
     ctranslate2.converters.TransformersConverter(
-        str(found["whisper"]),
+        str(folder),
         copy_files=["tokenizer.json", "preprocessor_config.json", "generation_config.json"],
-    ).convert(str(found["faster-whisper"]))
-    return found
+    ).convert(str(converted))
 
 
 def theirs(folder: Path) -> tuple[Any, Any]:
