@@ -101,10 +101,10 @@ def whisper(whispers: dict[str, Path]) -> AsrProcessor:
 
 
 def test_asr_hears_the_same_words_in_parts_cut_at_pauses(
-    talk: Path, whispers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    talk: Path, english_whispers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = heard(whisper(whispers), talk)
-    parts = heard_in_parts(whisper(whispers), spoken(talk), monkeypatch)
+    whole = heard(whisper(english_whispers), talk)
+    parts = heard_in_parts(whisper(english_whispers), spoken(talk), monkeypatch)
     once, again = whole["pred_text"].split(), parts["pred_text"].split()
     assert len(set(once) & set(again)) > 0.9 * len(set(once))
     assert whole["lang"] == parts["lang"] == "en"
