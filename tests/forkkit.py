@@ -58,8 +58,7 @@ def shared(name: str, make: Callable[[Path], object]) -> Path:
     with open(folder.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            unfinished = folder.with_suffix(".new")
-            unfinished.mkdir()
+            unfinished = Path(tempfile.mkdtemp(dir=folder.parent))
             make(unfinished)
             unfinished.rename(folder)
     return folder

@@ -26,7 +26,7 @@ PAGES = {
 FIRST = ("README.md", "docs/manifest.md")  # other pages may read what the examples of these make
 RESULTS = ("data.jsonl", "vad.jsonl", "asr.jsonl")
 
-Run = Callable[[str, Path], None]
+Run = Callable[..., None]
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -95,15 +95,15 @@ def test_examples_on_a_cluster_are_on_the_page_that_a_cluster_runs() -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs an example in bash, in a folder."""
+    """Runs an example in bash, in a folder, with further variables."""
     programs = forkkit.program(tmp_path_factory.mktemp("programs")).parent
     path = os.pathsep.join([str(programs), os.environ["PATH"]])
 
-    def run(example: str, folder: Path) -> None:
+    def run(example: str, folder: Path, **variables: str) -> None:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", example],
             cwd=folder,
-            env={**os.environ, "PATH": path},
+            env={**os.environ, "PATH": path, **variables},
             capture_output=True,
             text=True,
             check=False,
@@ -144,7 +144,12 @@ INSTALLS = "docs/add-an-engine.md"
     "page",
     [page for page in PAGES if blocks(page, "sh") and page not in {*FIRST, INSTALLS}],
 )
-def test_examples(page: str, reader: Path, run: Run, tmp_path: Path) -> None:
+def test_examples(
+    page: str, reader: Path, english_whispers: dict[str, Path], run: Run, tmp_path: Path
+) -> None:
+    """With a small Whisper; the first examples have the default one."""
+    small = str(english_whispers["faster-whisper"])
+    models = {f"SPEECHKIT_{name}_MODEL": small for name in ("ASR", "SERVE", "STREAM")}
     folder = shutil.copytree(
         reader, tmp_path / "reader", ignore=shutil.ignore_patterns("*.jsonl", "*.run.json")
     )
@@ -154,7 +159,7 @@ def test_examples(page: str, reader: Path, run: Run, tmp_path: Path) -> None:
         if mentioned and not before.endswith("-o "):
             shutil.copy(reader / name, folder)
     for example in examples:
-        run(example, folder)
+        run(example, folder, **models)
 
 
 def test_the_stage_of_the_docs(tmp_path: Path) -> None:

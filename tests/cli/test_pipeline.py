@@ -218,18 +218,18 @@ def test_a_failed_first_stage_stops_the_pipe(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_real_speech_is_recognised(speechkit: Any, data: Path, tmp_path: Path) -> None:
-    """Half a minute of five speakers: 0.19 at the time of writing."""
+    """Fourteen seconds of three speakers: 0.17 at the time of writing."""
     vad, asr, summary = (tmp_path / name for name in ("vad.jsonl", "asr.jsonl", "score.json"))
     lines = records(data / "asr" / "manifest.jsonl")
     given = [
         {**line, "audio_filepath": str(data / "asr" / line["audio_filepath"])}
-        for line in (lines[1], *lines[3:8])
+        for line in (*lines[3:8], lines[10])
     ]
     speechkit("vad", write_manifest(tmp_path / "given.jsonl", given), "-o", vad)
     speechkit("asr", "--engine", "pocketsphinx", vad, "-o", asr)
     speechkit("score", asr, "--summary", summary)
     wer = json.loads(summary.read_text())["wer"]
-    assert wer <= 0.21
+    assert wer <= 0.2
     heard = records(asr)
     assert [one["audio_filepath"] for one in heard] == [one["audio_filepath"] for one in given]
     assert all(one["pred_text"] for one in heard)

@@ -22,12 +22,12 @@ from speechkit.stages.vad.segmentation import DEFAULTS
 from speechkit.stages.vad.stage import VadOptions, VadProcessor
 
 RATE = 16_000
-NAMES = ("rms/bridge", "awb/train", "slt/story", "rms/doctor")
+NAMES = ("awb/train", "slt/story", "rms/doctor")
 
 
 @pytest.fixture(scope="module")
 def talk(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four sentences with pauses of half a second, 22 s."""
+    """Three sentences with pauses of half a second, 15 s."""
     pause = np.random.default_rng(1).normal(0, 1e-4, RATE // 2)
     parts = [pause]
     for name in NAMES:
@@ -85,7 +85,7 @@ def test_vad_finds_the_same_speech_in_stretches(
     monkeypatch.setattr(decoding, "KEPT", 6.0)
     monkeypatch.setattr(decoding, "STRETCH", 7.68)
     parts = heard(VadProcessor(options, configured, one_by_one=True), talk)
-    assert parts["duration"] == whole["duration"] > 20
+    assert parts["duration"] == whole["duration"] > 15
     assert len(parts["frame_probabilities"]) == len(whole["frame_probabilities"])
     differences = np.subtract(parts["frame_probabilities"], whole["frame_probabilities"])
     assert np.mean(np.abs(differences) > 0.2) < 0.005
@@ -101,17 +101,17 @@ def whisper(whispers: dict[str, Path]) -> AsrProcessor:
 
 
 def test_asr_hears_the_same_words_in_parts_cut_at_pauses(
-    talk: Path, whispers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    talk: Path, english_whispers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = heard(whisper(whispers), talk)
-    parts = heard_in_parts(whisper(whispers), spoken(talk), monkeypatch)
+    whole = heard(whisper(english_whispers), talk)
+    parts = heard_in_parts(whisper(english_whispers), spoken(talk), monkeypatch)
     once, again = whole["pred_text"].split(), parts["pred_text"].split()
     assert len(set(once) & set(again)) > 0.9 * len(set(once))
     assert whole["lang"] == parts["lang"] == "en"
     assert len(again) == pytest.approx(len(once), rel=0.1)
     times = [word["start"] for segment in parts["segments"] for word in segment["words"]]
     assert times == sorted(times)
-    assert times[-1] > 18
+    assert times[-1] > 13
     starts = {
         word["word"]: word["start"] for segment in whole["segments"] for word in segment["words"]
     }
@@ -126,17 +126,17 @@ def test_asr_hears_the_same_words_in_parts_cut_at_pauses(
 
 
 def test_asr_of_a_long_slice_keeps_the_files_own_times_and_the_speech_it_is_told(
-    talk: Path, whispers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    talk: Path, english_whispers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    processor = whisper(whispers)
-    part = heard_in_parts(processor, spoken(talk, offset=5.0, duration=15.0), monkeypatch)
-    assert part["duration"] == 15.0
-    assert 5.0 <= part["segments"][0]["start"] < 8.0
-    assert 15.0 < part["segments"][-1]["end"] <= 20.0
+    processor = whisper(english_whispers)
+    part = heard_in_parts(processor, spoken(talk, offset=3.0, duration=12.4), monkeypatch)
+    assert part["duration"] == 12.4
+    assert 3.0 <= part["segments"][0]["start"] < 6.0
+    assert 13.0 < part["segments"][-1]["end"] <= 15.4
     told = heard_in_parts(
-        processor, spoken(talk, segments=[{"start": 12.0, "end": 14.0}]), monkeypatch
+        processor, spoken(talk, segments=[{"start": 11.0, "end": 13.0}]), monkeypatch
     )
-    assert all(10.0 < one["start"] < 15.0 for one in told["segments"])
+    assert all(9.0 < one["start"] < 14.0 for one in told["segments"])
 
 
 def test_the_language_of_a_recording_is_settled_before_its_parts_are(
@@ -152,5 +152,5 @@ def test_the_language_of_a_recording_is_settled_before_its_parts_are(
     monkeypatch.setattr(recording_parts, "SEAM", 2.0)
     monkeypatch.setattr(recording_parts, "MARGIN", 1.0)
     parts = Divisions(stage_of(processor)).begin(spoken(talk), told)
-    (records,) = processor.compute([processor.load(parts[1])])
+    (records,) = processor.compute([processor.load(parts[0])])
     assert records[0]["languages"].keys() == {"de"}

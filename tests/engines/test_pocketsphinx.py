@@ -29,7 +29,7 @@ def engine() -> PocketSphinx:
 
 @pytest.fixture(scope="module")
 def speech(examples: Path) -> dict[str, Waveform]:
-    files = ("awb/train", "kal16/problem", "slt/story")
+    files = ("awb/train", "slt/story")
     return {
         name: audio.load(str(examples / f"{name}.flac"), sample_rate=SAMPLE_RATE).waveform
         for name in files
@@ -85,14 +85,12 @@ def test_words_stand_where_they_are_said(
 
 
 def test_nothing_depends_on_what_was_heard_before(
-    alone: dict[str, Hypothesis], speech: dict[str, Waveform]
+    engine: PocketSphinx, alone: dict[str, Hypothesis], speech: dict[str, Waveform]
 ) -> None:
-    waveforms, expected = list(speech.values()), list(alone.values())
-    together = PocketSphinx(PocketSphinxOptions())
-    assert hear(together, waveforms) == expected
-    noise = np.random.default_rng(5).normal(0, 0.3, 2 * SAMPLE_RATE).astype(np.float32)
-    hear(together, [noise])
-    assert hear(together, waveforms[:1]) == expected[:1]
+    first, second = speech
+    noise = np.random.default_rng(5).normal(0, 0.3, SAMPLE_RATE).astype(np.float32)
+    found = hear(engine, [speech[second], noise, speech[first]])
+    assert found[::2] == [alone[second], alone[first]]
 
 
 def test_silence_noise_and_scraps(engine: PocketSphinx) -> None:
@@ -111,7 +109,7 @@ def test_a_model_folder_gives_what_the_wheels_own_gives(
 ) -> None:
     folder = Path(pocketsphinx.get_model_path()) / "en-us"
     own = PocketSphinx(PocketSphinxOptions(model=str(folder)))
-    assert hear(own, [speech["awb/train"]]) == [alone["awb/train"]]
+    assert hear(own, [speech["slt/story"]]) == [alone["slt/story"]]
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
