@@ -35,6 +35,13 @@ ENGINES = {"asr": ("faster-whisper", "whisper", "nemo"), "s2s": ("transformers",
 FOLDER = "FORKKIT_FOLDER"  # a variable
 LIFE = "life"  # a pipe in the folder, at whose end the servers end
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # as workers have them
+#: Beginnings of variables that nothing reads when it is imported; some are a shell's. Those of the
+#: last two lines are set by imports in a process of tests, and are none of a command's own.
+FREE = (
+    *("SPEECHKIT_", "TMPDIR", "PYTEST_", "PATH", "PWD", "OLDPWD", "SHLVL", "PARALLEL"),
+    *("KMP_", "TORCHINDUCTOR_CACHE_DIR", "PYTORCH_NVML_BASED_CUDA_CHECK", "NUMBA_CACHE_DIR"),
+    *("MPLCONFIGDIR", "HF_HUB_DISABLE_PROGRESS_BARS", "TOKENIZERS_PARALLELISM"),
+)
 
 
 def hold() -> Callable[[], None]:
@@ -139,6 +146,11 @@ def heavy_engine(arguments: Sequence[str]) -> tuple[str, ...]:
     if "--engine" in arguments[:-1]:
         name = arguments[arguments.index("--engine") + 1]
     return (stage, name) if name in engines else ()
+
+
+def read_by_imports(env: Mapping[str, str]) -> dict[str, str]:
+    """What imports may have read of these variables."""
+    return {name: env[name] for name in env if name != "_" and not name.startswith(FREE)}
 
 
 def _write(descriptor: int, text: bytes) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from forkkit import NUMBER, Fork, Refused
+from forkkit import NUMBER, Fork, Refused, read_by_imports
 
 del sys.path[0]  # the folder of this file
 from speechkit import telemetry_off  # noqa: E402
@@ -36,8 +36,6 @@ LIGHT = ("numpy", "soundfile", "soxr", "omegaconf", "jiwer", "whisper_normalizer
 #: Beside speechkit.engines.STAGE.ENGINE.engine.
 LATER = {"transformers": ("speechkit.engines.encoders.hubert",)}
 GPU = Path("/dev/nvidiactl")
-#: Variables that nothing reads when it is imported, beside all of SPEECHKIT_; some are a shell's.
-FREE = ("SPEECHKIT_", "TMPDIR", "PYTEST_", "PATH", "PWD", "OLDPWD", "SHLVL", "PARALLEL")
 
 
 def _import_light_modules() -> None:
@@ -92,7 +90,7 @@ def _answer(connection: socket.socket, began_with: Mapping[str, str]) -> dict[st
     size, descriptors, _, _ = socket.recv_fds(connection, NUMBER.size, MOST)
     text = connection.recv(NUMBER.unpack(size)[0], socket.MSG_WAITALL)
     request: dict[str, Any] = json.loads(text)
-    if request["is_worker"] and _read(request["env"]) != _read(began_with):
+    if request["is_worker"] and read_by_imports(request["env"]) != read_by_imports(began_with):
         connection.sendall(NUMBER.pack(0))
         os._exit(0)
     pid = os.fork()
@@ -107,11 +105,6 @@ def _answer(connection: socket.socket, began_with: Mapping[str, str]) -> dict[st
         _, status = os.waitpid(pid, 0)
         connection.sendall(NUMBER.pack(os.waitstatus_to_exitcode(status)))
     os._exit(0)
-
-
-def _read(env: Mapping[str, str]) -> dict[str, str]:
-    """What imports may have read of these variables."""
-    return {name: env[name] for name in env if name != "_" and not name.startswith(FREE)}
 
 
 def _place(descriptors: Mapping[int, int]) -> None:
