@@ -6,6 +6,7 @@ import. Where there is a GPU it imports none: what has looked for a GPU can't be
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -15,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fcntl import F_DUPFD, fcntl
@@ -158,6 +160,14 @@ def _start_worker(
     return subprocess.Popen(command, stdin=stdin, stderr=stderr, pass_fds=pass_fds, env=env)
 
 
+def _end_at_once() -> None:
+    """As an interpreter ends, but for the modules: to destroy them copies the server's memory."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 def main() -> None:
     listener, *engine = sys.argv[1:]
     telemetry_off.switch_off()
@@ -179,6 +189,7 @@ def main() -> None:
         os.environ.update(set_by_imports | request["env"])
         sys.argv = ["-c", *request["arguments"]]
         worker_main.main()
+        _end_at_once()
     else:
         os.environ.update(request["env"])
         _find_packages(began_with)
