@@ -160,12 +160,15 @@ def _start_worker(
     return subprocess.Popen(command, stdin=stdin, stderr=stderr, pass_fds=pass_fds, env=env)
 
 
-def _end_at_once() -> None:
-    """As an interpreter ends, but for the modules: to destroy them copies the server's memory."""
+def _end_at_once(code: Any) -> None:
+    """As an interpreter ends, but for the modules: to destroy them copies the server's memory. What
+    can't be flushed is left to the interpreter."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    sys.stderr.flush()
-    os._exit(0)
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def main() -> None:
@@ -189,14 +192,18 @@ def main() -> None:
         os.environ.update(set_by_imports | request["env"])
         sys.argv = ["-c", *request["arguments"]]
         worker_main.main()
-        _end_at_once()
+        _end_at_once(0)
     else:
         os.environ.update(request["env"])
         _find_packages(began_with)
         telemetry_off.switch_off()
         workers, *arguments = request["arguments"]
         sys.argv[1:] = arguments
-        _command(workers)
+        try:
+            _command(workers)
+        except SystemExit as e:
+            _end_at_once(e.code or 0)
+            raise
 
 
 if __name__ == "__main__":
