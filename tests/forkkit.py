@@ -23,10 +23,11 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from struct import Struct
 from threading import Timer
+from types import SimpleNamespace
 
 SERVER = Path(__file__).with_name("forkserver.py")
 NUMBER = Struct("i")
@@ -226,3 +227,30 @@ class Fork:
         assert received, "the process that forks has died"
         number: int = NUMBER.unpack(received)[0]
         return number
+
+
+def fork_workers(address: str) -> None:
+    """From now on the workers that this process starts are forks of a server, where they can be."""
+    from speechkit.runtime import worker_process
+
+    names = {**vars(subprocess), "Popen": partial(_start_worker, address)}
+    worker_process.subprocess = SimpleNamespace(**names)  # type: ignore[attr-defined, assignment]
+
+
+def _start_worker(
+    address: str,
+    command: Sequence[str],
+    *,
+    stdin: int,
+    stderr: int | None = None,
+    pass_fds: Sequence[int],
+    env: dict[str, str],
+) -> Fork | subprocess.Popen[bytes]:
+    """What ``subprocess.Popen`` would start, where it has to."""
+    with open(os.devnull) as nothing, suppress(Refused):
+        if stderr == subprocess.PIPE:
+            raise Refused
+        own = {one: one for one in (1, *pass_fds)}
+        own |= {0: nothing.fileno(), 2: 2 if stderr is None else stderr}
+        return Fork(address, command[3:], env, Path.cwd(), own, is_worker=True)
+    return subprocess.Popen(command, stdin=stdin, stderr=stderr, pass_fds=pass_fds, env=env)

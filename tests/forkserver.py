@@ -13,20 +13,17 @@ import os
 import pkgutil
 import select
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from fcntl import F_DUPFD, fcntl
-from functools import partial
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from forkkit import NUMBER, Fork, Refused, read_by_imports
+from forkkit import NUMBER, fork_workers, read_by_imports
 
 del sys.path[0]  # the folder of this file
 from speechkit import telemetry_off  # noqa: E402
@@ -121,15 +118,6 @@ def _place(descriptors: Mapping[int, int]) -> None:
 
 
 # ---------------------------------------------------------------- in the forks
-def _command(workers: str) -> None:
-    from speechkit import cli
-    from speechkit.runtime import worker_process
-
-    names = {**vars(subprocess), "Popen": partial(_start_worker, workers)}
-    worker_process.subprocess = SimpleNamespace(**names)  # type: ignore[attr-defined, assignment]
-    cli.main()
-
-
 def _find_packages(began_with: Mapping[str, str]) -> None:
     """Those on a path that the server hasn't had, with engines that have no options."""
     from speechkit.engines import plugins
@@ -139,25 +127,6 @@ def _find_packages(began_with: Mapping[str, str]) -> None:
         sys.path[:0] = [folder for folder in path.split(os.pathsep) if folder not in sys.path]
         plugins._entry_points.cache_clear()
         plugins._loaded.cache_clear()
-
-
-def _start_worker(
-    address: str,
-    command: Sequence[str],
-    *,
-    stdin: int,
-    stderr: int | None = None,
-    pass_fds: Sequence[int],
-    env: dict[str, str],
-) -> Fork | subprocess.Popen[bytes]:
-    """What ``subprocess.Popen`` would start, where it has to."""
-    with open(os.devnull) as nothing, suppress(Refused):
-        if stderr == subprocess.PIPE:
-            raise Refused
-        own = {one: one for one in (1, *pass_fds)}
-        own |= {0: nothing.fileno(), 2: 2 if stderr is None else stderr}
-        return Fork(address, command[3:], env, Path.cwd(), own, is_worker=True)
-    return subprocess.Popen(command, stdin=stdin, stderr=stderr, pass_fds=pass_fds, env=env)
 
 
 def _end_at_once(code: Any) -> None:
@@ -199,8 +168,11 @@ def main() -> None:
         telemetry_off.switch_off()
         workers, *arguments = request["arguments"]
         sys.argv[1:] = arguments
+        fork_workers(workers)
+        from speechkit import cli
+
         try:
-            _command(workers)
+            cli.main()
         except SystemExit as e:
             _end_at_once(e.code or 0)
             raise
