@@ -47,6 +47,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the tests' processes have a CPU each
 
 # The processes of xdist have that of the one that has started them.
 RELEASE = None if forkkit.FOLDER in os.environ else forkkit.hold()
+BEGAN_WITH = {*os.environ}
 TRAINED = {"whispers", "nemos", "s2s_models"}
 
 
@@ -75,6 +76,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from distribution import ByImports
 
     return ByImports(config, log) if config.option.dist == "loadfile" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def variables_are_known() -> Generator[None]:
+    """Those that the imports of tests have set; where others differ, a worker is no fork."""
+    yield
+    added = forkkit.read_by_imports(os.environ).keys() - BEGAN_WITH - {*forkkit.THREADS}
+    assert not added, "imports set these variables: add them to forkkit.FREE"
 
 
 @pytest.fixture(scope="session")

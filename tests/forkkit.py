@@ -23,10 +23,11 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from struct import Struct
 from threading import Timer
+from types import SimpleNamespace
 
 SERVER = Path(__file__).with_name("forkserver.py")
 NUMBER = Struct("i")
@@ -35,6 +36,13 @@ ENGINES = {"asr": ("faster-whisper", "whisper", "nemo"), "s2s": ("transformers",
 FOLDER = "FORKKIT_FOLDER"  # a variable
 LIFE = "life"  # a pipe in the folder, at whose end the servers end
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # as workers have them
+#: Beginnings of variables that nothing reads when it is imported; some are a shell's. Those of the
+#: last two lines are set by imports in a process of tests, and are none of a command's own.
+FREE = (
+    *("SPEECHKIT_", "TMPDIR", "PYTEST_", "PATH", "PWD", "OLDPWD", "SHLVL", "PARALLEL"),
+    *("KMP_", "TORCHINDUCTOR_CACHE_DIR", "PYTORCH_NVML_BASED_CUDA_CHECK", "NUMBA_CACHE_DIR"),
+    *("MPLCONFIGDIR", "HF_HUB_DISABLE_PROGRESS_BARS", "TOKENIZERS_PARALLELISM"),
+)
 
 
 def hold() -> Callable[[], None]:
@@ -153,6 +161,11 @@ def heavy_engine(arguments: Sequence[str]) -> tuple[str, ...]:
     return (stage, name) if name in engines else ()
 
 
+def read_by_imports(env: Mapping[str, str]) -> dict[str, str]:
+    """What imports may have read of these variables."""
+    return {name: env[name] for name in env if name != "_" and not name.startswith(FREE)}
+
+
 def _write(descriptor: int, text: bytes) -> None:
     with suppress(BrokenPipeError), open(descriptor, "wb") as file:
         file.write(text)
@@ -226,3 +239,30 @@ class Fork:
         assert received, "the process that forks has died"
         number: int = NUMBER.unpack(received)[0]
         return number
+
+
+def fork_workers(address: str) -> None:
+    """From now on the workers that this process starts are forks of a server, where they can be."""
+    from speechkit.runtime import worker_process
+
+    names = {**vars(subprocess), "Popen": partial(_start_worker, address)}
+    worker_process.subprocess = SimpleNamespace(**names)  # type: ignore[attr-defined, assignment]
+
+
+def _start_worker(
+    address: str,
+    command: Sequence[str],
+    *,
+    stdin: int,
+    stderr: int | None = None,
+    pass_fds: Sequence[int],
+    env: dict[str, str],
+) -> Fork | subprocess.Popen[bytes]:
+    """What ``subprocess.Popen`` would start, where it has to."""
+    with open(os.devnull) as nothing, suppress(Refused):
+        if stderr == subprocess.PIPE:
+            raise Refused
+        own = {one: one for one in (1, *pass_fds)}
+        own |= {0: nothing.fileno(), 2: 2 if stderr is None else stderr}
+        return Fork(address, command[3:], env, Path.cwd(), own, is_worker=True)
+    return subprocess.Popen(command, stdin=stdin, stderr=stderr, pass_fds=pass_fds, env=env)

@@ -6,25 +6,24 @@ import. Where there is a GPU it imports none: what has looked for a GPU can't be
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
 import pkgutil
 import select
 import socket
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from fcntl import F_DUPFD, fcntl
-from functools import partial
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from forkkit import NUMBER, Fork, Refused
+from forkkit import NUMBER, fork_workers, read_by_imports
 
 del sys.path[0]  # the folder of this file
 from speechkit import telemetry_off  # noqa: E402
@@ -36,8 +35,6 @@ LIGHT = ("numpy", "soundfile", "soxr", "omegaconf", "jiwer", "whisper_normalizer
 #: Beside speechkit.engines.STAGE.ENGINE.engine.
 LATER = {"transformers": ("speechkit.engines.encoders.hubert",)}
 GPU = Path("/dev/nvidiactl")
-#: Variables that nothing reads when it is imported, beside all of SPEECHKIT_; some are a shell's.
-FREE = ("SPEECHKIT_", "TMPDIR", "PYTEST_", "PATH", "PWD", "OLDPWD", "SHLVL", "PARALLEL")
 
 
 def _import_light_modules() -> None:
@@ -92,7 +89,7 @@ def _answer(connection: socket.socket, began_with: Mapping[str, str]) -> dict[st
     size, descriptors, _, _ = socket.recv_fds(connection, NUMBER.size, MOST)
     text = connection.recv(NUMBER.unpack(size)[0], socket.MSG_WAITALL)
     request: dict[str, Any] = json.loads(text)
-    if request["is_worker"] and _read(request["env"]) != _read(began_with):
+    if request["is_worker"] and read_by_imports(request["env"]) != read_by_imports(began_with):
         connection.sendall(NUMBER.pack(0))
         os._exit(0)
     pid = os.fork()
@@ -109,11 +106,6 @@ def _answer(connection: socket.socket, began_with: Mapping[str, str]) -> dict[st
     os._exit(0)
 
 
-def _read(env: Mapping[str, str]) -> dict[str, str]:
-    """What imports may have read of these variables."""
-    return {name: env[name] for name in env if name != "_" and not name.startswith(FREE)}
-
-
 def _place(descriptors: Mapping[int, int]) -> None:
     """Each at its number."""
     above = max(*descriptors, *descriptors.values()) + 1
@@ -126,15 +118,6 @@ def _place(descriptors: Mapping[int, int]) -> None:
 
 
 # ---------------------------------------------------------------- in the forks
-def _command(workers: str) -> None:
-    from speechkit import cli
-    from speechkit.runtime import worker_process
-
-    names = {**vars(subprocess), "Popen": partial(_start_worker, workers)}
-    worker_process.subprocess = SimpleNamespace(**names)  # type: ignore[attr-defined, assignment]
-    cli.main()
-
-
 def _find_packages(began_with: Mapping[str, str]) -> None:
     """Those on a path that the server hasn't had, with engines that have no options."""
     from speechkit.engines import plugins
@@ -146,23 +129,15 @@ def _find_packages(began_with: Mapping[str, str]) -> None:
         plugins._loaded.cache_clear()
 
 
-def _start_worker(
-    address: str,
-    command: Sequence[str],
-    *,
-    stdin: int,
-    stderr: int | None = None,
-    pass_fds: Sequence[int],
-    env: dict[str, str],
-) -> Fork | subprocess.Popen[bytes]:
-    """What ``subprocess.Popen`` would start, where it has to."""
-    with open(os.devnull) as nothing, suppress(Refused):
-        if stderr == subprocess.PIPE:
-            raise Refused
-        own = {one: one for one in (1, *pass_fds)}
-        own |= {0: nothing.fileno(), 2: 2 if stderr is None else stderr}
-        return Fork(address, command[3:], env, Path.cwd(), own, is_worker=True)
-    return subprocess.Popen(command, stdin=stdin, stderr=stderr, pass_fds=pass_fds, env=env)
+def _end_at_once(code: Any) -> None:
+    """As an interpreter ends, but for the modules: to destroy them copies the server's memory. What
+    can't be flushed is left to the interpreter."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def main() -> None:
@@ -186,13 +161,21 @@ def main() -> None:
         os.environ.update(set_by_imports | request["env"])
         sys.argv = ["-c", *request["arguments"]]
         worker_main.main()
+        _end_at_once(0)
     else:
         os.environ.update(request["env"])
         _find_packages(began_with)
         telemetry_off.switch_off()
         workers, *arguments = request["arguments"]
         sys.argv[1:] = arguments
-        _command(workers)
+        fork_workers(workers)
+        from speechkit import cli
+
+        try:
+            cli.main()
+        except SystemExit as e:
+            _end_at_once(e.code or 0)
+            raise
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from tracekit import Traced
 
+from runkit import records
 from speechkit.engines.model_catalogue import BASE
 
 pytestmark = pytest.mark.slow
@@ -96,13 +97,29 @@ def test_nemo(traced: Traced, spoken: Path, nemos: dict[str, Path]) -> None:
     assert traced.run("asr", spoken, *options, "-o", "asr.jsonl") == set()
 
 
+@pytest.fixture(scope="module")
+def said() -> dict[str, dict[str, object]]:
+    """What each engine has made of `spoken`."""
+    return {}
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_speech_to_units_to_speech(
-    engine: str, traced: Traced, spoken: Path, encoder: list[Any], s2s_models: Path
+    engine: str,
+    traced: Traced,
+    spoken: Path,
+    encoder: list[Any],
+    s2s_models: Path,
+    said: dict[str, dict[str, object]],
 ) -> None:
+    """And all engines say the same."""
     units = [*encoder, "--quantizer", s2s_models / "km.npz"]
     speech = ["--vocoder", s2s_models / "vocoder" / "g.pt", "--output-dir", "out"]
     assert traced.run("s2s", spoken, "--engine", engine, *units, *speech) == set()
+    (record,) = records(traced.root / "work/out/s2s.jsonl")
+    path = traced.root / "work" / record.pop("audio_filepath_out")
+    said[engine] = {**record, "speech": path.read_bytes()}
+    assert said[engine] == next(iter(said.values()))
 
 
 def test_a_quantizer_is_trained(traced: Traced, spoken: Path, encoder: list[Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import threading
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+import forkkit
 from runkit import write_manifest
 from speechkit.errors import Drained, UsageError
 from speechkit.io import typed_json
+from speechkit.runtime import worker_process
 from speechkit.runtime.stopping import StopRequest
 from speechkit.training import evaluation, export, guard
 from speechkit.training.evaluation import Evaluator, Measured, comparison, is_better
@@ -25,6 +28,13 @@ from speechkit.training.summary import FinetuneSummary, Throughput
 from whisper_to_transformers import read
 
 STEP = 100
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of whisper's server, and those of faster-whisper, too."""
+    monkeypatch.setattr(worker_process, "subprocess", subprocess)
+    forkkit.fork_workers(forkkit.server("asr", "whisper"))
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +72,7 @@ def exchanged(model: Path, folder: Path, one: str, other: str) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_a_checkpoint_that_forgot_too_much_is_refused(
     options: FinetuneOptions,
     english_whispers: dict[str, Path],
@@ -95,6 +106,7 @@ def test_a_checkpoint_that_forgot_too_much_is_refused(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_faster_whisper_takes_the_export_and_hears_the_same(
     options: FinetuneOptions, english_whispers: dict[str, Path], tmp_path: Path
 ) -> None:

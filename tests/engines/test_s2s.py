@@ -13,7 +13,8 @@ import torch
 
 from runkit import records
 from speechkit.compat import fairseq_checkpoint
-from speechkit.errors import UsageError
+from speechkit.engines.s2s import kmeans
+from speechkit.errors import EngineMissing, UsageError
 from speechkit.io import audio
 from speechkit.io.inputs import Inputs
 from speechkit.runtime.worker_plan import Hardware
@@ -39,10 +40,9 @@ def parts(s2s_models: Path) -> Parts:
 
 @pytest.fixture(scope="module")
 def few(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tree with equal names: one recording in three formats and places."""
+    """A tree with equal names: two seconds of a recording in three formats and places."""
     folder: Path = tmp_path_factory.mktemp("few")
-    source = examples / "awb" / "train.flac"
-    waveform, rate = soundfile.read(source)
+    waveform, rate = soundfile.read(examples / "awb" / "train.flac", stop=32_000)
     for name in ("monday/talk.wav", "monday/talk.flac", "tuesday/talk.wav"):
         (folder / name).parent.mkdir(exist_ok=True)
         soundfile.write(folder / name, waveform, rate)
@@ -121,13 +121,13 @@ def test_units_as_language_models_read_and_write_them(
     assert f"{folder}: holds the output of another run" in done.err
 
 
-def test_two_minutes_and_a_hundred_samples(
+def test_half_a_minute_and_a_hundred_samples(
     examples: Path, parts: Parts, speechkit: Any, tmp_path: Path
 ) -> None:
     """And whatever else goes wrong: each comes out once, with a result or with a reason."""
-    seconds = 120  # two windows
+    seconds = 30  # two windows
     once = [audio.load(str(path), sample_rate=16_000).waveform for path in examples.rglob("*.flac")]
-    long = np.tile(np.concatenate(once), 3)[: seconds * 16_000]
+    long = np.concatenate(once)[: seconds * 16_000]
     made = {"a-long": long, "b-short": long[:100], "c-frame": long[8000:8400], "d": long[:32_000]}
     folder = tmp_path / "in"
     folder.mkdir()
@@ -135,7 +135,8 @@ def test_two_minutes_and_a_hundred_samples(
         soundfile.write(folder / f"{name}.wav", waveform, 16_000)
     (folder / "e-bad.wav").write_text("no audio")
     out = tmp_path / "out"
-    done = speechkit("s2s", folder, *parts["units"], *parts["speech"], "--output-dir", out, code=3)
+    options = [*parts["units"], "--max-window", 20, *parts["speech"], "--output-dir", out]
+    done = speechkit("s2s", folder, *options, code=3)
     assert "5 utterances, 2 failed" in done.err
     found = records(out / "s2s.jsonl")
     frames = 50 * seconds - 1
@@ -383,18 +384,7 @@ def test_a_pickled_kmeans_is_converted_once_it_is_trusted(
         "exists; name another"
         in speechkit("convert-quantizer", source, target, "--trust", code=2).err
     )
-    target = tmp_path / "text.npz"
     text = tmp_path / "text.bin"
     text.write_text("no k-means")
-    assert "not a k-means" in speechkit("convert-quantizer", text, target, "--trust", code=1).err
-
-
-def test_the_same_by_fairseqs_own_code(
-    few: Path, spoken: tuple[Path, Any], parts: Parts, speechkit: Any
-) -> None:
-    """In the environment in which the tests of NeMo and of Whisper run."""
-    command = ["s2s", few / "tuesday", *parts["units"], "--units-only", "--engine", "fairseq"]
-    (record,) = records(speechkit(*command).out)
-    *_, ours = records(spoken[0] / "s2s.jsonl")
-    assert record == {key: ours[key] for key in record}
-    assert set(ours) - set(record) == {"audio_filepath_out", "duration_out"}
+    with pytest.raises(EngineMissing, match=r"text\.bin: not a k-means"):
+        kmeans.from_pickle(text)
