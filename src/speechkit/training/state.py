@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -45,6 +46,12 @@ class TrainingState:
     def best_measured(self) -> Measured | None:
         """The evaluation of the best checkpoint."""
         return next((one for one in self.evaluations if one.step == self.best > 0), None)
+
+    @property
+    def failed(self) -> dict[str, int]:
+        """The number of utterances that each type of error has cost, the most frequent first."""
+        types = Counter(str(record["type"]) for record in self.failures.values())
+        return dict(types.most_common())
 
     def dump(self) -> str:
         few = asdict(replace(self, used=()))  # which would copy millions one by one

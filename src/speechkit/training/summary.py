@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -163,7 +162,6 @@ def summarised(
     hint: str,
 ) -> FinetuneSummary:
     """The summary of a training that has ended."""
-    kinds = Counter(str(record["type"]) for record in state.failures.values())
     return FinetuneSummary(
         output=str(options.output),
         model=options.model,
@@ -172,7 +170,7 @@ def summarised(
         timed=data.timed,
         trained=sum(count > 0 for count in state.used),
         skipped=data.reasons,
-        failed=dict(kinds.most_common()),
+        failed=state.failed,
         unaugmented=state.unaugmented,
         planned=planned,
         steps=state.step,
