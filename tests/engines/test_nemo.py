@@ -92,7 +92,7 @@ def test_the_digits_are_understood_as_by_nemo_itself(
     kind: str, nemos: dict[str, Path], digits: list[Digit], own: dict[str, list[str]]
 ) -> None:
     """In batches of 1, 4 and 16, whatever else is in them."""
-    assert jiwer.wer([digit.text for digit in digits], own[kind]) < 0.06
+    assert jiwer.wer([digit.text for digit in digits], own[kind]) < 0.1
     waveforms = [digit.waveform for digit in digits]
     for size, count in ((16, len(digits)), (4, 30), (1, 20)):
         found = heard(engine(nemos[kind], batch_size=size), waveforms[:count])
