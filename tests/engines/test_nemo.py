@@ -195,7 +195,7 @@ def test_a_list_with_bad_files(
     stereo_record, long, short, piece = found[60:]
     assert stereo_record["pred_text"] == own["ctc"][0]
     assert short["pred_text"] == ""
-    assert jiwer.wer(long_speech[1], long["pred_text"]) < 0.1
+    assert jiwer.wer(long_speech[1], long["pred_text"]) < 0.15
     assert len(long["segments"]) >= 3  # of 15 to 30 s, cut at pauses, and at those that words leave
     assert all(one["end"] - one["start"] <= 30 for one in long["segments"])
     words = [word for segment in long["segments"] for word in segment["words"]]
@@ -204,7 +204,7 @@ def test_a_list_with_bad_files(
     assert times[-1] > 73
     assert piece["mine"] == [1]
     inside = [w["word"] for w in words if w["start"] >= 30 and w["end"] <= 70]
-    assert jiwer.wer(" ".join(inside), piece["pred_text"]) < 0.1
+    assert jiwer.wer(" ".join(inside), piece["pred_text"]) < 0.15
     assert 30 <= piece["segments"][0]["start"] < piece["segments"][-1]["end"] <= 70
 
 
@@ -214,7 +214,7 @@ def test_more_than_a_minute_in_one_window(
     """With local attention, as well as in pieces cut at pauses."""
     long = engine(nemos["ctc"], max_window=150.0, local_attention=128)
     ((found,),) = long.transcribe([[whole(long_speech[0])]])
-    assert jiwer.wer(long_speech[1], found.text) < 0.1
+    assert jiwer.wer(long_speech[1], found.text) < 0.15
     with pytest.raises(UsageError, match="--local-attention: only for Conformers that attend"):
         checkpoint.attend_locally(long._model, 64)
 
