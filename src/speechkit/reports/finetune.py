@@ -40,7 +40,7 @@ class FinetuneReport(SummaryReport[FinetuneSummary]):
         summary = self.summary
         yield f"  trained on {summary.trained} of {counted(summary.utterances, 'utterance')}"
         if summary.timed:
-            yield f"  times were learnt from {counted(summary.timed, 'utterance')}"
+            yield f"  with the times of words or segments: {summary.timed}"
         if unused := summary.usable - summary.trained - sum(summary.failed.values()):
             yield f"  {unused} were never drawn; more --steps would use all"
         if summary.skipped:
