@@ -1,7 +1,7 @@
 """NeMo models of the kinds that are not trained here: real files with random weights.
 
-NeMo remembers in its process what it has restored, and then can't make an attention decoder any
-more: they are made before.
+``python -m nemokit FOLDER`` makes them. NeMo remembers in its process what it has restored, and
+then can't make an attention decoder any more.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ SPOKEN_TO = "startofcontext startoftranscript pnc nopnc itn noitn timestamp noti
 SPOKEN_TO += "nodiarize emo:undefined en de"
 
 
-def make(folder: Path) -> None:
+def main() -> None:
     """A hybrid, two transducers, TDT and conditioned on a language, and one as Canary is."""
+    folder = Path(sys.argv[1])
     text = {"dir": str(build_tokenizer(folder / "text")), "type": "bpe"}
     for name, kind, config in (
         ("hybrid", models.EncDecHybridRNNTCTCBPEModel, _hybrid),
@@ -132,3 +133,7 @@ def _canary(folder: Path, text: dict[str, str]) -> dict[str, Any]:
             "pad_id": None,
         },
     }
+
+
+if __name__ == "__main__":
+    main()

@@ -46,22 +46,6 @@ def texts(found: list[dict[str, Any]]) -> list[str]:
     return [record["pred_text"] for record in found]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with models of other kinds, of random weights."""
-    import nemokit
-
-    folder: Path = tmp_path_factory.mktemp("untrained")
-    nemokit.make(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def digits(digits: list[Digit]) -> list[Digit]:
-    """Every second one is enough."""
-    return digits[::2]
-
-
 @pytest.fixture(scope="module")
 def own(
     nemos: dict[str, Path], digits: list[Digit], tmp_path_factory: pytest.TempPathFactory
@@ -79,11 +63,11 @@ def own(
 
 
 @pytest.fixture(scope="module")
-def many(digits: list[Digit], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Lines with keys of their own."""
+def many(held_out: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 lines with keys of their own."""
+    lines = records(held_out)
     path: Path = tmp_path_factory.mktemp("many") / "many.jsonl"
-    lines = (json.loads(digit.line) for digit in digits)
-    made = ({"id": f"u{index}", **line, "own": index} for index, line in enumerate(lines))
+    made = [{"id": f"u{index}", **lines[index % len(lines)], "own": index} for index in range(300)]
     return write_manifest(path, made)
 
 
@@ -92,9 +76,9 @@ def test_the_digits_are_understood_as_by_nemo_itself(
     kind: str, nemos: dict[str, Path], digits: list[Digit], own: dict[str, list[str]]
 ) -> None:
     """In batches of 1, 4 and 16, whatever else is in them."""
-    assert jiwer.wer([digit.text for digit in digits], own[kind]) < 0.1
+    assert jiwer.wer([digit.text for digit in digits], own[kind]) < 0.06
     waveforms = [digit.waveform for digit in digits]
-    for size, count in ((16, len(digits)), (4, 30), (1, 20)):
+    for size, count in ((16, len(digits)), (4, 60), (1, 60)):
         found = heard(engine(nemos[kind], batch_size=size), waveforms[:count])
         assert found == own[kind][:count]
 
@@ -109,7 +93,7 @@ def test_many_files_by_each_loader(
     tmp_path: Path,
 ) -> None:
     """None hangs (it takes 15 s), none leaves anything behind."""
-    count = 99 if loader == "direct" else 60
+    count = 200 if loader == "direct" else 60
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     out = tmp_path / "out.jsonl"
@@ -123,7 +107,7 @@ def test_many_files_by_each_loader(
     assert f"asr: {count} utterances, 0 failed" in done.err
     found = records(out.read_bytes())
     assert [record["own"] for record in found] == list(range(count))
-    assert texts(found) == own["ctc"][:count]
+    assert texts(found) == [own["ctc"][index % len(own["ctc"])] for index in range(count)]
     assert not list(temporary.iterdir())
     from nemo.collections.asr.metrics.wer import word_error_rate
 
@@ -134,13 +118,13 @@ def test_many_files_by_each_loader(
 
 
 @pytest.fixture(scope="module")
-def long_speech(digits: list[Digit], own: dict[str, list[str]]) -> tuple[Any, str]:
+def two_minutes(digits: list[Digit], own: dict[str, list[str]]) -> tuple[Any, str]:
     """Digits with pauses between them, of those that are understood alone."""
     rng = np.random.default_rng(3)
     clear = [digit for digit, text in zip(digits, own["ctc"], strict=True) if text == digit.text]
     parts: list[Any] = []
     said = []
-    while sum(map(len, parts)) < 75 * SAMPLE_RATE:
+    while sum(map(len, parts)) < 120 * SAMPLE_RATE:
         digit = clear[int(rng.integers(len(clear)))]
         parts += [digit.waveform, np.zeros(round(rng.uniform(0.2, 0.6) * SAMPLE_RATE), np.float32)]
         said.append(digit.text)
@@ -152,7 +136,7 @@ def test_a_list_with_bad_files(
     nemos: dict[str, Path],
     digits: list[Digit],
     own: dict[str, list[str]],
-    long_speech: tuple[Any, str],
+    two_minutes: tuple[Any, str],
     speechkit: Any,
     tmp_path: Path,
 ) -> None:
@@ -172,7 +156,7 @@ def test_a_list_with_bad_files(
     good = [digit.line for digit in digits[:40]]
     stereo = soxr.resample(digits[0].waveform, SAMPLE_RATE, 44_100)
     soundfile.write(tmp_path / "stereo.wav", np.stack([stereo, stereo], axis=1), 44_100)
-    soundfile.write(tmp_path / "long.wav", long_speech[0], SAMPLE_RATE)
+    soundfile.write(tmp_path / "long.wav", two_minutes[0], SAMPLE_RATE)
     soundfile.write(tmp_path / "short.wav", digits[0].waveform[:800], SAMPLE_RATE)
     others = [{"audio_filepath": f"{name}.wav"} for name in ("stereo", "long", "short")]
     whole = {"audio_filepath": "long.wav", "offset": 30.0, "duration": 40.0, "mine": [1]}
@@ -195,36 +179,34 @@ def test_a_list_with_bad_files(
     stereo_record, long, short, piece = found[60:]
     assert stereo_record["pred_text"] == own["ctc"][0]
     assert short["pred_text"] == ""
-    assert jiwer.wer(long_speech[1], long["pred_text"]) < 0.15
-    assert len(long["segments"]) >= 3  # of 15 to 30 s, cut at pauses, and at those that words leave
+    assert jiwer.wer(two_minutes[1], long["pred_text"]) < 0.1
+    assert len(long["segments"]) >= 5  # of 15 to 30 s, cut at pauses, and at those that words leave
     assert all(one["end"] - one["start"] <= 30 for one in long["segments"])
     words = [word for segment in long["segments"] for word in segment["words"]]
     times = [time for word in words for time in (word["start"], word["end"])]
     assert times == sorted(times)
-    assert times[-1] > 73
+    assert times[-1] > 118
     assert piece["mine"] == [1]
     inside = [w["word"] for w in words if w["start"] >= 30 and w["end"] <= 70]
-    assert jiwer.wer(" ".join(inside), piece["pred_text"]) < 0.15
+    assert jiwer.wer(" ".join(inside), piece["pred_text"]) < 0.1
     assert 30 <= piece["segments"][0]["start"] < piece["segments"][-1]["end"] <= 70
 
 
-def test_more_than_a_minute_in_one_window(
-    nemos: dict[str, Path], long_speech: tuple[Any, str]
-) -> None:
+def test_minutes_in_one_window(nemos: dict[str, Path], two_minutes: tuple[Any, str]) -> None:
     """With local attention, as well as in pieces cut at pauses."""
     long = engine(nemos["ctc"], max_window=150.0, local_attention=128)
-    ((found,),) = long.transcribe([[whole(long_speech[0])]])
-    assert jiwer.wer(long_speech[1], found.text) < 0.15
+    ((found,),) = long.transcribe([[whole(two_minutes[0])]])
+    assert jiwer.wer(two_minutes[1], found.text) < 0.1
     with pytest.raises(UsageError, match="--local-attention: only for Conformers that attend"):
         checkpoint.attend_locally(long._model, 64)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_times_are_plain_seconds(
-    kind: str, nemos: dict[str, Path], long_speech: tuple[Any, str]
+    kind: str, nemos: dict[str, Path], two_minutes: tuple[Any, str]
 ) -> None:
     """Those of NeMo's transcribe(); characters spell the segment."""
-    window = long_speech[0][: 20 * SAMPLE_RATE]
+    window = two_minutes[0][: 20 * SAMPLE_RATE]
     clips = [[whole(window)]]
     ((found,),) = engine(nemos[kind], words=True, chars=True).transcribe(clips)
     own = engine(nemos[kind], words=True, chars=True, dataloader="manifest")
@@ -372,7 +354,7 @@ def test_memory_that_runs_out(
             heard(crowded, waveforms)
         return
     assert heard(crowded, waveforms) == own["ctc"][:20]
-    assert 2 <= crowded.device_use().batch_size <= fits
+    assert crowded.device_use().batch_size == 2
 
 
 def test_a_version_without_a_field(
@@ -429,12 +411,21 @@ def test_wrong_options(
     assert sentence in line
 
 
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with models of other kinds, of random weights."""
+    folder: Path = tmp_path_factory.mktemp("untrained")
+    command = [sys.executable, "-m", "nemokit", str(folder)]
+    subprocess.run(command, cwd=Path(__file__).parent, check=True, capture_output=True)
+    return folder
+
+
 @pytest.mark.parametrize("kind", ["hybrid", "tdt", "canary"])
 def test_other_kinds_say_what_they_say_to_nemo(
     kind: str, untrained: Path, digits: list[Digit], tmp_path: Path
 ) -> None:
     model = untrained / f"{kind}.nemo"
-    strings = [np.concatenate([one.waveform for one in digits[i::20]]) for i in range(4)]
+    strings = [np.concatenate([one.waveform for one in digits[i::40]]) for i in range(4)]
     assert min(map(len, strings)) > SAMPLE_RATE
     paths = [str(tmp_path / f"{index}.wav") for index in range(len(strings))]
     for path, string in zip(paths, strings, strict=True):
@@ -443,12 +434,12 @@ def test_other_kinds_say_what_they_say_to_nemo(
     said = restored.transcribe(paths, batch_size=2, verbose=False)
     wanted = [" ".join(one.text.split()) for one in said]
     assert any(wanted)
+    assert heard(engine(model, batch_size=3), strings) == wanted
     clips = [[whole(one)] for one in strings]
     timed, own = (
-        list(engine(model, **options, words=True, chars=True).transcribe(clips))
-        for options in ({"batch_size": 3}, {"dataloader": "lhotse"})
+        list(engine(model, dataloader=way, words=True, chars=True).transcribe(clips))
+        for way in ("direct", "lhotse")
     )
-    assert [found.text for (found,) in timed] == wanted
     assert timed == own
     for segment in (segment for (found,) in timed for segment in found.segments):
         chars = (char for word in segment.words for char in word.chars)
@@ -468,7 +459,7 @@ def test_the_language_of_an_attention_decoder(untrained: Path, digits: list[Digi
 
 def test_the_language_of_a_transducer(untrained: Path, digits: list[Digit]) -> None:
     model = untrained / "prompted.nemo"
-    string = np.concatenate([digit.waveform for digit in digits[::30]])
+    string = np.concatenate([digit.waveform for digit in digits[::60]])
     restored = checkpoint.restore(model, torch.device("cpu"))
     found = {}
     for language in ("auto", "de"):

@@ -16,7 +16,7 @@ from runkit import until
 from serverkit import Served
 from sphinxkit import QUICK
 
-KILLS = 6
+KILLS = 10
 
 
 def upload(url: str, pieces: list[Path], accepted: list[str]) -> None:

@@ -43,8 +43,8 @@ def test_signals_at_random_moments(
     rng = random.Random(seed)
     out = tmp_path / "out.jsonl"
     drained = 0
-    for _ in range(30):
-        if drained == 3:
+    for _ in range(40):
+        if drained == 4:
             break
         before = entries(out)
         going = Run(tmp_path, *unbroken.args, "-o", out)
@@ -67,7 +67,7 @@ def test_signals_at_random_moments(
         assert "run the same command again" in result.err.splitlines()[-1]
         assert before <= entries(out)
         drained += 1
-    assert drained == 3
+    assert drained == 4
     assert run(tmp_path, *unbroken.args, "-o", out).code == 0
     assert out.read_bytes() == unbroken.output
 
