@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,6 +67,9 @@ class Reading:
 
     def features(self, waveforms: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.stack([waveform[:3] for waveform in waveforms])
+
+    def longer_window(self, waveform: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        return None
 
     def encode(self, features: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
         return features
@@ -223,6 +227,52 @@ def test_nothing_is_left_to_chance_before_a_wider_search() -> None:
     options = WhisperOptions(temperature=(0.0,))
     list(Whisper(once, options).transcribe([[clip("en", "one", 3.0)]]))
     assert len(once.decoded) == 1
+
+
+class Shortened(Reading):
+    """Where a window is shortened, it hears ``short``; else the word."""
+
+    def __init__(self, short: tuple[str, float]) -> None:
+        super().__init__()
+        self.short = short
+        self.windows: list[str] = []
+
+    def longer_window(self, waveform: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        return np.append(waveform[:3], 0)[None]
+
+    def decode(self, encoded: NDArray[np.float32], *rest: Any, **named: Any) -> list[Draft]:
+        is_short = encoded.shape[1] == 3
+        self.windows.append("short" if is_short else "long")
+        self.drafts = dict.fromkeys((0.0, 0.4), self.short) if is_short else {}
+        return super().decode(encoded, *rest, **named)
+
+
+@pytest.mark.parametrize(
+    ("short", "windows", "text"),
+    [
+        (("two", -0.8), ["short"], "two"),
+        (("two", -0.95), ["short", "long"], "one"),  # in doubt in its own window
+        (("two", -2.0), ["short", "long"], "one"),
+        (("two " * 20, -0.1), ["short", "long"], "one"),
+    ],
+)
+def test_what_is_unsure_in_a_shortened_window_is_decoded_in_the_longest(
+    short: tuple[str, float], windows: list[str], text: str
+) -> None:
+    backend = Shortened(short)
+    whisper = Whisper(backend, WhisperOptions(temperature=(0.0, 0.4)))
+    (((hypothesis,)),) = whisper.transcribe([[clip("en", "one", 3.0)]])
+    assert (backend.windows, hypothesis.text) == (windows, text)
+
+
+def test_nobody_waits_for_a_longer_window() -> None:
+    """Neither a live listener, nor those who want no second draft."""
+    live = Shortened(("two", -0.95))
+    options = WhisperOptions(temperature=(0.0, 0.4))
+    Whisper(live, options).live().hear(clip("en", "one", 3.0), [], ended=True)
+    once = Shortened(("two", -0.95))
+    list(Whisper(once, WhisperOptions(temperature=(0.0,))).transcribe([[clip("en", "one", 3.0)]]))
+    assert live.windows == once.windows == ["short"]
 
 
 def test_of_doubtful_drafts_the_likeliest_is_kept_and_flagged() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from speechkit.engines.protocols import SAMPLE_RATE, Clip
@@ -50,6 +51,24 @@ def test_windows_of_all_lengths_in_a_call_are_heard_as_each_alone(
     assert shapes == [(2, 100), (1, 80), (2, 60), (4, 40), (1, 40)]
     for (one,), (other,) in zip(together, alone, strict=True):
         assert [one.text, *times(one)] == [other.text, *times(other)]
+
+
+def test_the_longer_window_is_that_of_the_checkpoint(
+    untrained: dict[str, Path], clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"CPU_SHORTEST": 0.8, "CPU_STEP": 0.4, "CPU_TAIL": 0.1}.items():
+        monkeypatch.setattr(engine, name, seconds)
+    options = WhisperOptions(model=str(untrained["faster-whisper"]), device="cpu", language="en")
+    backend = engine.CTranslate2Backend(options)
+    longer = [backend.longer_window(clip.waveform) for clip in clips]
+    assert [one and one[0].shape[1] for one in longer] == [
+        200 if s < 1.4 else None for s in SECONDS
+    ]
+    (features,) = backend.features([clips[1].waveform])
+    (long,) = longer[1] or []
+    np.testing.assert_allclose(long[:, :38], features[:, :38], atol=0.02)
+    backend.context = 0.7
+    assert backend.longer_window(clips[1].waveform) is None
 
 
 def test_a_draft_beside_one_with_a_higher_limit_is_the_same(

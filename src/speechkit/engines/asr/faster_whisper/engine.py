@@ -94,10 +94,17 @@ class CTranslate2Backend:
     def features(self, waveforms: Sequence[Waveform]) -> list[NDArray[np.float32]]:
         """Log-mel features [mels, frames] of each window."""
         with self._stopwatch.part("features"):
-            return [self._features(waveform) for waveform in waveforms]
+            return [self._features(one, self.window(len(one) / SAMPLE_RATE)) for one in waveforms]
 
-    def _features(self, waveform: Waveform) -> NDArray[np.float32]:
-        samples = round(self.window(len(waveform) / SAMPLE_RATE) * SAMPLE_RATE)
+    def longer_window(self, waveform: Waveform) -> list[NDArray[np.float32]] | None:
+        seconds = len(waveform) / SAMPLE_RATE
+        if seconds <= self.context or self.window(seconds) >= self._window:
+            return None
+        with self._stopwatch.part("features"):
+            return [self._features(waveform, self._window)]
+
+    def _features(self, waveform: Waveform, window: float) -> NDArray[np.float32]:
+        samples = round(window * SAMPLE_RATE)
         padded = np.zeros(samples, np.float32)
         padded[: len(waveform)] = waveform
         frames = samples // self._extractor.hop_length

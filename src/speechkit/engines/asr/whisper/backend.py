@@ -88,6 +88,10 @@ class Backend(Protocol):
         """
         ...
 
+    def longer_window(self, waveform: Waveform) -> Any | None:
+        """What `encode` takes for a clip in the checkpoint's own window, where its is shorter."""
+        ...
+
     def encode(self, features: Any, rows: int) -> Any:
         """What the other methods take for these windows; ``rows``: as in `decode`."""
         ...

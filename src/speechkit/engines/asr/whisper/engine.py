@@ -129,6 +129,9 @@ class TorchBackend:
         except torch.OutOfMemoryError:  # a smaller part of the windows may find room
             return padded
 
+    def longer_window(self, waveform: Waveform) -> None:
+        """None: the checkpoint is cut to the length of its windows."""
+
     @torch.inference_mode()
     def encode(self, features: torch.Tensor, rows: int) -> torch.Tensor:
         """The hidden states [windows, positions, width], for any number of ``rows``."""

@@ -35,7 +35,7 @@ class LiveWhisper(LiveDecoder):
         self._context = context
         beams, temperatures = options.beam_size, options.temperature
         self._at_once = FallbackDecoder(backend, beams, temperatures[:1])
-        self._thorough = FallbackDecoder(backend, beams, temperatures[:2])
+        self._thorough = FallbackDecoder(backend, beams, temperatures[:2], patient=False)
         self.longest = backend.chunk
 
     def hear(self, clip: Clip, said: Sequence[Word], *, ended: bool) -> LiveHypothesis:
