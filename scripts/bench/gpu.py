@@ -2,14 +2,14 @@
 """speechkit on a GPU beside transformers, faster-whisper and NeMo, a step at a time; without a
 network.
 
-    scripts/bench/gpu.py STEP [--model turbo|large-v3] [--count N]
+    scripts/bench/gpu.py STEP [--model turbo|large-v3] [--count N] [--repeats 3]
 
 parts: what a window of Whisper's costs, part by part. pipeline: the engine `whisper` beside
 transformers' pipeline and faster-whisper on windows of 30 s and 96 tokens, in the geometry of
 large-v3-turbo or large-v3 with random weights. sweep: its batch sizes beside the one it chooses.
 real: Whisper base on real speech of mixed lengths, with word error rates. startup: to the first
-result. s2s: HuBERT base, layer 6. nemo: FastConformer-CTC. Each adds its rows, medians of three, to
---rows as it goes. --device cpu --tiny tries a step out; its figures mean nothing.
+result. s2s: HuBERT base, layer 6. nemo: FastConformer-CTC. Each adds its rows, medians of the
+repeats, to --rows as it goes. --device cpu --tiny tries a step out; its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def measure(step: str, setting: Setting, model: str, count: int | None) -> None:
     elif step == "s2s":
         from gpu_steps import s2s
 
-        s2s.run(setting)
+        s2s.run(setting, count)
     else:
         from gpu_steps import nemo
 
-        nemo.run(setting, setting.models / "tiny-models" / "tokenizer")
+        nemo.run(setting, setting.models / "tiny-models" / "tokenizer", count)
 
 
 def main() -> None:
@@ -63,7 +63,10 @@ def main() -> None:
     )
     parser.add_argument("step", choices=STEPS)
     parser.add_argument("--model", choices=("turbo", "large-v3"), default="turbo")
-    parser.add_argument("--count", type=int, help="windows or utterances")
+    parser.add_argument(
+        "--count", type=int, help="windows of pipeline and sweep, utterances of real, s2s and nemo"
+    )
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--work", type=Path, default=Path.home() / "gpu-bench")
@@ -74,7 +77,13 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     rows = options.rows or options.work / "rows.jsonl"
     setting = Setting(
-        options.device, options.tiny, options.work, options.models, options.data, rows
+        options.device,
+        options.tiny,
+        options.work,
+        options.models,
+        options.data,
+        rows,
+        options.repeats,
     )
     measure(options.step, setting, options.model, options.count)
 

@@ -6,8 +6,8 @@
 The machine is to have Python 3.12, torch, transformers 5 and pytest. It gets the wheels that it
 lacks, Whisper base in float16 (as OpenAI published it, so that nothing is lost), tiny models and
 speech. The folders travel in as many calls as it takes; scripts/gpu/run.py unpacks there what has
-arrived. What comes first is needed by most: ``light`` by all, ``base`` by what measures real texts,
-``nemo`` by NeMo alone.
+arrived: ``light``, which all need, ``nemo`` for NeMo, and ``base``, the largest, for what measures
+real texts.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ BASE_FILES = (
     *("config.json", "generation_config.json", "preprocessor_config.json"),
     *("tokenizer.json", "vocab.json", "merges.txt"),
 )
-TINY_S2S = ("hubert-dict.pt", "hubert-folder", "km.npz", "vocoder")
+TINY_S2S = ("hubert-dict.pt", "hubert-folder", "km.npz", "vocoder", "vocoder-multi")
 TINY_NEMO = ("nemo-ctc.nemo", "nemo-rnnt.nemo")
 TAKES = (0, 1)  # of each digit by each speaker, neither of which the tiny models were trained on
 
@@ -87,7 +87,7 @@ def nemo(folder: Path, _: Path) -> None:
     copy(TINY / "tokenizer", folder / "tiny-models" / "tokenizer")
 
 
-ARCHIVES = {"light": light, "base": base, "nemo": nemo}
+ARCHIVES = {"light": light, "nemo": nemo, "base": base}
 
 
 def download(name: str, folder: Path) -> None:

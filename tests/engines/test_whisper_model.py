@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import re
 import shutil
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from speechkit.engines.asr.whisper import checkpoint, engine
 from speechkit.engines.asr.whisper.beam_search import BeamSearch
 from speechkit.engines.asr.whisper.decoder_layers import DecoderLayers
 from speechkit.engines.asr.whisper.encoder import Encoder
+from speechkit.engines.asr.whisper.options import WhisperOptions
 from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 from speechkit.engines.encoders.log_mel import LogMel
 from speechkit.engines.mel_filters import HOP
@@ -284,3 +287,18 @@ def test_configurations_that_are_not_a_whispers(folder: Path) -> None:
             loaded(folder)
         (folder / "elsewhere").rename(folder / name)
     loaded(folder)
+
+
+def test_a_backend_is_freed_where_its_last_name_ends(
+    untrained: dict[str, Path],
+) -> None:
+    """The next model needs its memory before the garbage collector comes."""
+    options = WhisperOptions(model=str(untrained["whisper"]), device="cpu")
+    backend = engine.TorchBackend(options)
+    seen = weakref.ref(backend)
+    gc.disable()
+    try:
+        del backend
+        assert seen() is None
+    finally:
+        gc.enable()

@@ -75,7 +75,7 @@ def test_the_memory_that_is_taken(base: Path, waveforms: list[Any]) -> None:
         "asr", "whisper", model=str(base), language="en", device=DEVICE, compute_type="float32"
     )
     backend = whisper._backend
-    list(whisper.transcribe(whole(one) for one in waveforms[:32]))
+    list(whisper.transcribe([whole(one)] for one in waveforms[:32]))
     config, itemsize = backend._checkpoint.config, 4
     row = memory.of_row(config, itemsize, 1)
     estimate = memory.of_encoder(config, itemsize) + 32 * (row + memory.of_window(config, itemsize))

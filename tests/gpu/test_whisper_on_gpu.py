@@ -36,9 +36,15 @@ def in_floats(base: Path, waveforms: list[Any]) -> list[str]:
     return heard(base, waveforms, compute_type="float32", batch_size=8)
 
 
-def test_texts_are_those_of_the_cpu(base: Path, waveforms: list[Any], in_floats: list[str]) -> None:
+def test_texts_are_those_of_the_cpu(
+    base: Path, waveforms: list[Any], in_floats: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its windows as long as those of the card."""
     import torch
 
+    from speechkit.engines.asr.whisper import engine
+
+    monkeypatch.setattr(engine, "CPU_WINDOW", 1500)
     usual = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
@@ -61,7 +67,7 @@ def test_the_batch_changes_no_text(
     ids=["text", "timestamps", "context"],
 )
 def test_captured_steps_decode_what_called_ones_do(
-    options: dict[str, Any], base: Path, waveforms: list[Any]
+    options: dict[str, Any], base: Path, waveforms: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a third as many rows as there are windows."""
     whisper: Any = registry.create(
@@ -74,10 +80,11 @@ def test_captured_steps_decode_what_called_ones_do(
         backend.features([whisper._chunk(whole(one)) for one in waveforms[: 3 * ROWS]]), ROWS
     )
     given = encoded, [whisper._prompt("en")] * len(encoded), Search(), [60] * len(encoded), ROWS
+    loop.free()  # and the graphs of other tests, which have had this backend
     captured = loop.decode(*given)
     spans = {step.span for step in loop._graphs._graphs}
     assert (min(spans) > 64) == ("initial_prompt" in options)
-    loop._graphs = None
+    monkeypatch.setattr(loop, "_graphs", None)
     called = loop.decode(*given)
     assert [one.tokens for one in captured] == [one.tokens for one in called]
     for one, other in zip(captured, called, strict=True):
@@ -86,7 +93,7 @@ def test_captured_steps_decode_what_called_ones_do(
 
 
 def test_windows_of_a_short_context_are_decoded_between_long_ones(
-    base: Path, waveforms: list[Any], tmp_path: Path
+    base: Path, waveforms: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By captured steps of their own, on the same caches."""
     for file in base.iterdir():
@@ -107,7 +114,7 @@ def test_windows_of_a_short_context_are_decoded_between_long_ones(
         drafts.append([one.tokens for one in loop.decode(*given)])
     assert {step.frames for step in loop._graphs._graphs} == {1500, 200}
     assert drafts[:2] == drafts[2:]
-    loop._graphs = None
+    monkeypatch.setattr(loop, "_graphs", None)
     assert [one.tokens for one in loop.decode(*given)] == drafts[1]
 
 

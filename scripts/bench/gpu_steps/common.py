@@ -33,14 +33,11 @@ class Setting:
     models: Path
     data: Path
     rows: Path
+    repeats: int
 
     @property
     def precision(self) -> str:
         return "float32" if self.device == "cpu" else "bfloat16"
-
-    @property
-    def repeats(self) -> int:
-        return 1 if self.tiny else 3
 
     def row(self, step: str, what: str, value: float, unit: str, note: str = "") -> None:
         """Printed and kept at once, so that a step cut short has said what it knows."""

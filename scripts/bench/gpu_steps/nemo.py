@@ -6,8 +6,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gpu_steps import watch
-from gpu_steps.common import Setting, cycled, seconds_of, sentences, write_manifest
+from gpu_steps.common import (
+    Setting,
+    cycled,
+    samples_of,
+    seconds_of,
+    sentences,
+    write_manifest,
+)
 
 BATCHES = (16, 32, 64, 128)
 UTTERANCES, SWEPT = 2000, 500
@@ -19,13 +28,14 @@ FAST = {
 }
 
 
-def run(setting: Setting, tokenizer: Path) -> None:
+def run(setting: Setting, tokenizer: Path, count: int | None) -> None:
     from nemo.collections.asr.models import ASRModel
 
     file = _make(setting, tokenizer)
-    utterances = cycled(sentences(setting), 4 if setting.tiny else UTTERANCES)
+    utterances = cycled(sentences(setting), count or (4 if setting.tiny else UTTERANCES))
     manifest = write_manifest(setting.work / "nemo.jsonl", utterances)
     command = ["asr", manifest, "--engine", "nemo", "--model", file, "--device", setting.device]
+    command += ["--no-timestamps"]  # which transcribe() doesn't compute, either
     with setting.trying(STEP, "speechkit"):
         found = watch.repeated(command, manifest.with_suffix(".out.jsonl"), setting.repeats)
         note = f"{found.batch}, {len(utterances)} utterances in {found.seconds:.1f} s"
@@ -33,21 +43,21 @@ def run(setting: Setting, tokenizer: Path) -> None:
         setting.row(STEP, "speechkit, first result after", found.first, "s")
         setting.row(STEP, "speechkit, GPU busy", found.busy, "%", found.waited_for)
     model: Any = ASRModel.restore_from(str(file), map_location=setting.device).eval()
-    paths = [one.audio_filepath for one in utterances[:SWEPT]]
+    waves = list(map(samples_of, utterances[:SWEPT]))
     for size in (2,) if setting.tiny else BATCHES:
         with setting.trying(STEP, f"transcribe(), batch {size}"):
-            taken = seconds_of(setting, lambda size=size: _transcribe(setting, model, paths, size))
-            pace = 1000 * taken / len(paths)
+            taken = seconds_of(setting, lambda size=size: _transcribe(setting, model, waves, size))
+            pace = 1000 * taken / len(waves)
             setting.row(STEP, f"transcribe(), batch {size}", pace, "ms/utterance")
 
 
-def _transcribe(setting: Setting, model: Any, paths: list[str], size: int) -> None:
+def _transcribe(setting: Setting, model: Any, waves: list[np.ndarray], size: int) -> None:
     import torch
 
     lowered = setting.precision != "float32"
     with torch.autocast(setting.device, getattr(torch, setting.precision), enabled=lowered):
-        heard = model.transcribe(paths, batch_size=size, num_workers=8 * lowered, verbose=False)
-    assert len(heard) == len(paths)
+        heard = model.transcribe(waves, batch_size=size, num_workers=0, verbose=False)
+    assert len(heard) == len(waves)
 
 
 def _make(setting: Setting, tokenizer: Path) -> Path:

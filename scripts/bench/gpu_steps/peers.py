@@ -48,7 +48,9 @@ def best(
     found: list[Paced] = []
     with setting.trying(step, peer.name):
         transcribe = peer.load(setting, folder)
-        for size in (2,) if setting.tiny else peer.sizes:
+        # Of fewer utterances, most texts would come with the first batch, which isn't counted.
+        paced = [size for size in peer.sizes if 3 * size <= len(utterances)]
+        for size in (2,) if setting.tiny else paced:
             with setting.trying(step, f"{peer.name}, batch {size}"):
                 found.append(_paced(setting, transcribe, utterances, size))
                 note = f"GPU busy {found[-1].busy:.0f} %"

@@ -37,7 +37,9 @@ class Busy:
         if self._process:
             self._process.terminate()
             self._process.wait()
-            self.samples = list(map(_sample, self.file.read_text().splitlines()[:-1]))
+            for said in self.file.read_text().splitlines()[:-1]:
+                with contextlib.suppress(ValueError):  # "[N/A]", or an error
+                    self.samples.append(_sample(said))
 
     def mean(self, begin: float, end: float) -> float:
         """Between two moments of time.time(); not a number where nothing was sampled."""

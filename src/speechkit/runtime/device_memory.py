@@ -7,8 +7,8 @@ from typing import Any
 
 
 def device_memory() -> int | None:
-    """Bytes reserved by PyTorch; None where it isn't loaded or uses no GPU."""
+    """Bytes reserved by PyTorch on all GPUs; None where it isn't loaded or uses no GPU."""
     torch: Any = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return None
-    return int(torch.cuda.memory_reserved())
+    return sum(torch.cuda.memory_reserved(gpu) for gpu in range(torch.cuda.device_count()))

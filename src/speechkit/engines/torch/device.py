@@ -91,10 +91,14 @@ class Memory:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._before: int = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was taken at its peak."""
+        torch.cuda.reset_peak_memory_stats(self._device)
 
     def taken(self) -> int:
-        """The most bytes taken at any time."""
+        """The most bytes taken at any time since `begin`."""
         peak: int = torch.cuda.max_memory_allocated(self._device)
         return peak - self._before
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from speechkit.engines.asr.whisper.decoder_layers import DecoderLayers, KeyValueCache
     from speechkit.engines.asr.whisper.vocabulary import Vocabulary
 
-SPANS = (64, 128, 256)  # positions that a captured step attends to; all there are beyond
+SPANS = (64, 128, 256)  # positions that a step on CUDA attends to; all there are beyond
 CHECK_EVERY = 8  # captured steps between looks for rows that have ended: the host waits at each
 
 
@@ -180,9 +180,11 @@ class DecodingLoop:
         self._state.put(rows, state)
 
     def _advance(self, step: Step, choose: _Choose) -> None:
-        if self._graphs and choose is _likeliest:
+        if self._graphs:
             spans = (span for span in SPANS if step.span <= span < self._longest)
-            self._graphs.replay(step._replace(span=next(spans, self._longest)), self._step)
+            step = step._replace(span=next(spans, self._longest))
+        if self._graphs and choose is _likeliest:
+            self._graphs.replay(step, self._step)
         else:
             self._step(step, choose)
 

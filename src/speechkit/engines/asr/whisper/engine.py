@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ ROWS = 256  # windows decoded at once, at most: a row gains little beyond 128
 # By a simulation with the times of a step on an H200 and the lengths of LibriSpeech's utterances,
 # two windows a row take a quarter less decoding time than one, and four 3 % less than two.
 WINDOWS_A_ROW = 2
+# cuDNN plans its attention anew for each length, in tens of milliseconds.
+ALIGNED_TOKENS = 32  # texts are aligned in steps of so many tokens on CUDA
 ALIGNED = 16  # windows at once: the keys, values and weights of each take 14 MB in a large model
 # Heads of all windows at once: the weights of each take 1.3 MB, at 225 tokens. A fine-tune that
 # states no alignment heads has up to 320 of them, a published checkpoint no more than 23.
@@ -60,7 +63,8 @@ class TorchBackend:
         self._dtype = torch_device.dtype(options.compute_type, self._device, "whisper")
         self.device = str(self._device)
         self.compute_type = torch_device.name(self._dtype)
-        self._stopwatch = Stopwatch(lambda: torch_device.synchronize(self._device))
+        # Without self: in a cycle, the weights would outlive the backend.
+        self._stopwatch = Stopwatch(partial(torch_device.synchronize, self._device))
         self._checkpoint = checkpoint.load(Path(options.model), self._device, self._dtype)
         self.context = self._checkpoint.context
         if self._device.type == "cpu":
@@ -92,6 +96,7 @@ class TorchBackend:
         room = self._memory.room()
         if tried:
             return torch_device.corrected(tried, self._memory.taken(), room, ROWS)
+        self._memory.begin()
         config, itemsize = self._checkpoint.config, self._dtype.itemsize
         row = memory.of_row(config, itemsize, beams)
         row += self.windows_a_row * memory.of_window(config, itemsize)
@@ -250,6 +255,8 @@ class TorchBackend:
         room = self.longest - len(prompt) - 1
         texts = [text[:room] for text in texts]
         longest = max(map(len, texts))
+        if self._on_card:
+            longest = min(room, math.ceil(longest / ALIGNED_TOKENS) * ALIGNED_TOKENS)
         ends = [[self.vocabulary.eot] * (1 + longest - len(text)) for text in texts]
         tokens = torch.tensor(
             [[*prompt, *text, *end] for text, end in zip(texts, ends, strict=True)],

@@ -18,7 +18,7 @@ TOKENS_A_SECOND = 15.0  # of the densest text that fits in a chunk: 448 tokens i
 TOKENS_EXTRA = 24  # for a word or two in a very short clip
 FALLBACK_BEAMS = 5  # of the search that precedes sampling
 # Mean log probability of a token below which a draft is unsure. Of 15,805 words, base mishears
-# 2,013 in windows of 15 to 20 s, 1,914 in windows of 30 s, which take 1.3 to 2.4 times the CPU
+# 2,013 in windows of 15 to 20 s, 1,914 in windows of 30 s, which take 1.5 to 2.4 times the CPU
 # time, and 1,991 where only unsure ones are decoded in 30 s, too, which takes 3 % more. With -0.7
 # these are 1,980 words and 9 %.
 UNSURE = -0.9
