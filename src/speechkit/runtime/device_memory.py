@@ -11,4 +11,4 @@ def device_memory() -> int | None:
     torch: Any = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return None
-    return sum(torch.cuda.memory_reserved(gpu) for gpu in range(torch.cuda.device_count()))
+    return sum(int(torch.cuda.memory_reserved(gpu)) for gpu in range(torch.cuda.device_count()))

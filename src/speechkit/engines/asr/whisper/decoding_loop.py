@@ -102,7 +102,8 @@ class DecodingLoop:
         other window. Windows with the highest limits begin first, so that few rows are idle at the
         end; a sampled one is decoded alone, with random numbers of its own.
         """
-        windows = _Windows(hidden, torch.tensor(prompts, device=self._device), limits)
+        continues = self._vocabulary.text_at_end(prompts[0]) > 0
+        windows = _Windows(hidden, torch.tensor(prompts, device=self._device), limits, continues)
         stamps = self._vocabulary.no_timestamps not in prompts[0]
         order = sorted(range(len(hidden)), key=lambda window: -limits[window])
         drafts: dict[int, Draft] = {}
@@ -175,8 +176,7 @@ class DecodingLoop:
             self._vocabulary.eot,
         )
         self._rules.begin(state.marks)
-        first = self._vocabulary.text_at_end(windows.prompts[0].tolist()) == 0
-        self._append(state, logits[:, 0], stamps, choose, first=first)
+        self._append(state, logits[:, 0], stamps, choose, first=not windows.continues)
         self._state.put(rows, state)
 
     def _advance(self, step: Step, choose: _Choose) -> None:
@@ -221,11 +221,12 @@ class DecodingLoop:
 
 class _Windows(NamedTuple):
     """Encoded windows ``hidden`` [windows, positions, width], their ``prompts`` [windows, n], and
-    their limits of tokens."""
+    their limits of tokens. ``continues``: the prompts end in text, which the drafts continue."""
 
     hidden: torch.Tensor
     prompts: torch.Tensor
     limits: list[int]
+    continues: bool
 
 
 def before_end(tokens: list[int], eot: int) -> list[int]:
