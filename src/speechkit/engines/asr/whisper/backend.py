@@ -89,7 +89,8 @@ class Backend(Protocol):
         ...
 
     def longer_window(self, waveform: Waveform) -> Any | None:
-        """What `encode` takes for a clip in the checkpoint's own window, where its is shorter."""
+        """What `encode` takes for a clip in a window of the checkpoint's length; None where its own
+        is that, or the context of a fine-tune."""
         ...
 
     def encode(self, features: Any, rows: int) -> Any:
