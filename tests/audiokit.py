@@ -41,6 +41,13 @@ def cut_speech(folder: Path, count: int, longest: float, seed: int) -> Path:
     return folder
 
 
+def repeated_story(file: Path, times: int) -> Path:
+    """A WAV of an example of 4 s, so many times over."""
+    samples, rate = soundfile.read(EXAMPLES / "slt" / "story.flac", dtype="int16")
+    soundfile.write(file, np.tile(samples, times), rate)
+    return file
+
+
 def ffmpeg(*arguments: object, stdin: bytes = b"", level: str = "error") -> bytes:
     """Its stdout; it has nothing to say on ``level``. Skips where it is not installed."""
     if shutil.which("ffmpeg") is None:

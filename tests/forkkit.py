@@ -37,16 +37,12 @@ FOLDER = "FORKKIT_FOLDER"  # a variable
 LIFE = "life"  # a pipe in the folder, at whose end the servers end
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # as workers have them
 #: Beginnings of variables that nothing reads when it is imported; some are a shell's. Those of the
-#: last two lines are set by imports in a process of tests, and are none of a command's own.
+#: last three lines are set by imports in a process of tests, and are none of a command's own.
 FREE = (
     *("SPEECHKIT_", "TMPDIR", "PYTEST_", "PATH", "PWD", "OLDPWD", "SHLVL", "PARALLEL"),
     *("KMP_", "TORCHINDUCTOR_CACHE_DIR", "PYTORCH_NVML_BASED_CUDA_CHECK", "NUMBA_CACHE_DIR"),
-    *(
-        "CUDA_MODULE_LOADING",
-        "MPLCONFIGDIR",
-        "HF_HUB_DISABLE_PROGRESS_BARS",
-        "TOKENIZERS_PARALLELISM",
-    ),
+    *("MPLCONFIGDIR", "HF_HUB_DISABLE_PROGRESS_BARS", "TOKENIZERS_PARALLELISM"),
+    *("CUDA_MODULE_LOADING",),
 )
 
 

@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument(
         "--count", type=int, help="windows of pipeline and sweep, utterances of real, s2s and nemo"
     )
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, help="3, or 1 with --tiny")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--work", type=Path, default=Path.home() / "gpu-bench")
@@ -83,7 +83,7 @@ def main() -> None:
         options.models,
         options.data,
         rows,
-        options.repeats,
+        options.repeats or (1 if options.tiny else 3),
     )
     measure(options.step, setting, options.model, options.count)
 

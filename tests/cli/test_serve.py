@@ -12,11 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
 
-from audiokit import EXAMPLES
+from audiokit import repeated_story
 from runkit import until
 from serverkit import Served
 from speechkit.commands.serve import require_packages
@@ -144,10 +142,9 @@ def test_a_signal_ends_it_well(tmp_path: Path, number: int) -> None:
 
 
 def test_whoever_waits_at_the_end_is_told_and_the_job_goes_on(tmp_path: Path) -> None:
-    samples, rate = soundfile.read(EXAMPLES / "slt" / "story.flac", dtype="int16")
-    soundfile.write(tmp_path / "long.wav", np.tile(samples, 15), rate)
+    long = repeated_story(tmp_path / "long.wav", 15)
     with Served(tmp_path / "data", *ENGINE) as server, ThreadPoolExecutor(2) as threads:
-        audio = (tmp_path / "long.wav").read_bytes()
+        audio = long.read_bytes()
         post = partial(server.client.post, "v1/audio/transcriptions", files={"file": audio})
         answers = [threads.submit(post, data={"stream": value}) for value in ("false", "true")]
         until(lambda: server.client.get("health").json()["queue"]["running"] == 2)

@@ -9,15 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-import soundfile
 
-from audiokit import EXAMPLES
+from audiokit import EXAMPLES, repeated_story
 from runkit import records, until
 from serverkit import Served
-from speechkit.engines.protocols import SAMPLE_RATE
-from speechkit.io import audio
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -184,14 +180,11 @@ def test_answers_of_many_at_once_are_not_swapped(served: Served) -> None:
 def test_nothing_stays_of_what_was_answered(served: Served, client: OpenAI, tmp_path: Path) -> None:
     from openai import APITimeoutError
 
-    story = audio.load(str(EXAMPLES / "slt" / "story.flac"), sample_rate=SAMPLE_RATE).waveform
-    soundfile.write(tmp_path / "long.wav", np.tile(story, 5), SAMPLE_RATE)
-
     prompted = transcribe(client, DIGITS[0], language="en", prompt="one, two", temperature=0.2)
     assert prompted.text
     until(lambda: not list((served.data / "jobs").iterdir()))
     gone = client.with_options(timeout=0.3)
     with pytest.raises(APITimeoutError):
-        transcribe(gone, tmp_path / "long.wav")
+        transcribe(gone, repeated_story(tmp_path / "long.wav", 5))
     until(lambda: not list((served.data / "jobs").iterdir()))
     assert served.err == ""

@@ -289,9 +289,7 @@ def test_configurations_that_are_not_a_whispers(folder: Path) -> None:
     loaded(folder)
 
 
-def test_a_backend_is_freed_where_its_last_name_ends(
-    untrained: dict[str, Path],
-) -> None:
+def test_a_backend_is_freed_where_its_last_name_ends(untrained: dict[str, Path]) -> None:
     """The next model needs its memory before the garbage collector comes."""
     options = WhisperOptions(model=str(untrained["whisper"]), device="cpu")
     backend = engine.TorchBackend(options)

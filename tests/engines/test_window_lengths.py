@@ -30,12 +30,20 @@ def clips(examples: Path) -> list[Clip]:
     ]
 
 
-def test_windows_of_all_lengths_in_a_call_are_heard_as_each_alone(
-    untrained: dict[str, Path], clips: list[Clip], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The model has learnt nothing, and says of each clip something else."""
+@pytest.fixture
+def tenths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows as fine for the model's two seconds as they are for twenty."""
     for name, seconds in {"CPU_SHORTEST": 0.8, "CPU_STEP": 0.4, "CPU_TAIL": 0.1}.items():
         monkeypatch.setattr(engine, name, seconds)
+
+
+def test_windows_of_all_lengths_in_a_call_are_heard_as_each_alone(
+    untrained: dict[str, Path],
+    clips: list[Clip],
+    tenths: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The model has learnt nothing, and says of each clip something else."""
     options = WhisperOptions(
         model=str(untrained["faster-whisper"]), device="cpu", language="en", temperature=(0.0,)
     )
@@ -54,10 +62,8 @@ def test_windows_of_all_lengths_in_a_call_are_heard_as_each_alone(
 
 
 def test_the_longer_window_is_that_of_the_checkpoint(
-    untrained: dict[str, Path], clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+    untrained: dict[str, Path], clips: list[Clip], tenths: None
 ) -> None:
-    for name, seconds in {"CPU_SHORTEST": 0.8, "CPU_STEP": 0.4, "CPU_TAIL": 0.1}.items():
-        monkeypatch.setattr(engine, name, seconds)
     options = WhisperOptions(model=str(untrained["faster-whisper"]), device="cpu", language="en")
     backend = engine.CTranslate2Backend(options)
     longer = [backend.longer_window(clip.waveform) for clip in clips]

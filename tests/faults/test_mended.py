@@ -6,25 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import soundfile
 from faultkit import one_sentence, run
 
-from audiokit import EXAMPLES
+from audiokit import repeated_story
 from runkit import records, write_manifest
-from speechkit.engines.protocols import SAMPLE_RATE
-from speechkit.io import audio
 from sphinxkit import QUICK
 
 ASR = ("asr", *QUICK)
 
 
 def test_many_slow_utterances_cost_themselves_alone(tmp_path: Path) -> None:
-    story = audio.load(str(EXAMPLES / "slt" / "story.flac"), sample_rate=SAMPLE_RATE).waveform
     folder, out = tmp_path / "long", tmp_path / "out.jsonl"
     folder.mkdir()
     for number in range(12):
-        soundfile.write(folder / f"{number}.wav", np.tile(story, 15), SAMPLE_RATE)
+        repeated_story(folder / f"{number}.wav", 15)
     slow = run(tmp_path, *ASR, folder, "-o", out, "--time-limit", 0.0001)
     assert slow.code == 3, slow.err
     assert [record["error"]["type"] for record in records(out)] == ["TimeLimit"] * 12

@@ -26,13 +26,16 @@ UNSURE = -0.9
 
 @dataclass(frozen=True, slots=True)
 class AssessedDraft:
-    """A draft. ``repeats``: its text repeats itself. ``doubtful``: that, or it is unlikely.
-    ``unsure``: doubtful, or nearly."""
+    """A draft. ``repeats``: its text repeats itself. ``doubtful``: that, or it is unlikely."""
 
     draft: Draft
     repeats: bool
     doubtful: bool
-    unsure: bool
+
+    @property
+    def unsure(self) -> bool:
+        """Whether it is doubtful, or nearly."""
+        return self.doubtful or (self.draft.log_probability < UNSURE and not no_speech(self.draft))
 
     @property
     def believed(self) -> list[int]:
@@ -65,7 +68,7 @@ class FallbackDecoder:
         patient: bool = True,
     ) -> None:
         self._backend = backend
-        self._patient = patient and len(temperatures) > 1
+        self._patient = patient
         self._first, *others = (
             Search(1 if temperature else beams, temperature) for temperature in temperatures
         )
@@ -100,7 +103,7 @@ class FallbackDecoder:
     ) -> AssessedDraft:
         """The draft of a clip, or a better one if it is in doubt."""
         searches = self._others if assessed.doubtful else []
-        if assessed.unsure and self._patient:
+        if assessed.unsure and self._patient and self._others:
             longer = self._backend.longer_window(clip.waveform)
             if longer is not None:
                 features, searches = longer, [self._first, *searches]
@@ -135,13 +138,8 @@ class FallbackDecoder:
         text = self._backend.vocabulary.decode(draft.tokens)
         endless = len(draft.tokens) >= max_tokens(clip.seconds)
         repeats = endless or token_spans.repeats_itself(text)
-        speech = not no_speech(draft)
-        return AssessedDraft(
-            draft,
-            repeats,
-            doubtful=speech and (repeats or draft.log_probability < token_spans.LOG_PROBABILITY),
-            unsure=speech and (repeats or draft.log_probability < UNSURE),
-        )
+        unlikely = draft.log_probability < token_spans.LOG_PROBABILITY
+        return AssessedDraft(draft, repeats, not no_speech(draft) and (repeats or unlikely))
 
 
 def max_tokens(seconds: float) -> int:
